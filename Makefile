@@ -1,0 +1,36 @@
+# make help lists the targets. All need root; what they install is in .ci/bootstrap.
+PYTHON ?= /usr/bin/python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test lint bench sample clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+
+demo: $(VENV)/ready ## show all of it on real guests, in under two minutes
+	@$(BIN)/python -m demo
+
+test: $(VENV)/ready lint ## run every test: real libvirtd, real QEMU
+	$(BIN)/tox run -q -e minreqs,wheel
+	$(BIN)/python -m pytest -n 2 --dist loadscope --cov --cov-report=term
+
+lint: $(VENV)/ready ## check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: $(VENV)/ready ## measure what the hook costs
+	$(BIN)/python -m bench
+
+sample: $(VENV)/ready ## write etc/mthook.conf.sample anew
+	$(BIN)/oslo-config-generator --config-file etc/config-generator.conf
+
+clean: ## remove what make made
+	rm -rf $(VENV) .tox .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/ready: setup.cfg pyproject.toml .ci/bootstrap
+	@.ci/bootstrap $(PYTHON) $(VENV)
+	@touch $@
