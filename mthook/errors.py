@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything mthook raises on purpose. Part of the hook's fast path: plain classes only.
+
+::
+
+    Error
+    ├── ConfigError             an option or a configuration file is wrong
+    ├── MachineTypeError        not the name of a machine type
+    ├── DomainXMLError          XML that can't be read, safely, as a libvirt domain
+    ├── ConversionError         a rewrite that would need more than a changed name
+    ├── CatalogError            the catalog can't be used
+    │   ├── CatalogMissing      there is none
+    │   ├── CatalogUnsafe       wrong owner, mode or kind of file
+    │   ├── CatalogNewer        written by a newer mthook
+    │   └── CatalogConflict     somebody else changed the pin meanwhile
+    ├── HostError               libvirt said no
+    ├── NotFound                no such instance
+    ├── Refused                 a rule forbids it, ``--force`` may not
+    └── InstallError            the hook can't be installed or removed
+
+The text of every error is one line that an operator can act on: it names the guest, the file or the option.
+"""
+
+from __future__ import annotations
+
+
+class Error(Exception):
+    """Base of all errors that mthook raises on purpose."""
+
+
+class ConfigError(Error):
+    """An option has a wrong value, or a configuration file can't be read."""
+
+
+class MachineTypeError(Error):
+    """A text can't be the name of a machine type."""
+
+
+class DomainXMLError(Error):
+    """Bytes that can't be read, safely, as the XML of a libvirt domain."""
+
+
+class ConversionError(Error):
+    """The pipeline can't rewrite a domain as asked.
+
+    :param element: the element that stands in the way, as a path below ``<domain>``.
+    """
+
+    def __init__(self, message: str, element: str) -> None:
+        super().__init__(message)
+        self.element = element
+
+
+class CatalogError(Error):
+    """The catalog can't be used.
+
+    :param path: the file or directory at fault.
+    """
+
+    def __init__(self, message: str, path: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class CatalogMissing(CatalogError):
+    """There is no catalog at the configured path."""
+
+
+class CatalogUnsafe(CatalogError):
+    """The catalog could be read or changed by others than root."""
+
+
+class CatalogNewer(CatalogError):
+    """The catalog was written by a newer mthook, whose rules this one doesn't know."""
+
+
+class CatalogConflict(CatalogError):
+    """A pin changed between reading and writing it."""
+
+
+class HostError(Error):
+    """libvirt refused a call or can't be reached."""
+
+
+class NotFound(Error):
+    """No instance has this UUID or name."""
+
+
+class Refused(Error):
+    """A rule forbids a change of machine type.
+
+    :param code: the exit code a command reports: 3 wrong state, 4 family, alias or older, 5 unsupported.
+    """
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class InstallError(Error):
+    """The hook can't be installed, removed or found."""

@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every rule of mthook about machine types, in one place and without any input or output.
+
+Part of the hook's fast path: builtins only. Names of machine types come in as text, so that what
+the catalog stores and what a guest's XML says can be handed over as they are. A table of *aliases*
+maps an alias to the versioned name behind it, on the host and for the emulator that runs the guest:
+the same alias means different hardware elsewhere.
+"""
+
+from __future__ import annotations
+
+from mthook import machinetype
+from mthook.errors import MachineTypeError, Refused
+from mthook.machinetype import MachineType
+from mthook.text import printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import Optional
+
+    Objection = tuple[int, str, str]
+    Pinned = tuple[str, str]
+    Row = tuple[Optional[str], str]
+
+# Operations of libvirt's QEMU hook (libvirt docs/hooks.rst); 'start', 'stopped', 'release' and
+# those of a future libvirt decide nothing.
+_ARRIVING = ("migrate", "restore")
+_RUNNING = ("started", "reconnect", "attach")
+
+# How a message says what was found in place of the pin.
+_FOUND = {
+    "prepare": "would start as",
+    "migrate": "arrives as",
+    "restore": "was saved as",
+    "started": "runs as",
+    "reconnect": "runs as",
+    "attach": "runs as",
+}
+
+
+class Decision:
+    """What the hook does about one operation.
+
+    :ivar verdict: ``allow``, ``deny``, or ``rewrite``: allow, and print the XML with the pin's
+        name.
+    :ivar record: what to write down: ``nothing``, ``pin`` or ``drift``; nothing with ``deny``, for
+        the guest hasn't run as what was found.
+    :ivar reason: one line that says what is wrong, '' when nothing is.
+    """
+
+    __slots__ = ("reason", "record", "verdict")
+
+    def __init__(
+        self, *, verdict: str = "allow", record: str = "nothing", reason: str = ""
+    ) -> None:
+        self.verdict = verdict
+        self.record = record
+        self.reason = reason
+
+
+_NO_ALIASES: Mapping[str, str] = {}
+
+
+def decide(
+    operation: str,
+    observed: str,
+    pin: str | None,
+    *,
+    seen: str | None = None,
+    aliases: Mapping[str, str] = _NO_ALIASES,
+    mode: str = "enforce",
+    migrate_mismatch: str = "accept",
+    arrived: bool = False,
+    released: bool = False,
+) -> Decision:
+    """Decide what happens to a guest on one of libvirt's hook operations.
+
+    :param operation: libvirt's word for it; one that isn't known is allowed.
+    :param observed: the machine type in the XML that libvirt handed over.
+    :param pin: the machine type recorded for the guest, None without one.
+    :param seen: the versioned name the guest ran as when an alias was recorded.
+    :param aliases: what aliases resolve to for this guest's emulator, here.
+    :param mode: ``enforce``, ``audit`` (never stop or rewrite, but record) or ``off``.
+    :param migrate_mismatch: ``accept`` or ``refuse`` a moved or restored guest unlike its pin.
+    :param arrived: the guest's ``migrate`` or ``restore`` was accepted a moment ago.
+    :param released: the pin counts no more: the instance is being rebuilt.
+    :raises MachineTypeError: if ``observed`` or ``pin`` isn't a machine type's name.
+    """
+    if mode == "off" or operation not in _FOUND:
+        return Decision()
+    if pin is None or released:
+        # Before a guest has run, its XML is a mere wish: a start that fails would record it too.
+        return Decision(record="nothing" if operation == "prepare" else "pin")
+    if operation in _ARRIVING and _is_renamed(observed, pin, aliases):
+        return _in_mode(mode, Decision(verdict="rewrite"))
+    if satisfied(pin, observed, seen=seen, aliases=aliases):
+        return Decision()
+    reason = f"pinned to {pin}, but {_FOUND[operation]} {observed}"
+    if operation in _RUNNING:
+        # Another answer kills a running guest (libvirt docs/hooks.rst, "reconnect").
+        return Decision(record="drift", reason=reason)
+    if operation == "prepare":
+        # A moved or restored guest has its hardware already: nothing but a cold start changes it.
+        return Decision() if arrived else _in_mode(mode, Decision(verdict="deny", reason=reason))
+    if migrate_mismatch == "refuse":
+        return _in_mode(mode, Decision(verdict="deny", reason=reason))
+    return Decision(record="drift", reason=reason)
+
+
+def _in_mode(mode: str, decision: Decision) -> Decision:
+    if mode != "audit":
+        return decision
+    return Decision(
+        record="drift" if decision.verdict == "deny" else "nothing", reason=decision.reason
+    )
+
+
+def _is_renamed(observed: str, pin: str, aliases: Mapping[str, str]) -> bool:
+    """Whether ``observed`` is another name for the very hardware of a versioned pin.
+
+    Such a change of name is all that libvirt's ABI check lets a hook make
+    (libvirt ``qemuDomainDefCheckABIStability``).
+    """
+    return observed != pin and aliases.get(observed) == pin
+
+
+def satisfied(
+    pin: str, observed: str, *, seen: str | None = None, aliases: Mapping[str, str] = _NO_ALIASES
+) -> bool:
+    """Whether a guest's machine type is what its pin asks for.
+
+    A versioned pin asks for exactly that name; an alias asks for any version of its family from one
+    vendor's line: that of ``seen``, else of what the alias resolves to here, else any.
+
+    :raises MachineTypeError: if one of the names isn't a machine type's name.
+    """
+    wanted = MachineType.parse(pin)
+    found = MachineType.parse(aliases.get(observed, observed))
+    if wanted == found:
+        return True
+    if wanted.is_versioned:
+        return False
+    family, vendor = _asked(wanted, seen or aliases.get(pin))
+    return found.family == family and vendor in ("", found.vendor)
+
+
+def _asked(alias: MachineType, example: str | None) -> tuple[str, str]:
+    """Return the family and vendor line an alias stands for; the line is '' where it isn't known.
+
+    :param example: a versioned name that the alias stood for.
+    """
+    if alias.vendor or example is None:
+        return alias.family, alias.vendor
+    known = MachineType.parse(example)
+    if known.is_alias:
+        return alias.family, ""
+    if alias.name in machinetype.KNOWN_ALIASES and known.family != alias.family:
+        # A guest of another family than its pin says nothing about the pin's vendor.
+        return alias.family, ""
+    return known.family, known.vendor
+
+
+def pin_for(observed: str, style: str, aliases: Mapping[str, str] = _NO_ALIASES) -> str:
+    """Return what a new pin records for a guest that runs as ``observed``.
+
+    :param style: ``versioned``: the name itself; ``alias``: the shortest alias for it here, where
+        there is one.
+    """
+    if style != "alias":
+        return observed
+    names = [alias for alias, canonical in aliases.items() if canonical == observed]
+    return min(names, key=lambda name: (len(name), name), default=observed)
+
+
+def effective_pin(
+    operation: str, row: Row | None, travelled: Pinned | None
+) -> tuple[str | None, str]:
+    """Choose between the catalog's pin and the one that the guest carries in its own metadata.
+
+    :param row: machine type (None: the pin was released) and time of change of the catalog's row.
+    :param travelled: machine type of the pin in the guest's metadata, and since when it holds.
+    :return: the machine type that counts, or None; and where it comes from: ``row``, ``metadata``
+        or ''.
+    """
+    if travelled is not None:
+        machine, since = travelled
+        # A guest that moves in has lived elsewhere, where its pin may have changed since this
+        # host's row. On any other operation the metadata is an old copy, and mustn't bring back a
+        # pin released here.
+        if row is None or (operation == "migrate" and since > row[1]):
+            return machine, "metadata"
+    if row is None or row[0] is None:
+        return None, ""
+    return row[0], "row"
+
+
+def may_update(
+    old: str | None,
+    new: str,
+    *,
+    stopped: bool,
+    supported: bool,
+    force: bool = False,
+    managed_save: bool = False,
+    windows: bool = False,
+    nearest: Iterable[str] = (),
+) -> list[str]:
+    """Check a change of a guest's pin by an operator, in nova-manage's order of checks.
+
+    :param old: the pin so far; without one only the guest's state and QEMU's support count.
+    :param stopped: the guest is shut off (Nova: stopped, shelved or shelved_offloaded).
+    :param supported: a known host's QEMU has ``new`` for the guest's architecture.
+    :param force: turn every refusal into a warning.
+    :param managed_save: the guest has a managed-save image.
+    :param windows: the guest is a Windows.
+    :param nearest: supported names to offer in place of one that isn't.
+    :return: warnings for the operator.
+    :raises Refused: with the code a command exits with: 3 for the state, 5 for an unsupported type,
+        4 for another family, line, an older version, alias against versioned, and for any change
+        under Windows.
+    :raises MachineTypeError: if ``new`` isn't a machine type's name.
+    """
+    wanted = MachineType.parse(new)
+    if old == new:
+        return []
+    warnings = []
+    for code, what, outcome in (
+        *_about_state(stopped, managed_save),
+        *_about_support(wanted, supported, nearest),
+        *_about_change(old, wanted, windows),
+    ):
+        if not force:
+            raise Refused(f"{what} (--force overrides)", code)
+        warnings.append(f"{what}: {outcome}")
+    return warnings
+
+
+def _about_state(stopped: bool, managed_save: bool) -> Iterator[Objection]:
+    """Yield exit code, objection, and what happens when it is overridden; so do the next two."""
+    if not stopped:
+        yield 3, "the guest isn't shut off", "it keeps its machine type until its next cold start"
+    if managed_save:
+        yield (
+            3,
+            "the guest has a managed-save image",
+            "its next start restores that, with the machine type in it",
+        )
+
+
+def _about_support(
+    wanted: MachineType, supported: bool, nearest: Iterable[str]
+) -> Iterator[Objection]:
+    if not supported:
+        offer = ", ".join(nearest)
+        what = f"no known host's QEMU supports {wanted}" + (f", but {offer}" if offer else "")
+        yield 5, what, "the guest can't start where it isn't supported"
+
+
+def _about_change(old: str | None, wanted: MachineType, windows: bool) -> Iterator[Objection]:
+    if old is None:
+        return
+    misstep = _misstep(old, wanted)
+    if misstep:
+        yield 4, misstep, "the guest's ABI will likely break"
+    if windows:
+        what = "Windows may lose IP addresses, disks and its activation with another machine type"
+        yield 4, what, "the guest's ABI will likely break"
+
+
+def _misstep(old: str, wanted: MachineType) -> str:
+    """Say why a change is more than one to a newer version of the same line, '' when it isn't."""
+    try:
+        pin = MachineType.parse(old)
+    except MachineTypeError:
+        return f"{wanted} can't be compared with the pin '{printable(old, 80)}'"
+    if pin.family != wanted.family:
+        return f"{wanted} is of another family ({wanted.family}) than {pin} ({pin.family})"
+    if pin.is_alias != wanted.is_alias:
+        return f"one of {wanted} and {pin} is an alias, the other a versioned name"
+    if pin.vendor != wanted.vendor:
+        return f"{wanted} is of another vendor's line than {pin}"
+    order = machinetype.compare(wanted, pin)
+    if order is None:
+        return f"{wanted} can't be compared with {pin}"
+    return f"{wanted} is older than {pin}" if order < 0 else ""
