@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Domain XML to tree and back: nothing in it opens a file or a socket, or eats the memory."""
+
+from __future__ import annotations
+
+import difflib
+
+from lxml import etree
+
+from mthook.errors import DomainXMLError
+from mthook.text import printable
+from mthook.xmlrewrite import summary
+
+
+def parse(xml: bytes) -> etree._ElementTree:
+    """Parse a domain that :func:`mthook.xmlrewrite.summary.read` accepts.
+
+    :raises DomainXMLError: as there, and for what libxml2 alone objects to, such as a
+        namespace that is no URI.
+    """
+    # expat, without entities, goes first: no DOCTYPE, foreign encoding or deep nesting reaches
+    # libxml2.
+    summary.read(xml)
+    parser = etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        huge_tree=False,
+        remove_blank_text=False,
+        strip_cdata=False,
+    )
+    try:
+        return etree.fromstring(xml, parser).getroottree()
+    except etree.XMLSyntaxError as error:
+        raise DomainXMLError(f"not well-formed XML: {printable(error)}") from error
+
+
+def has_declaration(xml: bytes) -> bool:
+    """Whether a document starts with an XML declaration."""
+    return xml.removeprefix(b"\xef\xbb\xbf").startswith(b"<?xml ")
+
+
+def serialize(tree: etree._ElementTree, *, declaration: bool = False) -> bytes:
+    """Write a tree as UTF-8; comments and instructions around the root get a line each.
+
+    :param declaration: start with an XML declaration.
+    """
+    root = tree.getroot()
+    before = reversed(list(root.itersiblings(preceding=True)))
+    nodes = [*before, root, *root.itersiblings()]
+    parts = [
+        etree.tostring(node, encoding="UTF-8", xml_declaration=False, with_tail=False)
+        for node in nodes
+    ]
+    if declaration:
+        parts.insert(0, b'<?xml version="1.0" encoding="UTF-8"?>')
+    return b"\n".join(parts) + b"\n"
+
+
+def canonical(xml: bytes) -> bytes:
+    """Return a domain as Canonical XML 2.0, in which documents that say the same are equal.
+
+    :raises DomainXMLError: as :func:`parse`.
+    """
+    return etree.tostring(parse(xml), method="c14n2")
+
+
+def unified_diff(before: bytes, after: bytes, label_before: str, label_after: str) -> str:
+    """Return what differs between two domains, for a terminal; '' when nothing does.
+
+    Both are written the same way first, so that quotes and empty elements are no differences. The
+    context shows neighbouring lines as they are: the text is for an operator's eyes, never for a
+    log.
+
+    :raises DomainXMLError: as :func:`parse`.
+    """
+    old, new = (serialize(parse(xml)).decode().split("\n")[:-1] for xml in (before, after))
+    lines = difflib.unified_diff(old, new, label_before, label_after, lineterm="")
+    return "".join(_visible(line) + "\n" for line in lines)
+
+
+def _visible(line: str) -> str:
+    return "\t".join(printable(part, limit=len(part)) for part in line.split("\t"))
