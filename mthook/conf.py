@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every option of mthook, in Nova's groups and under Nova's names where Nova has one.
+
+``/etc/nova/nova.conf`` may be one of the configuration files; what it says beyond these options is ignored.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+
+from oslo_config import cfg
+
+from mthook.catalog.records import HookPolicy
+from mthook.errors import ConfigError
+from mthook.text import now, printable
+
+DEFAULT_FILE = "/etc/mthook/mthook.conf"
+
+_DEFAULT = [
+    cfg.StrOpt(
+        "host",
+        default=socket.gethostname(),
+        sample_default="<host name>",
+        help="Name of this host, as Nova knows it.",
+    ),
+]
+_CATALOG = [
+    cfg.StrOpt(
+        "path",
+        default="/var/lib/mthook/catalog.sqlite",
+        help="The local catalog. Its directory belongs to root with mode 0700, the file with mode 0600.",
+    ),
+]
+_HOOK = [
+    cfg.StrOpt(
+        "mode",
+        default="enforce",
+        choices=[
+            ("enforce", "stop a start that would change the guest's machine type"),
+            ("audit", "log what would be stopped, never stop anything"),
+            ("off", "do nothing"),
+        ],
+        help="What the hook does about a guest that isn't what its pin says.",
+    ),
+    cfg.StrOpt(
+        "on_error",
+        default="allow",
+        choices=[("allow", "let the guest start"), ("deny", "stop the start")],
+        help="What a broken catalog or unreadable domain XML means for a guest's start.",
+    ),
+    cfg.StrOpt(
+        "migrate_mismatch",
+        default="accept",
+        choices=[
+            ("accept", "let it run as it is and record drift"),
+            ("refuse", "cancel the migration or the restore; the source or the saved image stays"),
+        ],
+        help="What happens to an incoming or restored guest that isn't what its pin says. libvirt allows nobody to "
+        "change the machine type of such a guest.",
+    ),
+    cfg.FloatOpt(
+        "timeout",
+        default=5,
+        min=0.5,
+        max=60,
+        help="Seconds that the hook's slow path may take in all. libvirt itself sets a hook no limit.",
+    ),
+]
+_PIN = [
+    cfg.StrOpt(
+        "style",
+        default="versioned",
+        choices=[
+            ("versioned", "the versioned name that the guest runs, such as pc-i440fx-7.2"),
+            ("alias", "the alias that stands for it on this host, such as pc"),
+        ],
+        help="What a new pin records.",
+    ),
+]
+_LIBVIRT = [
+    cfg.StrOpt(
+        "connection_uri",
+        default="qemu:///system",
+        help="libvirt's connection URI.",
+    ),
+]
+_SYNC = [
+    cfg.BoolOpt(
+        "realign",
+        default=True,
+        help="Rewrite the definitions of domains to their pins.",
+    ),
+]
+
+_GROUPS: dict[str, list[cfg.Opt]] = {
+    "DEFAULT": _DEFAULT,
+    "catalog": _CATALOG,
+    "hook": _HOOK,
+    "pin": _PIN,
+    "libvirt": _LIBVIRT,
+    "sync": _SYNC,
+}
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Return all options by group, for oslo-config-generator."""
+    return list(_GROUPS.items())
+
+
+def default_files() -> list[str]:
+    """Return the configuration files that count when none is named; they need not exist."""
+    return [DEFAULT_FILE]
+
+
+def load(config_files: Sequence[str] | None = None) -> cfg.ConfigOpts:
+    """Read the configuration and check the value of every option.
+
+    :param config_files: files in the order in which they are read; ``None``: the default file, where it exists.
+    :raises ConfigError: a file can't be read or parsed, or an option has a value that it can't have.
+    """
+    if config_files is None:
+        config_files = [path for path in default_files() if os.path.exists(path)]
+    conf = cfg.ConfigOpts()
+    for group, options in _GROUPS.items():
+        conf.register_opts(options, group=None if group == "DEFAULT" else group)
+    try:
+        conf(args=[], project="mthook", default_config_files=list(config_files), default_config_dirs=[])
+        _check_values(conf)
+    except (cfg.Error, OSError, UnicodeDecodeError, ValueError) as error:
+        names = ", ".join(config_files) or "the built-in defaults"
+        raise ConfigError(f"configuration ({printable(names)}): {_one_line(error)}") from error
+    return conf
+
+
+def hook_policy(conf: cfg.ConfigOpts, seen: str) -> HookPolicy:
+    """Return what the hook's fast path needs of the configuration.
+
+    :param seen: the :func:`~mthook.fingerprint.fingerprint` of the files, taken *before* they were read: a file that
+        changes in between then counts as newer, and is read again.
+    """
+    return HookPolicy(
+        mode=conf.hook.mode,
+        on_error=conf.hook.on_error,
+        migrate_mismatch=conf.hook.migrate_mismatch,
+        timeout=float(conf.hook.timeout),
+        style=conf.pin.style,
+        fingerprint=seen,
+        compiled_at=now(),
+    )
+
+
+def _check_values(conf: cfg.ConfigOpts) -> None:
+    """Read every option once: oslo.config judges a value only when it is asked for."""
+    for group, options in _GROUPS.items():
+        for option in options:
+            if group == "DEFAULT":
+                conf[option.dest]
+            else:
+                conf[group][option.dest]
+    if not os.path.isabs(conf.catalog.path):
+        raise ValueError(f"[catalog] path must be absolute, not {printable(conf.catalog.path)}")
+
+
+def _one_line(error: Exception) -> str:
+    return printable(" ".join(str(error).split()), limit=400)

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The libvirt daemons of this host that run hooks: found in /proc, told to look for hook files again."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from dataclasses import dataclass
+
+#: The daemons with the QEMU driver: the monolithic one and the modular one.
+NAMES = ("libvirtd", "virtqemud")
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """One running daemon.
+
+    :ivar started: its start in clock ticks since boot; with the pid it names this very process.
+    :ivar since: the same in seconds since the epoch.
+    """
+
+    pid: int
+    name: str
+    started: int
+    since: float
+
+    @property
+    def identity(self) -> str:
+        """A text that no other process of this boot has."""
+        return f"{self.pid}:{self.started}"
+
+    def look_again(self) -> None:
+        """Make the daemon look for hook files: it does so at its start and at SIGHUP, and remembers the answer."""
+        os.kill(self.pid, signal.SIGHUP)
+
+    def version(self) -> tuple[int, ...] | None:
+        """Return libvirt's version as the daemon's program tells it, ``None`` when it doesn't."""
+        try:
+            told = subprocess.run(
+                [f"/proc/{self.pid}/exe", "--version"], capture_output=True, text=True, timeout=10, check=True
+            ).stdout
+        except (OSError, subprocess.SubprocessError):
+            return None
+        found = re.search(r"(\d+(?:\.\d+)+)", told)
+        return tuple(int(part) for part in found.group(1).split(".")) if found else None
+
+
+def running() -> list[Daemon]:
+    """Return the daemons that see the same file system as this process, and so the same hooks directory.
+
+    One in another mount namespace (a container, a test) has hooks of its own.
+    """
+    here = _namespace("self")
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and here == _namespace(entry):
+            daemon = _read(int(entry))
+            if daemon is not None:
+                found.append(daemon)
+    return sorted(found, key=lambda daemon: daemon.pid)
+
+
+def _namespace(process: str) -> str | None:
+    try:
+        return os.readlink(f"/proc/{process}/ns/mnt")
+    except OSError:
+        return None
+
+
+def _read(pid: int) -> Daemon | None:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            stat = file.read()
+    except OSError:
+        return None
+    # The name stands in parentheses and may hold anything; field 22, counted from 1, is the start, see proc(5).
+    name = stat[stat.index("(") + 1 : stat.rindex(")")]
+    fields = stat[stat.rindex(")") + 2 :].split()
+    if name not in NAMES or fields[0] in "ZX":
+        return None
+    started = int(fields[19])
+    return Daemon(pid, name, started, _boot_time() + started / os.sysconf("SC_CLK_TCK"))
+
+
+def _boot_time() -> float:
+    with open("/proc/stat", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("btime "):
+                return float(line.split()[1])
+    raise AssertionError("/proc/stat has no btime")  # the kernel always writes it

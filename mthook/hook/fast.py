@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hook's fast path: one call of libvirtd, judged with the standard library alone.
+
+A call of an operation that matters reads the domain XML, makes one look-up in the catalog and asks :mod:`mthook.policy`.
+Configuration files are not read: what they say is compiled into the catalog, and only when one of them is newer than
+that does the slow path read them, once. Modules that a guest with a satisfied pin doesn't need are imported where they
+are used: every start of a guest waits for this one.
+
+What libvirt does with a hook's answer: https://libvirt.org/hooks.html, and as measured: it reads standard output at
+``migrate`` and ``restore`` only, and kills a running guest whose ``reconnect`` isn't answered with 0.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from mthook import text
+from mthook.catalog import fastsql
+from mthook.errors import CatalogError, DomainXMLError, Error
+from mthook.fingerprint import fingerprint
+from mthook.xmlrewrite import summary
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+    from typing import BinaryIO, NoReturn, TextIO
+
+ALLOWED = 0
+#: The status by which ``hooks/qemu`` tells mthook's own "stop it" from any accident of the interpreter.
+STOPPED = 77
+
+#: Seconds the slow path may take where the configuration that limits it can't be read: the option's default.
+DEFAULT_TIMEOUT = 5.0
+
+#: The part of the time limit that waiting for a locked catalog may take; the rest is for the slow path after it.
+_LOCK_SHARE = 0.6
+
+
+class Call:
+    """One call of the hook by libvirtd.
+
+    :ivar catalog: path of the catalog; moves on to what the configuration says when that is newer.
+    :ivar files: configuration files in order.
+    :ivar name: the guest's name, untrusted text.
+    :ivar operation: libvirt's word for what happens.
+    :ivar policy: the compiled configuration, once it is known.
+    :ivar xml: the domain as libvirtd wrote it. It may hold passwords: never to be logged or kept.
+    """
+
+    __slots__ = ("catalog", "files", "name", "operation", "begun", "policy", "xml", "output", "errors")
+
+    def __init__(self, argv: Sequence[str], output: BinaryIO, errors: TextIO) -> None:
+        self.catalog, files, self.name, self.operation = argv[:4]
+        self.files = files.split(":")
+        self.begun = time.monotonic()
+        self.policy: fastsql.Policy | None = None
+        self.xml = b""
+        self.output = output
+        self.errors = errors
+
+    def left(self) -> float:
+        """Return the seconds left of the time limit."""
+        limit = DEFAULT_TIMEOUT if self.policy is None else self.policy.timeout
+        return max(self.begun + limit - time.monotonic(), 0.0)
+
+    def __str__(self) -> str:
+        return f"{self.operation} of guest '{text.printable(self.name)}'"
+
+
+def run(argv: Sequence[str]) -> NoReturn:
+    """Answer a call of ``hooks/qemu`` and leave, without the interpreter's tidying up: it costs as much as the answer."""
+    code = main(argv)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def main(
+    argv: Sequence[str],
+    source: BinaryIO | None = None,
+    output: BinaryIO | None = None,
+    errors: TextIO | None = None,
+) -> int:
+    """Answer one call of libvirtd.
+
+    :param argv: catalog, configuration files (joined by ``:``), then libvirt's own arguments: the guest's name, the
+        operation, the sub-operation and an extra one.
+    :return: :data:`ALLOWED` or :data:`STOPPED`; never another, and never :data:`STOPPED` for a guest that runs.
+    """
+    call = Call(argv, output or sys.stdout.buffer, errors or sys.stderr)
+    try:
+        call.xml = (source or sys.stdin.buffer).read(summary.MAX_BYTES + 1)
+        guest = _read(call.xml)
+        connection, known = _look_up(call, guest.uuid)
+        try:
+            return _answer(call, guest, connection, known)
+        finally:
+            connection.close()
+    except Error as error:
+        return _broken(call, str(error))
+    except Exception as error:  # a bug of mthook's counts like a broken catalog
+        return _broken(call, f"{type(error).__name__}: {error}")
+
+
+def _read(xml: bytes) -> summary.Summary:
+    guest = summary.read(xml)
+    if guest.uuid is None:
+        raise DomainXMLError("domain XML has no <uuid>")
+    if guest.machine is None:
+        raise DomainXMLError("domain XML has no machine type in <os><type>")
+    return guest
+
+
+def _look_up(call: Call, uuid: str) -> tuple[sqlite3.Connection, fastsql.Known]:
+    """Open the catalog and read what it knows of the guest, with a policy as new as the configuration."""
+    connection, known = _open(call, uuid)
+    call.policy = known.policy
+    if known.policy is not None and known.policy.fingerprint == fingerprint(call.files):
+        return connection, known
+    connection.close()  # SQLite's locks don't survive the slow path's fork
+    newer = _reload(call)
+    connection, known = _open(call, uuid)
+    if newer:
+        try:
+            fastsql.compile_policy(connection, call.policy, text.now())
+        except CatalogError as error:
+            from mthook.hook import journal
+
+            journal.error(f"{call}: the policy can't be compiled: {error}")
+    return connection, known
+
+
+def _open(call: Call, uuid: str) -> tuple[sqlite3.Connection, fastsql.Known]:
+    connection = fastsql.connect(call.catalog, call.left() * _LOCK_SHARE)
+    try:
+        return connection, fastsql.lookup(connection, uuid, text.now())
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _reload(call: Call) -> bool:
+    """Bring ``call`` up to the configuration's present state; a broken one leaves the last good policy in force.
+
+    :return: whether there is a new policy to compile into the catalog.
+    """
+    from mthook.hook import journal, slow
+
+    try:
+        call.catalog, fields = slow.read_configuration(call.files, call.left())
+    except slow.SlowPathError as error:
+        which = "the defaults hold" if call.policy is None else "the last good configuration holds"
+        journal.error(f"{call}: {error}; {which}")
+        call.policy = call.policy or _defaults()
+        return False
+    call.policy = fastsql.Policy(**fields)
+    return True
+
+
+def _defaults() -> fastsql.Policy:
+    """Return the policy of a configuration that says nothing; a test holds it to the options' defaults."""
+    return fastsql.Policy(
+        mode="enforce",
+        on_error="allow",
+        migrate_mismatch="accept",
+        timeout=DEFAULT_TIMEOUT,
+        style="versioned",
+        fingerprint="",
+    )
+
+
+def _answer(call: Call, guest: summary.Summary, connection: sqlite3.Connection, known: fastsql.Known) -> int:
+    """Judge a guest that could be read against a catalog that could be read."""
+    assert call.policy is not None
+    if call.policy.mode == "off":
+        return ALLOWED
+    rebuilt = bool(known.root_image and guest.root_image and known.root_image != guest.root_image)
+    if known.machine == guest.machine and call.operation == "prepare" and not rebuilt:
+        return ALLOWED  # by far the most frequent case, kept free of all that follows
+    from mthook.hook import judge
+
+    return judge.Case(call, guest, connection, known, rebuilt).answer()
+
+
+def _broken(call: Call, why: str) -> int:
+    """Answer without catalog or XML: only a start can be stopped, and only if the configuration asks for that."""
+    from mthook.hook import journal
+
+    journal.error(f"{call}: {why}")
+    if call.operation != "prepare":
+        return ALLOWED
+    if call.policy is None:
+        _reload(call)
+    assert call.policy is not None
+    if call.policy.mode != "enforce" or call.policy.on_error != "deny":
+        return ALLOWED
+    call.errors.write(
+        f"mthook: start of guest '{text.printable(call.name)}' stopped ([hook] on_error = deny): {text.printable(why)}\n"
+    )
+    return STOPPED

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Install, remove and inspect the hook in libvirt's hooks directory.
+
+What is installed is ``hooks/qemu`` with four lines filled in: interpreter, package, catalog and configuration. libvirt
+gives a hook next to no environment, so it has to know these by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+import mthook
+from mthook.errors import InstallError
+from mthook.hook import daemons
+from mthook.text import printable
+
+DEFAULT_DIRECTORY = "/etc/libvirt/hooks"
+
+#: libvirt calls the scripts in ``qemu.d`` after ``qemu`` itself, since this version (https://libvirt.org/hooks.html).
+QEMU_D_SINCE = (6, 5, 0)
+
+_BESIDE = os.path.join("qemu.d", "50-mthook")
+_MARK = "# mthook:"
+_MADE = "# mthook made: "
+
+# A daemon answers SIGHUP from a thread of its own and tells nobody when it has looked; a start that follows at once
+# would run without the hook. Seconds, many times what it takes.
+_LOOK_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the installed hook has to know.
+
+    :ivar python: the interpreter that runs it.
+    :ivar package: the directory that holds the package ``mthook``.
+    :ivar catalog: path of the catalog.
+    :ivar config_files: the configuration files, in order; they need not exist.
+    """
+
+    python: str
+    package: str
+    catalog: str
+    config_files: Sequence[str]
+
+    @classmethod
+    def of_this_process(cls, catalog: str, config_files: Sequence[str]) -> Settings:
+        """Return the settings by which the hook runs as this command does."""
+        package = os.path.dirname(os.path.dirname(os.path.abspath(mthook.__file__)))
+        return cls(sys.executable, package, catalog, [os.path.abspath(path) for path in config_files])
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is found in a hooks directory.
+
+    :ivar path: the hook, or where it would be.
+    :ivar installed: mthook's hook is there and libvirtd may run it.
+    :ivar current: it is what this version, called as it is now, would install.
+    :ivar loaded: every daemon has looked since the hook is there; ``None`` where no daemon runs.
+    :ivar problems: what is wrong and what to do, a line each.
+    """
+
+    path: str
+    installed: bool
+    current: bool
+    loaded: bool | None
+    problems: tuple[str, ...]
+
+
+def install(directory: str, settings: Settings) -> tuple[str, list[daemons.Daemon]]:
+    """Put the hook in place, or bring an installed one up to date, and make the running daemons look.
+
+    A hook of somebody else is left alone: mthook's then goes to ``qemu.d`` beside it.
+
+    :return: the path of the hook and the daemons that were told.
+    :raises InstallError: the directory can't be written, or libvirt is too old for ``qemu.d``.
+    """
+    found = _find(directory)
+    running = daemons.running()
+    path = found or _place(directory, running)
+    made = _made(path) if found else _missing_directories(os.path.dirname(path))
+    try:
+        for missing in reversed(made):
+            os.makedirs(missing, mode=0o755, exist_ok=True)
+        _write(path, render(settings, made), directory)
+    except OSError as error:
+        raise InstallError(f"{printable(error.filename or path)}: {error.strerror}") from error
+    _tell(running)
+    return path, running
+
+
+def uninstall(directory: str) -> str | None:
+    """Remove the hook and the directories that installing it made, and make the running daemons look.
+
+    :return: the path it had, ``None`` when it wasn't there.
+    :raises InstallError: it can't be removed.
+    """
+    path = _find(directory)
+    if path is None:
+        return None
+    made = _made(path)
+    try:
+        os.unlink(path)
+        for own in made:
+            if not os.listdir(own):
+                os.rmdir(own)
+    except OSError as error:
+        raise InstallError(f"{printable(error.filename or path)}: {error.strerror}") from error
+    _tell(daemons.running())
+    return path
+
+
+def status(directory: str, settings: Settings, told: Sequence[str]) -> Status:
+    """Return what is installed, whether it is what it should be, and whether the daemons know of it.
+
+    :param told: identities of the daemons that were told to look when the hook was installed.
+    """
+    path = _find(directory)
+    if path is None:
+        problem = "not installed: run 'mthook-admin hook install'"
+        return Status(os.path.join(directory, "qemu"), False, False, None, (problem,))
+    problems = _faults(path)
+    installed = not problems
+    current = _read(path) == render(settings, _made(path))
+    if not current:
+        problems.append("stale: not what this mthook would install: run 'mthook-admin hook install'")
+    running = daemons.running()
+    unaware = [d for d in running if d.identity not in told and d.since < os.stat(path).st_ctime]
+    for daemon in unaware:
+        problems.append(
+            f"not loaded: {daemon.name} (pid {daemon.pid}) runs since before the hook was there: "
+            "run 'mthook-admin hook install'"
+        )
+    return Status(path, installed, current, not unaware if running else None, tuple(problems))
+
+
+def render(settings: Settings, made: Sequence[str]) -> str:
+    """Return the hook's text.
+
+    :param made: directories that installing it makes, innermost first; uninstalling removes them again.
+    :raises InstallError: a path has a character that the hook can't carry.
+    """
+    config = ":".join(settings.config_files)
+    if config.count(":") != len(settings.config_files) - 1 or "\n" in config:
+        raise InstallError(f"configuration file {printable(config)}: its name may have no colon or line end")
+    values = {
+        "python": settings.python,
+        "package": settings.package,
+        "catalog": settings.catalog,
+        "config": config,
+    }
+    lines = resources.files("mthook.hook").joinpath("qemu").read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines):
+        name, equals, _ = line.partition("=")
+        if equals and name in values:
+            lines[number] = f"{name}={shlex.quote(values.pop(name))}"
+    assert not values, "hooks/qemu lacks a line to fill in"
+    if made:
+        lines.insert(2, _MADE + " ".join(shlex.quote(directory) for directory in made))
+    return "\n".join(lines) + "\n"
+
+
+def _find(directory: str) -> str | None:
+    """Return the path of mthook's hook, wherever it is."""
+    for name in ("qemu", _BESIDE):
+        path = os.path.join(directory, name)
+        if os.path.isfile(path) and any(line.startswith(_MARK) for line in _read(path).splitlines()[:2]):
+            return path
+    return None
+
+
+def _place(directory: str, running: Sequence[daemons.Daemon]) -> str:
+    """Return where a new hook goes."""
+    path = os.path.join(directory, "qemu")
+    if not os.path.lexists(path):
+        return path
+    for daemon in running:
+        version = daemon.version()
+        if version is not None and version < QEMU_D_SINCE:
+            raise InstallError(
+                f"{printable(path)} is somebody else's hook, and {daemon.name} {'.'.join(map(str, version))} "
+                "runs no other beside it (6.5.0 would): call mthook's hook from it"
+            )
+    return os.path.join(directory, _BESIDE)
+
+
+def _missing_directories(path: str) -> list[str]:
+    missing = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    return missing
+
+
+def _made(path: str) -> list[str]:
+    for line in _read(path).splitlines():
+        if line.startswith(_MADE):
+            return shlex.split(line[len(_MADE) :])
+    return []
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError as error:
+        raise InstallError(f"{printable(path)}: {error.strerror}") from error
+
+
+def _write(path: str, text: str, directory: str) -> None:
+    """Replace the hook in one step: libvirtd may run it at any moment.
+
+    The new file grows in the hooks directory itself, where libvirt runs nothing but the names that it knows.
+    """
+    descriptor, temporary = tempfile.mkstemp(prefix=".mthook-", dir=directory)
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            os.fchmod(file.fileno(), 0o755)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _faults(path: str) -> list[str]:
+    """Return what keeps libvirtd from running the hook, or lets others than root change it."""
+    seen = os.stat(path)
+    faults = []
+    if not seen.st_mode & 0o100:
+        faults.append("not executable: run 'mthook-admin hook install'")
+    if seen.st_uid != 0 or seen.st_mode & 0o022:
+        faults.append("others than root may write it: run 'mthook-admin hook install'")
+    return faults
+
+
+def _tell(running: Sequence[daemons.Daemon]) -> None:
+    for daemon in running:
+        daemon.look_again()
+    if running:
+        time.sleep(_LOOK_SECONDS)

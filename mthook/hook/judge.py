@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the hook does about one guest: it asks the policy, records what the answer is about, and carries it out.
+
+Part of the fast path, but left alone by the start of a guest whose pin is exactly what its definition says.
+"""
+
+from __future__ import annotations
+
+import os
+
+from mthook import policy, text
+from mthook.catalog import fastsql
+from mthook.errors import CatalogError
+from mthook.hook import journal, slow
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import sqlite3
+
+    from mthook.hook.fast import Call
+    from mthook.xmlrewrite.summary import Summary
+
+#: The hook touches this file beside the catalog when it stopped a start; systemd's path unit then runs the repair.
+TRIGGER = "repair-wanted"
+
+ACTOR = "hook"
+
+#: Operations that tell of a guest that runs on this host by now.
+_RUNS = ("started", "reconnect", "attach")
+#: Operations at which libvirt brings a guest with its own machine type, which nobody can change any more.
+_ARRIVES = ("migrate", "restore")
+
+
+class Case:
+    """One guest in one call of the hook.
+
+    :param rebuilt: the guest has another root image than when its pin was recorded: a rebuild released the pin.
+    """
+
+    __slots__ = ("call", "guest", "connection", "known", "rebuilt", "pin", "origin", "aliases", "found")
+
+    def __init__(
+        self, call: Call, guest: Summary, connection: sqlite3.Connection, known: fastsql.Known, rebuilt: bool
+    ) -> None:
+        self.call, self.guest, self.connection, self.known, self.rebuilt = call, guest, connection, known, rebuilt
+        row = (known.machine, known.updated_at) if known.has_row else None
+        self.pin, self.origin = policy.effective_pin(call.operation, row, guest.travelled)
+        self.aliases = fastsql.aliases(connection, guest.emulator, guest.arch, guest.virt_type)
+        self.found: str = guest.machine
+
+    def answer(self) -> int:
+        """Judge the guest and return the hook's answer."""
+        from mthook.hook.fast import ALLOWED, STOPPED
+
+        decision = policy.decide(
+            self.call.operation,
+            self.found,
+            self.pin,
+            seen=self.known.seen if self.origin == "row" else None,
+            aliases=self.aliases,
+            mode=self.call.policy.mode,
+            migrate_mismatch=self.call.policy.migrate_mismatch,
+            arrived=self._arrived(),
+            released=self.rebuilt,
+        )
+        try:
+            self._record(decision)
+        except CatalogError as error:
+            journal.error(f"{self.call}: what it found isn't recorded: {error}")
+        if decision.verdict == "deny":
+            self._stop()
+            return STOPPED
+        if decision.verdict == "rewrite":
+            self._rewrite()
+        return ALLOWED
+
+    def _arrived(self) -> bool:
+        """Is this the ``prepare`` of a guest that a ``migrate`` or ``restore`` a moment ago let in as it is?"""
+        return self.call.operation == "prepare" and self.known.arrival == self.found
+
+    def _record(self, decision: policy.Decision) -> None:
+        operation = self.call.operation
+        if self._arrived():
+            fastsql.take_arrival(self.connection, self.guest.uuid)
+        if decision.verdict == "deny":
+            fastsql.record_stop(self.connection, self.guest, self.pin, self.found, operation, text.now())
+        elif operation in _RUNS or operation in _ARRIVES:
+            if decision.record == "pin" or (self.origin == "metadata" and not self.rebuilt):
+                self._record_pin()
+            if decision.record == "drift":
+                self._record_drift()
+            elif decision.record == "nothing" and operation in _RUNS:
+                fastsql.record_running(self.connection, self.guest, self.found, text.now())
+        elif decision.record == "drift":
+            # A start in audit mode; whether it comes to drift is known when the guest runs.
+            journal.warning(f"{self.call} ({self.guest.uuid}): would be stopped in mode enforce: {decision.reason}")
+
+    def _record_pin(self) -> None:
+        if self.origin == "metadata" and not self.rebuilt:
+            machine, source = self.pin, "guest metadata"
+        else:
+            machine = policy.pin_for(self.found, self.call.policy.style, self.aliases)
+            source = "first boot" if self.call.operation == "started" else "running guest"
+        reason = "rebuilt from another image" if self.rebuilt else None
+        recorded = fastsql.record_pin(
+            self.connection,
+            self.guest,
+            machine,
+            running=self.found,
+            source=source,
+            actor=ACTOR,
+            seen=self.found,
+            reason=reason,
+            at=text.now(),
+            replace=self.rebuilt or self.origin == "metadata",
+        )
+        if recorded:
+            journal.info(f"{self.call} ({self.guest.uuid}): pinned to {machine}, from the {source}")
+
+    def _record_drift(self) -> None:
+        if self.call.operation in _ARRIVES:
+            # The guest isn't here yet, and may fail to come: `started` records the drift, `prepare` lets it through.
+            fastsql.record_arrival(self.connection, self.guest.uuid, self.found, text.now())
+        else:
+            fastsql.record_drift(
+                self.connection, self.guest, self.pin, self.found, self.call.operation, text.now()
+            )
+        journal.warning(f"{self.call} ({self.guest.uuid}): drift: pinned to {self.pin}, it runs {self.found}")
+
+    def _stop(self) -> None:
+        """Say in one line, which libvirt hands on to the client, what is stopped, why and what to do."""
+        if self.call.operation == "prepare":
+            _touch(os.path.join(os.path.dirname(self.call.catalog), TRIGGER))
+            what = "its definition says"
+        else:
+            what = "it comes with"
+        message = (
+            f"{self.call} ({self.guest.uuid}) stopped: its machine type is pinned to {self.pin}, "
+            f"{what} {self.found}; {self._remedy()}"
+        )
+        journal.warning(message)
+        self.call.errors.write(f"mthook: {message}\n")
+
+    def _remedy(self) -> str:
+        accept = f"'mthook-admin set {self.guest.uuid} {self.found} --force' accepts the change"
+        if self.call.operation != "prepare":
+            return f"{accept}, so does [hook] migrate_mismatch = accept for all guests"
+        if self.guest.nova:
+            return f"give the instance the machine type {self.pin} in Nova and start it again, or {accept}"
+        return f"'mthook-sync --only repair' mends the definition and starts the guest, {accept}"
+
+    def _rewrite(self) -> None:
+        """Print the domain with the name that the pin has for its machine type; printing nothing changes nothing."""
+        self.connection.close()  # SQLite's locks don't survive the slow path's fork
+        since = self.known.updated_at if self.origin == "row" else self.guest.travelled[1]
+        try:
+            xml = slow.rewrite(self.call.xml, self.pin, self.guest.uuid, since, self.call.left())
+        except slow.SlowPathError as error:
+            journal.error(f"{self.call} ({self.guest.uuid}): not renamed to {self.pin}: {error}")
+            return
+        self.call.output.write(xml)
+        self.call.output.flush()
+        journal.info(f"{self.call} ({self.guest.uuid}): {self.found} renamed to {self.pin}")
+
+
+def _touch(path: str) -> None:
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        journal.error(f"{text.printable(path)}: {error.strerror}")

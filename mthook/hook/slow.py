@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hook's slow path: what needs more than the standard library, within a time limit.
+
+It runs in a child process, so that nothing it does, hanging and crashing included, can hold up or harm the guest:
+libvirt sets a hook no limit of its own. The parent stays on the fast path and only waits.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import select
+import time
+
+from mthook.errors import Error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+_SIGKILL = 9
+
+
+class SlowPathError(Error):
+    """The slow path failed, or its time is up."""
+
+
+def in_child(work: Callable[[], Any], seconds: float) -> Any:
+    """Run ``work`` in a child process and return what it returns.
+
+    The caller may hold no open catalog: SQLite's locks don't survive a fork.
+
+    :param work: its result has to be of plain types that :mod:`marshal` knows.
+    :param seconds: the child is killed when it takes longer.
+    :raises SlowPathError: with the child's own error message, or that its time is up.
+    """
+    receive, send = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(receive)
+        _be_child(work, send)
+    os.close(send)
+    try:
+        answer = _read_all(receive, time.monotonic() + max(seconds, 0))
+    finally:
+        os.close(receive)
+        os.kill(child, _SIGKILL)
+        os.waitpid(child, 0)
+    if answer is None:
+        raise SlowPathError(f"no answer within {seconds:.1f} s")
+    try:
+        done, result = marshal.loads(answer)
+    except (ValueError, EOFError, TypeError):
+        raise SlowPathError("the slow path died") from None
+    if not done:
+        raise SlowPathError(result)
+    return result
+
+
+def _be_child(work: Callable[[], Any], send: int) -> None:
+    """Do the work, answer through the pipe and end, without ever returning to the caller's code."""
+    try:
+        # Nothing the child prints may reach libvirtd, which takes standard output for domain XML.
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(null, descriptor)
+        import site
+
+        site.main()  # what -S left out: the way to lxml, oslo.config and SQLAlchemy
+        answer = (True, work())
+    except Error as error:
+        answer = (False, str(error))
+    except BaseException as error:  # the parent has to learn of it, whatever it is
+        answer = (False, f"{type(error).__name__}: {error}")
+    try:
+        _write_all(send, marshal.dumps(answer))
+    finally:
+        os._exit(0)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _read_all(descriptor: int, deadline: float) -> bytes | None:
+    """Return what comes until end of file, or ``None`` when the deadline passes first."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    data = b""
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0 or not poll.poll(left * 1000):
+            return None
+        piece = os.read(descriptor, 1 << 20)
+        if not piece:
+            return data
+        data += piece
+
+
+def read_configuration(files: Sequence[str], seconds: float) -> tuple[str, dict[str, Any]]:
+    """Return the catalog's path and the compiled policy as the configuration files say now.
+
+    A file that doesn't exist counts as empty, so that removing one brings its defaults back.
+
+    :raises SlowPathError: the configuration is wrong or reading it took too long.
+    """
+
+    def work() -> tuple[str, dict[str, Any]]:
+        from mthook import conf
+        from mthook.fingerprint import fingerprint
+
+        seen = fingerprint(files)
+        options = conf.load([path for path in files if os.path.exists(path)])
+        policy = vars(conf.hook_policy(options, seen)).copy()
+        del policy["compiled_at"]
+        return options.catalog.path, policy
+
+    path, fields = in_child(work, seconds)
+    return path, fields
+
+
+def rewrite(xml: bytes, machine: str, instance: str, since: str, seconds: float) -> bytes:
+    """Return a domain's XML with the pinned machine type.
+
+    :raises SlowPathError: the pipeline refused or took too long.
+    """
+
+    def work() -> bytes:
+        from mthook.xmlrewrite import pipeline
+
+        return pipeline.rewrite(xml, pipeline.Target(machine=machine, instance=instance, since=since)).xml
+
+    rewritten: bytes = in_child(work, seconds)
+    return rewritten

@@ -1,0 +1,582 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One call of the hook after another, as libvirtd makes them, against a real catalog."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mthook import conf, text
+from mthook.hook import fast, journal, judge, slow
+from tests.unit.hook.conftest import IMAGE, UUID, Answer, Hooked, domain, travelling
+
+SILENT = Answer(fast.ALLOWED, "", "", [])
+OTHER_IMAGE = "00000000-7081-4293-a4b5-c6d7e8f90a1b"
+REPAIR = "'mthook-sync --only repair' mends the definition and starts the guest"
+ACCEPT = f"'mthook-admin set {UUID} pc-i440fx-6.2 --force' accepts the change"
+STOPPED = (
+    f"prepare of guest 'web-1' ({UUID}) stopped: its machine type is pinned to pc-i440fx-7.2, "
+    f"its definition says pc-i440fx-6.2; {REPAIR}, {ACCEPT}"
+)
+
+WRONG = domain("pc-i440fx-6.2")
+
+
+def test_a_first_start_is_allowed_and_recorded_once_the_guest_runs(hooked: Hooked) -> None:
+    """What a definition says is a wish; what has started is a fact."""
+    assert hooked.call("prepare") == SILENT
+    assert hooked.pinned() is None
+
+    started = hooked.call("started")
+
+    assert started.code == fast.ALLOWED
+    assert started.log == [f"started of guest 'web-1' ({UUID}): pinned to pc-i440fx-7.2, from the first boot"]
+    with hooked.catalog() as catalog:
+        pin = catalog.get_pin(UUID)
+        assert pin is not None
+        assert (pin.machine, pin.seen, pin.source, pin.actor) == ("pc-i440fx-7.2",) * 2 + ("first boot", "hook")
+        assert (pin.qemu_version, pin.libvirt_version) == ("7.2.22", "9.0.0")
+        assert [(guest.name, guest.running) for guest in catalog.guests()] == [("web-1", "pc-i440fx-7.2")]
+    assert hooked.events() == [("pinned", None, "pc-i440fx-7.2")]
+
+
+@pytest.mark.parametrize("operation", ["prepare", "started", "migrate", "restore", "reconnect", "attach"])
+def test_a_satisfied_pin_is_silence(hooked: Hooked, operation: str) -> None:
+    """Nothing printed, logged or added to the history when all is well."""
+    hooked.pin("pc-i440fx-7.2")
+
+    assert hooked.call(operation) == SILENT
+    assert hooked.events() == [("pinned", None, "pc-i440fx-7.2")]
+
+
+def test_an_alias_pin_is_satisfied_by_any_version_of_its_line(hooked: Hooked) -> None:
+    """A hard reboot after an upgrade of QEMU isn't refused to a guest whose pin is an alias."""
+    hooked.pin("pc", seen="pc-i440fx-6.2")
+
+    assert hooked.call("prepare") == SILENT
+    assert hooked.call("migrate") == SILENT
+
+
+def test_a_start_unlike_its_pin_is_stopped_with_one_line_that_says_it_all(hooked: Hooked) -> None:
+    """Guest, pin, what was found, and what to do."""
+    hooked.pin("pc-i440fx-7.2")
+
+    assert hooked.call("prepare", WRONG) == Answer(fast.STOPPED, "", f"mthook: {STOPPED}\n", [STOPPED])
+    with hooked.catalog() as catalog:
+        repairs = catalog.repairs()
+    assert [(r.uuid, r.name, r.pin, r.found, r.nova, r.restart) for r in repairs] == [
+        (UUID, "web-1", "pc-i440fx-7.2", "pc-i440fx-6.2", False, True)
+    ]
+    assert hooked.events()[-1] == ("stopped", "pc-i440fx-7.2", "pc-i440fx-6.2")
+    assert hooked.trigger.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_stopped_guest_of_novas_gets_another_remedy(hooked: Hooked) -> None:
+    """Nova makes the definition anew; mending this one and starting it behind Nova's back would help nobody."""
+    hooked.pin("pc-i440fx-7.2")
+
+    answer = hooked.call("prepare", domain("pc-i440fx-6.2", image=IMAGE))
+
+    remedy = "give the instance the machine type pc-i440fx-7.2 in Nova and start it again, or "
+    assert answer.errors == f"mthook: {STOPPED.partition(REPAIR)[0]}{remedy}{ACCEPT}\n"
+    with hooked.catalog() as catalog:
+        assert [(repair.nova, repair.restart) for repair in catalog.repairs()] == [(True, False)]
+
+
+def test_audit_never_stops_a_start_but_tells(hooked: Hooked) -> None:
+    """The mode to begin with."""
+    hooked.configure("[hook]\nmode = audit\n")
+    hooked.pin("pc-i440fx-7.2")
+
+    answer = hooked.call("prepare", WRONG)
+
+    told = (
+        f"prepare of guest 'web-1' ({UUID}): would be stopped in mode enforce: "
+        "pinned to pc-i440fx-7.2, but would start as pc-i440fx-6.2"
+    )
+    assert answer == Answer(fast.ALLOWED, "", "", [told])
+    assert hooked.events() == [("pinned", None, "pc-i440fx-7.2")]
+    hooked.call("started", WRONG)
+    assert hooked.events()[-1] == ("drift", "pc-i440fx-7.2", "pc-i440fx-6.2")
+
+
+def test_off_does_nothing_at_all(hooked: Hooked) -> None:
+    """Neither stops nor records."""
+    hooked.configure("[hook]\nmode = off\n")
+    hooked.pin("pc-i440fx-7.2")
+
+    for operation in ("prepare", "started", "migrate", "reconnect"):
+        assert hooked.call(operation, WRONG) == SILENT
+    assert hooked.events() == [("pinned", None, "pc-i440fx-7.2")]
+
+
+@pytest.mark.parametrize("operation", ["started", "reconnect", "attach"])
+def test_a_running_guest_unlike_its_pin_is_drift_and_goes_on(hooked: Hooked, operation: str) -> None:
+    """Told once, however often libvirtd is restarted."""
+    hooked.pin("pc-i440fx-7.2")
+
+    answer = hooked.call(operation, WRONG)
+    hooked.call(operation, WRONG)
+
+    told = f"{operation} of guest 'web-1' ({UUID}): drift: pinned to pc-i440fx-7.2, it runs pc-i440fx-6.2"
+    assert answer == Answer(fast.ALLOWED, "", "", [told])
+    assert hooked.events()[1:] == [("drift", "pc-i440fx-7.2", "pc-i440fx-6.2")]
+    assert hooked.pinned() == "pc-i440fx-7.2"
+
+
+@pytest.mark.parametrize("operation", ["migrate", "restore", "reconnect", "attach"])
+def test_a_guest_without_a_pin_gets_the_one_it_runs(hooked: Hooked, operation: str) -> None:
+    """Whoever comes to this host or is found running on it."""
+    hooked.call(operation, WRONG)
+
+    with hooked.catalog() as catalog:
+        pin = catalog.get_pin(UUID)
+    assert pin is not None
+    assert (pin.machine, pin.source) == ("pc-i440fx-6.2", "running guest")
+
+
+def test_alias_style_records_the_alias_and_what_was_seen(hooked: Hooked) -> None:
+    """[pin] style = alias."""
+    hooked.configure("[pin]\nstyle = alias\n")
+
+    hooked.call("started")
+
+    with hooked.catalog() as catalog:
+        pin = catalog.get_pin(UUID)
+    assert pin is not None
+    assert (pin.machine, pin.seen) == ("pc", "pc-i440fx-7.2")
+
+
+@pytest.mark.parametrize("operation", ["migrate", "restore"])
+def test_an_accepted_mismatch_lets_the_prepare_after_it_through_once(hooked: Hooked, operation: str) -> None:
+    """The guest has its hardware already; but its next cold start is stopped again."""
+    hooked.pin("pc-i440fx-7.2")
+
+    assert hooked.call(operation, WRONG).code == fast.ALLOWED
+    assert hooked.events() == [("pinned", None, "pc-i440fx-7.2")]
+    assert hooked.call("prepare", WRONG) == SILENT
+    assert hooked.call("started", WRONG).code == fast.ALLOWED
+    assert hooked.events()[-1] == ("drift", "pc-i440fx-7.2", "pc-i440fx-6.2")
+    assert hooked.call("prepare", WRONG).code == fast.STOPPED
+
+
+def test_an_accepted_arrival_lets_no_other_machine_type_through(hooked: Hooked) -> None:
+    """Only the guest that arrived, as it arrived."""
+    hooked.pin("pc-i440fx-7.2")
+    hooked.call("migrate", WRONG)
+
+    assert hooked.call("prepare", domain("pc-i440fx-5.2")).code == fast.STOPPED
+
+
+def test_an_arrival_that_never_became_a_start_expires(hooked: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A migration that failed half-way doesn't open the door for a cold start much later."""
+    hooked.pin("pc-i440fx-7.2")
+    hooked.call("migrate", WRONG)
+    later = text.now(time.time() + 121)
+    monkeypatch.setattr(text, "now", lambda: later)
+
+    assert hooked.call("prepare", WRONG).code == fast.STOPPED
+
+
+@pytest.mark.parametrize("operation", ["migrate", "restore"])
+def test_a_refused_mismatch_says_so_and_wants_no_repair(hooked: Hooked, operation: str) -> None:
+    """The source keeps running, the saved image stays; there is no definition here to mend."""
+    hooked.configure("[hook]\nmigrate_mismatch = refuse\n")
+    hooked.pin("pc-i440fx-7.2")
+
+    answer = hooked.call(operation, WRONG)
+
+    assert answer.code == fast.STOPPED
+    assert answer.errors == (
+        f"mthook: {operation} of guest 'web-1' ({UUID}) stopped: its machine type is pinned to pc-i440fx-7.2, it comes "
+        f"with pc-i440fx-6.2; {ACCEPT}, so does [hook] migrate_mismatch = accept for all guests\n"
+    )
+    assert hooked.events()[-1] == ("stopped", "pc-i440fx-7.2", "pc-i440fx-6.2")
+    assert not hooked.trigger.exists()
+    with hooked.catalog() as catalog:
+        assert catalog.repairs() == []
+
+
+@pytest.mark.parametrize("operation", ["migrate", "restore"])
+def test_an_alias_that_means_the_pin_is_rewritten_to_it(hooked: Hooked, operation: str) -> None:
+    """The one change that libvirt's ABI check accepts, printed for libvirtd to read."""
+    hooked.pin("pc-i440fx-7.2")
+
+    answer = hooked.call(operation, domain("pc"))
+
+    assert answer.code == fast.ALLOWED
+    assert "machine=\"pc-i440fx-7.2\"" in answer.output
+    assert answer.errors == ""
+    assert answer.log == [f"{operation} of guest 'web-1' ({UUID}): pc renamed to pc-i440fx-7.2"]
+
+
+def test_a_rewrite_that_fails_prints_nothing_and_lets_the_guest_in(
+    hooked: Hooked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a document would be worse than none: libvirt resolves the alias by itself."""
+    hooked.pin("pc-i440fx-7.2")
+    monkeypatch.setattr(fast.Call, "left", lambda call: 0.0)
+    monkeypatch.setattr(fast, "_LOCK_SHARE", 1)
+
+    answer = hooked.call("migrate", domain("pc"))
+
+    assert (answer.code, answer.output) == (fast.ALLOWED, "")
+    assert answer.log == [
+        f"migrate of guest 'web-1' ({UUID}): not renamed to pc-i440fx-7.2: no answer within 0.0 s"
+    ]
+
+
+def test_a_rebuild_from_another_image_releases_the_pin(hooked: Hooked) -> None:
+    """Allowed at prepare, recorded anew when it runs."""
+    hooked.call("started", domain(image=IMAGE))
+
+    assert hooked.call("prepare", domain("pc-q35-7.2", image=OTHER_IMAGE)) == SILENT
+    hooked.call("started", domain("pc-q35-7.2", image=OTHER_IMAGE))
+
+    with hooked.catalog() as catalog:
+        pin = catalog.get_pin(UUID)
+    assert pin is not None
+    assert (pin.machine, pin.root_image, pin.reason) == ("pc-q35-7.2", OTHER_IMAGE, "rebuilt from another image")
+    assert hooked.events()[-1] == ("changed", "pc-i440fx-7.2", "pc-q35-7.2")
+
+
+def test_an_unset_pin_is_recorded_anew_at_the_next_start(hooked: Hooked) -> None:
+    """Even if an old pin still travels in the guest's metadata."""
+    hooked.pin("pc-i440fx-7.2")
+    with hooked.catalog() as catalog:
+        catalog.unset_pin(UUID, actor="test")
+    xml = domain("pc-i440fx-6.2", metadata=travelling("pc-i440fx-7.2", text.now()))
+
+    assert hooked.call("prepare", xml) == SILENT
+    hooked.call("started", xml)
+
+    assert hooked.pinned() == "pc-i440fx-6.2"
+
+
+def test_a_pin_that_travels_with_its_guest_is_learned_where_there_is_no_row(hooked: Hooked) -> None:
+    """Also one that the guest that comes isn't like."""
+    since = "2026-01-01T00:00:00.000000Z"
+    xml = domain("pc-i440fx-6.2", metadata=travelling("pc-i440fx-7.2", since))
+
+    assert hooked.call("prepare", xml).code == fast.STOPPED
+    hooked.call("migrate", xml)
+
+    with hooked.catalog() as catalog:
+        pin = catalog.get_pin(UUID)
+    assert pin is not None
+    assert (pin.machine, pin.source, pin.seen) == ("pc-i440fx-7.2", "guest metadata", "pc-i440fx-6.2")
+
+
+def test_a_clone_doesnt_inherit_the_pin_of_its_original(hooked: Hooked) -> None:
+    """A copied definition carries the element of another UUID."""
+    xml = domain("pc-i440fx-6.2", metadata=travelling("pc-i440fx-7.2", text.now(), instance=OTHER_IMAGE))
+
+    assert hooked.call("prepare", xml) == SILENT
+
+
+def test_the_newer_of_two_pins_counts_when_a_guest_comes_back(hooked: Hooked) -> None:
+    """It may have been changed where the guest lived meanwhile; an older copy changes nothing."""
+    hooked.pin("pc-i440fx-7.2")
+    older = travelling("pc-i440fx-6.2", "2020-01-01T00:00:00.000000Z")
+    newer = travelling("pc-i440fx-6.2", "2999-01-01T00:00:00.000000Z")
+
+    hooked.call("migrate", domain("pc-i440fx-7.2", metadata=older))
+    assert hooked.pinned() == "pc-i440fx-7.2"
+    hooked.call("migrate", domain("pc-i440fx-6.2", metadata=newer))
+    assert hooked.pinned() == "pc-i440fx-6.2"
+    assert hooked.events()[-1] == ("changed", "pc-i440fx-7.2", "pc-i440fx-6.2")
+
+
+@pytest.mark.parametrize("operation", ["start", "stopped", "release", "prepare-something-new"])
+def test_an_operation_that_isnt_known_is_allowed(hooked: Hooked, operation: str) -> None:
+    """A newer libvirt may call for more than there is today."""
+    hooked.pin("pc-i440fx-7.2")
+
+    assert hooked.call(operation, WRONG) == SILENT
+
+
+def test_a_guests_name_cant_forge_lines(hooked: Hooked) -> None:
+    """Names are whatever a tenant likes."""
+    hooked.pin("pc-i440fx-7.2")
+
+    answer = hooked.call("prepare", WRONG, name="a\nmthook: all is well\x1b[2J'; rm -rf /")
+
+    assert answer.errors.count("\n") == 1
+    assert "\x1b" not in answer.errors
+    assert "guest 'a\\nmthook: all is well\\x1b[2J'; rm -rf /'" in answer.errors
+
+
+BROKEN_XML = {
+    "empty": (b"", "the domain XML is empty"),
+    "cut off": (domain()[:-9], "not well-formed XML"),
+    "no UUID": (domain().replace(UUID.encode(), b"").replace(b"<uuid></uuid>", b""), "domain XML has no <uuid>"),
+    "no machine": (domain().replace(b"machine=", b"x="), "domain XML has no machine type in <os><type>"),
+    "not UTF-8": (domain(name="\udcff".encode("utf-8", "surrogatepass").decode("latin-1")).replace(b"\xc3", b"\xff"), "isn't UTF-8"),
+    "a DOCTYPE": (b"<!DOCTYPE a [<!ENTITY x 'y'>]>" + domain(name="&x;"), "has a DOCTYPE"),
+    "huge": (b"<domain>" + b" " * (16 << 20), "larger than 16777216 bytes"),
+    "shell in the machine": (domain("$(reboot)"), "machine type '$(reboot)'"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN_XML)
+def test_unreadable_xml_is_allowed_unless_on_error_says_deny(hooked: Hooked, kind: str) -> None:
+    """One line in the log either way; the client is told when the start is stopped."""
+    xml, why = BROKEN_XML[kind]
+
+    allowed = hooked.call("prepare", xml)
+    hooked.configure("[hook]\non_error = deny\n")
+    denied = hooked.call("prepare", xml)
+
+    assert (allowed.code, allowed.output, allowed.errors) == (fast.ALLOWED, "", "")
+    assert len(allowed.log) == 1 and why in allowed.log[0]
+    assert denied.code == fast.STOPPED
+    assert denied.errors.startswith("mthook: start of guest 'web-1' stopped ([hook] on_error = deny): ")
+    assert why in denied.errors and denied.errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("operation", ["started", "migrate", "restore", "reconnect", "attach"])
+def test_unreadable_xml_stops_nothing_but_a_start(hooked: Hooked, operation: str) -> None:
+    """Whatever on_error says."""
+    hooked.configure("[hook]\non_error = deny\n")
+
+    assert hooked.call(operation, b"<domain>").code == fast.ALLOWED
+
+
+def corrupt(hooked: Hooked) -> None:
+    """Overwrite the catalog's pages."""
+    hooked.path.write_bytes(b"not a database, not at all" * 1000)
+
+
+def missing(hooked: Hooked) -> None:
+    """Remove the catalog."""
+    hooked.path.unlink()
+
+
+def world_writable(hooked: Hooked) -> None:
+    """Let everybody write pins."""
+    hooked.path.chmod(0o666)
+
+
+def newer(hooked: Hooked) -> None:
+    """Pretend that a newer mthook was here."""
+    connection = sqlite3.connect(hooked.path)
+    connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.commit()
+    connection.close()
+
+
+@pytest.mark.parametrize("breaks", [corrupt, missing, world_writable, newer])
+def test_a_broken_catalog_is_allowed_unless_on_error_says_deny(hooked: Hooked, breaks: object) -> None:
+    """The configuration is read from its files when the catalog can't tell."""
+    hooked.pin("pc-i440fx-7.2")
+    breaks(hooked)  # type: ignore[operator]
+
+    allowed = hooked.call("prepare", WRONG)
+    hooked.write("[hook]\non_error = deny\n")
+    denied = hooked.call("prepare", WRONG)
+
+    assert (allowed.code, allowed.errors) == (fast.ALLOWED, "")
+    assert len(allowed.log) == 1 and str(hooked.path) in allowed.log[0]
+    assert denied.code == fast.STOPPED
+    assert denied.errors.count("\n") == 1 and str(hooked.path) in denied.errors
+    for operation in ("started", "migrate", "restore", "reconnect", "attach"):
+        assert hooked.call(operation, WRONG).code == fast.ALLOWED
+
+
+def test_a_locked_catalog_costs_at_most_the_time_limit(hooked: Hooked) -> None:
+    """A start isn't held up by somebody who sits on the catalog."""
+    hooked.configure("[hook]\ntimeout = 1\non_error = deny\n")
+    holder = sqlite3.connect(hooked.path, isolation_level=None)
+    holder.execute("PRAGMA locking_mode = EXCLUSIVE")
+    holder.execute("BEGIN EXCLUSIVE")
+    holder.execute("UPDATE policy SET mode = mode")
+    begun = time.monotonic()
+
+    answer = hooked.call("prepare", WRONG)
+
+    holder.close()
+    assert answer.code == fast.STOPPED
+    assert "is in use by another process" in answer.errors
+    assert time.monotonic() - begun < fast.DEFAULT_TIMEOUT + 1
+
+
+def test_what_cant_be_recorded_still_gets_the_right_answer(hooked: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A catalog that can be read but not written: the start is stopped, the log says what is missing."""
+    from mthook.catalog import fastsql
+    from mthook.errors import CatalogError
+
+    def fail(*_: object) -> None:
+        raise CatalogError("the catalog /c is on a full disk", "/c")
+
+    hooked.pin("pc-i440fx-7.2")
+    monkeypatch.setattr(fastsql, "record_stop", fail)
+
+    answer = hooked.call("prepare", WRONG)
+
+    assert answer.code == fast.STOPPED
+    assert answer.log == [
+        "prepare of guest 'web-1': what it found isn't recorded: the catalog /c is on a full disk",
+        STOPPED,
+    ]
+
+
+def test_a_bug_of_mthooks_stops_no_guest(hooked: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is logged in one line like any other fault."""
+
+    def bug(*_: object) -> None:
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr(judge.Case, "answer", bug)
+
+    for operation in ("prepare", "started", "migrate", "restore", "reconnect", "attach"):
+        assert hooked.call(operation, WRONG) == Answer(
+            fast.ALLOWED, "", "", [f"{operation} of guest 'web-1': RuntimeError: two\\nlines"]
+        )
+
+
+def test_a_newer_configuration_counts_at_once_and_is_read_once(hooked: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slow path compiles it into the catalog; the next call is fast again."""
+    hooked.pin("pc-i440fx-7.2")
+    hooked.write("[hook]\nmode = audit\n")
+
+    assert hooked.call("prepare", WRONG).code == fast.ALLOWED
+    monkeypatch.setattr(slow, "read_configuration", lambda *_: pytest.fail("read again"))
+    assert hooked.call("prepare", WRONG).code == fast.ALLOWED
+    with hooked.catalog() as catalog:
+        policy = catalog.hook_policy()
+    assert policy is not None and policy.mode == "audit"
+
+
+@pytest.mark.parametrize("wrong", ["[hook]\nmode = enforec\n", "[hook\nmode = off\n", "[hook]\ntimeout = never\n"])
+def test_a_broken_configuration_leaves_the_last_good_one_in_force(hooked: Hooked, wrong: str) -> None:
+    """A typing error in mthook.conf neither opens the door nor shuts it."""
+    hooked.configure("[hook]\nmigrate_mismatch = refuse\n")
+    hooked.pin("pc-i440fx-7.2")
+    hooked.write(wrong)
+
+    answer = hooked.call("migrate", WRONG)
+
+    assert answer.code == fast.STOPPED
+    assert str(hooked.config) in answer.log[0]
+    assert answer.log[0].endswith("; the last good configuration holds")
+    assert hooked.call("prepare").code == fast.ALLOWED
+
+
+def test_a_broken_configuration_without_a_catalog_means_the_defaults(hooked: Hooked) -> None:
+    """on_error = allow is the documented default."""
+    missing(hooked)
+    hooked.write("[hook]\non_error = dney\n")
+
+    answer = hooked.call("prepare", WRONG)
+
+    assert answer.code == fast.ALLOWED
+    assert answer.log[-1].endswith("; the defaults hold")
+
+
+def test_the_hooks_defaults_are_the_options_defaults() -> None:
+    """They stand twice, because the fast path can't read oslo.config."""
+    options = conf.hook_policy(conf.load([]), "")
+
+    defaults = fast._defaults()
+
+    assert {name: getattr(options, name) for name in defaults.__slots__} == {
+        name: getattr(defaults, name) for name in defaults.__slots__
+    }
+
+
+def test_a_removed_configuration_brings_the_defaults_back(hooked: Hooked) -> None:
+    """The default catalog path, too: nothing of the removed file lingers."""
+    hooked.configure("[hook]\nmode = off\n")
+    hooked.config.unlink()
+    call = fast.Call([str(hooked.path), str(hooked.config), "web-1", "prepare"], None, None)  # type: ignore[arg-type]
+
+    fast._reload(call)
+
+    assert call.policy is not None
+    assert (call.policy.mode, call.catalog) == ("enforce", "/var/lib/mthook/catalog.sqlite")
+
+
+def test_a_moved_catalog_is_followed(hooked: Hooked, tmp_path: Path) -> None:
+    """[catalog] path in a newer configuration wins over the path that the installed hook has."""
+    hooked.pin("pc-i440fx-7.2")
+    elsewhere = tmp_path / "elsewhere"
+    old = hooked.path
+    hooked.path.parent.rename(elsewhere)
+    hooked.path = elsewhere / "catalog.sqlite"
+    hooked.write("")
+    with Hooked.catalog(hooked):
+        pass
+    hooked.path, new = old, hooked.path
+    old.parent.mkdir(mode=0o700)
+    with hooked.catalog():
+        pass  # an empty one at the old place, with no policy
+
+    answer = hooked.call("prepare", WRONG)
+
+    assert answer.code == fast.STOPPED
+    assert (new.parent / "repair-wanted").exists()
+
+
+def test_without_a_system_log_the_hook_works_all_the_same(hooked: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing waits for a log daemon."""
+    hooked.pin("pc-i440fx-7.2")
+    monkeypatch.setattr(journal, "SOCKET", "/nowhere")
+
+    assert hooked.call("prepare", WRONG).code == fast.STOPPED
+
+
+def test_a_trigger_that_cant_be_touched_changes_nothing_else(hooked: Hooked) -> None:
+    """The repair is in the catalog; the next sync finds it there."""
+    hooked.pin("pc-i440fx-7.2")
+    hooked.trigger.symlink_to("/nowhere/at/all")
+
+    answer = hooked.call("prepare", WRONG)
+
+    assert answer.code == fast.STOPPED
+    assert answer.log[0] == f"{hooked.trigger}: Too many levels of symbolic links"
+
+
+def test_the_fast_path_loads_nothing_heavy(hooked: Hooked) -> None:
+    """A satisfied start in a fresh interpreter as hooks/qemu runs it, and the modules that it took."""
+    hooked.pin("pc-i440fx-7.2")
+    package = str(Path(fast.__file__).parents[2])
+    program = (
+        "import sys; sys.path.append(sys.argv[1]); from mthook.hook.fast import main; code = main(sys.argv[2:]);"
+        "print(*sorted(m for m in sys.modules), sep='\\n'); sys.exit(code)"
+    )
+    argv = [sys.executable, "-I", "-S", "-c", program, package, str(hooked.path), str(hooked.config)]
+
+    done = subprocess.run([*argv, "web-1", "prepare", "begin", "-"], input=domain(), capture_output=True, check=True)
+
+    loaded = set(done.stdout.decode().split())
+    assert "mthook.catalog.fastsql" in loaded
+    heavy = "lxml sqlalchemy alembic oslo_config logging json re enum dataclasses typing socket pathlib"
+    assert loaded.isdisjoint(heavy.split())
+    assert done.stderr == b""
+
+
+def test_the_environment_of_a_hook_is_enough(hooked: Hooked) -> None:
+    """libvirtd gives a hook LC_ALL=C, PATH and HOME."""
+    hooked.pin("pc-i440fx-7.2")
+    hooked.write("[hook]\nmode = audit\n")  # the slow path too
+    package = str(Path(fast.__file__).parents[2])
+    program = "import sys; sys.path.append(sys.argv[1]); from mthook.hook.fast import main; sys.exit(main(sys.argv[2:]))"
+    argv = [sys.executable, "-I", "-S", "-c", program, package, str(hooked.path), str(hooked.config)]
+
+    done = subprocess.run(
+        [*argv, "wéb\n1", "prepare", "begin", "-"],
+        input=WRONG,
+        capture_output=True,
+        env={"LC_ALL": "C", "PATH": os.defpath, "HOME": "/"},
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (fast.ALLOWED, b"", b"")
+    with hooked.catalog() as catalog:
+        policy = catalog.hook_policy()
+    assert policy is not None and policy.mode == "audit"

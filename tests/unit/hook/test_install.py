@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The installer: one hook, in the right place, and nothing left when it goes."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mthook.errors import InstallError
+from mthook.hook import daemons, install
+
+SETTINGS = install.Settings(sys.executable, "/opt/my package", "/var/lib/mthook/catalog.sqlite", ["/etc/mthook/a.conf"])
+FOREIGN = "#!/bin/sh\n# somebody's hook\nexit 0\n"
+
+
+class FakeDaemon(daemons.Daemon):
+    """A daemon that only notes that it was told."""
+
+    told: list[int] = []
+
+    def look_again(self) -> None:
+        self.told.append(self.pid)
+
+    def version(self) -> tuple[int, ...] | None:
+        return (self.pid, 0, 0)  # a test picks the version by the pid
+
+
+@pytest.fixture
+def hooks(tmp_path: Path) -> Path:
+    """A hooks directory as libvirt's package leaves it: present and empty."""
+    directory = tmp_path / "hooks"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture(autouse=True)
+def running(monkeypatch: pytest.MonkeyPatch) -> list[daemons.Daemon]:
+    """The daemons that the installer finds; none unless a test adds some."""
+    found: list[daemons.Daemon] = []
+    FakeDaemon.told = []
+    monkeypatch.setattr(daemons, "running", lambda: found)
+    monkeypatch.setattr(install, "_LOOK_SECONDS", 0)
+    return found
+
+
+def tree(directory: Path) -> dict[str, str]:
+    """Every file below a directory with its content, directories with an empty one."""
+    return {
+        str(path.relative_to(directory)): path.read_text() if path.is_file() else "" for path in directory.rglob("*")
+    }
+
+
+def test_first_install_makes_an_executable_qemu_with_the_settings_filled_in(hooks: Path) -> None:
+    """The hook names interpreter, package, catalog and configuration, quoted for the shell."""
+    path, told = install.install(str(hooks), SETTINGS)
+
+    assert path == str(hooks / "qemu")
+    assert told == []
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o755
+    assert Path(path).read_text().splitlines()[2:6] == [
+        f"python={sys.executable}",
+        "package='/opt/my package'",
+        "catalog=/var/lib/mthook/catalog.sqlite",
+        "config=/etc/mthook/a.conf",
+    ]
+    assert subprocess.run(["sh", "-n", path]).returncode == 0
+    assert list(tree(hooks)) == ["qemu"]
+
+
+def test_a_second_install_changes_nothing(hooks: Path) -> None:
+    """Installing twice is installing once."""
+    install.install(str(hooks), SETTINGS)
+    before = tree(hooks)
+
+    install.install(str(hooks), SETTINGS)
+
+    assert tree(hooks) == before
+
+
+def test_install_brings_an_older_hook_up_to_date(hooks: Path) -> None:
+    """An upgrade replaces mthook's own hook where it is."""
+    other = install.Settings("/old/python", "/old", "/old.sqlite", ["/old.conf"])
+    install.install(str(hooks), other)
+
+    install.install(str(hooks), SETTINGS)
+
+    assert tree(hooks) == {"qemu": install.render(SETTINGS, [])}
+
+
+def test_a_foreign_hook_is_left_alone_and_mthook_goes_beside_it(hooks: Path) -> None:
+    """Somebody else's hook keeps its place and its text."""
+    (hooks / "qemu").write_text(FOREIGN)
+
+    path, _ = install.install(str(hooks), SETTINGS)
+
+    assert path == str(hooks / "qemu.d" / "50-mthook")
+    assert (hooks / "qemu").read_text() == FOREIGN
+    assert sorted(tree(hooks)) == ["qemu", "qemu.d", "qemu.d/50-mthook"]
+
+
+def test_a_foreign_hook_under_an_old_libvirt_is_an_error_and_nothing_is_written(
+    hooks: Path, running: list[daemons.Daemon]
+) -> None:
+    """Before 6.5.0 libvirt never runs what lies in qemu.d, so installing there would only look like it."""
+    (hooks / "qemu").write_text(FOREIGN)
+    running.append(FakeDaemon(6, "libvirtd", 1, 0.0))
+
+    with pytest.raises(InstallError) as caught:
+        install.install(str(hooks), SETTINGS)
+
+    assert str(caught.value) == (
+        f"{hooks}/qemu is somebody else's hook, and libvirtd 6.0.0 runs no other beside it (6.5.0 would): "
+        "call mthook's hook from it"
+    )
+    assert tree(hooks) == {"qemu": FOREIGN}
+
+
+def test_a_broken_link_in_the_hooks_place_counts_as_foreign(hooks: Path) -> None:
+    """A link that leads nowhere is still somebody's."""
+    (hooks / "qemu").symlink_to("/nowhere")
+
+    path, _ = install.install(str(hooks), SETTINGS)
+
+    assert path == str(hooks / "qemu.d" / "50-mthook")
+    assert os.readlink(hooks / "qemu") == "/nowhere"
+
+
+@pytest.mark.parametrize("before", [{}, {"qemu": FOREIGN}, {"qemu": FOREIGN, "qemu.d/10-other": FOREIGN}])
+def test_uninstall_leaves_the_directory_as_found(hooks: Path, before: dict[str, str]) -> None:
+    """Directories that were there stay, those that installing made go."""
+    for name, content in before.items():
+        (hooks / name).parent.mkdir(exist_ok=True)
+        (hooks / name).write_text(content)
+    found = tree(hooks)
+    path, _ = install.install(str(hooks), SETTINGS)
+
+    assert install.uninstall(str(hooks)) == path
+    assert tree(hooks) == found
+
+
+def test_uninstall_removes_a_hooks_directory_that_install_made(tmp_path: Path) -> None:
+    """Also after an upgrade in between, which finds the directory there."""
+    hooks = tmp_path / "etc" / "hooks"
+    install.install(str(hooks), SETTINGS)
+    install.install(str(hooks), SETTINGS)
+
+    install.uninstall(str(hooks))
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_uninstall_keeps_a_directory_that_others_use_by_now(tmp_path: Path) -> None:
+    """A directory that isn't empty is not removed, whoever made it."""
+    hooks = tmp_path / "hooks"
+    install.install(str(hooks), SETTINGS)
+    (hooks / "network").write_text(FOREIGN)
+
+    install.uninstall(str(hooks))
+
+    assert tree(tmp_path) == {"hooks": "", "hooks/network": FOREIGN}
+
+
+def test_uninstall_without_a_hook_does_nothing(hooks: Path) -> None:
+    """A foreign hook isn't mthook's to remove."""
+    (hooks / "qemu").write_text(FOREIGN)
+
+    assert install.uninstall(str(hooks)) is None
+    assert tree(hooks) == {"qemu": FOREIGN}
+
+
+def test_running_daemons_are_told_at_install_and_at_uninstall(hooks: Path, running: list[daemons.Daemon]) -> None:
+    """libvirtd remembers whether there is a hook, so it has to look again both times."""
+    running.append(FakeDaemon(9, "libvirtd", 1, 0.0))
+
+    _, told = install.install(str(hooks), SETTINGS)
+    install.uninstall(str(hooks))
+
+    assert told == running
+    assert FakeDaemon.told == [9, 9]
+
+
+def test_a_hooks_directory_that_cant_be_made_is_an_error(tmp_path: Path) -> None:
+    """A file in the directory's place is named."""
+    (tmp_path / "etc").write_text("")
+
+    with pytest.raises(InstallError) as caught:
+        install.install(str(tmp_path / "etc" / "hooks"), SETTINGS)
+
+    assert str(caught.value) == f"{tmp_path}/etc: File exists"
+
+
+def test_a_failed_write_leaves_neither_hook_nor_temporary_file(hooks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is half installed."""
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+
+    with pytest.raises(InstallError) as caught:
+        install.install(str(hooks), SETTINGS)
+
+    assert str(caught.value) == f"{hooks}/qemu: No space left on device"
+    assert tree(hooks) == {}
+
+
+@pytest.mark.parametrize("name", ["/etc/a:b.conf", "/etc/a\nb.conf"])
+def test_a_configuration_file_that_the_hook_cant_carry_is_refused(hooks: Path, name: str) -> None:
+    """The hook joins its configuration files with colons, on one line."""
+    with pytest.raises(InstallError, match="its name may have no colon or line end"):
+        install.install(str(hooks), install.Settings("/p", "/q", "/c", [name]))
+
+    assert tree(hooks) == {}
+
+
+def test_status_of_nothing_says_how_to_install(hooks: Path) -> None:
+    """An empty directory is no error."""
+    assert install.status(str(hooks), SETTINGS, []) == install.Status(
+        str(hooks / "qemu"), False, False, None, ("not installed: run 'mthook-admin hook install'",)
+    )
+
+
+def test_status_of_a_fresh_install_has_no_problems(hooks: Path, running: list[daemons.Daemon]) -> None:
+    """A daemon that was told knows of the hook, however long it runs."""
+    daemon = FakeDaemon(9, "libvirtd", 77, 0.0)
+    running.append(daemon)
+    path, _ = install.install(str(hooks), SETTINGS)
+
+    assert install.status(str(hooks), SETTINGS, ["9:77"]) == install.Status(path, True, True, True, ())
+
+
+def test_status_names_a_daemon_that_never_looked(hooks: Path, running: list[daemons.Daemon]) -> None:
+    """A hook that was copied there under a running daemon isn't called."""
+    running.append(FakeDaemon(9, "virtqemud", 77, 0.0))
+    path, _ = install.install(str(hooks), SETTINGS)
+
+    found = install.status(str(hooks), SETTINGS, ["9:76"])
+
+    assert (found.installed, found.current, found.loaded) == (True, True, False)
+    assert found.problems == (
+        "not loaded: virtqemud (pid 9) runs since before the hook was there: run 'mthook-admin hook install'",
+    )
+
+
+def test_status_knows_a_daemon_that_started_later(hooks: Path, running: list[daemons.Daemon]) -> None:
+    """A daemon looks at its start."""
+    path, _ = install.install(str(hooks), SETTINGS)
+    running.append(FakeDaemon(9, "libvirtd", 77, os.stat(path).st_ctime + 1))
+
+    assert install.status(str(hooks), SETTINGS, []).loaded is True
+
+
+def test_status_tells_a_stale_hook(hooks: Path) -> None:
+    """What another version or configuration installed is to be brought up to date."""
+    install.install(str(hooks), SETTINGS)
+    newer = install.Settings("/new/python", "/q", "/c", ["/f"])
+
+    found = install.status(str(hooks), newer, [])
+
+    assert (found.installed, found.current) == (True, False)
+    assert found.problems == ("stale: not what this mthook would install: run 'mthook-admin hook install'",)
+
+
+@pytest.mark.parametrize(("mode", "fault"), [(0o644, "not executable"), (0o775, "others than root may write it")])
+def test_status_sees_wrong_modes(hooks: Path, mode: int, fault: str) -> None:
+    """libvirtd ignores what it can't execute; what others can write they can run as root."""
+    path, _ = install.install(str(hooks), SETTINGS)
+    os.chmod(path, mode)
+
+    found = install.status(str(hooks), SETTINGS, [])
+
+    assert found.installed is False
+    assert found.problems[0] == f"{fault}: run 'mthook-admin hook install'"
+
+
+def test_settings_of_this_process_lead_to_this_package() -> None:
+    """The installed hook runs the very code that installed it."""
+    settings = install.Settings.of_this_process("/c", ["relative.conf"])
+
+    assert settings.python == sys.executable
+    assert os.path.exists(os.path.join(settings.package, "mthook", "hook", "fast.py"))
+    assert settings.config_files == [os.path.abspath("relative.conf")]
