@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pins: the local SQLite catalog, its schema and its statements."""

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hook's own statements. Part of the hook's fast path.
+
+Starting SQLAlchemy costs more than a whole hook may, so these few statements are written by hand; a
+test holds them to :mod:`mthook.catalog.schema`. Here are those that read;
+:mod:`mthook.catalog.recording` has those that write. Every function raises :class:`CatalogError`
+where SQLite fails.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from mthook.catalog.opening import Connection, Guard, open_database
+from mthook.errors import CatalogError, CatalogNewer
+from mthook.text import printable
+
+#: The Alembic revision that these statements are written for.
+SCHEMA = "0001"
+#: Revisions that ``mthook-sync`` brings up to :data:`SCHEMA`.
+OLDER: tuple[str, ...] = ()
+#: For how long, in seconds, a ``prepare`` is taken to belong to an accepted ``migrate`` or
+#: ``restore``.
+ARRIVAL_SECONDS = 120
+
+
+class Policy:
+    """The compiled configuration; see :class:`mthook.catalog.records.HookPolicy`."""
+
+    __slots__ = ("fingerprint", "migrate_mismatch", "mode", "on_error", "style", "timeout")
+
+    def __init__(
+        self,
+        *,
+        mode: str,
+        on_error: str,
+        migrate_mismatch: str,
+        timeout: float,
+        style: str,
+        fingerprint: str,
+    ) -> None:
+        self.mode = mode
+        self.on_error = on_error
+        self.migrate_mismatch = migrate_mismatch
+        self.timeout = timeout
+        self.style = style
+        self.fingerprint = fingerprint
+
+
+class Known:
+    """What the catalog knows about one guest.
+
+    :param policy: the compiled configuration, None where there is none yet.
+    :param machine: its pin, None without one.
+    :param seen: the versioned name seen when the pin was recorded.
+    :param updated_at: when the row last changed.
+    :param root_image: UUID of the image its root disk was made from.
+    :param has_row: there is a row; with ``machine`` None that means a released pin.
+    :param arrival: the machine type it was let in with, less than :data:`ARRIVAL_SECONDS` ago.
+    """
+
+    __slots__ = ("arrival", "has_row", "machine", "policy", "root_image", "seen", "updated_at")
+
+    def __init__(
+        self,
+        *,
+        policy: Policy | None,
+        machine: str | None,
+        seen: str | None,
+        updated_at: str | None,
+        root_image: str | None,
+        has_row: bool,
+        arrival: str | None,
+    ) -> None:
+        self.policy = policy
+        self.machine = machine
+        self.seen = seen
+        self.updated_at = updated_at
+        self.root_image = root_image
+        self.has_row = has_row
+        self.arrival = arrival
+
+
+def connect(path: str, timeout: float) -> Connection:
+    """Open the catalog and make sure that it is one this mthook knows.
+
+    :param timeout: seconds to wait for other processes that write.
+    :raises CatalogMissing, CatalogUnsafe: see :func:`mthook.catalog.files.check`.
+    :raises CatalogNewer: a newer mthook has written it.
+    :raises CatalogError: it can't be read, or an older mthook has written it.
+    """
+    connection = open_database(path, timeout)
+    try:
+        revision = read_revision(connection)
+        if revision is None or revision in OLDER:
+            raise CatalogError(
+                f"the catalog {printable(path)} is not up to date: run mthook-sync", path
+            )
+        check_known(path, revision)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def read_revision(connection: Connection) -> str | None:
+    """Return the revision of a catalog's schema, None for an empty file.
+
+    :raises CatalogError: it is no database, or not one of mthook's.
+    """
+    with Guard(connection):
+        try:
+            row = connection.execute("SELECT max(version_num) FROM alembic_version").fetchone()
+        except sqlite3.OperationalError as error:
+            # A locked catalog isn't asked a second time: the caller's patience is measured out
+            # for one wait.
+            if (
+                "no such table" not in str(error)
+                or connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+            ):
+                raise
+            return None
+    return str(row[0])
+
+
+def check_known(path: str, revision: str) -> None:
+    """Refuse a revision that this mthook has never heard of.
+
+    :raises CatalogNewer: it is neither :data:`SCHEMA` nor one of :data:`OLDER`.
+    """
+    if revision != SCHEMA and revision not in OLDER:
+        raise CatalogNewer(
+            f"the catalog {printable(path)} has schema {printable(revision)}, this mthook knows "
+            f"{SCHEMA}: a newer mthook wrote it, install that one",
+            path,
+        )
+
+
+_LOOKUP = """
+SELECT policy.mode, policy.on_error, policy.migrate_mismatch, policy.timeout, policy.style,
+       policy.fingerprint, pins.uuid, pins.machine, pins.seen, pins.updated_at, pins.root_image,
+       arrivals.machine
+FROM (SELECT ?1 AS uuid) AS asked
+LEFT JOIN policy ON policy.id = 1
+LEFT JOIN pins ON pins.uuid = asked.uuid
+LEFT JOIN arrivals ON arrivals.uuid = asked.uuid
+    AND (julianday(?2) - julianday(arrivals.at)) * 86400 < ?3
+"""
+
+
+def lookup(conn: Connection, uuid: str, now: str) -> Known:
+    """Return all that the hook wants to know about a guest.
+
+    :param now: the present, as :func:`mthook.text.now` makes it.
+    """
+    with Guard(conn):
+        row = conn.execute(_LOOKUP, (uuid, now, ARRIVAL_SECONDS)).fetchone()
+    policy = None
+    if row[0] is not None:
+        policy = Policy(
+            mode=row[0],
+            on_error=row[1],
+            migrate_mismatch=row[2],
+            timeout=row[3],
+            style=row[4],
+            fingerprint=row[5],
+        )
+    return Known(
+        policy=policy,
+        has_row=row[6] is not None,
+        machine=row[7],
+        seen=row[8],
+        updated_at=row[9],
+        root_image=row[10],
+        arrival=row[11],
+    )
+
+
+def aliases(
+    conn: Connection, emulator: str | None, arch: str | None, virt_type: str | None
+) -> dict[str, str]:
+    """Return what the aliases of an emulator resolve to on this host.
+
+    :param emulator: where it is None or one that this host doesn't list: the aliases on which all
+        emulators of that architecture and virt type agree.
+    """
+    kind = (arch, virt_type)
+    with Guard(conn):
+        rows = conn.execute(
+            "SELECT machine, canonical FROM capabilities"
+            " WHERE emulator = ? AND arch = ? AND virt_type = ?",
+            (emulator, *kind),
+        ).fetchall()
+        if not rows:
+            rows = conn.execute(
+                "SELECT machine, min(canonical) FROM capabilities WHERE arch = ? AND virt_type = ?"
+                " GROUP BY machine HAVING min(canonical) = max(canonical)",
+                kind,
+            ).fetchall()
+    return {machine: canonical for machine, canonical in rows if canonical is not None}

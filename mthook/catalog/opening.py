@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a catalog is opened, what SQLite's errors mean to an operator. On the hook's fast path."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+
+from mthook.catalog import files
+from mthook.errors import CatalogError
+from mthook.text import printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+#: What SQLite says, what that means, and what to do about it. SQLite's error codes reach Python
+#: only from 3.11 on.
+_ADVICE = (
+    ("is locked", "is in use by another process for too long: see who with fuser, then try again"),
+    ("locking protocol", "is in use by too many processes: try again"),
+    ("readonly", "is on a read-only disk or can't be written: make it writable"),
+    ("unable to open", "can't be opened: its directory must be writable and its disk not full"),
+    ("is full", "is on a full disk: make room there"),
+    ("disk I/O", "can't be read or written: check its disk"),
+    (
+        "not a database",
+        "is not an SQLite database: restore a copy, or move it away and run mthook-sync",
+    ),
+    ("malformed", "is damaged: restore a copy, or move it away and run mthook-sync"),
+    ("no such", "is not a whole catalog: restore a copy, or move it away and run mthook-sync"),
+)
+
+
+class Connection(sqlite3.Connection):
+    """A connection that knows which catalog it is of."""
+
+    path = ""
+
+
+def open_database(path: str, timeout: float) -> Connection:
+    """Open a catalog that exists, without looking at its content.
+
+    Transactions are begun by us alone (``isolation_level=None``).
+
+    :param timeout: seconds to wait for other processes that write.
+    :raises CatalogMissing, CatalogUnsafe: see :func:`mthook.catalog.files.check`.
+    :raises CatalogError: SQLite can't open it.
+    """
+    files.check(path)
+    try:
+        connection = sqlite3.connect(
+            _uri(path), timeout=timeout, isolation_level=None, factory=Connection, uri=True
+        )
+    except sqlite3.Error as error:
+        raise explain(path, error) from error
+    connection.path = path
+    return connection
+
+
+def explain(path: str, error: BaseException) -> CatalogError:
+    """Return an SQLite error as one line that names the catalog and says what to do."""
+    said = str(error)
+    for sign, advice in _ADVICE:
+        if sign in said:
+            return CatalogError(f"the catalog {printable(path)} {advice} ({printable(said)})", path)
+    return CatalogError(f"the catalog {printable(path)} can't be used: {printable(said)}", path)
+
+
+class Guard:
+    """A ``with`` block in which SQLite's errors become :class:`CatalogError`."""
+
+    __slots__ = ("connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, sqlite3.Error):
+            raise explain(self.connection.path, error) from error
+
+
+class Transaction(Guard):
+    """A ``with`` block that writes all or nothing, and on the disk when it ends well."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        with Guard(self.connection):
+            self.connection.execute("PRAGMA synchronous = FULL")
+            # IMMEDIATE: a transaction that first reads and then writes could otherwise fail for
+            # want of the lock.
+            self.connection.execute("BEGIN IMMEDIATE")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            try:
+                self.connection.execute("COMMIT")
+            except sqlite3.Error as failure:
+                error = failure
+        if self.connection.in_transaction:
+            self.connection.rollback()
+        super().__exit__(kind, error, trace)
+
+
+def _uri(path: str) -> str:
+    """Return a path as SQLite wants it where options follow.
+
+    Its own ``?``, ``#`` or ``%`` would otherwise end or change it. ``mode=rw``: SQLite must not
+    create a catalog, least of all with the umask's mode.
+    """
+    whole = os.fsencode(os.path.join(os.getcwd(), path)) if path[:1] != "/" else os.fsencode(path)
+    quoted = "".join(
+        chr(b) if chr(b).isalnum() and b < 128 or b in b"/._-" else f"%{b:02X}" for b in whole
+    )
+    # Exactly three slashes: what stands between two and the next one would be a host.
+    return f"file:///{quoted.lstrip('/')}?mode=rw"

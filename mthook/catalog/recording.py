@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the hook writes: pins, drift, stopped starts, arrivals. On the hook's fast path.
+
+Every function is one transaction, and returns once that is on the disk. ``at`` is UTC text as
+:func:`mthook.text.now` makes it; ``guest`` is a domain's XML in brief.
+"""
+
+from __future__ import annotations
+
+from mthook.catalog.opening import Connection, Guard, Transaction
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mthook.catalog.fastsql import Policy
+    from mthook.xmlrewrite.summary import Summary
+
+#: Who the history names for what is recorded here.
+HOOK = "hook"
+
+_RECORD_PIN = """
+INSERT INTO pins (uuid, machine, seen, arch, source, reason, actor, root_image,
+                  qemu_version, libvirt_version, created_at, updated_at)
+VALUES (:uuid, :machine, :seen, :arch, :source, :reason, :actor, :root_image,
+        (SELECT qemu_version FROM host WHERE id = 1),
+        (SELECT libvirt_version FROM host WHERE id = 1), :at, :at)
+ON CONFLICT (uuid) DO UPDATE SET
+    machine = excluded.machine, seen = excluded.seen, arch = excluded.arch,
+    source = excluded.source, reason = excluded.reason, actor = excluded.actor,
+    root_image = excluded.root_image, qemu_version = excluded.qemu_version,
+    libvirt_version = excluded.libvirt_version, updated_at = excluded.updated_at
+"""
+_ADD_HISTORY = """
+INSERT INTO history (uuid, at, event, old, new, source, reason, actor)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_SEE_RUNNING = """
+INSERT INTO guests (uuid, name, arch, virt_type, emulator, running, state,
+                    managed_save, snapshots, nova, windows, seen_at)
+VALUES (?, ?, ?, ?, ?, ?, 'running', 0, 0, ?, ?, ?)
+ON CONFLICT (uuid) DO UPDATE SET
+    name = excluded.name, arch = excluded.arch, virt_type = excluded.virt_type,
+    emulator = excluded.emulator, running = excluded.running, state = excluded.state,
+    nova = excluded.nova, windows = excluded.windows, seen_at = excluded.seen_at, gone_since = NULL
+"""
+
+
+def record_pin(
+    conn: Connection,
+    guest: Summary,
+    machine: str,
+    *,
+    source: str,
+    at: str,
+    actor: str = HOOK,
+    seen: str | None = None,
+    reason: str | None = None,
+    running: str | None = None,
+    replace: bool = False,
+) -> bool:
+    """Record a guest's pin where it has none or a released one.
+
+    :param seen: the versioned name that it runs with.
+    :param running: the machine type that it was found to run with; None when it does not run yet.
+    :param replace: replace a pin as well (a rebuild; a guest that lived elsewhere since).
+    :return: False when it has a pin already, which then stays.
+    """
+    with Transaction(conn):
+        if running is not None:
+            _see_running(conn, guest, running, at)
+        row = conn.execute("SELECT machine FROM pins WHERE uuid = ?", (guest.uuid,)).fetchone()
+        old = row[0] if row else None
+        if old is not None and not replace:
+            return False
+        values = {
+            "uuid": guest.uuid,
+            "machine": machine,
+            "seen": seen,
+            "arch": guest.arch,
+            "source": source,
+        }
+        values.update(reason=reason, actor=actor, root_image=guest.root_image, at=at)
+        conn.execute(_RECORD_PIN, values)
+        event = "pinned" if old is None else "changed"
+        conn.execute(_ADD_HISTORY, (guest.uuid, at, event, old, machine, source, reason, actor))
+    return True
+
+
+def record_drift(
+    conn: Connection, guest: Summary, pin: str, found: str, operation: str, at: str
+) -> None:
+    """Record that a guest runs unlike its pin; the same twice in a row is recorded once."""
+    with Guard(conn):
+        known = _last_event(conn, guest) == ("drift", pin, found) and _is_seen_running(
+            conn, guest, found
+        )
+    if known:
+        return
+    with Transaction(conn):
+        _see_running(conn, guest, found, at)
+        if _last_event(conn, guest) != ("drift", pin, found):
+            conn.execute(_ADD_HISTORY, (guest.uuid, at, "drift", pin, found, None, operation, HOOK))
+
+
+def record_running(conn: Connection, guest: Summary, found: str, at: str) -> None:
+    """Record what a guest runs with. Nothing is written when that is known already."""
+    with Guard(conn):
+        known = _is_seen_running(conn, guest, found)
+    if not known:
+        with Transaction(conn):
+            _see_running(conn, guest, found, at)
+
+
+def record_stop(
+    conn: Connection, guest: Summary, pin: str, found: str, operation: str, at: str
+) -> None:
+    """Record that a guest was stopped; at ``prepare`` also that its definition is to be mended.
+
+    What arrives by ``migrate`` or ``restore`` has no definition here that could be at fault. A
+    guest of Nova's is not to be started again by us: Nova does, with a definition made anew.
+    """
+    with Transaction(conn):
+        if operation == "prepare":
+            conn.execute(
+                "INSERT OR REPLACE INTO repairs (uuid, name, at, pin, found, nova, restart)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (guest.uuid, guest.name, at, pin, found, guest.nova, not guest.nova),
+            )
+        conn.execute(_ADD_HISTORY, (guest.uuid, at, "stopped", pin, found, None, operation, HOOK))
+
+
+def record_arrival(conn: Connection, uuid: str, machine: str, at: str) -> None:
+    """Record that ``migrate`` or ``restore`` let a guest in, for the ``prepare`` that follows."""
+    with Transaction(conn):
+        conn.execute(
+            "INSERT OR REPLACE INTO arrivals (uuid, at, machine) VALUES (?, ?, ?)",
+            (uuid, at, machine),
+        )
+
+
+def take_arrival(conn: Connection, uuid: str) -> str | None:
+    """Forget that a guest was let in; return the machine type it came with, None if it was not.
+
+    Nothing is written when there is nothing to forget.
+    """
+    with Guard(conn):
+        if not conn.execute("SELECT 1 FROM arrivals WHERE uuid = ?", (uuid,)).fetchone():
+            return None
+    with Transaction(conn):
+        row = conn.execute("SELECT machine FROM arrivals WHERE uuid = ?", (uuid,)).fetchone()
+        conn.execute("DELETE FROM arrivals WHERE uuid = ?", (uuid,))
+    return str(row[0]) if row else None
+
+
+def compile_policy(conn: Connection, policy: Policy, at: str) -> None:
+    """Keep what the configuration says by now, so that the next hooks needn't read it."""
+    with Transaction(conn):
+        conn.execute(
+            "INSERT OR REPLACE INTO policy (id, mode, on_error, migrate_mismatch, timeout, style,"
+            " fingerprint, compiled_at) VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                policy.mode,
+                policy.on_error,
+                policy.migrate_mismatch,
+                policy.timeout,
+                policy.style,
+                policy.fingerprint,
+                at,
+            ),
+        )
+
+
+def _see_running(conn: Connection, guest: Summary, found: str, at: str) -> None:
+    facts = (
+        guest.uuid,
+        guest.name,
+        guest.arch,
+        guest.virt_type,
+        guest.emulator,
+        found,
+    )
+    conn.execute(_SEE_RUNNING, (*facts, guest.nova, guest.windows, at))
+
+
+def _is_seen_running(conn: Connection, guest: Summary, found: str) -> bool:
+    row = conn.execute(
+        "SELECT name, running FROM guests WHERE uuid = ? AND gone_since IS NULL", (guest.uuid,)
+    ).fetchone()
+    return bool(row == (guest.name, found))
+
+
+def _last_event(conn: Connection, guest: Summary) -> object:
+    return conn.execute(
+        "SELECT event, old, new FROM history WHERE uuid = ? ORDER BY id DESC LIMIT 1", (guest.uuid,)
+    ).fetchone()

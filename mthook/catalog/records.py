@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the catalog keeps, as plain values. Times are text as :func:`mthook.text.now` makes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Pin:
+    """The machine type that an instance is to keep.
+
+    :param machine: a versioned name or an alias; None: released, the next boot records anew.
+    :param source: where the machine type came from.
+    :param actor: what or who recorded it last.
+    :param seen: the versioned name that the guest ran with when the pin was recorded.
+    :param root_image: UUID of the Nova image that the guest's root disk was made from.
+    :param qemu_version: QEMU's version on the host that recorded it.
+    :param libvirt_version: libvirt's version on the host that recorded it.
+    """
+
+    uuid: str
+    machine: str | None
+    arch: str
+    source: str
+    actor: str
+    created_at: str
+    updated_at: str
+    seen: str | None = None
+    reason: str | None = None
+    root_image: str | None = None
+    qemu_version: str | None = None
+    libvirt_version: str | None = None
+
+
+@dataclass(frozen=True)
+class HistoryEntry:
+    """Something that happened to a pin.
+
+    :param event: pinned, changed, unset, pruned, drift, stopped, repaired, realigned or imported.
+    :param old: the machine type before, or the pin where a guest was found unlike it.
+    :param new: the machine type after, or the one that was found.
+    """
+
+    uuid: str
+    at: str
+    event: str
+    actor: str
+    old: str | None = None
+    new: str | None = None
+    source: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Repair:
+    """A guest whose start was stopped.
+
+    :param pin: the machine type it is to have.
+    :param found: the one that its definition had.
+    :param nova: a Nova instance: Nova defines it anew at the next start.
+    :param restart: to be started again once it is mended.
+    """
+
+    uuid: str
+    name: str
+    at: str
+    pin: str
+    found: str
+    nova: bool
+    restart: bool
+
+
+@dataclass(frozen=True)
+class Capability:
+    """A machine type that an emulator of this host offers.
+
+    :param virt_type: ``kvm`` or ``qemu``.
+    :param canonical: the versioned name, where ``machine`` is an alias.
+    :param max_cpus: most virtual CPUs, where known.
+    """
+
+    emulator: str
+    arch: str
+    virt_type: str
+    machine: str
+    canonical: str | None = None
+    deprecated: bool = False
+    max_cpus: int | None = None
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A guest as last seen on this host.
+
+    :param defined: machine type of its persistent definition; None without one.
+    :param running: machine type that it runs with; None when it does not run.
+    :param state: libvirt's word: ``running``, ``shut off``, ``paused``, …
+    :param seen_at: when; the catalog fills it in.
+    :param gone_since: since when it is no longer there; the catalog fills it in.
+    """
+
+    uuid: str
+    name: str
+    arch: str
+    virt_type: str
+    emulator: str | None = None
+    defined: str | None = None
+    running: str | None = None
+    state: str = "shut off"
+    managed_save: bool = False
+    snapshots: int = 0
+    nova: bool = False
+    windows: bool = False
+    seen_at: str = ""
+    gone_since: str | None = None
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """This host, and how its last sync went.
+
+    :param daemons: JSON text about the daemons that were told to look for the hook again.
+    """
+
+    hostname: str | None = None
+    qemu_version: str | None = None
+    libvirt_version: str | None = None
+    seen_at: str | None = None
+    daemons: str | None = None
+    last_sync_at: str | None = None
+    last_sync_ok: bool | None = None
+
+
+@dataclass(frozen=True)
+class HookPolicy:
+    """The part of the configuration that the hook needs.
+
+    :param timeout: seconds.
+    :param fingerprint: of the configuration files that it was compiled from.
+    :param compiled_at: when; the catalog fills it in.
+    """
+
+    mode: str
+    on_error: str
+    migrate_mismatch: str
+    timeout: float
+    style: str
+    fingerprint: str
+    compiled_at: str = ""

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A fresh catalog for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mthook.catalog import fastsql
+from mthook.catalog.opening import Connection
+from mthook.catalog.store import Catalog
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """Where a catalog may be made; its directory is not there yet."""
+    return str(tmp_path / "mthook" / "catalog.sqlite")
+
+
+@pytest.fixture
+def catalog(path: str) -> Iterator[Catalog]:
+    """A new catalog, open."""
+    with Catalog.open(path, timeout=5) as opened:
+        yield opened
+
+
+@pytest.fixture
+def connection(path: str, catalog: Catalog) -> Iterator[Connection]:
+    """The hook's connection to the new catalog."""
+    opened = fastsql.connect(path, timeout=5)
+    yield opened
+    opened.close()

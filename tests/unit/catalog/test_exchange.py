@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pins as JSON lines."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from mthook.catalog.exchange import Imported, export_lines, import_lines
+from mthook.catalog.records import HistoryEntry
+from mthook.catalog.store import Catalog
+from mthook.errors import Error
+
+from .samples import AT, LATER, OTHER, THIRD, UUID, pin
+
+GOOD = {"format": "mthook-pin-1", **asdict(pin())}
+
+
+def _line(**changes: object) -> str:
+    return json.dumps({**GOOD, **changes})
+
+
+def test_a_line_is_a_pin(catalog: Catalog) -> None:
+    """One JSON object per pin, without line ends, released pins too."""
+    odd = replace(pin(), reason="two\nlines, ü")
+    catalog.record_pin(odd)
+    catalog.record_pin(pin(OTHER, None))
+    lines = list(export_lines(catalog))
+
+    expected = [{"format": "mthook-pin-1", **asdict(one)} for one in (odd, pin(OTHER, None))]
+    assert expected == [json.loads(line) for line in lines]
+    assert "\n" not in "".join(lines)
+
+
+def test_pins_survive_the_way_to_another_host(catalog: Catalog, tmp_path: Path) -> None:
+    """What is exported here is there after the import, with its history saying so."""
+    everything = [pin(), replace(pin(OTHER, "q35"), reason="ü\n"), pin(THIRD, None)]
+    for one in everything:
+        catalog.record_pin(one)
+    with Catalog.open(str(tmp_path / "other" / "catalog.sqlite")) as other:
+        counts = import_lines(other, export_lines(catalog), actor="root")
+        found, history = list(other.pins()), other.history(UUID)
+
+    assert Imported(added=3) == counts
+    assert everything == found
+    expected = HistoryEntry(
+        UUID, history[0].at, "imported", "root", None, "pc-i440fx-7.2", "import"
+    )
+    assert [expected] == history
+
+
+def test_a_second_import_changes_nothing(catalog: Catalog) -> None:
+    """The same pins are left as they are."""
+    catalog.record_pin(pin())
+    counts = import_lines(catalog, list(export_lines(catalog)), actor="root")
+
+    assert Imported(unchanged=1) == counts
+    assert len(catalog.history(UUID)) == 1
+
+
+def test_a_newer_pin_here_stays(catalog: Catalog) -> None:
+    """An old export doesn't bring old pins back."""
+    catalog.record_pin(pin(machine="pc-i440fx-8.0", updated_at=LATER))
+
+    assert Imported(unchanged=1) == import_lines(catalog, [_line()], actor="root")
+    assert pin(machine="pc-i440fx-8.0", updated_at=LATER) == catalog.get_pin(UUID)
+
+
+def test_a_newer_pin_is_taken(catalog: Catalog) -> None:
+    """The history says what it was."""
+    catalog.record_pin(pin())
+    newer = pin(machine="q35", updated_at=LATER)
+    line = json.dumps({"format": "mthook-pin-1", **asdict(newer)})
+
+    assert Imported(changed=1) == import_lines(catalog, [line], actor="root")
+    assert newer == catalog.get_pin(UUID)
+    entry = catalog.history(UUID)[-1]
+    assert (entry.event, entry.old, entry.new) == ("imported", "pc-i440fx-7.2", "q35")
+
+
+def test_optional_keys_and_empty_lines_may_be_left_out(catalog: Catalog) -> None:
+    """What may be unknown needn't be written."""
+    needed = ("format", "uuid", "machine", "arch", "source", "actor", "created_at", "updated_at")
+    short = json.dumps({key: GOOD[key] for key in needed})
+    counts = import_lines(catalog, ["\n", f"{short}\n", "  "], actor="root")
+
+    expected = replace(
+        pin(), seen=None, reason=None, root_image=None, qemu_version=None, libvirt_version=None
+    )
+    assert Imported(added=1) == counts
+    assert expected == catalog.get_pin(UUID)
+
+
+@pytest.mark.parametrize(
+    ("bad", "complaint"),
+    [
+        ("{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("[" * 100000, "maximum recursion depth exceeded"),
+        ("[]", "not a pin in the format mthook-pin-1"),
+        ('"text"', "not a pin in the format mthook-pin-1"),
+        (_line(format="mthook-pin-2"), "not a pin in the format mthook-pin-1"),
+        (json.dumps(asdict(pin())), "not a pin in the format mthook-pin-1"),
+        (_line(**{"evil\nkey": 1}), "unknown key evil\\nkey"),
+        (json.dumps({**GOOD, "machine": None}).replace("machine", "mach"), "unknown key mach"),
+        (json.dumps({"format": "mthook-pin-1"}), "actor is missing"),
+        (json.dumps({k: v for k, v in GOOD.items() if k != "machine"}), "machine is missing"),
+        (_line(uuid=None), "uuid is not a text"),
+        (_line(uuid=7), "uuid is not a text"),
+        (_line(uuid="web1"), "badly formed hexadecimal UUID string"),
+        (_line(uuid=UUID.upper()), "uuid is not in its canonical form"),
+        (_line(actor=None), "actor is not a text"),
+        (_line(seen=["x"]), "seen is not a text"),
+        (_line(machine={}), "machine is not a text"),
+        (_line(created_at="now"), "created_at is not a time such as 2026-11-22T13:00:00.000000Z"),
+        (
+            _line(updated_at=f"{AT}\n"),
+            "updated_at is not a time such as 2026-11-22T13:00:00.000000Z",
+        ),
+    ],
+)
+def test_a_bad_line_is_named_and_nothing_is_imported(
+    catalog: Catalog, bad: str, complaint: str
+) -> None:
+    """Good lines before and after it don't count either."""
+    with pytest.raises(Error) as caught:
+        import_lines(catalog, [_line(), bad, _line(uuid=OTHER)], actor="root")
+
+    message = str(caught.value)
+    assert message.startswith(f"line 2: {complaint}")
+    assert message.endswith(": nothing was imported")
+    assert "\n" not in message
+    assert list(catalog.pins()) == []
+
+
+def test_a_bad_machine_type_is_named(catalog: Catalog) -> None:
+    """What can't be a machine type never becomes a pin."""
+    with pytest.raises(Error) as caught:
+        import_lines(catalog, [_line(machine="pc; rm -rf /")], actor="root")
+
+    assert str(caught.value).startswith("line 1: ")
+    assert "pc; rm -rf /" in str(caught.value)
+    assert list(catalog.pins()) == []
+
+
+def test_an_import_that_fails_half_way_imports_nothing(catalog: Catalog) -> None:
+    """All pins are one transaction."""
+    with catalog.transaction() as direct:
+        direct.exec_driver_sql(
+            "CREATE TRIGGER no BEFORE INSERT ON pins WHEN new.uuid LIKE '%2'"
+            " BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+    with pytest.raises(Error):
+        import_lines(catalog, [_line(), _line(uuid=OTHER)], actor="root")
+
+    assert (list(catalog.pins()), catalog.history(UUID)) == ([], [])

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the hook reads."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mthook.catalog import fastsql, recording
+from mthook.catalog.opening import Connection
+from mthook.catalog.records import Capability, HookPolicy, HostFacts
+from mthook.catalog.store import Catalog
+from mthook.errors import CatalogError
+from mthook.text import now
+
+from .samples import AT, KVM, OTHER, UUID, alias, pin, summary
+
+POLICY = HookPolicy("audit", "deny", "refuse", 2.5, "alias", "/etc/mthook/mthook.conf:1:2:3")
+
+
+def _fields(value: fastsql.Known | fastsql.Policy) -> dict[str, object]:
+    return {name: getattr(value, name) for name in value.__slots__}
+
+
+def _known(connection: Connection, uuid: str = UUID, at: str = AT) -> dict[str, object]:
+    return _fields(fastsql.lookup(connection, uuid, at))
+
+
+NOTHING = {
+    "policy": None,
+    "machine": None,
+    "seen": None,
+    "updated_at": None,
+    "root_image": None,
+    "has_row": False,
+    "arrival": None,
+}
+
+
+def test_nothing_is_known_of_a_stranger(connection: Connection, catalog: Catalog) -> None:
+    """An empty catalog answers with absence, not with an error; other guests don't matter."""
+    catalog.record_pin(pin(OTHER))
+
+    assert _known(connection) == NOTHING
+
+
+def test_a_pin_is_found(connection: Connection, catalog: Catalog) -> None:
+    """All that the hook needs of a pin comes back."""
+    catalog.record_pin(pin())
+
+    expected = {
+        **NOTHING,
+        "has_row": True,
+        "machine": "pc-i440fx-7.2",
+        "seen": "pc-i440fx-7.2",
+        "updated_at": AT,
+        "root_image": "0a000000-0000-4000-8000-00000000000a",
+    }
+    assert expected == _known(connection)
+
+
+def test_a_released_pin_is_a_row_without_machine(connection: Connection, catalog: Catalog) -> None:
+    """Released and never pinned can be told apart."""
+    catalog.record_pin(pin())
+    catalog.unset_pin(UUID, actor="root")
+    known = fastsql.lookup(connection, UUID, AT)
+
+    assert (known.has_row, known.machine, known.seen) == (True, None, None)
+
+
+def test_the_policy_comes_with_any_lookup(connection: Connection, catalog: Catalog) -> None:
+    """The compiled policy is there for pinned and unknown guests alike."""
+    catalog.compile_policy(POLICY)
+    policy = fastsql.lookup(connection, UUID, AT).policy
+    expected = asdict(POLICY)
+    del expected["compiled_at"]
+
+    assert policy
+    assert expected == _fields(policy)
+
+
+def test_the_hook_can_compile_the_policy_itself(connection: Connection, catalog: Catalog) -> None:
+    """What the slow path has read from the configuration is kept for the next hooks."""
+    catalog.compile_policy(HookPolicy("enforce", "allow", "accept", 5.0, "versioned", "old"))
+    policy = fastsql.Policy(
+        mode="audit",
+        on_error="deny",
+        migrate_mismatch="refuse",
+        timeout=2.5,
+        style="alias",
+        fingerprint="/etc/mthook/mthook.conf:1:2:3",
+    )
+    recording.compile_policy(connection, policy, AT)
+
+    assert HookPolicy(**{**asdict(POLICY), "compiled_at": AT}) == catalog.hook_policy()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "arrival"), [(0, "pc-q35-7.2"), (119.9, "pc-q35-7.2"), (120.1, None)]
+)
+def test_an_arrival_is_known_for_two_minutes(
+    connection: Connection, seconds: float, arrival: str | None
+) -> None:
+    """A ``prepare`` long after a ``migrate`` is another start."""
+    recording.record_arrival(connection, UUID, "pc-q35-7.2", now(1000))
+
+    assert {**NOTHING, "arrival": arrival} == _known(connection, at=now(1000 + seconds))
+
+
+def test_aliases_are_those_of_the_emulator(connection: Connection, catalog: Catalog) -> None:
+    """Every emulator resolves its own aliases; versioned names are none."""
+    mine = [alias("pc", "pc-i440fx-7.2"), alias("q35", "pc-q35-7.2"), alias("pc-q35-7.2", None)]
+    catalog.replace_capabilities([*mine, alias("pc", "pc-i440fx-8.0", "/opt/qemu")], HostFacts())
+
+    expected = {"pc": "pc-i440fx-7.2", "q35": "pc-q35-7.2"}
+    assert expected == fastsql.aliases(connection, KVM, "x86_64", "kvm")
+
+
+@pytest.mark.parametrize("emulator", [None, "/usr/libexec/unknown"])
+def test_an_unknown_emulator_has_what_all_agree_on(
+    connection: Connection, catalog: Catalog, emulator: str | None
+) -> None:
+    """An alias that two emulators resolve differently says nothing about a third."""
+    common = [alias("q35", "pc-q35-7.2"), alias("q35", "pc-q35-7.2", "/opt/qemu")]
+    differing = [alias("pc", "pc-i440fx-7.2"), alias("pc", "pc-i440fx-8.0", "/opt/qemu")]
+    elsewhere = [
+        Capability(KVM, "aarch64", "kvm", "virt", "virt-7.2"),
+        Capability(KVM, "x86_64", "qemu", "isa", "isa-1.0"),
+        alias("pc-q35-7.2", None),
+    ]
+    catalog.replace_capabilities(common + differing + elsewhere, HostFacts())
+
+    assert fastsql.aliases(connection, emulator, "x86_64", "kvm") == {"q35": "pc-q35-7.2"}
+
+
+def test_a_host_without_capabilities_has_no_aliases(connection: Connection) -> None:
+    """Before the first sync nothing can be resolved."""
+    assert fastsql.aliases(connection, KVM, "x86_64", "kvm") == {}
+
+
+def test_looking_up_leaves_nothing_behind(path: str, catalog: Catalog) -> None:
+    """The last to close takes the -wal and -shm files away; the catalog is as it was."""
+    catalog.record_pin(pin())
+    catalog.close()
+    before = Path(path).read_bytes()
+    connection = fastsql.connect(path, timeout=5)
+    fastsql.lookup(connection, UUID, AT)
+    connection.close()
+
+    assert [path] == [str(file) for file in Path(path).parent.iterdir()]
+    assert before == Path(path).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda conn: fastsql.lookup(conn, UUID, AT),
+        lambda conn: fastsql.aliases(conn, KVM, "x86_64", "kvm"),
+        lambda conn: recording.record_pin(conn, summary(), "q35", source="first boot", at=AT),
+        lambda conn: recording.record_drift(conn, summary(), "pc", "q35", "started", AT),
+        lambda conn: recording.record_running(conn, summary(), "pc", AT),
+        lambda conn: recording.record_stop(conn, summary(), "pc", "q35", "prepare", AT),
+        lambda conn: recording.record_arrival(conn, UUID, "pc", AT),
+        lambda conn: recording.take_arrival(conn, UUID),
+        lambda conn: recording.compile_policy(conn, fastsql.Policy(**_POLICY), AT),
+    ],
+)
+def test_every_failure_names_the_catalog(path: str, connection: Connection, call: object) -> None:
+    """SQLite's errors never reach the hook as they are."""
+    connection.close()
+    with pytest.raises(CatalogError) as caught:
+        call(connection)  # type: ignore[operator]
+
+    expected = f"the catalog {path} can't be used: Cannot operate on a closed database."
+    assert (expected, path) == (str(caught.value), caught.value.path)
+    assert isinstance(caught.value.__cause__, sqlite3.Error)
+
+
+_POLICY: dict[str, Any] = {
+    "mode": "enforce",
+    "on_error": "allow",
+    "migrate_mismatch": "accept",
+    "timeout": 5.0,
+    "style": "versioned",
+    "fingerprint": "",
+}

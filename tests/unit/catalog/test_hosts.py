@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the catalog knows about the host, through the store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mthook.catalog import hosts
+from mthook.catalog.records import Capability, HookPolicy, HostFacts
+from mthook.catalog.store import Catalog
+
+from .samples import AT, KVM, LATER, alias
+
+ARM = Capability("/usr/bin/qemu-system-aarch64", "aarch64", "qemu", "virt-7.2", None, True, 512)
+PC = alias("pc", "pc-i440fx-7.2")
+VERSIONED = alias("pc-i440fx-7.2", None)
+FACTS = HostFacts("host1", "7.2.22", "9.0.0", AT)
+POLICY = HookPolicy("enforce", "allow", "accept", 5.0, "versioned", "fingerprint")
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is always one second after the samples were made."""
+    monkeypatch.setattr(hosts, "now", lambda: LATER)
+
+
+def test_capabilities_come_back_whole(catalog: Catalog) -> None:
+    """By emulator, architecture, virt type and machine type."""
+    catalog.replace_capabilities([VERSIONED, PC, ARM], FACTS)
+
+    assert catalog.capabilities() == [ARM, PC, VERSIONED]
+    assert catalog.capabilities("x86_64") == [PC, VERSIONED]
+    assert catalog.capabilities("s390x") == []
+
+
+def test_capabilities_are_replaced_as_a_whole(catalog: Catalog) -> None:
+    """What an emulator no longer offers is gone, even all of it."""
+    catalog.replace_capabilities([PC, VERSIONED], FACTS)
+    catalog.replace_capabilities([ARM], FACTS)
+    replaced = catalog.capabilities()
+    catalog.replace_capabilities([], FACTS)
+
+    assert replaced == [ARM]
+    assert catalog.capabilities() == []
+
+
+def test_machines_are_named_once(catalog: Catalog) -> None:
+    """Names and aliases of all emulators, sorted."""
+    twice = replace(PC, emulator="/opt/qemu")
+    catalog.replace_capabilities([PC, twice, VERSIONED, ARM], FACTS)
+
+    assert catalog.machines() == ["pc", "pc-i440fx-7.2", "virt-7.2"]
+    assert catalog.machines("x86_64") == ["pc", "pc-i440fx-7.2"]
+
+
+def test_support_is_asked_for_any_or_one_architecture(catalog: Catalog) -> None:
+    """An ARM machine type is not supported for x86."""
+    catalog.replace_capabilities([PC, ARM], FACTS)
+
+    assert (catalog.is_supported("pc"), catalog.is_supported("virt-7.2")) == (True, True)
+    assert (
+        catalog.is_supported("virt-7.2", "aarch64"),
+        catalog.is_supported("virt-7.2", "x86_64"),
+    ) == (True, False)
+
+
+def test_aliases_are_the_hooks(catalog: Catalog) -> None:
+    """Store and hook resolve aliases by the same statement."""
+    catalog.replace_capabilities([PC, VERSIONED], FACTS)
+
+    assert catalog.aliases(KVM, "x86_64", "kvm") == {"pc": "pc-i440fx-7.2"}
+    assert catalog.aliases(KVM, "aarch64", "kvm") == {}
+
+
+def test_before_the_first_sync_nothing_is_known(catalog: Catalog) -> None:
+    """Absence is not an error."""
+    assert (HostFacts(), None) == (catalog.host(), catalog.hook_policy())
+
+
+def test_host_facts_come_back(catalog: Catalog) -> None:
+    """When they were seen is now where the caller doesn't say."""
+    catalog.replace_capabilities([], FACTS)
+    given = catalog.host()
+    catalog.replace_capabilities([], HostFacts("host1", "8.0.0", None))
+
+    assert given == FACTS
+    assert HostFacts("host1", "8.0.0", None, LATER) == catalog.host()
+
+
+def test_parts_of_the_host_row_are_kept_apart(catalog: Catalog) -> None:
+    """Versions, daemons and the last sync don't overwrite each other, in any order."""
+    catalog.set_last_sync(AT, False)
+    catalog.set_daemons('["libvirtd"]')
+    catalog.replace_capabilities([], FACTS)
+    catalog.set_last_sync(LATER, True)
+
+    expected = replace(FACTS, daemons='["libvirtd"]', last_sync_at=LATER, last_sync_ok=True)
+    assert expected == catalog.host()
+
+
+def test_daemons_can_be_forgotten(catalog: Catalog) -> None:
+    """After the hook was removed none knows it."""
+    catalog.set_daemons('["libvirtd"]')
+    catalog.set_daemons(None)
+
+    assert HostFacts() == catalog.host()
+
+
+def test_the_policy_is_compiled(catalog: Catalog) -> None:
+    """It comes back with the time of its compilation; a new one replaces it."""
+    catalog.compile_policy(POLICY)
+    first = catalog.hook_policy()
+    catalog.compile_policy(replace(POLICY, mode="audit"))
+
+    assert replace(POLICY, compiled_at=LATER) == first
+    assert replace(POLICY, mode="audit", compiled_at=LATER) == catalog.hook_policy()
+
+
+def test_the_same_policy_is_not_written_again(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every sync compiles it; only a changed one costs a write."""
+    catalog.compile_policy(POLICY)
+    monkeypatch.setattr(hosts, "now", lambda: "2027-01-01T00:00:00.000000Z")
+    catalog.compile_policy(POLICY)
+
+    assert replace(POLICY, compiled_at=LATER) == catalog.hook_policy()
