@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""This host's libvirt: its domains, its capabilities, its definitions."""

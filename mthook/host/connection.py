@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The connection to libvirt, and its errors in mthook's words."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import libvirt
+
+from mthook.errors import HostError, NotFound
+from mthook.text import printable
+
+
+class Host:
+    """One open connection to libvirt.
+
+    :ivar uri: the connection URI it was opened with.
+    :ivar connection: libvirt's own object; only the modules of this package use it.
+    """
+
+    def __init__(self, uri: str, connection: Any) -> None:
+        self.uri = uri
+        self.connection = connection
+
+    def is_alive(self) -> bool:
+        """Tell whether the connection still stands: the daemon at its other end may have gone."""
+        return bool(self.connection.isAlive())
+
+
+@contextlib.contextmanager
+def connect(uri: str, *, readonly: bool = False) -> Iterator[Host]:
+    """Open a connection to libvirt and close it at the end.
+
+    libvirt's habit of printing every error on standard error is switched off: each is raised, once.
+
+    :param uri: as in ``qemu:///system``.
+    :param readonly: ask for a connection that can neither change anything nor read passwords.
+    :raises HostError: libvirt can't be reached there.
+    """
+    libvirt.registerErrorHandler(_say_nothing, None)
+    with asking(f"libvirt at {printable(uri)} can't be reached"):
+        connection = libvirt.openReadOnly(uri) if readonly else libvirt.open(uri)
+    try:
+        yield Host(uri, connection)
+    finally:
+        # An error here means that the daemon is gone already: nothing is left to close.
+        with contextlib.suppress(libvirt.libvirtError):
+            connection.close()
+
+
+@contextlib.contextmanager
+def asking(failure: str) -> Iterator[None]:
+    """Turn libvirt's errors into mthook's, in one line.
+
+    :param failure: what it means when the call fails; libvirt's reason follows it.
+    :raises NotFound: there is no such domain, any more or at all.
+    :raises HostError: any other error.
+    """
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        kind = NotFound if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN else HostError
+        raise kind(f"{failure}: {printable(str(error), limit=500)}") from error
+
+
+def _say_nothing(_context: object, _error: object) -> None:
+    """Stand in for libvirt's own error handler, which prints."""

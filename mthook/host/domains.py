@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The domains of this host: what each is defined as, what it runs, what its saved image holds."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid as uuidlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import libvirt
+
+from mthook.errors import DomainXMLError, HostError, NotFound
+from mthook.host.connection import Host, asking
+from mthook.text import printable
+from mthook.xmlrewrite import summary
+
+#: libvirt's states in the words of ``virsh list``; a "blocked" guest is one that waits.
+_STATES = {
+    libvirt.VIR_DOMAIN_RUNNING: "running",
+    libvirt.VIR_DOMAIN_BLOCKED: "running",
+    libvirt.VIR_DOMAIN_PAUSED: "paused",
+    libvirt.VIR_DOMAIN_SHUTDOWN: "in shutdown",
+    libvirt.VIR_DOMAIN_SHUTOFF: "shut off",
+    libvirt.VIR_DOMAIN_CRASHED: "crashed",
+    libvirt.VIR_DOMAIN_PMSUSPENDED: "pmsuspended",
+}
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A domain as it was when it was listed.
+
+    :ivar uuid: in lower case.
+    :ivar name: untrusted text.
+    :ivar state: ``running``, ``shut off``, ``saved`` (shut off, with a managed-save image) …
+    :ivar managed_save: a start would restore an image instead of booting.
+    :ivar snapshots: how many; each holds a machine type of its own.
+    :ivar defined: the inactive definition; ``None`` for a transient domain.
+    :ivar running: what an active domain really runs.
+    :ivar saved: the machine type in the managed-save image.
+    :ivar problem: what is wrong with the domain's XML, in one line that names the domain; nothing
+        of the XML is known then.
+    """
+
+    uuid: str
+    name: str
+    state: str
+    active: bool
+    persistent: bool
+    autostart: bool
+    managed_save: bool
+    snapshots: int
+    defined: summary.Summary | None = None
+    running: summary.Summary | None = None
+    saved: str | None = None
+    problem: str | None = None
+
+    def __str__(self) -> str:
+        return f"{printable(self.name)} ({self.uuid})"
+
+
+def count_domains(host: Host) -> int:
+    """Return how many domains :func:`list_domains` is about to yield.
+
+    :raises HostError: libvirt refused.
+    """
+    with asking("the domains can't be counted"):
+        return int(host.connection.numOfDomains()) + int(host.connection.numOfDefinedDomains())
+
+
+def list_domains(host: Host) -> Iterator[Domain]:
+    """Yield every domain, active or not. One that vanishes meanwhile is left out.
+
+    :raises HostError: libvirt refused the list, or the connection broke: what was yielded is not
+        all there is.
+    """
+    with asking("the domains can't be listed"):
+        handles = host.connection.listAllDomains(0)
+    for handle in handles:
+        with contextlib.suppress(NotFound):
+            yield _look_at(handle)
+
+
+def find_domain(host: Host, name_or_uuid: str) -> Domain:
+    """Return one domain; a UUID is looked for first, for a guest may be named like another's UUID.
+
+    :raises NotFound: there is none of this UUID or name.
+    :raises HostError: libvirt refused.
+    """
+    with contextlib.suppress(ValueError, NotFound):
+        return get_domain(host, str(uuidlib.UUID(name_or_uuid)))
+    with asking(f"guest {printable(name_or_uuid)} can't be found"):
+        handle = host.connection.lookupByName(name_or_uuid)
+    return _look_at(handle)
+
+
+def get_domain(host: Host, uuid: str) -> Domain:
+    """Return the domain of a UUID.
+
+    :raises NotFound: there is none.
+    :raises HostError: libvirt refused.
+    """
+    return _look_at(_handle(host, uuid))
+
+
+def definition(host: Host, uuid: str, *, secrets: bool = True) -> bytes:
+    """Return a domain's inactive definition.
+
+    :param secrets: *with its passwords*, as :func:`redefine` needs it: without them a redefined
+        guest would lose them. Never print, log or keep it.
+    :raises NotFound: the domain is gone.
+    :raises HostError: libvirt refused.
+    """
+    handle = _handle(host, uuid)
+    flags = libvirt.VIR_DOMAIN_XML_INACTIVE | (libvirt.VIR_DOMAIN_XML_SECURE if secrets else 0)
+    with asking(f"{printable(handle.name())} ({uuid}): the definition can't be read"):
+        xml: str = handle.XMLDesc(flags)
+    return xml.encode()
+
+
+def redefine(host: Host, uuid: str, xml: bytes) -> None:
+    """Replace a domain's definition; what an active domain runs stays as it is.
+
+    :param uuid: of the domain; the definition has to carry the same.
+    :raises NotFound: the domain is gone; it doesn't come back.
+    :raises HostError: libvirt refused the definition; the old one stays.
+    """
+    handle = _handle(host, uuid)
+    with asking(f"{printable(handle.name())} ({uuid}): libvirt refuses the new definition"):
+        host.connection.defineXMLFlags(xml.decode(), 0)
+
+
+def start(host: Host, uuid: str) -> None:
+    """Start a shut off domain, as ``virsh start`` would.
+
+    :raises NotFound: the domain is gone.
+    :raises HostError: it doesn't start.
+    """
+    handle = _handle(host, uuid)
+    with asking(f"{printable(handle.name())} ({uuid}): can't be started"):
+        handle.create()
+
+
+def _handle(host: Host, uuid: str) -> Any:
+    """Return libvirt's object for a domain."""
+    with asking(f"guest {printable(uuid)} can't be found"):
+        return host.connection.lookupByUUIDString(uuid)
+
+
+def _look_at(handle: Any) -> Domain:
+    """Read all of one domain; that its XML can't be read is part of the answer."""
+    who = f"{printable(handle.name())} ({handle.UUIDString()})"
+    with asking(f"{who}: can't be looked at"):
+        state = handle.state()[0]
+        active = bool(handle.isActive())
+        saved = bool(handle.hasManagedSaveImage(0))
+        facts: dict[str, Any] = {
+            "uuid": handle.UUIDString(),
+            "name": handle.name(),
+            "state": "saved" if saved and not active else _STATES.get(state, "no state"),
+            "persistent": bool(handle.isPersistent()),
+            "autostart": bool(handle.autostart()),
+            "managed_save": saved,
+            "snapshots": int(handle.snapshotNum(0)),
+        }
+    try:
+        with asking("its XML can't be had"):
+            facts.update(_read_xml(handle, facts["persistent"], active, saved))
+    except (DomainXMLError, HostError) as error:
+        facts["problem"] = f"{who}: {error}"
+    return Domain(active=active, **facts)
+
+
+def _read_xml(handle: Any, persistent: bool, active: bool, saved: bool) -> dict[str, Any]:
+    """Return what a domain's definition, live XML and saved image say, where it has them."""
+    found: dict[str, Any] = {}
+    if persistent:
+        found["defined"] = _summary(handle.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+    if active:
+        running = _summary(handle.XMLDesc(0))
+        # A guest that ended meanwhile has given its definition instead.
+        found["running"] = running if handle.isActive() else None
+    elif saved:
+        with asking("its managed-save image can't be read"):
+            found["saved"] = _summary(handle.managedSaveGetXMLDesc(0)).machine
+    return found
+
+
+def _summary(xml: str) -> summary.Summary:
+    return summary.read(xml.encode())

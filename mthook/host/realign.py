@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bring a domain's definition back to its pin, through libvirt's API.
+
+Only the definition, what the *next* cold start boots, can be changed; nobody can change what a
+guest runs or what a saved image holds, for libvirt compares machine types when it restores or
+migrates one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mthook import policy
+from mthook.catalog.records import Pin
+from mthook.errors import Refused
+from mthook.host import capabilities, domains
+from mthook.host.connection import Host
+from mthook.machinetype import nearest
+from mthook.text import printable
+from mthook.xmlrewrite import pipeline, summary
+
+#: :class:`~mthook.errors.Refused` codes of this module, as ``mthook-admin set`` has them.
+WRONG_STATE, UNSUPPORTED = 3, 5
+
+
+@dataclass(frozen=True)
+class Realignment:
+    """A definition and what becomes of it.
+
+    :ivar old: the machine type it has.
+    :ivar new: the machine type it is to have.
+    :ivar before: the definition, with its passwords: never to be printed.
+    :ivar after: the rewritten definition, likewise.
+    """
+
+    old: str
+    new: str
+    before: bytes = field(repr=False)
+    after: bytes = field(repr=False)
+
+
+def plan(domain_xml: bytes, pin: Pin) -> pipeline.Rewritten:
+    """Return a domain's XML as its pin wants it, and what that changes.
+
+    :param pin: one that names a machine type.
+    :raises ConversionError: more than the version would have to change.
+    :raises DomainXMLError: the XML can't be read.
+    """
+    assert pin.machine is not None, "a released pin wants nothing"
+    return pipeline.rewrite(
+        domain_xml, pipeline.Target(machine=pin.machine, instance=pin.uuid, since=pin.updated_at)
+    )
+
+
+def prepare(host: Host, pin: Pin, offers: capabilities.Offers) -> Realignment | None:
+    """Look at a pin's domain as it is now and work out what realigning it means; change nothing.
+
+    :param offers: what the emulators of this host offer.
+    :return: ``None`` when there is nothing to do: no persistent definition, or one that satisfies
+        the pin.
+    :raises NotFound: there is no such domain.
+    :raises Refused: code 3: the domain's state forbids it; code 5: this host can't run what the
+        pin says.
+    :raises ConversionError: more than the version would have to change.
+    :raises HostError: libvirt refused.
+    """
+    domain = domains.get_domain(host, pin.uuid)
+    if not domain.persistent:
+        return None
+    before = domains.definition(host, pin.uuid)
+    seen = summary.read(before)
+    key = capabilities.key_of(seen)
+    offer = offers.get(key, {})
+    if is_aligned(pin, seen, offer):
+        return None
+    _check_state(domain)
+    after = plan(before, pin).xml
+    _check_offer(host, domain, pin, key, offer)
+    return Realignment(old=seen.machine or "", new=pin.machine or "", before=before, after=after)
+
+
+def realign(host: Host, pin: Pin, offers: capabilities.Offers) -> Realignment | None:
+    """Redefine a pin's domain so that its definition satisfies the pin.
+
+    :return: what was done, or ``None`` when there was nothing to do or the definition changed
+        meanwhile.
+    :raises Error: as :func:`prepare` does; the definition is unchanged then.
+    """
+    realignment = prepare(host, pin, offers)
+    # libvirt can't be told to define only what is there still: look again at the last moment, lest
+    # somebody else's definition be overwritten.
+    if realignment is None or domains.definition(host, pin.uuid) != realignment.before:
+        return None
+    domains.redefine(host, pin.uuid, realignment.after)
+    return realignment
+
+
+def is_aligned(pin: Pin, seen: summary.Summary, offer: capabilities.Offer) -> bool:
+    """Tell whether a domain's XML says what its pin wants. A released pin wants nothing."""
+    return pin.machine is None or (
+        seen.machine is not None
+        and policy.satisfied(
+            pin.machine, seen.machine, seen=pin.seen, aliases=capabilities.aliases(offer)
+        )
+    )
+
+
+def _check_state(domain: domains.Domain) -> None:
+    """Refuse a domain that keeps a machine type elsewhere: start or revert brings it back."""
+    if domain.managed_save:
+        raise Refused(
+            f"{domain}: left alone: it has a managed-save image, which holds its own machine type",
+            WRONG_STATE,
+        )
+    if domain.snapshots:
+        raise Refused(
+            f"{domain}: left alone: it has {domain.snapshots} snapshot(s), which hold their own "
+            "machine types",
+            WRONG_STATE,
+        )
+
+
+def _check_offer(
+    host: Host, domain: domains.Domain, pin: Pin, key: capabilities.Key, offer: capabilities.Offer
+) -> None:
+    """Refuse a machine type that the domain's emulator doesn't have, or has from another vendor."""
+    machine = pin.machine or ""
+    # What libvirt's capabilities leave out may exist all the same: ask.
+    if machine not in offer and not capabilities.supports(host, key, machine):
+        known = ", ".join(nearest(machine, offer)) or "none"
+        raise Refused(
+            f"{domain}: pinned to {machine}, which {printable(key[0])} ({key[2]}) doesn't offer on "
+            f"this host; nearest: {known}",
+            UNSUPPORTED,
+        )
+    stands_for = offer.get(machine) or machine
+    if not policy.satisfied(
+        machine, stands_for, seen=pin.seen, aliases=capabilities.aliases(offer)
+    ):
+        raise Refused(
+            f"{domain}: pinned to {machine}, seen as {pin.seen}; here that is {stands_for}, "
+            "another vendor's",
+            UNSUPPORTED,
+        )

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bring definitions back to their pins, and write down which guests run something else."""
+
+from __future__ import annotations
+
+from mthook.catalog.records import Pin
+from mthook.errors import NotFound, Refused
+from mthook.host import realign
+from mthook.host.domains import Domain
+from mthook.text import printable
+from mthook.tools.syncing.alone import uninterrupted
+from mthook.tools.syncing.round import ACTOR, Round
+
+
+def align(round_: Round) -> None:
+    """Redefine every persistent domain, active or not, whose definition isn't what its pin says."""
+    for domain in round_.domains.values():
+        with round_.guest(domain):
+            pin = round_.catalog.get_pin(domain.uuid)
+            if pin is None or domain.defined is None:
+                continue
+            if not realign.is_aligned(pin, domain.defined, round_.offer(domain.defined)):
+                _try(round_, domain, pin)
+
+
+def align_one(round_: Round, domain: Domain, pin: Pin) -> None:
+    """Redefine one domain, unless by now its definition is right.
+
+    :raises Error: as :func:`mthook.host.realign.prepare` does; nothing is changed then.
+    """
+    if round_.report.dry_run:
+        change = realign.prepare(round_.host, pin, round_.offers)
+    else:
+        with uninterrupted():
+            change = realign.realign(round_.host, pin, round_.offers)
+            if change is not None:
+                round_.touched = True
+                round_.catalog.add_history(
+                    pin.uuid, "realigned", actor=ACTOR, old=change.old, new=change.new
+                )
+    if change is not None:
+        round_.report.done(
+            "realigned", f"realign {domain} from {printable(change.old)} to {printable(change.new)}"
+        )
+
+
+def note_drift(round_: Round) -> None:
+    """Write down, once for each pin, which guests run something else until a cold start."""
+    for domain in round_.domains.values():
+        with round_.guest(domain):
+            pin = round_.catalog.get_pin(domain.uuid)
+            if pin is None or domain.running is None:
+                continue
+            if not realign.is_aligned(pin, domain.running, round_.offer(domain.running)):
+                _note_drift(round_, domain, pin, domain.running.machine)
+
+
+def _try(round_: Round, domain: Domain, pin: Pin) -> None:
+    """Realign a domain, or say why it is left alone. One that vanished meanwhile needs neither."""
+    try:
+        align_one(round_, domain, pin)
+    except NotFound:
+        return
+    except Refused as refusal:
+        if refusal.code != realign.WRONG_STATE:
+            raise
+        round_.report.left_alone(str(refusal))
+
+
+def _note_drift(round_: Round, domain: Domain, pin: Pin, found: str | None) -> None:
+    history = round_.catalog.history(domain.uuid)
+    since = [entry for entry in history if entry.event == "drift" and entry.at >= pin.updated_at]
+    if not any((entry.old, entry.new) == (pin.machine, found) for entry in since):
+        round_.catalog.add_history(domain.uuid, "drift", actor=ACTOR, old=pin.machine, new=found)
+        round_.report.done(
+            "drifting", f"note that {domain} runs {found}, unlike its pin {pin.machine}"
+        )

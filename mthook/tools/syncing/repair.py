@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mend the guests whose start the hook stopped, and start them again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+
+from mthook.catalog.records import Repair
+from mthook.errors import HostError, NotFound
+from mthook.hook.judge import TRIGGER
+from mthook.host.domains import get_domain, start
+from mthook.text import now, printable
+from mthook.tools.syncing.align import align_one
+from mthook.tools.syncing.alone import uninterrupted
+from mthook.tools.syncing.round import ACTOR, Round
+
+#: Seconds after a stopped start within which the guest is started again; later nobody waits for it.
+RESTART_WITHIN = 3600
+
+
+def repair(round_: Round) -> None:
+    """Go through all guests that wait for a repair; what fails is tried again next time."""
+    # Before the look into the catalog: a start that is stopped from here on asks anew.
+    _take_note(round_)
+    for row in round_.catalog.repairs():
+        with round_.guest(_who(row)):
+            _repair(round_, row)
+
+
+def _repair(round_: Round, row: Repair) -> None:
+    """Mend one guest and take it off the list.
+
+    :raises Error: it can't be mended or started; it stays on the list.
+    """
+    try:
+        domain = get_domain(round_.host, row.uuid)
+        if domain.active:
+            return _finish(round_, row, "it runs")
+        pin = round_.catalog.get_pin(row.uuid)
+        if pin is not None:
+            align_one(round_, domain, pin)
+    except NotFound:
+        return _finish(round_, row, "no such guest")
+    if row.nova:
+        return _finish(round_, row, "Nova starts it")
+    if not row.restart or row.at < now(time.time() - RESTART_WITHIN):
+        return _finish(round_, row, "not to be started any more")
+    with uninterrupted():
+        if not round_.report.dry_run:
+            round_.touched = True
+            _start(round_, row)
+        _finish(round_, row, "started again")
+
+
+def _start(round_: Round, row: Repair) -> None:
+    """Start a guest. One that the hook stops even now isn't tried again: it would be for ever."""
+    try:
+        start(round_.host, row.uuid)
+    except HostError:
+        round_.catalog.leave_stopped(row)
+        _take_note(round_)
+        raise
+
+
+def _take_note(round_: Round) -> None:
+    """Remove the file by which the hook asks for a repair."""
+    if not round_.report.dry_run:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(os.path.dirname(round_.catalog.path), TRIGGER))
+
+
+def _who(row: Repair) -> str:
+    return f"{printable(row.name)} ({row.uuid})"
+
+
+def _finish(round_: Round, row: Repair, how: str) -> None:
+    round_.catalog.finish_repair(row.uuid, event="repaired", reason=how, actor=ACTOR)
+    round_.report.done("repaired", f"repair {_who(row)}: {how}")

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What mthook-sync says: nothing when all is well, one line per error, more on request."""
+
+from __future__ import annotations
+
+import collections
+import sys
+from collections.abc import Iterable
+from typing import TypeVar
+
+PROGRAM = "mthook-sync"
+
+#: How many guests it takes for a progress bar to be worth its line.
+_MANY = 200
+#: What a run does, in the order of the summary line.
+_DONE = ("pinned", "realigned", "repaired", "forgotten", "drifting")
+_LEFT = "left alone"
+
+_Thing = TypeVar("_Thing")
+
+
+class Report:
+    """Collects what one run does. Standard output is for what a dry run would do.
+
+    :param dry_run: print what would be done.
+    :param verbose: print a line for each guest that is left alone, and a summary.
+    """
+
+    def __init__(self, *, dry_run: bool = False, verbose: bool = False) -> None:
+        self.dry_run = dry_run
+        self.verbose = verbose
+        self.guests = 0
+        self.acts = 0
+        self.errors = 0
+        self._counts: collections.Counter[str] = collections.Counter()
+        self._said: set[tuple[str, str]] = set()
+
+    def done(self, kind: str, what: str) -> None:
+        """Count something done; a dry run says it.
+
+        :param kind: one of the summary's words.
+        :param what: in the imperative, as it follows the word "would".
+        """
+        if self._is_new(kind, what):
+            self.acts += 1
+            self._counts[kind] += 1
+            if self.dry_run:
+                print(f"would {what}")
+
+    def left_alone(self, line: str) -> None:
+        """Count a guest that would need something which mthook doesn't do by itself."""
+        if self._is_new(_LEFT, line):
+            self._counts[_LEFT] += 1
+            if self.verbose:
+                _complain(line)
+
+    def error(self, line: str) -> None:
+        """Count and print an error, once however many steps meet it."""
+        if self._is_new("error", line):
+            self.errors += 1
+            _complain(line)
+
+    def finish(self) -> None:
+        """Say what the run came to."""
+        if self.dry_run and self.acts == 0:
+            print("nothing to do")
+        if self.verbose:
+            counts = ", ".join(f"{kind}: {self._counts[kind]}" for kind in (*_DONE, _LEFT))
+            mode = "dry run: " if self.dry_run else ""
+            _complain(f"{mode}guests: {self.guests}, {counts}, errors: {self.errors}")
+
+    def _is_new(self, kind: str, line: str) -> bool:
+        """Tell whether this is said for the first time: several steps may meet the same guest."""
+        new = (kind, line) not in self._said
+        self._said.add((kind, line))
+        return new
+
+
+def progress(things: Iterable[_Thing], total: int) -> Iterable[_Thing]:
+    """Show a bar on standard error while things are gone through, if many and a person looks on."""
+    if total <= _MANY or not sys.stderr.isatty():
+        return things
+    from tqdm import tqdm  # here: cron's runs need none
+
+    bar: Iterable[_Thing] = tqdm(things, total=total, desc=PROGRAM, unit=" guests", leave=False)
+    return bar
+
+
+def _complain(line: str) -> None:
+    print(f"{PROGRAM}: {line}", file=sys.stderr)

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the steps of one run share: the host as it was found, the catalog, the report."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+
+from oslo_config import cfg
+
+from mthook.catalog.records import Guest, HostFacts
+from mthook.catalog.store import Catalog
+from mthook.errors import CatalogError, Error, HostError, NotFound, Refused
+from mthook.host.capabilities import Offer, Offers, host_facts, key_of, offers, read_capabilities
+from mthook.host.connection import Host
+from mthook.host.domains import Domain, count_domains, list_domains
+from mthook.text import now
+from mthook.tools.syncing.report import PROGRAM, Report, progress
+from mthook.xmlrewrite.summary import Summary
+
+#: Who the history names.
+ACTOR = PROGRAM
+
+
+class Round:
+    """One run of mthook-sync on a host that answers.
+
+    :param catalog: the catalog; in a dry run a copy, so that the steps work alike.
+    :ivar domains: every domain by UUID, as it was at ``looked_at``.
+    :ivar touched: whether a definition or a guest was changed since.
+    """
+
+    def __init__(self, host: Host, catalog: Catalog, conf: cfg.ConfigOpts, report: Report) -> None:
+        self.host = host
+        self.catalog = catalog
+        self.conf = conf
+        self.report = report
+        self.facts: HostFacts = host_facts(host, conf.host)
+        self.look()
+        self.offers = self._take_capabilities()
+
+    def look(self) -> None:
+        """List the domains; those whose XML can't be read are reported."""
+        self.looked_at = now()
+        self.touched = False
+        listed = progress(list_domains(self.host), count_domains(self.host))
+        self.domains: dict[str, Domain] = {domain.uuid: domain for domain in listed}
+        self.report.guests = len(self.domains)
+        for domain in self.domains.values():
+            if domain.problem is not None:
+                self.report.error(domain.problem)
+
+    def offer(self, seen: Summary) -> Offer:
+        """Return what a domain's emulator offers on this host."""
+        return self.offers.get(key_of(seen), {})
+
+    @contextlib.contextmanager
+    def guest(self, who: object) -> Iterator[None]:
+        """Report what goes wrong with one guest and let the others go on.
+
+        :param who: the guest, for messages of rooms that don't know whose XML they work on.
+        :raises CatalogError: the catalog fails, as it would for the others.
+        :raises HostError: libvirt is gone.
+        """
+        try:
+            yield
+        except CatalogError:
+            raise
+        except Error as error:
+            if not self.host.is_alive():
+                raise
+            named = isinstance(error, (HostError, NotFound, Refused))
+            self.report.error(str(error) if named else f"{who}: {error}")
+
+    def see_guests(self) -> None:
+        """Write down how the guests are now."""
+        if self.touched:
+            self.look()
+        known = {guest.uuid: guest for guest in self.catalog.guests()}
+        seen = (_guest(domain, known) for domain in self.domains.values())
+        self.catalog.see_guests([guest for guest in seen if guest is not None], self.looked_at)
+
+    def _take_capabilities(self) -> Offers:
+        """Read what the emulators offer and keep it for the hook."""
+        found = read_capabilities(self.host, self.domains.values())
+        host = self.catalog.host()
+        same = dataclasses.replace(
+            host,
+            hostname=self.facts.hostname,
+            qemu_version=self.facts.qemu_version,
+            libvirt_version=self.facts.libvirt_version,
+        )
+        if found != self.catalog.capabilities() or host != same:
+            self.catalog.replace_capabilities(found, self.facts)
+        return offers(found)
+
+
+def _guest(domain: Domain, known: dict[str, Guest]) -> Guest | None:
+    """Return a domain as the catalog keeps it; of one that can't be read what was known before."""
+    seen = domain.running or domain.defined
+    if seen is None:
+        return known.get(domain.uuid)
+    return Guest(
+        uuid=domain.uuid,
+        name=domain.name,
+        arch=seen.arch,
+        virt_type=seen.virt_type,
+        emulator=seen.emulator,
+        defined=domain.defined.machine if domain.defined else None,
+        running=domain.running.machine if domain.running else None,
+        state=domain.state,
+        managed_save=domain.managed_save,
+        snapshots=domain.snapshots,
+        nova=seen.nova,
+        windows=seen.windows,
+    )

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Give every guest that has none its pin, from the best evidence there is."""
+
+from __future__ import annotations
+
+from mthook import policy
+from mthook.catalog.records import Pin
+from mthook.host.capabilities import aliases
+from mthook.host.domains import Domain
+from mthook.text import now, printable
+from mthook.tools.syncing.round import ACTOR, Round
+from mthook.xmlrewrite.summary import Summary
+
+#: A machine type, the XML it is told by, and the source that the pin gets.
+Evidence = tuple[str, Summary, str]
+
+
+def seed(round_: Round) -> None:
+    """Record a pin for every guest without a row; for a released one, the next start does that."""
+    for domain in round_.domains.values():
+        with round_.guest(domain):
+            evidence = observe(domain)
+            if evidence is not None and round_.catalog.get_pin(domain.uuid) is None:
+                _record(round_, domain, evidence)
+
+
+def observe(domain: Domain) -> Evidence | None:
+    """Return what a guest really runs, else what its saved image holds, else its definition.
+
+    ``None`` when nothing tells.
+    """
+    seen = domain.running or domain.defined
+    if seen is None:
+        return None
+    if domain.running is not None:
+        machine, source = seen.machine, "running guest"
+    elif domain.managed_save:
+        machine, source = domain.saved, "saved image"
+    else:
+        machine, source = seen.machine, "definition"
+    return (machine, seen, source) if machine is not None else None
+
+
+def _record(round_: Round, domain: Domain, evidence: Evidence) -> None:
+    pin = _pin(round_, domain, evidence)
+    if round_.catalog.record_pin(pin):
+        words = "its own metadata" if pin.source == "guest metadata" else f"the {pin.source}"
+        round_.report.done("pinned", f"pin {domain} to {printable(pin.machine)}, from {words}")
+
+
+def _pin(round_: Round, domain: Domain, evidence: Evidence) -> Pin:
+    """Return the pin for a guest; one that it carries itself counts where it fits the guest."""
+    machine, seen, source = evidence
+    known = aliases(round_.offer(seen))
+    wanted = policy.pin_for(machine, round_.conf.pin.style, known)
+    if seen.travelled is not None and policy.satisfied(seen.travelled[0], machine, aliases=known):
+        wanted, source = seen.travelled[0], "guest metadata"
+    at = now()
+    return Pin(
+        uuid=domain.uuid,
+        machine=wanted,
+        arch=seen.arch,
+        source=source,
+        actor=ACTOR,
+        created_at=at,
+        updated_at=at,
+        seen=machine,
+        root_image=seen.root_image,
+        qemu_version=round_.facts.qemu_version,
+        libvirt_version=round_.facts.libvirt_version,
+    )

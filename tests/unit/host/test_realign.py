@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bringing a definition back to its pin, and when that must not be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from mthook.catalog.records import Pin
+from mthook.errors import ConversionError, NotFound, Refused
+from mthook.host import capabilities, realign
+from tests.unit.host.fakes import (
+    OTHER,
+    QEMU,
+    UUID,
+    FakeDomain,
+    domain_xml,
+    host,
+)
+
+AT = "2026-11-22T13:00:00.000000Z"
+
+
+def pin(machine: str | None, seen: str | None = None) -> Pin:
+    """Return a pin of the guest web-1."""
+    return Pin(UUID, machine, "x86_64", "operator", "root", AT, AT, seen)
+
+
+def offers() -> capabilities.Offers:
+    """Return what the host of the stand-ins offers."""
+    return capabilities.offers(capabilities.read_capabilities(host()[0]))
+
+
+def test_a_definition_gets_its_pin_and_carries_it() -> None:
+    """The new definition has the pinned machine type, and names pin, guest and since when."""
+    here, connection = host(FakeDomain(domain_xml("pc-i440fx-7.2")))
+
+    done = realign.realign(here, pin("pc-i440fx-6.2"), offers())
+
+    assert done is not None
+    assert (done.old, done.new) == ("pc-i440fx-7.2", "pc-i440fx-6.2")
+    (xml,) = connection.defined
+    assert "machine='pc-i440fx-6.2'" in xml.replace('"', "'")
+    assert all(text in xml for text in ("urn:mthook:pin:1", f'instance="{UUID}"', f'since="{AT}"'))
+
+
+def test_a_realignment_never_shows_the_xml() -> None:
+    """Definitions hold passwords, and a traceback or a log shows what repr() does."""
+    here, _ = host(FakeDomain(domain_xml("pc-i440fx-7.2", metadata="<a xmlns='hush'/>")))
+
+    planned = realign.prepare(here, pin("pc-i440fx-6.2"), offers())
+
+    assert repr(planned) == "Realignment(old='pc-i440fx-7.2', new='pc-i440fx-6.2')"
+
+
+@pytest.mark.parametrize(
+    ("machine", "defined"),
+    [("pc-i440fx-6.2", "pc-i440fx-6.2"), ("pc", "pc-i440fx-6.2"), (None, "pc-i440fx-6.2")],
+)
+def test_a_satisfied_pin_changes_nothing(machine: str | None, defined: str) -> None:
+    """Neither the same name, nor an alias of the family, nor a released pin asks for anything."""
+    here, connection = host(FakeDomain(domain_xml(defined)))
+
+    assert realign.realign(here, pin(machine), offers()) is None
+    assert connection.defined == []
+
+
+def test_a_transient_domain_has_no_definition_to_change() -> None:
+    """Defining a transient domain would make it persistent."""
+    transient = FakeDomain(running=domain_xml("pc-i440fx-7.2"))
+    transient.persistent = False
+    here, connection = host(transient)
+
+    assert realign.realign(here, pin("pc-i440fx-6.2"), offers()) is None
+    assert connection.defined == []
+
+
+def test_a_definition_that_changes_under_our_hands_is_left_alone() -> None:
+    """What somebody else has just defined is not overwritten with what was read before."""
+    domain = FakeDomain(domain_xml("pc-i440fx-7.2"))
+    here, connection = host(domain)
+    connection.on_lookup = _change_at(domain, look=3)
+
+    assert realign.realign(here, pin("pc-i440fx-6.2"), offers()) is None
+    assert connection.defined == []
+
+
+def test_a_domain_undefined_under_our_hands_does_not_come_back() -> None:
+    """A guest that vanishes between reading and defining stays gone."""
+    domain = FakeDomain(domain_xml("pc-i440fx-7.2"))
+    here, connection = host(domain)
+    looks: list[FakeDomain] = []
+
+    def vanish(found: FakeDomain) -> None:
+        looks.append(found)
+        if len(looks) == 2:
+            connection.domains.clear()
+
+    connection.on_lookup = vanish
+
+    with pytest.raises(NotFound):
+        realign.realign(here, pin("pc-i440fx-6.2"), offers())
+    assert connection.defined == []
+
+
+def test_a_machine_type_that_the_emulator_lacks_is_refused() -> None:
+    """The message names guest, pin, emulator and the nearest machine types that there are."""
+    here, connection = host(FakeDomain(domain_xml("pc-i440fx-7.2")))
+
+    with pytest.raises(Refused) as caught:
+        realign.realign(here, pin("pc-i440fx-6.1"), offers())
+
+    assert caught.value.code == realign.UNSUPPORTED
+    assert str(caught.value) == (
+        f"web-1 ({UUID}): pinned to pc-i440fx-6.1, which {QEMU} (kvm) doesn't offer on this host; "
+        "nearest: pc-i440fx-6.2, pc-i440fx-7.2, pc-i440fx-1.7"
+    )
+    assert connection.defined == []
+
+
+def test_nothing_near_is_said_too() -> None:
+    """Where the emulator has none of the family the message says so."""
+    here, _ = host(FakeDomain(domain_xml("pc-i440fx-7.2")))
+
+    with pytest.raises(Refused, match="nearest: none$"):
+        realign.prepare(here, pin("pc-i440fx-6.1"), {})
+
+
+def test_what_libvirt_knows_beyond_its_capabilities_is_supported() -> None:
+    """A machine type that the list leaves out but that libvirt accepts is no reason to refuse."""
+    here, _ = host(
+        FakeDomain(domain_xml("pc-i440fx-7.2")), supported={"pc-i440fx-6.1": "pc-i440fx-6.1"}
+    )
+
+    planned = realign.prepare(here, pin("pc-i440fx-6.1"), offers())
+
+    assert planned is not None and planned.new == "pc-i440fx-6.1"
+
+
+def test_an_alias_that_means_another_vendors_machine_type_here_is_refused() -> None:
+    """Redefining with such an alias would change nothing, again at every run."""
+    here, connection = host(FakeDomain(domain_xml("pc-i440fx-7.2")))
+
+    with pytest.raises(Refused) as caught:
+        realign.realign(here, pin("pc", seen="pc-i440fx-rhel7.6.0"), offers())
+
+    assert str(caught.value) == (
+        f"web-1 ({UUID}): pinned to pc, seen as pc-i440fx-rhel7.6.0; here that is "
+        "pc-i440fx-7.2, another vendor's"
+    )
+    assert connection.defined == []
+
+
+def test_another_family_is_refused() -> None:
+    """A change of board needs more than a name; nothing is defined."""
+    here, connection = host(FakeDomain(domain_xml("pc-q35-7.2")))
+
+    with pytest.raises(ConversionError):
+        realign.realign(here, pin("pc-i440fx-7.2"), offers())
+    assert connection.defined == []
+
+
+def test_a_definition_without_a_machine_type_is_not_aligned() -> None:
+    """Which machine type libvirt would choose is its own affair, and may change."""
+    here, _ = host(FakeDomain(domain_xml().replace(" machine='pc-i440fx-7.2'", "")))
+
+    planned = realign.prepare(here, pin("pc-i440fx-7.2"), offers())
+
+    assert planned is not None and (planned.old, planned.new) == ("", "pc-i440fx-7.2")
+
+
+def test_only_the_pins_own_guest_is_touched() -> None:
+    """A guest that is named like the pin's UUID is not taken for it."""
+    here, connection = host(
+        FakeDomain(domain_xml("pc-i440fx-7.2", uuid=OTHER), uuid=OTHER, name=UUID)
+    )
+
+    with pytest.raises(NotFound):
+        realign.realign(here, pin("pc-i440fx-6.2"), offers())
+    assert connection.defined == []
+
+
+def _change_at(domain: FakeDomain, look: int) -> Callable[[FakeDomain], None]:
+    """Return a callback that changes a domain's definition just before the given look at it."""
+    looks: list[FakeDomain] = []
+
+    def change(found: FakeDomain) -> None:
+        looks.append(found)
+        if len(looks) == look:
+            domain.defined = domain_xml("pc-i440fx-7.2", metadata="<a xmlns='new'/>")
+
+    return change
