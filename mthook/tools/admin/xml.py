@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``diff`` and ``rewrite``: what the pipeline makes of domain XML, without changing anything."""
+
+from __future__ import annotations
+
+import argparse
+from typing import ClassVar
+
+from mthook.errors import Error, Refused
+from mthook.text import printable
+from mthook.tools.admin import change
+from mthook.tools.admin.command import FILE, Told, add_instance, read_input
+from mthook.tools.admin.exitcode import ExitCode
+from mthook.tools.admin.instances import look_up
+from mthook.xmlrewrite import pipeline, summary
+
+
+class Diff(Told):
+    """Print what bringing an instance's definition to its pin would change, as a unified diff.
+
+    Nothing is printed when nothing would change; where that needs a word, it goes to
+    standard error.
+    """
+
+    codes: ClassVar = {
+        ExitCode.OK: "done, whether or not anything would change",
+        ExitCode.NOT_FOUND: "no such instance",
+    }
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the instance."""
+        add_instance(parser)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Print the diff."""
+        with self.catalog() as catalog, self.host() as host:
+            instance = look_up(parsed_args.instance, catalog, host)
+            if instance.pin is None or instance.machine is None:
+                self.say(f"{instance}: no pin")
+            elif instance.domain is None:
+                self.say(f"{instance}: libvirt has no such domain now")
+            else:
+                try:
+                    text = change.difference(catalog, host, instance, instance.pin)
+                except Refused as error:
+                    self.say(str(error))
+                else:
+                    self.app.stdout.write(text)
+        return ExitCode.OK
+
+
+class Rewrite(Told):
+    """Give a domain's XML its pinned machine type; the result goes to standard output.
+
+    This is the pipeline alone, for use in other programs: libvirt isn't asked and nothing is
+    recorded. XML that is right already comes back as it is, byte for byte. What was changed goes to
+    standard error.
+    """
+
+    codes: ClassVar = {
+        ExitCode.OK: "the XML, changed or not, is on standard output",
+        ExitCode.ERROR: "any other error, such as input that can't be read as a domain, or a"
+        " machine type of another family; nothing is on standard output then",
+    }
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add file and machine type."""
+        parser.add_argument("file", metavar=FILE, help="domain XML; -: standard input")
+        parser.add_argument(
+            "--machine",
+            metavar="TYPE",
+            help="machine type; default: the guest's own pin, found by the XML's UUID",
+        )
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Print the rewritten XML."""
+        name, xml = read_input(parsed_args.file, self.app.stdin, summary.MAX_BYTES + 1)
+        try:
+            target = self._target(xml, parsed_args.machine)
+            rewritten = pipeline.rewrite(xml, target) if target else pipeline.Rewritten(xml, [])
+        except Error as error:
+            raise Error(f"{name}: {error}") from error
+        for line in rewritten.changes:
+            self.say(f"{name}: {line}")
+        self.app.stdout.flush()
+        self.app.stdout.buffer.write(rewritten.xml)
+        self.app.stdout.buffer.flush()
+        return ExitCode.OK
+
+    def _target(self, xml: bytes, machine: str | None) -> pipeline.Target | None:
+        """Return what the XML is to become; ``None``: what it is."""
+        if machine is not None:
+            return pipeline.Target(machine)
+        seen = summary.read(xml)
+        if seen.uuid is None:
+            raise Error("no <uuid>, so whose pin? Say --machine TYPE")
+        with self.catalog() as catalog:
+            pin = catalog.get_pin(seen.uuid)
+        if pin is None or pin.machine is None:
+            self.say(f"{printable(seen.name) or seen.uuid}: no pin, unchanged")
+            return None
+        return pipeline.Target(pin.machine, pin.uuid, pin.updated_at)

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The application: help, wrong command lines, exit codes, and how it ends when it is ended."""
+
+from __future__ import annotations
+
+import configparser
+import logging
+import re
+from pathlib import Path
+
+import pytest
+
+from mthook import __version__
+from mthook.catalog.store import Catalog
+from mthook.errors import CatalogNewer, ConfigError, HostError, NotFound, Refused
+from mthook.tools.admin import exitcode
+from mthook.tools.admin.app import Admin, main
+from mthook.tools.admin.exitcode import ExitCode
+
+from .conftest import WEB, Run, Said
+
+ROOT = Path(__file__).parents[4]
+COMMANDS = sorted(name for name, _ in Admin().command_manager)
+
+
+def test_the_commands_are_those_of_setup_cfg() -> None:
+    """What is installed is what setup.cfg names, beside cliff's two."""
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    lines = parser["options.entry_points"]["mthook.admin"].strip().splitlines()
+    named = {line.split("=")[0].strip().replace("_", " ") for line in lines}
+
+    assert set(COMMANDS) == named | {"complete", "help"}
+
+
+def test_help_lists_every_command_in_one_line(run: Run) -> None:
+    """With what it is for."""
+    said = run("--help")
+
+    assert (said.code, said.err) == (0, "")
+    listed = said.out.split("Commands:\n")[1].splitlines()
+    assert [re.split(r" {2,}", line.strip())[0] for line in listed] == COMMANDS
+    assert all(len(line) <= 110 for line in listed)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_tells_its_exit_codes(run: Run, command: str) -> None:
+    """In --help, whichever way it is asked for, with 0 and 1 at least; lines fit a terminal."""
+    said = run(*command.split(), "--help")
+
+    assert (said.code, said.err) == (0, "")
+    codes = said.out.split("exit codes:\n")[1].splitlines()
+    assert [line[2] for line in codes if line[2] != " "][:2] == ["0", "1"]
+    assert all(len(line) <= 78 for line in codes)
+    assert said == run("help", *command.split())
+
+
+def test_help_needs_no_configuration_and_no_catalog(capsys: pytest.CaptureFixture[str]) -> None:
+    """A broken installation can still be asked how it is meant to work."""
+    assert main(["--config-file", "/nonexistent", "set", "--help"]) == 0
+
+
+def test_version(run: Run) -> None:
+    """Name and version on standard output."""
+    assert run("--version") == Said(0, f"mthook-admin {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("argv", "complaint"),
+    [
+        ([], "which command?"),
+        (["nonsense"], "no command 'nonsense'"),
+        (["help", "nonsense"], "no command 'nonsense'"),
+        (["hook"], "no command 'hook', did you mean 'hook install' or 'hook status'"),
+        (["--bogus", "get", WEB], "no option '--bogus'"),
+        (["get"], "the following arguments are required: UUID|NAME; see 'mthook-admin get --help'"),
+        (["get", WEB, "--bogus"], "unrecognized arguments: --bogus"),
+        (["get", "--forc", WEB], "unrecognized arguments: --forc"),
+        (["set", "--for", WEB, "pc"], "unrecognized arguments: --for"),
+        (["list", "-f", "xml"], "invalid choice"),
+        (["get", "a\nb", "c\nd"], "unrecognized arguments: c\\nd"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_code_1(
+    run: Run, catalog: Catalog, argv: list[str], complaint: str
+) -> None:
+    """Not argparse's 2, which here is "no such instance"; nothing on standard output."""
+    said = run(*argv)
+
+    assert (said.code, said.out, said.err.count("\n")) == (1, "", 1)
+    assert said.err.startswith("mthook-admin: ")
+    assert complaint in said.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (NotFound("x"), 2),
+        (Refused("x", 3), 3),
+        (Refused("x", 4), 4),
+        (Refused("x", 5), 5),
+        (ConfigError("x"), 1),
+        (HostError("x"), 1),
+        (CatalogNewer("x", "y"), 1),
+        (ValueError("x"), 1),
+    ],
+)
+def test_every_error_has_its_code(error: Exception, code: int) -> None:
+    """One rule for all commands."""
+    assert exitcode.of(error) == code
+
+
+def test_the_codes_are_nova_manages() -> None:
+    """Scripts written for ``nova-manage libvirt`` read them alike."""
+    assert {name: int(code) for name, code in ExitCode.__members__.items()} == {
+        "OK": 0,
+        "ERROR": 1,
+        "NOT_FOUND": 2,
+        "NO_PIN": 3,
+        "WRONG_STATE": 3,
+        "SOME_UNSET": 3,
+        "INCOMPATIBLE": 4,
+        "UNSUPPORTED": 5,
+        "INTERRUPTED": 130,
+        "BROKEN_PIPE": 141,
+    }
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug: get fails in a way nobody foresaw."""
+
+    def fail(*_: object) -> None:
+        raise KeyError("no\nsuch key")
+
+    monkeypatch.setattr("mthook.tools.admin.pins.look_up", fail)
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_bug_is_one_line_too(run: Run, catalog: Catalog) -> None:
+    """It says what it is, and how to see more."""
+    said = run("get", WEB)
+
+    assert said == Said(
+        1,
+        "",
+        "mthook-admin: unexpected KeyError: 'no\\nsuch key' (--debug shows where)\n",
+    )
+
+
+@pytest.mark.usefixtures("broken")
+def test_debug_shows_where_a_bug_is(run: Run, catalog: Catalog) -> None:
+    """The traceback follows the line."""
+    said = run("--debug", "get", WEB)
+
+    assert said.code == 1
+    assert "Traceback (most recent call last):" in said.err
+    assert said.err.rstrip().endswith("KeyError: 'no\\nsuch key'")
+
+
+def test_debug_shows_where_a_known_error_comes_from(run: Run) -> None:
+    """Also of an error that has its own line."""
+    said = run("get", WEB, "--debug")
+
+    assert said.err.startswith("mthook-admin: no catalog: ")
+    assert "Traceback (most recent call last):" in said.err
+
+
+def test_verbose_names_what_is_asked(run: Run, catalog: Catalog, path: str) -> None:
+    """Catalog and, where it is asked, libvirt."""
+    said = run("-v", "get", WEB)
+
+    assert said.err.splitlines()[:2] == [
+        f"mthook-admin: catalog: {path}",
+        "mthook-admin: libvirt: test:///default",
+    ]
+
+
+def test_the_logging_of_the_caller_is_left_alone(run: Run) -> None:
+    """mthook-admin in one process with something else adds no handler for good."""
+    before = logging.getLogger().handlers[:]
+
+    run("list")
+
+    assert logging.getLogger().handlers == before

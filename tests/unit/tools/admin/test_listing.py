@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``list`` and ``history``: rows from the catalog, with libvirt there or not."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from mthook.catalog.store import Catalog
+from mthook.text import now
+
+from .conftest import DB, NOBODY, WEB, Run, Said, guest, pin
+
+pytestmark = pytest.mark.usefixtures("unreachable")
+
+HEADINGS = ["UUID", "Name", "State", "Pin", "Defined", "Running", "Source", "Updated", "Drift"]
+
+
+@pytest.fixture
+def fleet(catalog: Catalog) -> Catalog:
+    """Guests in every condition, by name a to h."""
+    seen = [
+        ("a-right", "pc-i440fx-6.2", "pc-i440fx-6.2", "pc-i440fx-6.2", "running"),
+        ("b-unset", None, "pc-i440fx-2.0", None, "shut off"),
+        ("c-redefined", "pc-i440fx-6.2", "pc-i440fx-7.2", None, "shut off"),
+        ("d-runs-old", "pc-i440fx-7.2", "pc-i440fx-7.2", "pc-i440fx-2.0", "paused"),
+        ("e-alias", "pc", "pc-i440fx-6.2", "pc-i440fx-7.2", "running"),
+        ("f-transient", "pc-q35-7.2", None, "pc-q35-7.2", "running"),
+    ]
+    for number, (name, *_) in enumerate(seen):
+        assert name.startswith("abcdef"[number])
+    catalog.see_guests([guest(uuid(99), "g-gone"), guest(uuid(98), "h-gone-unset")], now())
+    catalog.see_guests(
+        [
+            guest(uuid(number), name, defined=defined, running=running, state=state)
+            for number, (name, _, defined, running, state) in enumerate(seen)
+        ],
+        now(),
+    )
+    for number, (_, machine, *_) in enumerate(seen):
+        if machine:
+            pin(catalog, uuid(number), machine)
+    pin(catalog, uuid(99), "pc-i440fx-2.0")
+    pin(catalog, NOBODY, "pc-i440fx-6.2")
+    return catalog
+
+
+def uuid(number: int) -> str:
+    """Return the UUID of a guest of the fleet."""
+    return f"00000000-0000-4000-8000-{number:012d}"
+
+
+def names(run: Run, *options: str) -> list[str]:
+    """Return the names that a list has."""
+    said = run("list", "-f", "json", *options)
+    assert said.err == ""
+    return [row["Name"] for row in json.loads(said.out)]
+
+
+def test_every_instance_is_listed_with_what_is_known(run: Run, fleet: Catalog) -> None:
+    """By name; a pin of a guest that was never seen here comes last."""
+    rows = json.loads(run("list", "-f", "json").out)
+
+    assert [(row["Name"], row["State"], row["Pin"], row["Drift"]) for row in rows] == [
+        ("a-right", "running", "pc-i440fx-6.2", "no"),
+        ("b-unset", "shut off", "", "no"),
+        ("c-redefined", "shut off", "pc-i440fx-6.2", "defined pc-i440fx-7.2"),
+        ("d-runs-old", "paused", "pc-i440fx-7.2", "runs pc-i440fx-2.0"),
+        ("e-alias", "running", "pc", "no"),
+        ("f-transient", "running", "pc-q35-7.2", "no"),
+        ("g-gone", "gone", "pc-i440fx-2.0", "no"),
+        ("h-gone-unset", "gone", "", "no"),
+        ("", "gone", "pc-i440fx-6.2", "no"),
+    ]
+    pinned = fleet.get_pin(uuid(2))
+    assert pinned is not None
+    assert rows[2] == {
+        "UUID": uuid(2),
+        "Name": "c-redefined",
+        "State": "shut off",
+        "Pin": "pc-i440fx-6.2",
+        "Defined": "pc-i440fx-7.2",
+        "Running": "",
+        "Source": "definition",
+        "Updated": pinned.updated_at,
+        "Drift": "defined pc-i440fx-7.2",
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--drift"], ["c-redefined", "d-runs-old"]),
+        (["--machine", "pc-q35*"], ["f-transient"]),
+        (["--machine", "pc-i440fx-2.0"], ["b-unset", "d-runs-old", "g-gone"]),
+        (["--machine", "pc"], ["e-alias"]),
+        (["--machine", "'; DROP TABLE pins; --"], []),
+        (["--deprecated"], ["b-unset", "d-runs-old", "g-gone"]),
+        (["--state", "shut off"], ["b-unset", "c-redefined"]),
+        (["--state", "gone"], ["g-gone", "h-gone-unset", ""]),
+        (["--state", "running", "--machine", "pc-i440fx-*"], ["a-right", "e-alias"]),
+        (["--drift", "--state", "paused"], ["d-runs-old"]),
+    ],
+)
+def test_options_select(run: Run, fleet: Catalog, options: list[str], expected: list[str]) -> None:
+    """One instance must fit all of them."""
+    assert names(run, *options) == expected
+
+
+def test_unset_lists_guests_of_this_host_and_is_code_3(run: Run, fleet: Catalog) -> None:
+    """As nova-manage has it; a guest that is gone needs no pin here."""
+    said = run("list", "--unset", "-f", "value", "-c", "UUID")
+
+    assert said == Said(3, f"{uuid(1)}\n", "")
+
+
+def test_unset_without_any_is_code_0(run: Run, fleet: Catalog) -> None:
+    """The code follows what is listed."""
+    pin(fleet, uuid(1), "pc-i440fx-2.0")
+
+    assert run("list", "--unset", "-f", "value").code == 0
+
+
+def test_a_released_pin_counts_as_unset(run: Run, fleet: Catalog) -> None:
+    """Its row has no machine type, and no source to show."""
+    fleet.unset_pin(uuid(0), actor="operator alice")
+
+    said = run("list", "--unset", "-f", "json", "-c", "Name", "-c", "Pin", "-c", "Source")
+
+    assert json.loads(said.out)[0] == {"Name": "a-right", "Pin": "", "Source": ""}
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [("json", "[]\n"), ("yaml", "[]\n"), ("value", ""), ("csv", ",".join(HEADINGS) + "\r\n")],
+)
+def test_no_rows_are_an_empty_answer(run: Run, catalog: Catalog, form: str, expected: str) -> None:
+    """Nothing to list is a success, in every format."""
+    said = run("list", "-f", form)
+
+    assert (said.code, said.err) == (0, "")
+    assert said.out.replace('"', "").replace("\r\n", "\n") == expected.replace("\r\n", "\n")
+
+
+def test_no_rows_are_an_empty_table(run: Run, catalog: Catalog) -> None:
+    """With its headings."""
+    said = run("list")
+
+    assert (said.code, len(said.out.splitlines())) == (0, 4)
+    assert [heading.strip() for heading in said.out.splitlines()[1].split("|")[1:-1]] == HEADINGS
+
+
+def test_a_table_shows_times_to_the_second(run: Run, fleet: Catalog) -> None:
+    """Other formats give them whole."""
+    pinned = fleet.get_pin(uuid(0))
+    assert pinned is not None
+    whole = pinned.updated_at
+
+    line = run("list").out.splitlines()[3]
+
+    assert whole not in line
+    assert f"{whole.split('.')[0]}Z" in line
+    assert whole in run("list", "-f", "csv").out
+
+
+def test_a_hostile_name_stays_in_its_cell(run: Run, catalog: Catalog) -> None:
+    """In every format a row is a line."""
+    catalog.see_guests([guest(name='a\nb,"c" | \x1b[2J')], now())
+
+    assert json.loads(run("list", "-f", "json").out)[0]["Name"] == 'a\\nb,"c" | \\x1b[2J'
+    assert len(run("list", "-f", "value").out.splitlines()) == 1
+    assert list(csv.reader(io.StringIO(run("list", "-f", "csv").out), escapechar="\\"))[1][1] == (
+        'a\\nb,"c" | \\x1b[2J'
+    )
+    assert len(run("list").out.splitlines()) == 5
+
+
+def test_an_unknown_column_is_refused(run: Run, catalog: Catalog) -> None:
+    """cliff alone would leave it out in silence beside a known one."""
+    said = run("list", "-c", "UUID", "-c", "Machine")
+
+    assert said == Said(
+        1, "", f"mthook-admin: no column 'Machine', there are {', '.join(HEADINGS)}\n"
+    )
+
+
+def test_rows_can_be_sorted_by_any_column(run: Run, fleet: Catalog) -> None:
+    """Times included, whose cells are no plain text."""
+    rows = json.loads(
+        run("list", "-f", "json", "--sort-column", "Updated", "--sort-descending").out
+    )
+
+    assert [row["Updated"] for row in rows] == sorted(
+        (row["Updated"] for row in rows), reverse=True
+    )
+
+
+def test_history_tells_when_what_why_and_who(run: Run, fleet: Catalog) -> None:
+    """Oldest first."""
+    fleet.unset_pin(uuid(0), actor="operator bob", reason="new\nboard")
+
+    said = run("history", "a-right", "-f", "json")
+
+    first, last = json.loads(said.out)
+    entries = fleet.history(uuid(0))
+    assert (said.code, said.err) == (0, "")
+    assert first == {
+        "When": entries[0].at,
+        "Event": "pinned",
+        "From": "",
+        "To": "pc-i440fx-6.2",
+        "Why": "",
+        "Source": "definition",
+        "By": "mthook-sync",
+    }
+    assert (last["Event"], last["From"], last["To"], last["Why"], last["By"]) == (
+        "unset",
+        "pc-i440fx-6.2",
+        "",
+        "new\\nboard",
+        "operator bob",
+    )
+
+
+def test_history_outlives_the_instance(run: Run, fleet: Catalog) -> None:
+    """By its UUID: the name went with the guest."""
+    fleet.forget(uuid(0), actor="mthook-sync", reason="gone")
+
+    said = run("history", uuid(0).upper(), "-f", "value", "-c", "Event")
+
+    assert said == Said(0, "pinned\npruned\n", "")
+
+
+def test_history_of_a_guest_without_one_is_empty(run: Run, catalog: Catalog) -> None:
+    """A known guest to which nothing happened: code 0."""
+    catalog.see_guests([guest(DB, "db")], now())
+
+    assert run("history", "db", "-f", "json") == Said(0, "[]\n", "")
+
+
+@pytest.mark.parametrize("text", [WEB, "nobody"])
+def test_history_of_an_unknown_instance_is_code_2(run: Run, catalog: Catalog, text: str) -> None:
+    """Nothing was ever known of it, by UUID or name."""
+    said = run("history", text)
+
+    assert said == Said(2, "", f"mthook-admin: no instance has the UUID or name '{text}'\n")

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``set``: what is refused, with which code, and what --force makes of it."""
+
+from __future__ import annotations
+
+import sys
+
+import libvirt
+import pytest
+
+from mthook.catalog.records import Guest, HostFacts
+from mthook.catalog.store import Catalog
+from mthook.text import now
+
+from .conftest import WEB, Run, Said, defined, events, guest, pin, xml
+
+
+def test_a_running_guest_is_code_3(
+    run: Run, catalog: Catalog, domain: libvirt.virDomain, driver: libvirt.virConnect
+) -> None:
+    """The state comes before every other objection, and nothing is changed."""
+    domain.create()
+
+    said = run("set", "web-1", "pc-q35-99.9")
+
+    assert said == Said(
+        3, "", "mthook-admin: web-1: the guest isn't shut off (--force overrides)\n"
+    )
+    assert defined(driver) == "pc-i440fx-6.2"
+    assert len(events(catalog)) == 1
+
+
+def test_a_forced_running_guest_keeps_its_machine_type_until_its_next_cold_start(
+    run: Run, catalog: Catalog, domain: libvirt.virDomain, driver: libvirt.virConnect
+) -> None:
+    """Pin and definition change, the running guest doesn't, and the operator is told."""
+    domain.create()
+
+    said = run("set", "--force", "web-1", "pc-i440fx-7.2")
+
+    assert said.code == 0
+    assert said.err == (
+        "mthook-admin: warning: the guest isn't shut off: it keeps its machine type until its next"
+        " cold start\nweb-1: pc-i440fx-6.2 → pc-i440fx-7.2\n"
+    )
+    assert "pc-i440fx-6.2" in domain.XMLDesc()
+    assert defined(driver) == "pc-i440fx-7.2"
+
+
+def test_a_managed_save_image_is_code_3(
+    run: Run, catalog: Catalog, domain: libvirt.virDomain
+) -> None:
+    """The next start would resume the image, with the machine type in it."""
+    domain.create()
+    domain.managedSave()
+
+    said = run("set", "web-1", "pc-i440fx-7.2")
+
+    assert said.code == 3
+    assert said.err == (
+        "mthook-admin: web-1: the guest has a managed-save image (--force overrides)\n"
+    )
+    assert len(events(catalog)) == 1
+
+
+def test_snapshots_are_code_3(
+    run: Run, catalog: Catalog, domain: libvirt.virDomain, driver: libvirt.virConnect
+) -> None:
+    """Realign leaves such a guest alone, so its pin stays with its definition."""
+    domain.snapshotCreateXML("<domainsnapshot><name>s</name></domainsnapshot>")
+
+    said = run("set", "web-1", "pc-i440fx-7.2")
+
+    assert said.code == 3
+    assert said.err.startswith(f"mthook-admin: web-1 ({WEB}): left alone: it has 1 snapshot(s), ")
+    assert said.err.endswith(" (--force changes the pin alone)\n")
+    assert len(events(catalog)) == 1
+    assert defined(driver) == "pc-i440fx-6.2"
+
+
+def test_forced_with_snapshots_only_the_pin_changes(
+    run: Run, catalog: Catalog, domain: libvirt.virDomain, driver: libvirt.virConnect
+) -> None:
+    """The operator is told that the definition stays."""
+    domain.snapshotCreateXML("<domainsnapshot><name>s</name></domainsnapshot>")
+
+    said = run("set", "--force", "web-1", "pc-i440fx-7.2")
+
+    assert said.code == 0
+    warning, result = said.err.splitlines()
+    assert warning.startswith(f"mthook-admin: warning: web-1 ({WEB}): left alone: it has 1 ")
+    assert warning.endswith(": its definition stays as it is")
+    assert result == "web-1: pc-i440fx-6.2 → pc-i440fx-7.2"
+    assert run("get", "web-1").out == "pc-i440fx-7.2\n"
+    assert defined(driver) == "pc-i440fx-6.2"
+
+
+@pytest.mark.parametrize(
+    ("machine", "why"),
+    [
+        ("pc-i440fx-2.0", "pc-i440fx-2.0 is older than pc-i440fx-6.2"),
+        ("pc-q35-7.2", "pc-q35-7.2 is of another family (q35) than pc-i440fx-6.2 (i440fx)"),
+        ("pc", "one of pc and pc-i440fx-6.2 is an alias, the other a versioned name"),
+    ],
+)
+def test_another_family_an_alias_or_an_older_version_is_code_4(
+    run: Run, catalog: Catalog, domain: libvirt.virDomain, machine: str, why: str
+) -> None:
+    """The message says what, why and what overrides it."""
+    said = run("set", "web-1", machine)
+
+    assert said == Said(4, "", f"mthook-admin: web-1: {why} (--force overrides)\n")
+    assert len(events(catalog)) == 1
+
+
+def test_an_older_version_can_be_forced(
+    run: Run, domain: libvirt.virDomain, driver: libvirt.virConnect
+) -> None:
+    """With a warning of what it does to the guest."""
+    said = run("set", "--force", "web-1", "pc-i440fx-2.0")
+
+    assert said == Said(
+        0,
+        "",
+        "mthook-admin: warning: pc-i440fx-2.0 is older than pc-i440fx-6.2: the guest's ABI will"
+        " likely break\nweb-1: pc-i440fx-6.2 → pc-i440fx-2.0\n",
+    )
+    assert defined(driver) == "pc-i440fx-2.0"
+
+
+def test_another_family_stays_code_4_though_forced(
+    run: Run, catalog: Catalog, domain: libvirt.virDomain, driver: libvirt.virConnect
+) -> None:
+    """The definition can't be converted, and a pin alone would only stop the next start."""
+    said = run("set", "--force", "web-1", "pc-q35-7.2")
+
+    assert said.code == 4
+    assert said.err.startswith("mthook-admin: web-1: ")
+    assert "i440fx" in said.err and "q35" in said.err
+    assert said.err.count("\n") == 1
+    assert len(events(catalog)) == 1
+    assert defined(driver) == "pc-i440fx-6.2"
+
+
+def test_an_alias_can_be_forced_and_leaves_the_definition(
+    run: Run, domain: libvirt.virDomain, driver: libvirt.virConnect
+) -> None:
+    """The versioned name in the definition is what the alias asks for."""
+    assert run("set", "--force", "web-1", "pc").code == 0
+    assert run("get", "web-1").out == "pc\n"
+    assert defined(driver) == "pc-i440fx-6.2"
+
+
+def test_a_windows_guest_wants_force(
+    run: Run, catalog: Catalog, driver: libvirt.virConnect, web: Guest
+) -> None:
+    """Its definition says that it is one; a newer version of the same family is code 4."""
+    hyperv = "<features><hyperv><relaxed state='on'/></hyperv></features>"
+    driver.defineXML(xml().replace("<devices>", f"{hyperv}<devices>"))
+
+    said = run("set", "web-1", "pc-i440fx-7.2")
+
+    assert (said.code, said.err.count("\n")) == (4, 1)
+    assert said.err.startswith("mthook-admin: web-1: Windows may lose ")
+
+
+@pytest.mark.parametrize("machine", ["pc-i440fx-9.9", "pc; rm -rf /", "x' OR 1=1 --", "$(id)", ""])
+def test_what_no_qemu_has_is_code_5(
+    run: Run, catalog: Catalog, domain: libvirt.virDomain, machine: str
+) -> None:
+    """A made-up name and what can't be a name: nothing is written."""
+    said = run("set", "web-1", machine)
+
+    assert (said.code, said.out, said.err.count("\n")) == (5, "", 1)
+    assert len(events(catalog)) == 1
+
+
+def test_the_nearest_supported_names_are_offered(run: Run, domain: libvirt.virDomain) -> None:
+    """Of the same family, nearest first."""
+    said = run("set", "web-1", "pc-i440fx-9.9")
+
+    assert "pc-i440fx-7.2, pc-i440fx-6.2, pc-i440fx-2.0" in said.err
+
+
+@pytest.mark.parametrize("machine", ["pc; rm -rf /", "--", "a" * 256])
+def test_force_makes_no_name_of_what_is_none(
+    run: Run, catalog: Catalog, domain: libvirt.virDomain, machine: str
+) -> None:
+    """--force overrides rules, not what a name is."""
+    said = run("set", "--force", "--", "web-1", machine)
+
+    assert (said.code, len(events(catalog))) == (5, 1)
+
+
+def test_without_capabilities_the_operator_is_sent_to_sync(
+    run: Run, catalog: Catalog, domain: libvirt.virDomain
+) -> None:
+    """What is supported is known only after the first sync."""
+    catalog.replace_capabilities([], HostFacts())
+
+    said = run("set", "web-1", "pc-i440fx-7.2")
+
+    assert said == Said(
+        1, "", "mthook-admin: no machine types of x86_64 are known yet: run mthook-sync\n"
+    )
+
+
+def test_capabilities_of_another_architecture_do_not_count(
+    run: Run, catalog: Catalog, driver: libvirt.virConnect
+) -> None:
+    """An aarch64 guest can't have what the x86_64 emulator offers."""
+    driver.defineXML(xml("virt-6.2").replace("x86_64", "aarch64"))
+    catalog.see_guests([Guest(WEB, "web-1", "aarch64", "test", defined="virt-6.2")], now())
+    pin(catalog, WEB, "virt-6.2")
+
+    said = run("set", "web-1", "pc-i440fx-7.2")
+
+    assert said.err == "mthook-admin: no machine types of aarch64 are known yet: run mthook-sync\n"
+
+
+@pytest.mark.usefixtures("unreachable")
+def test_without_libvirt_nothing_is_changed(run: Run, catalog: Catalog, web: Guest) -> None:
+    """The state is unknown: code 1, and how to insist."""
+    said = run("set", "web-1", "pc-i440fx-7.2")
+
+    assert (said.code, said.err.count("\n"), len(events(catalog))) == (1, 1, 1)
+    assert said.err.startswith("mthook-admin: libvirt at ")
+    assert said.err.endswith("(--force changes the catalog alone)\n")
+
+
+@pytest.mark.usefixtures("unreachable")
+def test_without_libvirt_force_changes_the_catalog_alone_and_says_so(
+    run: Run, catalog: Catalog, web: Guest
+) -> None:
+    """The last known state is warned of all the same."""
+    catalog.see_guests([guest(running="pc-i440fx-6.2", state="running")], now())
+
+    said = run("set", "--force", "web-1", "pc-i440fx-7.2")
+
+    lines = said.err.splitlines()
+    assert said.code == 0
+    assert lines[0].startswith("mthook-admin: warning: libvirt at ")
+    assert lines[0].endswith(": only the catalog is changed")
+    assert lines[1].startswith("mthook-admin: warning: the guest isn't shut off")
+    assert lines[2] == "web-1: pc-i440fx-6.2 → pc-i440fx-7.2"
+    assert run("get", "web-1").out == "pc-i440fx-7.2\n"
+
+
+def test_without_libvirt_python_the_operator_learns_what_to_install(
+    run: Run, web: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The catalog's own commands do without it."""
+    monkeypatch.setitem(sys.modules, "mthook.host.connection", None)
+
+    said = run("set", "web-1", "pc-i440fx-7.2")
+
+    assert (said.code, said.err.count("\n")) == (1, 1)
+    assert said.err.startswith("mthook-admin: libvirt can't be asked: ")
+    assert "install libvirt-python" in said.err
+    assert run("get", "web-1").code == 0
