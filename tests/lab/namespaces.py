@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Namespaces that end with the process that asked for them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Union
+
+from tests.lab.requirements import PATH, LabError
+
+_UNSHARE = [
+    *("setpriv", "--pdeathsig", "KILL"),
+    *("unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"),
+    *("--propagation", "private"),
+]
+_HOLDER = Path(__file__).with_name("holder.sh")
+
+Argument = Union[str, "os.PathLike[str]"]
+
+
+class Namespaces:
+    """Mount, UTS and PID namespaces, held open by a process of their own (see ``holder.sh``).
+
+    Two things end the holder with its owner: the kernel kills it when the thread that started it
+    ends, and it ends by itself when its standard input, a pipe from the owner, is closed. It is no
+    part of the terminal's process group, so Ctrl-C reaches the owner alone.
+    """
+
+    def __init__(self, hostname: str) -> None:
+        """Create them and wait until everything in them is mounted.
+
+        :raises LabError: the kernel refused something; the text says what.
+        """
+        self._holder = subprocess.Popen(
+            [*_UNSHARE, "sh", str(_HOLDER), hostname, str(os.getpid()), sys.executable],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={"PATH": PATH, "LC_ALL": "C"},
+            cwd="/",
+            start_new_session=True,
+        )
+        assert self._holder.stdout is not None and self._holder.stderr is not None
+        if self._holder.stdout.readline() != "ready\n":
+            self._holder.kill()
+            raise LabError(
+                f"No namespaces for a lab on this machine: {self._holder.stderr.read().strip()}"
+            )
+        self.pid = self._first_process()
+
+    def _first_process(self) -> int:
+        """Return the process id, as seen from outside, of process 1 inside."""
+        children = Path(f"/proc/{self._holder.pid}/task/{self._holder.pid}/children").read_text()
+        return int(children.split()[0])
+
+    def command(self, argv: Sequence[Argument]) -> list[str]:
+        """Return the command that runs another one inside."""
+        enter = ["nsenter", "--target", str(self.pid), "--mount", "--uts", "--pid", "--"]
+        return enter + [os.fspath(argument) for argument in argv]
+
+    def popen(
+        self, argv: Sequence[Argument], env: Mapping[str, str], **options: Any
+    ) -> subprocess.Popen[str]:
+        """Start a command inside and return without waiting for it."""
+        return subprocess.Popen(self.command(argv), env=dict(env), text=True, cwd="/", **options)
+
+    def close(self) -> None:
+        """End every process inside; they are gone, and the mounts with them, when this returns."""
+        for stream in (self._holder.stdin, self._holder.stdout, self._holder.stderr):
+            if stream is not None:
+                stream.close()
+        self._holder.wait()

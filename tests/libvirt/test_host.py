@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What mthook.host says of domains, and does to them, on a real libvirtd."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from mthook.errors import HostError, NotFound
+from mthook.host import capabilities, connection, domains
+from mthook.xmlrewrite import summary
+from tests.lab import VIRT_TYPE, Host, guest_xml
+
+UUID = "3f2c1d3e-0000-4000-8000-000000000001"
+QEMU = "/usr/bin/qemu-system-x86_64"
+KEY = (QEMU, "x86_64", VIRT_TYPE)
+VNC = "<graphics type='vnc' port='-1' passwd='hushhush'/></devices>"
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Host]:
+    """A lab host for the tests of this module."""
+    with Host("node-1") as host:
+        yield host
+
+
+@pytest.fixture
+def here(node: Host) -> Iterator[connection.Host]:
+    """A connection to the lab host, which has no guests."""
+    with connection.connect(node.uri) as host:
+        yield host
+    node.remove_guests()
+
+
+def boot(node: Host, machine: str = "pc-i440fx-7.2") -> None:
+    """Define and start the guest web-1."""
+    node.define(guest_xml("web-1", UUID, machine))
+    node.virsh("start", "web-1")
+
+
+def test_a_running_guest_is_read_with_what_it_runs_and_what_it_is_defined_as(
+    node: Host, here: connection.Host
+) -> None:
+    """Both machine types are there, and they may differ."""
+    boot(node, "pc-i440fx-6.2")
+    node.define(guest_xml("web-1", UUID, "pc-i440fx-7.2"))
+    node.virsh("autostart", "web-1")
+
+    (domain,) = domains.list_domains(here)
+
+    assert (domain.uuid, domain.name, domain.state) == (UUID, "web-1", "running")
+    assert (domain.active, domain.persistent, domain.autostart) == (True, True, True)
+    assert (domain.managed_save, domain.snapshots, domain.saved) == (False, 0, None)
+    assert domain.running is not None and domain.running.machine == "pc-i440fx-6.2"
+    assert domain.defined is not None and domain.defined.machine == "pc-i440fx-7.2"
+    assert capabilities.key_of(domain.defined) == KEY
+    assert domains.count_domains(here) == 1
+
+
+def test_a_saved_guest_is_read_with_what_its_image_holds(node: Host, here: connection.Host) -> None:
+    """The image keeps its machine type when the definition gets another one."""
+    boot(node, "pc-i440fx-6.2")
+    node.virsh("managedsave", "web-1")
+    node.define(guest_xml("web-1", UUID, "pc-i440fx-7.2"))
+
+    domain = domains.find_domain(here, "web-1")
+
+    assert (domain.state, domain.active, domain.managed_save) == ("saved", False, True)
+    assert (domain.saved, domain.running) == ("pc-i440fx-6.2", None)
+    assert domain.defined is not None and domain.defined.machine == "pc-i440fx-7.2"
+
+
+def test_a_broken_saved_image_is_a_problem_of_its_guest(node: Host, here: connection.Host) -> None:
+    """Nobody knows then what a start would bring."""
+    boot(node)
+    node.virsh("managedsave", "web-1")
+    node.path("/var/lib/libvirt/qemu/save/web-1.save").write_text("garbage")
+
+    (domain,) = domains.list_domains(here)
+
+    assert domain.problem == (
+        f"web-1 ({UUID}): its managed-save image can't be read: operation failed: "
+        "failed to read qemu header"
+    )
+
+
+def test_a_transient_guest_has_no_definition(node: Host, here: connection.Host) -> None:
+    """It runs, and that is all there is of it."""
+    node.virsh("create", "/dev/stdin", input=guest_xml("web-1", UUID, "pc-i440fx-6.2"))
+
+    domain = domains.get_domain(here, UUID)
+
+    assert (domain.active, domain.persistent, domain.defined) == (True, False, None)
+    assert domain.running is not None and domain.running.machine == "pc-i440fx-6.2"
+
+
+@pytest.mark.parametrize("name", ["two words", "quo'te\"s", "--help", "naïve"])
+def test_a_guest_with_a_strange_name_is_found_by_it(
+    node: Host, here: connection.Host, name: str
+) -> None:
+    """libvirt allows nearly any name, and so does mthook."""
+    here.connection.defineXML(guest_xml(name, UUID, "pc-i440fx-6.2"))
+
+    domain = domains.find_domain(here, name)
+
+    assert (domain.uuid, str(domain)) == (UUID, f"{name} ({UUID})")
+    here.connection.lookupByName(name).undefine()
+
+
+def test_the_definition_comes_with_passwords_only_where_they_are_wanted(
+    node: Host, here: connection.Host
+) -> None:
+    """To redefine a guest they are needed, to show it they must not be there."""
+    node.define(guest_xml("web-1", UUID, "pc-i440fx-7.2").replace("</devices>", VNC))
+
+    with_secrets = domains.definition(here, UUID)
+    without = domains.definition(here, UUID, secrets=False)
+
+    assert (b"hushhush" in with_secrets, b"hushhush" in without) == (True, False)
+
+
+def test_a_redefined_guest_keeps_running_as_it_is(node: Host, here: connection.Host) -> None:
+    """Only what the next cold start boots is changed."""
+    boot(node, "pc-i440fx-6.2")
+
+    xml = domains.definition(here, UUID).replace(b"pc-i440fx-6.2", b"pc-i440fx-7.2")
+    domains.redefine(here, UUID, xml)
+
+    domain = domains.get_domain(here, UUID)
+    assert domain.running is not None and domain.running.machine == "pc-i440fx-6.2"
+    assert domain.defined is not None and domain.defined.machine == "pc-i440fx-7.2"
+
+
+def test_a_definition_that_libvirt_refuses_leaves_the_old_one(
+    node: Host, here: connection.Host
+) -> None:
+    """The error names the guest and has libvirt's reason, in one line."""
+    node.define(guest_xml("web-1", UUID, "pc-i440fx-6.2"))
+    before = domains.definition(here, UUID)
+
+    with pytest.raises(HostError) as caught:
+        domains.redefine(here, UUID, before.replace(b"pc-i440fx-6.2", b"pc-i440fx-66.6"))
+
+    assert str(caught.value) == (
+        f"web-1 ({UUID}): libvirt refuses the new definition: unsupported configuration: Emulator "
+        f"'{QEMU}' does not support machine type 'pc-i440fx-66.6'"
+    )
+    assert domains.definition(here, UUID) == before
+
+
+def test_a_guest_that_is_gone_is_not_redefined(node: Host, here: connection.Host) -> None:
+    """A definition for a guest that was undefined meanwhile doesn't bring it back."""
+    node.define(guest_xml("web-1", UUID, "pc-i440fx-6.2"))
+    xml = domains.definition(here, UUID)
+    node.virsh("undefine", "web-1")
+
+    with pytest.raises(NotFound):
+        domains.redefine(here, UUID, xml)
+
+    assert list(domains.list_domains(here)) == []
+
+
+def test_a_guest_is_started(node: Host, here: connection.Host) -> None:
+    """As virsh starts it."""
+    node.define(guest_xml("web-1", UUID, "pc-i440fx-7.2"))
+
+    domains.start(here, UUID)
+
+    assert node.state("web-1") == "running"
+
+
+def test_a_guest_that_runs_cant_be_started(node: Host, here: connection.Host) -> None:
+    """libvirt's reason is told with the guest's name."""
+    boot(node)
+
+    with pytest.raises(HostError) as caught:
+        domains.start(here, UUID)
+
+    assert str(caught.value) == (
+        f"web-1 ({UUID}): can't be started: Requested operation is not valid: "
+        "domain is already running"
+    )
+
+
+def test_capabilities_are_those_of_the_host(here: connection.Host) -> None:
+    """Every machine type that virsh lists is there, and the aliases resolve to the newest."""
+    offer = capabilities.offers(capabilities.read_capabilities(here))[KEY]
+
+    aliases = {"pc": "pc-i440fx-7.2", "q35": "pc-q35-7.2"}
+    assert capabilities.aliases(offer) == aliases
+    assert {"pc-i440fx-6.2", "pc-i440fx-7.2", "pc-q35-7.2"} <= set(offer)
+    assert [capabilities.supports(here, KEY, name) for name in ("pc", "pc-66.6")] == [True, False]
+
+
+def test_the_emulator_of_a_guest_counts_though_libvirt_does_not_list_it(
+    node: Host, here: connection.Host
+) -> None:
+    """A second QEMU at another path is asked for what the guests that use it need."""
+    other = "/run/qemu-old"
+    node.path(other).symlink_to(QEMU)
+    node.define(guest_xml("web-1", UUID, "pc-i440fx-6.2").replace(QEMU, other))
+
+    found = capabilities.read_capabilities(here, domains.list_domains(here))
+
+    assert dict(capabilities.offers(found)[(other, "x86_64", VIRT_TYPE)]) == {
+        "pc": "pc-i440fx-7.2",
+        "pc-i440fx-6.2": None,
+        "pc-i440fx-7.2": None,
+    }
+
+
+def test_versions_are_those_of_the_host(node: Host, here: connection.Host) -> None:
+    """As virsh tells them."""
+    facts = capabilities.host_facts(here, "node-1")
+
+    told = node.virsh("version").stdout
+    assert f"QEMU {facts.qemu_version}" in told
+    assert f"libvirt {facts.libvirt_version}" in told
+
+
+def test_a_connection_without_rights_changes_nothing(node: Host) -> None:
+    """Nor does it give passwords away."""
+    node.define(guest_xml("web-1", UUID, "pc-i440fx-7.2"))
+
+    with connection.connect(node.uri, readonly=True) as here:
+        assert domains.get_domain(here, UUID).name == "web-1"
+        with pytest.raises(HostError):
+            domains.definition(here, UUID)
+        with pytest.raises(HostError):
+            domains.start(here, UUID)
+    node.remove_guests()
+
+
+def test_a_daemon_that_dies_is_noticed(node: Host) -> None:
+    """A list of guests that can't be had isn't an empty list."""
+    node.define(guest_xml("web-1", UUID, "pc-i440fx-7.2"))
+    with connection.connect(node.uri) as here:
+        assert here.is_alive()
+        node.daemon.kill()
+
+        with pytest.raises(HostError):
+            list(domains.list_domains(here))
+        assert not here.is_alive()
+    node.daemon.start()
+    node.remove_guests()
+
+
+def test_what_libvirt_shows_can_be_read(node: Host, here: connection.Host) -> None:
+    """A whole definition, with what libvirt adds to it, passes mthook's own reader."""
+    node.define(guest_xml("web-1", UUID, "q35"))
+
+    seen = summary.read(domains.definition(here, UUID))
+
+    assert (seen.uuid, seen.machine, seen.arch) == (UUID, "pc-q35-7.2", "x86_64")
