@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a call of the hook costs: whole processes, as libvirtd starts them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.timing import Ratio, medians, report
+from mthook import conf
+from mthook.catalog.records import Pin
+from mthook.catalog.store import Catalog
+from mthook.fingerprint import fingerprint
+from mthook.hook import install
+from mthook.text import now
+
+FIXTURE = Path(__file__).parents[1] / "tests" / "fixtures" / "hook-stdin" / "alpha-prepare.xml"
+UUID = "7d3f0a52-6a0e-4c6f-9f3b-5f0a1c2d3e4f"
+MACHINE = "pc-i440fx-7.2"
+
+PREPARE = "prepare, pin satisfied"
+MANY = "prepare, pin satisfied, 100,000 pins in the catalog"
+PYTHON = "python3 -I -S -c pass"
+SHELL = "sh -c :"
+NAIVE = "prepare, naive hook (lxml + oslo.config + SQLAlchemy)"
+UNINTERESTING = ("start", "stopped", "release")
+
+
+def run(rounds: int) -> bool:
+    """Measure and print; return whether all limits are kept."""
+    with tempfile.TemporaryDirectory() as directory:
+        few = _host(Path(directory) / "few", 100)
+        many = _host(Path(directory) / "many", 100_000)
+        things = {
+            SHELL: _process(["sh", "-c", ":"]),
+            PYTHON: _process([sys.executable, "-I", "-S", "-c", "pass"]),
+            **{
+                name: _process([few / "hooks" / "qemu", "web-1", name, "end", "-"])
+                for name in UNINTERESTING
+            },
+            PREPARE: _process([few / "hooks" / "qemu", "web-1", "prepare", "begin", "-"]),
+            MANY: _process([many / "hooks" / "qemu", "web-1", "prepare", "begin", "-"]),
+        }
+        cost = medians(things, rounds)
+        naive = [
+            sys.executable,
+            str(Path(__file__).with_name("naive.py")),
+            str(few / "mthook.conf"),
+        ]
+        cost.update(medians({NAIVE: _process(naive)}, max(rounds // 20, 3)))
+    ratios = [Ratio(name, SHELL, 4.0) for name in UNINTERESTING]
+    ratios += [Ratio(PREPARE, PYTHON, 2.5), Ratio(MANY, PREPARE, 1.1), Ratio(NAIVE, PREPARE)]
+    return report("One call of the hook, a process each (median)", cost, ratios)
+
+
+def _host(directory: Path, pins: int) -> Path:
+    """Make a catalog with so many pins, the guest's among them, and a hook that uses it."""
+    directory.mkdir(mode=0o700)
+    config, path = directory / "mthook.conf", directory / "catalog.sqlite"
+    config.write_text(f"[catalog]\npath = {path}\n")
+    with Catalog.open(str(path)) as catalog, catalog.transaction():
+        for number in range(pins):
+            uuid = (
+                UUID
+                if number == pins // 2
+                else f"{number:08x}-6a0e-4c6f-9f3b-{number * 7919 % 2**48:012x}"
+            )
+            catalog.record_pin(
+                Pin(uuid, MACHINE, "x86_64", "running guest", "bench", now(), now(), seen=MACHINE)
+            )
+        catalog.compile_policy(
+            conf.hook_policy(conf.load([str(config)]), fingerprint([str(config)]))
+        )
+    settings = install.Settings.of_this_process(str(path), [str(config)])
+    install.install(str(directory / "hooks"), settings)
+    return directory
+
+
+def _process(argv: list[str | Path]) -> Callable[[], None]:
+    xml = FIXTURE.read_bytes()
+    environment = {"LC_ALL": "C", "PATH": os.defpath, "HOME": "/root"}
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    if str(argv[1]).endswith("naive.py"):
+        environment["PYTHONPATH"] = package
+
+    def once() -> None:
+        subprocess.run(argv, input=xml, env=environment, check=True, stdout=subprocess.DEVNULL)
+
+    return once

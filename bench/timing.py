@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measure costs as ratios within one run: machines are noisy, a ratio of medians taken in turn is not."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """What one thing costs, in terms of another.
+
+    :ivar limit: what the ratio may be at the most; ``None``: for comparison only.
+    """
+
+    what: str
+    against: str
+    limit: float | None = None
+
+
+def medians(things: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Return the median seconds of each, all taken in turn in every round, after one round that doesn't count."""
+    taken: dict[str, list[float]] = {name: [] for name in things}
+    for number in range(rounds + 1):
+        for name, thing in things.items():
+            begun = time.perf_counter()
+            thing()
+            if number:
+                taken[name].append(time.perf_counter() - begun)
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
+def report(title: str, cost: Mapping[str, float], ratios: list[Ratio]) -> bool:
+    """Print medians and ratios; return whether every ratio keeps its limit."""
+    print(f"\n{title}")
+    for name, seconds in cost.items():
+        print(f"  {name:<58} {seconds * 1000:9.2f} ms")
+    kept = True
+    for ratio in ratios:
+        value = cost[ratio.what] / cost[ratio.against]
+        verdict = ""
+        if ratio.limit is not None:
+            kept = kept and value <= ratio.limit
+            verdict = f"  limit {ratio.limit:.2f}: {'kept' if value <= ratio.limit else 'EXCEEDED'}"
+        print(f"  {ratio.what} / {ratio.against} = {value:.2f}{verdict}")
+    return kept
