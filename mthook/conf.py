@@ -18,7 +18,7 @@ from mthook.text import now, printable
 
 DEFAULT_FILE = "/etc/mthook/mthook.conf"
 
-_DEFAULT = [
+_DEFAULT: list[cfg.Opt] = [
     cfg.StrOpt(
         "host",
         default=socket.gethostname(),
@@ -26,14 +26,14 @@ _DEFAULT = [
         help="Name of this host, as Nova knows it.",
     ),
 ]
-_CATALOG = [
+_CATALOG: list[cfg.Opt] = [
     cfg.StrOpt(
         "path",
         default="/var/lib/mthook/catalog.sqlite",
         help="The local catalog. Its directory belongs to root with mode 0700, the file with mode 0600.",
     ),
 ]
-_HOOK = [
+_HOOK: list[cfg.Opt] = [
     cfg.StrOpt(
         "mode",
         default="enforce",
@@ -68,7 +68,7 @@ _HOOK = [
         help="Seconds that the hook's slow path may take in all. libvirt itself sets a hook no limit.",
     ),
 ]
-_PIN = [
+_PIN: list[cfg.Opt] = [
     cfg.StrOpt(
         "style",
         default="versioned",
@@ -79,14 +79,14 @@ _PIN = [
         help="What a new pin records.",
     ),
 ]
-_LIBVIRT = [
+_LIBVIRT: list[cfg.Opt] = [
     cfg.StrOpt(
         "connection_uri",
         default="qemu:///system",
         help="libvirt's connection URI.",
     ),
 ]
-_SYNC = [
+_SYNC: list[cfg.Opt] = [
     cfg.BoolOpt(
         "realign",
         default=True,
@@ -126,7 +126,12 @@ def load(config_files: Sequence[str] | None = None) -> cfg.ConfigOpts:
     for group, options in _GROUPS.items():
         conf.register_opts(options, group=None if group == "DEFAULT" else group)
     try:
-        conf(args=[], project="mthook", default_config_files=list(config_files), default_config_dirs=[])
+        conf(
+            args=[],
+            project="mthook",
+            default_config_files=list(config_files),
+            default_config_dirs=[],
+        )
         _check_values(conf)
     except (cfg.Error, OSError, UnicodeDecodeError, ValueError) as error:
         names = ", ".join(config_files) or "the built-in defaults"

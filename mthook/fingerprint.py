@@ -18,11 +18,21 @@ def fingerprint(paths: Iterable[str]) -> str:
     :param paths: configuration files in the order in which they are read; later ones override earlier ones.
     """
     parts = []
-    for path in paths:
+    for path in map(os.path.abspath, paths):
         try:
             seen = os.stat(path)
         except OSError:
             parts.append(f"{path}:-")
         else:
             parts.append(f"{path}:{seen.st_mtime_ns}:{seen.st_size}:{seen.st_ino}")
-    return "|".join(parts)
+    return "\n".join(parts)
+
+
+def same_files(one: str, other: str) -> bool:
+    """Tell whether two fingerprints are of the same files, changed or not."""
+    return _paths(one) == _paths(other)
+
+
+def _paths(taken: str) -> list[str]:
+    # No configuration file of an installed hook has a colon in its name: the installer refuses it.
+    return [part.partition(":")[0] for part in taken.split("\n")]

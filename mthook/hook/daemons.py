@@ -39,7 +39,11 @@ class Daemon:
         """Return libvirt's version as the daemon's program tells it, ``None`` when it doesn't."""
         try:
             told = subprocess.run(
-                [f"/proc/{self.pid}/exe", "--version"], capture_output=True, text=True, timeout=10, check=True
+                [f"/proc/{self.pid}/exe", "--version"],
+                capture_output=True,
+                text=True,
+                timeout=10,
+                check=True,
             ).stdout
         except (OSError, subprocess.SubprocessError):
             return None

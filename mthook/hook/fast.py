@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The hook's fast path: one call of libvirtd, judged with the standard library alone.
 
-A call of an operation that matters reads the domain XML, makes one look-up in the catalog and asks :mod:`mthook.policy`.
+A call of an operation that matters reads the domain XML, makes one look-up in the catalog and asks
+:mod:`mthook.policy`.
 Configuration files are not read: what they say is compiled into the catalog, and only when one of them is newer than
 that does the slow path read them, once. Modules that a guest with a satisfied pin doesn't need are imported where they
 are used: every start of a guest waits for this one.
@@ -24,9 +25,10 @@ from mthook.xmlrewrite import summary
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Sequence
     from typing import BinaryIO, NoReturn, TextIO
+
+    from mthook.catalog.opening import Connection
 
 ALLOWED = 0
 #: The status by which ``hooks/qemu`` tells mthook's own "stop it" from any accident of the interpreter.
@@ -50,7 +52,17 @@ class Call:
     :ivar xml: the domain as libvirtd wrote it. It may hold passwords: never to be logged or kept.
     """
 
-    __slots__ = ("catalog", "files", "name", "operation", "begun", "policy", "xml", "output", "errors")
+    __slots__ = (
+        "begun",
+        "catalog",
+        "errors",
+        "files",
+        "name",
+        "operation",
+        "output",
+        "policy",
+        "xml",
+    )
 
     def __init__(self, argv: Sequence[str], output: BinaryIO, errors: TextIO) -> None:
         self.catalog, files, self.name, self.operation = argv[:4]
@@ -71,7 +83,10 @@ class Call:
 
 
 def run(argv: Sequence[str]) -> NoReturn:
-    """Answer a call of ``hooks/qemu`` and leave, without the interpreter's tidying up: it costs as much as the answer."""
+    """Answer a call of ``hooks/qemu`` and leave.
+
+    The interpreter's tidying up is left out: it costs as much as the answer.
+    """
     code = main(argv)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -93,7 +108,11 @@ def main(
     call = Call(argv, output or sys.stdout.buffer, errors or sys.stderr)
     try:
         call.xml = (source or sys.stdin.buffer).read(summary.MAX_BYTES + 1)
-        guest = _read(call.xml)
+        guest = summary.read(call.xml)
+        if guest.uuid is None:
+            raise DomainXMLError("domain XML has no <uuid>")
+        if guest.machine is None:
+            raise DomainXMLError("domain XML has no machine type in <os><type>")
         connection, known = _look_up(call, guest.uuid)
         try:
             return _answer(call, guest, connection, known)
@@ -105,16 +124,7 @@ def main(
         return _broken(call, f"{type(error).__name__}: {error}")
 
 
-def _read(xml: bytes) -> summary.Summary:
-    guest = summary.read(xml)
-    if guest.uuid is None:
-        raise DomainXMLError("domain XML has no <uuid>")
-    if guest.machine is None:
-        raise DomainXMLError("domain XML has no machine type in <os><type>")
-    return guest
-
-
-def _look_up(call: Call, uuid: str) -> tuple[sqlite3.Connection, fastsql.Known]:
+def _look_up(call: Call, uuid: str) -> tuple[Connection, fastsql.Known]:
     """Open the catalog and read what it knows of the guest, with a policy as new as the configuration."""
     connection, known = _open(call, uuid)
     call.policy = known.policy
@@ -123,17 +133,18 @@ def _look_up(call: Call, uuid: str) -> tuple[sqlite3.Connection, fastsql.Known]:
     connection.close()  # SQLite's locks don't survive the slow path's fork
     newer = _reload(call)
     connection, known = _open(call, uuid)
-    if newer:
-        try:
-            fastsql.compile_policy(connection, call.policy, text.now())
-        except CatalogError as error:
-            from mthook.hook import journal
+    if newer is not None:
+        from mthook.catalog import recording
+        from mthook.hook import journal
 
-            journal.error(f"{call}: the policy can't be compiled: {error}")
+        try:
+            recording.compile_policy(connection, newer, text.now())
+        except CatalogError as error:
+            journal.error(f"{call}: the configuration can't be compiled: {error}")
     return connection, known
 
 
-def _open(call: Call, uuid: str) -> tuple[sqlite3.Connection, fastsql.Known]:
+def _open(call: Call, uuid: str) -> tuple[Connection, fastsql.Known]:
     connection = fastsql.connect(call.catalog, call.left() * _LOCK_SHARE)
     try:
         return connection, fastsql.lookup(connection, uuid, text.now())
@@ -142,10 +153,10 @@ def _open(call: Call, uuid: str) -> tuple[sqlite3.Connection, fastsql.Known]:
         raise
 
 
-def _reload(call: Call) -> bool:
+def _reload(call: Call) -> fastsql.Policy | None:
     """Bring ``call`` up to the configuration's present state; a broken one leaves the last good policy in force.
 
-    :return: whether there is a new policy to compile into the catalog.
+    :return: the policy to compile into the catalog, if there is a new one.
     """
     from mthook.hook import journal, slow
 
@@ -155,9 +166,9 @@ def _reload(call: Call) -> bool:
         which = "the defaults hold" if call.policy is None else "the last good configuration holds"
         journal.error(f"{call}: {error}; {which}")
         call.policy = call.policy or _defaults()
-        return False
+        return None
     call.policy = fastsql.Policy(**fields)
-    return True
+    return call.policy
 
 
 def _defaults() -> fastsql.Policy:
@@ -172,7 +183,9 @@ def _defaults() -> fastsql.Policy:
     )
 
 
-def _answer(call: Call, guest: summary.Summary, connection: sqlite3.Connection, known: fastsql.Known) -> int:
+def _answer(
+    call: Call, guest: summary.Summary, connection: Connection, known: fastsql.Known
+) -> int:
     """Judge a guest that could be read against a catalog that could be read."""
     assert call.policy is not None
     if call.policy.mode == "off":
@@ -197,7 +210,7 @@ def _broken(call: Call, why: str) -> int:
     assert call.policy is not None
     if call.policy.mode != "enforce" or call.policy.on_error != "deny":
         return ALLOWED
-    call.errors.write(
-        f"mthook: start of guest '{text.printable(call.name)}' stopped ([hook] on_error = deny): {text.printable(why)}\n"
-    )
+    name = text.printable(call.name)
+    why = text.printable(why, limit=1000)
+    call.errors.write(f"mthook: start of guest '{name}' stopped ([hook] on_error = deny): {why}\n")
     return STOPPED

@@ -54,7 +54,9 @@ class Settings:
     def of_this_process(cls, catalog: str, config_files: Sequence[str]) -> Settings:
         """Return the settings by which the hook runs as this command does."""
         package = os.path.dirname(os.path.dirname(os.path.abspath(mthook.__file__)))
-        return cls(sys.executable, package, catalog, [os.path.abspath(path) for path in config_files])
+        return cls(
+            sys.executable, package, catalog, [os.path.abspath(path) for path in config_files]
+        )
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,9 @@ def status(directory: str, settings: Settings, told: Sequence[str]) -> Status:
     installed = not problems
     current = _read(path) == render(settings, _made(path))
     if not current:
-        problems.append("stale: not what this mthook would install: run 'mthook-admin hook install'")
+        problems.append(
+            "stale: not what this mthook would install: run 'mthook-admin hook install'"
+        )
     running = daemons.running()
     unaware = [d for d in running if d.identity not in told and d.since < os.stat(path).st_ctime]
     for daemon in unaware:
@@ -150,7 +154,9 @@ def render(settings: Settings, made: Sequence[str]) -> str:
     """
     config = ":".join(settings.config_files)
     if config.count(":") != len(settings.config_files) - 1 or "\n" in config:
-        raise InstallError(f"configuration file {printable(config)}: its name may have no colon or line end")
+        raise InstallError(
+            f"configuration file {printable(config)}: its name may have no colon or line end"
+        )
     values = {
         "python": settings.python,
         "package": settings.package,
@@ -172,7 +178,9 @@ def _find(directory: str) -> str | None:
     """Return the path of mthook's hook, wherever it is."""
     for name in ("qemu", _BESIDE):
         path = os.path.join(directory, name)
-        if os.path.isfile(path) and any(line.startswith(_MARK) for line in _read(path).splitlines()[:2]):
+        if os.path.isfile(path) and any(
+            line.startswith(_MARK) for line in _read(path).splitlines()[:2]
+        ):
             return path
     return None
 

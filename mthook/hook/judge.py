@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 
 from mthook import policy, text
-from mthook.catalog import fastsql
+from mthook.catalog import fastsql, recording
 from mthook.errors import CatalogError
 from mthook.hook import journal, slow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import sqlite3
-
+    from mthook.catalog.opening import Connection
     from mthook.hook.fast import Call
     from mthook.xmlrewrite.summary import Summary
 
@@ -31,22 +30,51 @@ _RUNS = ("started", "reconnect", "attach")
 _ARRIVES = ("migrate", "restore")
 
 
+#: What an operator calls the operations that can be stopped.
+_WORDS = {"prepare": "start", "migrate": "migration", "restore": "restore"}
+
+
 class Case:
     """One guest in one call of the hook.
 
-    :param rebuilt: the guest has another root image than when its pin was recorded: a rebuild released the pin.
+    :param guest: its XML in brief; has a UUID and a machine type.
+    :param rebuilt: it has another root image than when its pin was recorded: a rebuild released the pin.
     """
 
-    __slots__ = ("call", "guest", "connection", "known", "rebuilt", "pin", "origin", "aliases", "found")
+    __slots__ = (
+        "aliases",
+        "call",
+        "connection",
+        "found",
+        "guest",
+        "known",
+        "origin",
+        "pin",
+        "policy",
+        "rebuilt",
+        "since",
+        "uuid",
+    )
 
     def __init__(
-        self, call: Call, guest: Summary, connection: sqlite3.Connection, known: fastsql.Known, rebuilt: bool
+        self,
+        call: Call,
+        guest: Summary,
+        connection: Connection,
+        known: fastsql.Known,
+        rebuilt: bool,
     ) -> None:
-        self.call, self.guest, self.connection, self.known, self.rebuilt = call, guest, connection, known, rebuilt
-        row = (known.machine, known.updated_at) if known.has_row else None
-        self.pin, self.origin = policy.effective_pin(call.operation, row, guest.travelled)
+        assert call.policy is not None and guest.uuid is not None and guest.machine is not None
+        self.call, self.guest, self.connection, self.known = call, guest, connection, known
+        self.policy, self.rebuilt = call.policy, rebuilt
+        self.uuid, self.found = guest.uuid, guest.machine
+        row = (known.machine, known.updated_at or "") if known.has_row else None
+        pin, self.origin = policy.effective_pin(call.operation, row, guest.travelled)
+        #: '' without a pin: no verdict that speaks of one is ever reached then.
+        self.pin = pin or ""
+        metadata_since = guest.travelled[1] if guest.travelled else ""
+        self.since = metadata_since if self.origin == "metadata" else known.updated_at or ""
         self.aliases = fastsql.aliases(connection, guest.emulator, guest.arch, guest.virt_type)
-        self.found: str = guest.machine
 
     def answer(self) -> int:
         """Judge the guest and return the hook's answer."""
@@ -55,11 +83,11 @@ class Case:
         decision = policy.decide(
             self.call.operation,
             self.found,
-            self.pin,
+            self.pin or None,
             seen=self.known.seen if self.origin == "row" else None,
             aliases=self.aliases,
-            mode=self.call.policy.mode,
-            migrate_mismatch=self.call.policy.migrate_mismatch,
+            mode=self.policy.mode,
+            migrate_mismatch=self.policy.migrate_mismatch,
             arrived=self._arrived(),
             released=self.rebuilt,
         )
@@ -81,28 +109,32 @@ class Case:
     def _record(self, decision: policy.Decision) -> None:
         operation = self.call.operation
         if self._arrived():
-            fastsql.take_arrival(self.connection, self.guest.uuid)
+            recording.take_arrival(self.connection, self.uuid)
         if decision.verdict == "deny":
-            fastsql.record_stop(self.connection, self.guest, self.pin, self.found, operation, text.now())
+            recording.record_stop(
+                self.connection, self.guest, self.pin, self.found, operation, text.now()
+            )
         elif operation in _RUNS or operation in _ARRIVES:
             if decision.record == "pin" or (self.origin == "metadata" and not self.rebuilt):
                 self._record_pin()
             if decision.record == "drift":
                 self._record_drift()
             elif decision.record == "nothing" and operation in _RUNS:
-                fastsql.record_running(self.connection, self.guest, self.found, text.now())
+                recording.record_running(self.connection, self.guest, self.found, text.now())
         elif decision.record == "drift":
             # A start in audit mode; whether it comes to drift is known when the guest runs.
-            journal.warning(f"{self.call} ({self.guest.uuid}): would be stopped in mode enforce: {decision.reason}")
+            journal.warning(
+                f"{self.call} ({self.uuid}): would be stopped in mode enforce: {decision.reason}"
+            )
 
     def _record_pin(self) -> None:
         if self.origin == "metadata" and not self.rebuilt:
             machine, source = self.pin, "guest metadata"
         else:
-            machine = policy.pin_for(self.found, self.call.policy.style, self.aliases)
+            machine = policy.pin_for(self.found, self.policy.style, self.aliases)
             source = "first boot" if self.call.operation == "started" else "running guest"
         reason = "rebuilt from another image" if self.rebuilt else None
-        recorded = fastsql.record_pin(
+        recorded = recording.record_pin(
             self.connection,
             self.guest,
             machine,
@@ -115,17 +147,19 @@ class Case:
             replace=self.rebuilt or self.origin == "metadata",
         )
         if recorded:
-            journal.info(f"{self.call} ({self.guest.uuid}): pinned to {machine}, from the {source}")
+            journal.info(f"{self.call} ({self.uuid}): pinned to {machine}, from the {source}")
 
     def _record_drift(self) -> None:
         if self.call.operation in _ARRIVES:
             # The guest isn't here yet, and may fail to come: `started` records the drift, `prepare` lets it through.
-            fastsql.record_arrival(self.connection, self.guest.uuid, self.found, text.now())
+            recording.record_arrival(self.connection, self.uuid, self.found, text.now())
         else:
-            fastsql.record_drift(
+            recording.record_drift(
                 self.connection, self.guest, self.pin, self.found, self.call.operation, text.now()
             )
-        journal.warning(f"{self.call} ({self.guest.uuid}): drift: pinned to {self.pin}, it runs {self.found}")
+        journal.warning(
+            f"{self.call} ({self.uuid}): drift: pinned to {self.pin}, it runs {self.found}"
+        )
 
     def _stop(self) -> None:
         """Say in one line, which libvirt hands on to the client, what is stopped, why and what to do."""
@@ -134,15 +168,17 @@ class Case:
             what = "its definition says"
         else:
             what = "it comes with"
+        start = _WORDS[self.call.operation]
         message = (
-            f"{self.call} ({self.guest.uuid}) stopped: its machine type is pinned to {self.pin}, "
+            f"{start} of guest '{text.printable(self.call.name)}' ({self.uuid}) stopped: "
+            f"its machine type is pinned to {self.pin}, "
             f"{what} {self.found}; {self._remedy()}"
         )
         journal.warning(message)
         self.call.errors.write(f"mthook: {message}\n")
 
     def _remedy(self) -> str:
-        accept = f"'mthook-admin set {self.guest.uuid} {self.found} --force' accepts the change"
+        accept = f"'mthook-admin set {self.uuid} {self.found} --force' accepts the change"
         if self.call.operation != "prepare":
             return f"{accept}, so does [hook] migrate_mismatch = accept for all guests"
         if self.guest.nova:
@@ -152,15 +188,14 @@ class Case:
     def _rewrite(self) -> None:
         """Print the domain with the name that the pin has for its machine type; printing nothing changes nothing."""
         self.connection.close()  # SQLite's locks don't survive the slow path's fork
-        since = self.known.updated_at if self.origin == "row" else self.guest.travelled[1]
         try:
-            xml = slow.rewrite(self.call.xml, self.pin, self.guest.uuid, since, self.call.left())
+            xml = slow.rewrite(self.call.xml, self.pin, self.uuid, self.since, self.call.left())
         except slow.SlowPathError as error:
-            journal.error(f"{self.call} ({self.guest.uuid}): not renamed to {self.pin}: {error}")
+            journal.error(f"{self.call} ({self.uuid}): not renamed to {self.pin}: {error}")
             return
         self.call.output.write(xml)
         self.call.output.flush()
-        journal.info(f"{self.call} ({self.guest.uuid}): {self.found} renamed to {self.pin}")
+        journal.info(f"{self.call} ({self.uuid}): {self.found} renamed to {self.pin}")
 
 
 def _touch(path: str) -> None:

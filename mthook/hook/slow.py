@@ -130,7 +130,9 @@ def rewrite(xml: bytes, machine: str, instance: str, since: str, seconds: float)
     def work() -> bytes:
         from mthook.xmlrewrite import pipeline
 
-        return pipeline.rewrite(xml, pipeline.Target(machine=machine, instance=instance, since=since)).xml
+        return pipeline.rewrite(
+            xml, pipeline.Target(machine=machine, instance=instance, since=since)
+        ).xml
 
     rewritten: bytes = in_child(work, seconds)
     return rewritten

@@ -33,7 +33,12 @@ class Answer:
 
 
 def domain(
-    machine: str = "pc-i440fx-7.2", *, uuid: str = UUID, name: str = "web-1", image: str = "", metadata: str = ""
+    machine: str = "pc-i440fx-7.2",
+    *,
+    uuid: str = UUID,
+    name: str = "web-1",
+    image: str = "",
+    metadata: str = "",
 ) -> bytes:
     """Domain XML as a hook gets it, in brief."""
     if image:
@@ -67,7 +72,9 @@ class Hooked:
                 Capability(EMULATOR, "x86_64", "kvm", "pc", canonical="pc-i440fx-7.2"),
                 Capability(EMULATOR, "x86_64", "kvm", "q35", canonical="pc-q35-7.2"),
             ]
-            catalog.replace_capabilities(capabilities, HostFacts(qemu_version="7.2.22", libvirt_version="9.0.0"))
+            catalog.replace_capabilities(
+                capabilities, HostFacts(qemu_version="7.2.22", libvirt_version="9.0.0")
+            )
 
     def configure(self, text: str) -> None:
         """Write the configuration and compile it, as mthook-sync does."""

@@ -14,7 +14,9 @@ import pytest
 from mthook.errors import InstallError
 from mthook.hook import daemons, install
 
-SETTINGS = install.Settings(sys.executable, "/opt/my package", "/var/lib/mthook/catalog.sqlite", ["/etc/mthook/a.conf"])
+SETTINGS = install.Settings(
+    sys.executable, "/opt/my package", "/var/lib/mthook/catalog.sqlite", ["/etc/mthook/a.conf"]
+)
 FOREIGN = "#!/bin/sh\n# somebody's hook\nexit 0\n"
 
 
@@ -51,7 +53,8 @@ def running(monkeypatch: pytest.MonkeyPatch) -> list[daemons.Daemon]:
 def tree(directory: Path) -> dict[str, str]:
     """Every file below a directory with its content, directories with an empty one."""
     return {
-        str(path.relative_to(directory)): path.read_text() if path.is_file() else "" for path in directory.rglob("*")
+        str(path.relative_to(directory)): path.read_text() if path.is_file() else ""
+        for path in directory.rglob("*")
     }
 
 
@@ -130,7 +133,9 @@ def test_a_broken_link_in_the_hooks_place_counts_as_foreign(hooks: Path) -> None
     assert os.readlink(hooks / "qemu") == "/nowhere"
 
 
-@pytest.mark.parametrize("before", [{}, {"qemu": FOREIGN}, {"qemu": FOREIGN, "qemu.d/10-other": FOREIGN}])
+@pytest.mark.parametrize(
+    "before", [{}, {"qemu": FOREIGN}, {"qemu": FOREIGN, "qemu.d/10-other": FOREIGN}]
+)
 def test_uninstall_leaves_the_directory_as_found(hooks: Path, before: dict[str, str]) -> None:
     """Directories that were there stay, those that installing made go."""
     for name, content in before.items():
@@ -173,7 +178,9 @@ def test_uninstall_without_a_hook_does_nothing(hooks: Path) -> None:
     assert tree(hooks) == {"qemu": FOREIGN}
 
 
-def test_running_daemons_are_told_at_install_and_at_uninstall(hooks: Path, running: list[daemons.Daemon]) -> None:
+def test_running_daemons_are_told_at_install_and_at_uninstall(
+    hooks: Path, running: list[daemons.Daemon]
+) -> None:
     """libvirtd remembers whether there is a hook, so it has to look again both times."""
     running.append(FakeDaemon(9, "libvirtd", 1, 0.0))
 
@@ -194,7 +201,9 @@ def test_a_hooks_directory_that_cant_be_made_is_an_error(tmp_path: Path) -> None
     assert str(caught.value) == f"{tmp_path}/etc: File exists"
 
 
-def test_a_failed_write_leaves_neither_hook_nor_temporary_file(hooks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_neither_hook_nor_temporary_file(
+    hooks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing is half installed."""
 
     def full(descriptor: int) -> None:
@@ -225,16 +234,22 @@ def test_status_of_nothing_says_how_to_install(hooks: Path) -> None:
     )
 
 
-def test_status_of_a_fresh_install_has_no_problems(hooks: Path, running: list[daemons.Daemon]) -> None:
+def test_status_of_a_fresh_install_has_no_problems(
+    hooks: Path, running: list[daemons.Daemon]
+) -> None:
     """A daemon that was told knows of the hook, however long it runs."""
     daemon = FakeDaemon(9, "libvirtd", 77, 0.0)
     running.append(daemon)
     path, _ = install.install(str(hooks), SETTINGS)
 
-    assert install.status(str(hooks), SETTINGS, ["9:77"]) == install.Status(path, True, True, True, ())
+    assert install.status(str(hooks), SETTINGS, ["9:77"]) == install.Status(
+        path, True, True, True, ()
+    )
 
 
-def test_status_names_a_daemon_that_never_looked(hooks: Path, running: list[daemons.Daemon]) -> None:
+def test_status_names_a_daemon_that_never_looked(
+    hooks: Path, running: list[daemons.Daemon]
+) -> None:
     """A hook that was copied there under a running daemon isn't called."""
     running.append(FakeDaemon(9, "virtqemud", 77, 0.0))
     path, _ = install.install(str(hooks), SETTINGS)
@@ -247,7 +262,9 @@ def test_status_names_a_daemon_that_never_looked(hooks: Path, running: list[daem
     )
 
 
-def test_status_knows_a_daemon_that_started_later(hooks: Path, running: list[daemons.Daemon]) -> None:
+def test_status_knows_a_daemon_that_started_later(
+    hooks: Path, running: list[daemons.Daemon]
+) -> None:
     """A daemon looks at its start."""
     path, _ = install.install(str(hooks), SETTINGS)
     running.append(FakeDaemon(9, "libvirtd", 77, os.stat(path).st_ctime + 1))
@@ -263,10 +280,14 @@ def test_status_tells_a_stale_hook(hooks: Path) -> None:
     found = install.status(str(hooks), newer, [])
 
     assert (found.installed, found.current) == (True, False)
-    assert found.problems == ("stale: not what this mthook would install: run 'mthook-admin hook install'",)
+    assert found.problems == (
+        "stale: not what this mthook would install: run 'mthook-admin hook install'",
+    )
 
 
-@pytest.mark.parametrize(("mode", "fault"), [(0o644, "not executable"), (0o775, "others than root may write it")])
+@pytest.mark.parametrize(
+    ("mode", "fault"), [(0o644, "not executable"), (0o775, "others than root may write it")]
+)
 def test_status_sees_wrong_modes(hooks: Path, mode: int, fault: str) -> None:
     """libvirtd ignores what it can't execute; what others can write they can run as root."""
     path, _ = install.install(str(hooks), SETTINGS)

@@ -22,7 +22,9 @@ def children() -> list[str]:
 
 def test_the_childs_result_comes_back() -> None:
     """Plain values of any size cross the pipe."""
-    assert slow.in_child(lambda: {"pid": os.getpid(), "xml": b"x" * 5_000_000}, 5) != {"pid": os.getpid()}
+    assert slow.in_child(lambda: {"pid": os.getpid(), "xml": b"x" * 5_000_000}, 5) != {
+        "pid": os.getpid()
+    }
     assert slow.in_child(lambda: [1, "é", None, b"\0"], 5) == [1, "é", None, b"\0"]
 
 
@@ -97,7 +99,9 @@ def test_no_time_left_is_an_error_at_once() -> None:
 def test_the_configuration_comes_back_compiled(tmp_path: Path) -> None:
     """With the fingerprint of the files it was read from; one that doesn't exist counts as empty."""
     file = tmp_path / "mthook.conf"
-    file.write_text("[catalog]\npath = /x/c.sqlite\n[hook]\nmode = audit\ntimeout = 2.5\n[pin]\nstyle = alias\n")
+    file.write_text(
+        "[catalog]\npath = /x/c.sqlite\n[hook]\nmode = audit\ntimeout = 2.5\n[pin]\nstyle = alias\n"
+    )
     files = [str(file), str(tmp_path / "absent.conf")]
 
     assert slow.read_configuration(files, 10) == (
