@@ -21,15 +21,25 @@ class Ratio:
     limit: float | None = None
 
 
-def medians(things: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Return the median seconds of each, all taken in turn in every round, after one round that doesn't count."""
+def medians(
+    things: Mapping[str, Callable[[], object]],
+    rounds: int,
+    after: Mapping[str, Callable[[], object]] | None = None,
+) -> dict[str, float]:
+    """Return the median seconds of each, all taken in turn in every round, after one round that doesn't count.
+
+    :param after: what to do after some of them, which isn't measured.
+    """
     taken: dict[str, list[float]] = {name: [] for name in things}
     for number in range(rounds + 1):
         for name, thing in things.items():
             begun = time.perf_counter()
             thing()
+            seconds = time.perf_counter() - begun
             if number:
-                taken[name].append(time.perf_counter() - begun)
+                taken[name].append(seconds)
+            if after is not None and name in after:
+                after[name]()
     return {name: statistics.median(times) for name, times in taken.items()}
 
 

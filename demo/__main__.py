@@ -6,6 +6,7 @@ Every step says what it is about, shows the commands with what they print, and c
 
 from __future__ import annotations
 
+import os
 import sys
 import textwrap
 import time
@@ -30,7 +31,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\ninterrupted; both hosts are gone", file=sys.stderr)
         return 130
-    left = leftovers()
+    left = leftovers(os.getpid())
     print(
         f"\nDone in {time.monotonic() - begun:.0f} s. Left behind: {', '.join(left) or 'nothing'}."
     )

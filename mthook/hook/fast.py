@@ -37,14 +37,18 @@ STOPPED = 77
 #: Seconds the slow path may take where the configuration that limits it can't be read: the option's default.
 DEFAULT_TIMEOUT = 5.0
 
-#: The part of the time limit that waiting for a locked catalog may take; the rest is for the slow path after it.
-_LOCK_SHARE = 0.6
+#: The part of the time limit that one wait for a locked catalog may take; a second wait or the slow path may follow.
+_LOCK_SHARE = 0.5
 
 
 class Call:
     """One call of the hook by libvirtd.
 
+    :param argv: catalog, configuration files (joined by ``:``), then libvirt's own arguments: the guest's name, the
+        operation, the sub-operation and an extra one.
     :ivar catalog: path of the catalog; moves on to what the configuration says when that is newer.
+    :ivar cleared: the file by which ``prepare`` tells ``hooks/qemu`` to let ``started`` go by.
+    :ivar connection: the open catalog.
     :ivar files: configuration files in order.
     :ivar name: the guest's name, untrusted text.
     :ivar operation: libvirt's word for what happens.
@@ -55,6 +59,8 @@ class Call:
     __slots__ = (
         "begun",
         "catalog",
+        "cleared",
+        "connection",
         "errors",
         "files",
         "name",
@@ -67,16 +73,29 @@ class Call:
     def __init__(self, argv: Sequence[str], output: BinaryIO, errors: TextIO) -> None:
         self.catalog, files, self.name, self.operation = argv[:4]
         self.files = files.split(":")
+        self.cleared = os.path.join(os.path.dirname(self.catalog), f"cleared-{self.name}")
         self.begun = time.monotonic()
         self.policy: fastsql.Policy | None = None
+        self.connection: Connection | None = None
         self.xml = b""
         self.output = output
         self.errors = errors
 
+    @property
+    def limit(self) -> float:
+        """The seconds that this call may take in all."""
+        return DEFAULT_TIMEOUT if self.policy is None else self.policy.timeout
+
+    @property
+    def patience(self) -> float:
+        """The seconds to wait for other writers, once. What a busy machine takes to run us doesn't count against it:
+        with hundreds of hooks at once, the last of them would else be too late before they begin.
+        """
+        return self.limit * _LOCK_SHARE
+
     def left(self) -> float:
         """Return the seconds left of the time limit."""
-        limit = DEFAULT_TIMEOUT if self.policy is None else self.policy.timeout
-        return max(self.begun + limit - time.monotonic(), 0.0)
+        return max(self.begun + self.limit - time.monotonic(), 0.0)
 
     def __str__(self) -> str:
         return f"{self.operation} of guest '{text.printable(self.name)}'"
@@ -85,39 +104,33 @@ class Call:
 def run(argv: Sequence[str]) -> NoReturn:
     """Answer a call of ``hooks/qemu`` and leave.
 
-    The interpreter's tidying up is left out: it costs as much as the answer.
+    The interpreter's tidying up is left out: it costs as much as the answer. So is closing the catalog: SQLite would
+    write what the journal holds to the database and remove the journal, at every call anew; the next sync does it.
     """
-    code = main(argv)
+    call = Call(argv, sys.stdout.buffer, sys.stderr)
+    code = answer(call, sys.stdin.buffer)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
-def main(
-    argv: Sequence[str],
-    source: BinaryIO | None = None,
-    output: BinaryIO | None = None,
-    errors: TextIO | None = None,
-) -> int:
+def answer(call: Call, source: BinaryIO) -> int:
     """Answer one call of libvirtd.
 
-    :param argv: catalog, configuration files (joined by ``:``), then libvirt's own arguments: the guest's name, the
-        operation, the sub-operation and an extra one.
+    :param source: where libvirtd writes the domain's XML.
     :return: :data:`ALLOWED` or :data:`STOPPED`; never another, and never :data:`STOPPED` for a guest that runs.
     """
-    call = Call(argv, output or sys.stdout.buffer, errors or sys.stderr)
     try:
-        call.xml = (source or sys.stdin.buffer).read(summary.MAX_BYTES + 1)
+        if call.operation == "prepare":
+            _forget_clearance(call)
+        call.xml = source.read(summary.MAX_BYTES + 1)
         guest = summary.read(call.xml)
         if guest.uuid is None:
             raise DomainXMLError("domain XML has no <uuid>")
         if guest.machine is None:
             raise DomainXMLError("domain XML has no machine type in <os><type>")
         connection, known = _look_up(call, guest.uuid)
-        try:
-            return _answer(call, guest, connection, known)
-        finally:
-            connection.close()
+        return _answer(call, guest, connection, known)
     except Error as error:
         return _broken(call, str(error))
     except Exception as error:  # a bug of mthook's counts like a broken catalog
@@ -145,12 +158,9 @@ def _look_up(call: Call, uuid: str) -> tuple[Connection, fastsql.Known]:
 
 
 def _open(call: Call, uuid: str) -> tuple[Connection, fastsql.Known]:
-    connection = fastsql.connect(call.catalog, call.left() * _LOCK_SHARE)
-    try:
-        return connection, fastsql.lookup(connection, uuid, text.now())
-    except BaseException:
-        connection.close()
-        raise
+    connection = fastsql.connect(call.catalog, min(call.patience, call.left()))
+    call.connection = connection
+    return connection, fastsql.lookup(connection, uuid, text.now())
 
 
 def _reload(call: Call) -> fastsql.Policy | None:
@@ -189,13 +199,34 @@ def _answer(
     """Judge a guest that could be read against a catalog that could be read."""
     assert call.policy is not None
     if call.policy.mode == "off":
-        return ALLOWED
+        return clear(call)
     rebuilt = bool(known.root_image and guest.root_image and known.root_image != guest.root_image)
     if known.machine == guest.machine and call.operation == "prepare" and not rebuilt:
-        return ALLOWED  # by far the most frequent case, kept free of all that follows
+        return clear(call)  # by far the most frequent case, kept free of all that follows
     from mthook.hook import judge
 
     return judge.Case(call, guest, connection, known, rebuilt).answer()
+
+
+def clear(call: Call) -> int:
+    """Allow a start that leaves ``started`` nothing to record, and spare it a second interpreter.
+
+    What the catalog knows of the guest's state then stays as the last sync saw it.
+    """
+    if call.operation == "prepare":
+        try:
+            os.close(os.open(call.cleared, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+        except (OSError, ValueError):
+            return ALLOWED  # a name that no file can have, a full disk: `started` looks for itself
+    return ALLOWED
+
+
+def _forget_clearance(call: Call) -> None:
+    """Take back what an earlier start of a guest of this name left, if it never came to ``started``."""
+    try:
+        os.unlink(call.cleared)
+    except (OSError, ValueError):
+        return
 
 
 def _broken(call: Call, why: str) -> int:

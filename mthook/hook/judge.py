@@ -74,11 +74,12 @@ class Case:
         self.pin = pin or ""
         metadata_since = guest.travelled[1] if guest.travelled else ""
         self.since = metadata_since if self.origin == "metadata" else known.updated_at or ""
+        connection.execute(f"PRAGMA busy_timeout = {int(call.patience * 1000)}")
         self.aliases = fastsql.aliases(connection, guest.emulator, guest.arch, guest.virt_type)
 
     def answer(self) -> int:
         """Judge the guest and return the hook's answer."""
-        from mthook.hook.fast import ALLOWED, STOPPED
+        from mthook.hook.fast import ALLOWED, STOPPED, clear
 
         decision = policy.decide(
             self.call.operation,
@@ -100,6 +101,14 @@ class Case:
             return STOPPED
         if decision.verdict == "rewrite":
             self._rewrite()
+        # Without a word of reason the pin is satisfied; but an arrival that isn't has drift to record.
+        if (
+            self.origin == "row"
+            and not self.rebuilt
+            and not decision.reason
+            and not self._arrived()
+        ):
+            return clear(self.call)
         return ALLOWED
 
     def _arrived(self) -> bool:

@@ -14,9 +14,9 @@ import enum
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from oslo_config import cfg
-from typing_extensions import Self
 
 from mthook import conf as configuration
 from mthook.catalog import files
@@ -28,6 +28,9 @@ from mthook.text import printable
 from mthook.tools.syncing.alone import Busy, only_one
 from mthook.tools.syncing.report import PROGRAM, Report
 from mthook.tools.syncing.scratch import scratch
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Exit(enum.IntEnum):

@@ -12,6 +12,7 @@ _DIRECTORIES = (
     "/etc/libvirt",
     "/etc/mthook",
     "/run/libvirt",
+    "/run/mount",
     "/run/mthook",
     "/run/mthook-lab",
     "/var/cache/libvirt",

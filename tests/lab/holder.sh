@@ -6,7 +6,8 @@
 set -eu
 
 hostname "$1" 2>/dev/null || echo "$1" >/proc/sys/kernel/hostname
-mount -t tmpfs -o mode=0755 mthook-lab /run
+# -n: without it the first mount would leave a directory of its own, /run/mount, on the machine.
+mount -n -t tmpfs -o mode=0755 mthook-lab /run
 mkdir /run/lock /run/mthook-lab
 echo "$2" >/run/mthook-lab/owner
 

@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -241,15 +242,14 @@ def test_a_mismatch_that_migrates_in_can_be_refused(here: Site, there: Site) -> 
 
 
 def test_a_persistent_definition_unlike_the_running_guest_is_realigned_after_the_move(
-    here: Site, there: Site
+    here: Site, there: Site, tmp_path: Path
 ) -> None:
     """VIR_MIGRATE_PARAM_PERSIST_XML may bring another machine type than the guest runs with."""
     here.node.boot("web-1", NEW, uuid=UUID)
-    persistent = there.node.path("/tmp/mthook-test-persistent.xml")
+    persistent = tmp_path / "persistent.xml"
     persistent.write_text(guest_xml("web-1", UUID, OLD))
 
-    here.node.migrate("web-1", there.node, "--persistent-xml", "/tmp/mthook-test-persistent.xml")
-    persistent.unlink()
+    here.node.migrate("web-1", there.node, "--persistent-xml", str(persistent))
     assert there.node.machine("web-1", "--inactive") == OLD
     there.node.mthook("mthook-sync")
 
@@ -513,3 +513,46 @@ def test_a_hook_whose_interpreter_is_gone_stops_no_guest(here: Site) -> None:
     here.node.daemon.start()
 
     assert here.node.state("web-1") == "running"
+
+
+HOOKS = """
+import subprocess, sys
+hook, template, count = "/etc/libvirt/hooks/qemu", sys.stdin.read(), int(sys.argv[1])
+running = []
+for number in range(count):
+    argv = [hook, f"many-{number}", "started", "begin", "-"]
+    running.append(subprocess.Popen(argv, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+for number, process in enumerate(running):
+    xml = template.replace("NUMBER", f"{number:012}")
+    print(process.communicate(xml)[1] + str(process.returncode))
+"""
+
+
+def test_two_hundred_hooks_at_once_with_a_sync_running_lose_nothing(here: Site) -> None:
+    """Every guest that started is pinned, every hook ends well, and so does every sync."""
+    for number in range(20):
+        here.node.define(guest_xml(f"off-{number}", f"3f2c1d3e-0000-4000-9000-{number:012}", NEW))
+    template = guest_xml("many", "3f2c1d3e-0000-4000-8000-NUMBER", OLD)
+    stop = here.node.path("/run/enough")
+    loop = here.node.popen(
+        [
+            "sh",
+            "-c",
+            'until [ -e /run/enough ]; do "$0" || echo failed; done',
+            _program("mthook-sync"),
+        ]
+    )
+
+    done = here.node.run([sys.executable, "-c", HOOKS, "200"], input=template)
+    stop.write_text("")
+    said = loop.communicate()
+    stop.unlink()
+
+    assert done.stdout.split() == ["0"] * 200
+    assert said == ("", "")
+    machines = here.ask("{p.uuid: p.machine for p in catalog.pins() if '-8000-' in p.uuid}")
+    assert machines == {f"3f2c1d3e-0000-4000-8000-{number:012}": OLD for number in range(200)}
+
+
+def _program(name: str) -> str:
+    return str(Path(sys.executable).with_name(name))

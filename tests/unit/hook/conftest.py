@@ -111,7 +111,10 @@ class Hooked:
         """Call the hook's fast path as ``hooks/qemu`` does."""
         output, errors = io.BytesIO(), io.StringIO()
         argv = [str(self.path), str(self.config), name, operation, "begin", "-"]
-        code = fast.main(argv, io.BytesIO(domain() if xml is None else xml), output, errors)
+        call = fast.Call(argv, output, errors)
+        code = fast.answer(call, io.BytesIO(domain() if xml is None else xml))
+        if call.connection is not None:
+            call.connection.close()
         return Answer(code, output.getvalue().decode(), errors.getvalue(), self.lines())
 
     def lines(self) -> list[str]:

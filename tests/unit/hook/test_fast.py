@@ -8,12 +8,13 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mthook import conf, text
-from mthook.hook import fast, journal, judge, slow
+from mthook.hook import fast, install, journal, judge, slow
 from tests.unit.hook.conftest import IMAGE, UUID, Answer, Hooked, domain, travelling
 
 SILENT = Answer(fast.ALLOWED, "", "", [])
@@ -601,8 +602,8 @@ def test_the_fast_path_loads_nothing_heavy(hooked: Hooked) -> None:
     hooked.pin("pc-i440fx-7.2")
     package = str(Path(fast.__file__).parents[2])
     program = (
-        "import sys; sys.path.append(sys.argv[1]); from mthook.hook.fast import main; code = main(sys.argv[2:]);"
-        "print(*sorted(m for m in sys.modules), sep='\\n'); sys.exit(code)"
+        "import os, sys; sys.path.append(sys.argv[1]); from mthook.hook.fast import run;"
+        "os._exit = lambda code: print(*sys.modules, sep='\\n') or sys.exit(code); run(sys.argv[2:])"
     )
     argv = [
         sys.executable,
@@ -656,3 +657,116 @@ def test_the_environment_of_a_hook_is_enough(hooked: Hooked) -> None:
     with hooked.catalog() as catalog:
         policy = catalog.hook_policy()
     assert policy is not None and policy.mode == "audit"
+
+
+@pytest.fixture
+def installed(hooked: Hooked) -> Callable[[str, bytes], int]:
+    """The installed hook, called as libvirtd calls it: with its operation and the domain."""
+    directory = hooked.path.parent.parent / "hooks"
+    settings = install.Settings.of_this_process(str(hooked.path), [str(hooked.config)])
+    path, _ = install.install(str(directory), settings)
+
+    def call(operation: str, xml: bytes, name: str = "web-1") -> int:
+        argv = [path, name, operation, "begin", "-"]
+        return subprocess.run(argv, input=xml, env={"PATH": os.defpath}, check=False).returncode
+
+    return call
+
+
+def test_a_cleared_start_is_let_go_by_at_started(
+    hooked: Hooked, installed: Callable[[str, bytes], int]
+) -> None:
+    """Once: the interpreter isn't even asked (it would record drift here), the next time it is."""
+    hooked.pin("pc-i440fx-7.2")
+
+    assert installed("prepare", domain()) == 0
+    assert installed("started", WRONG) == 0
+    assert hooked.events() == [("pinned", None, "pc-i440fx-7.2")]
+    assert installed("started", WRONG) == 0
+    assert hooked.events()[-1] == ("drift", "pc-i440fx-7.2", "pc-i440fx-6.2")
+
+
+@pytest.mark.parametrize("xml", [domain("pc-q35-7.2"), b"rubbish"])
+def test_a_clearance_is_taken_back_by_the_next_prepare(hooked: Hooked, xml: bytes) -> None:
+    """A start that was cleared but failed leaves nothing to a later one of the same name."""
+    hooked.pin("pc-i440fx-7.2")
+    hooked.call("prepare")
+    cleared = hooked.path.parent / "cleared-web-1"
+    assert cleared.exists()
+
+    hooked.call("prepare", xml)
+
+    assert not cleared.exists()
+
+
+def test_only_a_start_with_nothing_to_record_is_cleared(hooked: Hooked) -> None:
+    """Not without a pin, not one that only travels with the guest, not an arrival unlike its pin."""
+    cleared = hooked.path.parent / "cleared-web-1"
+    travelled = domain(metadata=travelling("pc-i440fx-7.2", "2026-01-01T00:00:00.000000Z"))
+
+    hooked.call("prepare")
+    assert not cleared.exists()
+    hooked.call("prepare", travelled)
+    assert not cleared.exists()
+    hooked.pin("pc-i440fx-7.2")
+    hooked.call("migrate", WRONG)
+    hooked.call("prepare", WRONG)
+    assert not cleared.exists()
+    hooked.pin("pc", seen="pc-i440fx-7.2")
+    hooked.call("prepare", WRONG)
+    assert cleared.exists()
+
+
+@pytest.mark.parametrize("name", ["..", "a/b", "x" * 300, "-n", "a\nb", "two words"])
+def test_any_name_can_be_cleared_or_is_recorded(
+    hooked: Hooked, installed: Callable[..., int], name: str
+) -> None:
+    """A name that makes no file name costs a second interpreter and nothing else."""
+    hooked.pin("pc-i440fx-7.2")
+
+    assert installed("prepare", domain(), name) == 0
+    assert installed("started", domain(), name) == 0
+    assert sorted(p.name for p in hooked.path.parent.iterdir() if "cleared" in p.name) == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "answers", "wanted"),
+    [
+        ("prepare", 77, 1),
+        ("migrate", 77, 1),
+        ("restore", 77, 1),
+        ("started", 77, 0),
+        ("reconnect", 77, 0),
+        ("attach", 77, 0),
+        ("prepare", 1, 0),
+        ("prepare", 0, 0),
+        ("reconnect", 139, 0),
+        ("stopped", 77, 0),
+        ("an-operation-of-the-future", 77, 0),
+    ],
+)
+def test_only_mthooks_own_word_stops_and_never_a_guest_that_runs(
+    tmp_path: Path, operation: str, answers: int, wanted: int
+) -> None:
+    """hooks/qemu turns every accident of the interpreter into an allowed start."""
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\nexit {answers}\n")
+    python.chmod(0o755)
+    settings = install.Settings(str(python), "/nowhere", str(tmp_path / "c"), ["/etc/mthook.conf"])
+    path, _ = install.install(str(tmp_path / "hooks"), settings)
+
+    argv = [path, "web-1", operation, "begin", "-"]
+    done = subprocess.run(argv, input=b"", env={"PATH": "/nowhere"}, check=False)
+
+    assert done.returncode == wanted
+
+
+def test_a_missing_interpreter_stops_no_guest(tmp_path: Path) -> None:
+    """mthook may be removed without its hook."""
+    settings = install.Settings("/nowhere/python3", "/nowhere", "/nowhere/c", ["/etc/mthook.conf"])
+    path, _ = install.install(str(tmp_path / "hooks"), settings)
+
+    for operation in ("prepare", "started", "migrate", "reconnect"):
+        argv = [path, "web-1", operation, "begin", "-"]
+        done = subprocess.run(argv, input=domain(), capture_output=True, check=False)
+        assert (done.returncode, done.stdout) == (0, b"")
