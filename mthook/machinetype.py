@@ -141,6 +141,14 @@ def same_line(a: MachineType, b: MachineType) -> bool:
     return a.family == b.family and a.vendor == b.vendor
 
 
+def same_family(a: str, b: str) -> bool:
+    """Whether two names mean the same board, whoever made it.
+
+    :raises MachineTypeError: if one of them isn't a machine type's name.
+    """
+    return MachineType.parse(a).family == MachineType.parse(b).family
+
+
 def compare(a: MachineType, b: MachineType) -> int | None:
     """Order two names by age.
 

@@ -173,13 +173,26 @@ def pin_for(observed: str, style: str, aliases: Mapping[str, str] = _NO_ALIASES)
     return min(names, key=lambda name: (len(name), name), default=observed)
 
 
+def is_rebuilt(known_images: str | None, image: str | None) -> bool:
+    """Whether an instance has been rebuilt since its pin was recorded: that releases the pin.
+
+    Known images are remembered, because unshelving an instance shows another root image for a while, the shelved
+    one, and then the first one again (Nova, ``_unshelve_instance`` in nova/compute/manager.py).
+
+    :param known_images: UUIDs of the images its root disk was seen with, separated by spaces; None: none.
+    :param image: UUID of the one that the guest's XML names now, if it names one.
+    """
+    return bool(known_images and image) and image not in (known_images or "").split()
+
+
 def effective_pin(
-    operation: str, row: Row | None, travelled: Pinned | None
+    operation: str, row: Row | None, travelled: Pinned | None, gone_since: str | None = None
 ) -> tuple[str | None, str]:
     """Choose between the catalog's pin and the one that the guest carries in its own metadata.
 
     :param row: machine type (None: the pin was released) and time of change of the catalog's row.
     :param travelled: machine type of the pin in the guest's metadata, and since when it holds.
+    :param gone_since: since when the guest was no longer seen on this host, None if it was always here.
     :return: the machine type that counts, or None; and where it comes from: ``row``, ``metadata``
         or ''.
     """
@@ -191,6 +204,9 @@ def effective_pin(
         if row is None or (operation == "migrate" and since > row[1]):
             return machine, "metadata"
     if row is None or row[0] is None:
+        return None, ""
+    if operation == "migrate" and gone_since is not None and row[1] < gone_since:
+        # It left and comes back: how it ran elsewhere since is newer than what is written here.
         return None, ""
     return row[0], "row"
 

@@ -54,12 +54,24 @@ class Known:
     :param machine: its pin, None without one.
     :param seen: the versioned name seen when the pin was recorded.
     :param updated_at: when the row last changed.
-    :param root_image: UUID of the image its root disk was made from.
+    :param root_image: UUIDs of the images its root disk was seen with, separated by spaces.
     :param has_row: there is a row; with ``machine`` None that means a released pin.
     :param arrival: the machine type it was let in with, less than :data:`ARRIVAL_SECONDS` ago.
+    :param gone_since: since when syncs no longer find it on this host.
+    :param repair: its start was stopped, and it waits for a repair.
     """
 
-    __slots__ = ("arrival", "has_row", "machine", "policy", "root_image", "seen", "updated_at")
+    __slots__ = (
+        "arrival",
+        "gone_since",
+        "has_row",
+        "machine",
+        "policy",
+        "repair",
+        "root_image",
+        "seen",
+        "updated_at",
+    )
 
     def __init__(
         self,
@@ -71,6 +83,8 @@ class Known:
         root_image: str | None,
         has_row: bool,
         arrival: str | None,
+        gone_since: str | None,
+        repair: bool,
     ) -> None:
         self.policy = policy
         self.machine = machine
@@ -79,6 +93,8 @@ class Known:
         self.root_image = root_image
         self.has_row = has_row
         self.arrival = arrival
+        self.gone_since = gone_since
+        self.repair = repair
 
 
 def connect(path: str, timeout: float) -> Connection:
@@ -139,12 +155,14 @@ def check_known(path: str, revision: str) -> None:
 _LOOKUP = """
 SELECT policy.mode, policy.on_error, policy.migrate_mismatch, policy.timeout, policy.style,
        policy.fingerprint, pins.uuid, pins.machine, pins.seen, pins.updated_at, pins.root_image,
-       arrivals.machine
+       arrivals.machine, guests.gone_since, repairs.uuid
 FROM (SELECT ?1 AS uuid) AS asked
 LEFT JOIN policy ON policy.id = 1
 LEFT JOIN pins ON pins.uuid = asked.uuid
 LEFT JOIN arrivals ON arrivals.uuid = asked.uuid
-    AND (julianday(?2) - julianday(arrivals.at)) * 86400 < ?3
+    AND (julianday(?2) - julianday(arrivals.at)) * 86400 BETWEEN -1 AND ?3
+LEFT JOIN guests ON guests.uuid = asked.uuid
+LEFT JOIN repairs ON repairs.uuid = asked.uuid
 """
 
 
@@ -173,6 +191,8 @@ def lookup(conn: Connection, uuid: str, now: str) -> Known:
         updated_at=row[9],
         root_image=row[10],
         arrival=row[11],
+        gone_since=row[12],
+        repair=row[13] is not None,
     )
 
 

@@ -13,6 +13,14 @@ from mthook.catalog.pins import Pins
 from mthook.catalog.records import Guest, Repair
 from mthook.catalog.schema import GUESTS, REPAIRS
 
+_INSERT = insert(GUESTS)
+#: Keeps a guest as it was seen, unless somebody has seen it later.
+_UPSERT = _INSERT.on_conflict_do_update(
+    [GUESTS.c.uuid],
+    set_={one.name: _INSERT.excluded[one.name] for one in GUESTS.c if not one.primary_key},
+    where=GUESTS.c.seen_at <= _INSERT.excluded.seen_at,
+)
+
 
 class Guests(Pins):
     """The part of the catalog about guests."""
@@ -26,20 +34,19 @@ class Guests(Pins):
         :param at: when listing them began.
         """
         rows = [asdict(replace(guest, seen_at=at, gone_since=None)) for guest in guests]
-        upsert = insert(GUESTS)
-        values = {
-            column.name: upsert.excluded[column.name]
-            for column in GUESTS.c
-            if not column.primary_key
-        }
-        upsert = upsert.on_conflict_do_update(
-            [GUESTS.c.uuid], set_=values, where=GUESTS.c.seen_at <= at
-        )
         gone = sa.and_(GUESTS.c.seen_at < at, GUESTS.c.gone_since.is_(None))
         with self.transaction() as connection:
             if rows:
-                connection.execute(upsert, rows)
+                connection.execute(_UPSERT, rows)
             connection.execute(sa.update(GUESTS).where(gone).values(gone_since=at, running=None))
+
+    def see_guest(self, guest: Guest, at: str) -> None:
+        """Keep one guest as it is now; of the others nothing is known. As in :meth:`see_guests`.
+
+        :param at: when looking at it began.
+        """
+        with self.transaction() as connection:
+            connection.execute(_UPSERT, asdict(replace(guest, seen_at=at, gone_since=None)))
 
     def touch_defined(self, uuid: str, machine: str) -> None:
         """Keep the machine type that a guest's definition was just given."""

@@ -98,6 +98,7 @@ class Pins(Session):
                 libvirt_version=host[1],
             )
             self._put(pin)
+            self._call_off_repair(uuid)
             self._note(pin, "pinned" if machine_now is None else "changed", machine_now)
         return pin
 
@@ -111,12 +112,21 @@ class Pins(Session):
                 old, machine=None, seen=None, actor=actor, reason=reason, updated_at=now()
             )
             self._put(pin)
+            self._call_off_repair(uuid)
             self._note(pin, "unset", old.machine)
         return True
 
-    def forget(self, uuid: str, *, actor: str, reason: str | None) -> bool:
-        """Remove all of an instance but its history; return False where there was no row."""
+    def forget(
+        self, uuid: str, *, actor: str, reason: str | None, gone_since: str | None = None
+    ) -> bool:
+        """Remove all of an instance but its history; return False where there was no row.
+
+        :param gone_since: only if the guest is gone since just then, and didn't come back.
+        """
         with self.transaction() as connection:
+            still = sa.select(GUESTS.c.gone_since).where(GUESTS.c.uuid == uuid)
+            if gone_since is not None and connection.execute(still).scalar() != gone_since:
+                return False
             old = self.get_pin(uuid)
             for table in (PINS, GUESTS, REPAIRS, ARRIVALS):
                 connection.execute(sa.delete(table).where(table.c.uuid == uuid))
@@ -171,6 +181,11 @@ class Pins(Session):
         query = sa.select(*columns).where(HISTORY.c.uuid == uuid).order_by(HISTORY.c.id)
         with self.reading() as connection:
             return [HistoryEntry(**row._mapping) for row in connection.execute(query)]
+
+    def _call_off_repair(self, uuid: str) -> None:
+        """A repair was asked for by a pin that is no longer: what it would start nobody waits for."""
+        with self.transaction() as connection:
+            connection.execute(sa.delete(REPAIRS).where(REPAIRS.c.uuid == uuid))
 
     def _put(self, pin: Pin) -> None:
         values = asdict(pin)

@@ -42,6 +42,8 @@ ON CONFLICT (uuid) DO UPDATE SET
     emulator = excluded.emulator, running = excluded.running, state = excluded.state,
     nova = excluded.nova, windows = excluded.windows, seen_at = excluded.seen_at, gone_since = NULL
 """
+_LACKS_IMAGE = "SELECT 1 FROM pins WHERE uuid = ? AND root_image IS NULL"
+_ADD_IMAGE = "UPDATE pins SET root_image = ? WHERE uuid = ? AND root_image IS NULL"
 
 
 def record_pin(
@@ -56,11 +58,13 @@ def record_pin(
     reason: str | None = None,
     running: str | None = None,
     replace: bool = False,
+    images: str | None = None,
 ) -> bool:
     """Record a guest's pin where it has none or a released one.
 
     :param seen: the versioned name that it runs with.
     :param running: the machine type that it was found to run with; None when it does not run yet.
+    :param images: the images its root disk was seen with; None: the one that its XML names.
     :param replace: replace a pin as well (a rebuild; a guest that lived elsewhere since).
     :return: False when it has a pin already, which then stays.
     """
@@ -78,7 +82,7 @@ def record_pin(
             "arch": guest.arch,
             "source": source,
         }
-        values.update(reason=reason, actor=actor, root_image=guest.root_image, at=at)
+        values.update(reason=reason, actor=actor, root_image=images or guest.root_image, at=at)
         conn.execute(_RECORD_PIN, values)
         event = "pinned" if old is None else "changed"
         conn.execute(_ADD_HISTORY, (guest.uuid, at, event, old, machine, source, reason, actor))
@@ -102,10 +106,15 @@ def record_drift(
 
 
 def record_running(conn: Connection, guest: Summary, found: str, at: str) -> None:
-    """Record what a guest runs with. Nothing is written when that is known already."""
+    """Record what a guest runs with. Nothing is written when there is nothing new about it.
+
+    A guest that runs waits for no repair any more; an image that its pin doesn't know yet is added.
+    """
     with Guard(conn):
         known = _is_seen_running(conn, guest, found)
-    if not known:
+        waits = conn.execute("SELECT 1 FROM repairs WHERE uuid = ?", (guest.uuid,)).fetchone()
+        lacks = guest.root_image and conn.execute(_LACKS_IMAGE, (guest.uuid,)).fetchone()
+    if not known or waits or lacks:
         with Transaction(conn):
             _see_running(conn, guest, found, at)
 
@@ -120,6 +129,7 @@ def record_stop(
     """
     with Transaction(conn):
         if operation == "prepare":
+            conn.execute("UPDATE guests SET defined = ? WHERE uuid = ?", (found, guest.uuid))
             conn.execute(
                 "INSERT OR REPLACE INTO repairs (uuid, name, at, pin, found, nova, restart)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -179,6 +189,8 @@ def _see_running(conn: Connection, guest: Summary, found: str, at: str) -> None:
         found,
     )
     conn.execute(_SEE_RUNNING, (*facts, guest.nova, guest.windows, at))
+    conn.execute("DELETE FROM repairs WHERE uuid = ?", (guest.uuid,))
+    conn.execute(_ADD_IMAGE, (guest.root_image, guest.uuid))
 
 
 def _is_seen_running(conn: Connection, guest: Summary, found: str) -> bool:

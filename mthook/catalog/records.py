@@ -14,7 +14,7 @@ class Pin:
     :param source: where the machine type came from.
     :param actor: what or who recorded it last.
     :param seen: the versioned name that the guest ran with when the pin was recorded.
-    :param root_image: UUID of the Nova image that the guest's root disk was made from.
+    :param root_image: UUIDs of the Nova images that the guest's root disk was seen with, by spaces.
     :param qemu_version: QEMU's version on the host that recorded it.
     :param libvirt_version: libvirt's version on the host that recorded it.
     """

@@ -51,26 +51,29 @@ class Daemon:
         return tuple(int(part) for part in found.group(1).split(".")) if found else None
 
 
-def running() -> list[Daemon]:
-    """Return the daemons that see the same file system as this process, and so the same hooks directory.
+def running(directory: str) -> list[Daemon]:
+    """Return the daemons that see a directory of this process at the same place: the hooks directory.
 
-    One in another mount namespace (a container, a test) has hooks of its own.
+    One in a container or another namespace of its own may have another directory there, and so other hooks.
+
+    :param directory: an absolute path.
     """
-    here = _namespace("self")
+    here = _identity(directory)
     found = []
     for entry in os.listdir("/proc"):
-        if entry.isdigit() and here == _namespace(entry):
-            daemon = _read(int(entry))
-            if daemon is not None:
-                found.append(daemon)
+        daemon = _read(int(entry)) if entry.isdigit() and here is not None else None
+        if daemon is not None and here == _identity(f"/proc/{entry}/root{directory}"):
+            found.append(daemon)
     return sorted(found, key=lambda daemon: daemon.pid)
 
 
-def _namespace(process: str) -> str | None:
+def _identity(path: str) -> tuple[int, int] | None:
+    """Return what tells a directory from all others, wherever it is mounted."""
     try:
-        return os.readlink(f"/proc/{process}/ns/mnt")
+        seen = os.stat(path)
     except OSError:
         return None
+    return seen.st_dev, seen.st_ino
 
 
 def _read(pid: int) -> Daemon | None:

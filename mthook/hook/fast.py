@@ -200,12 +200,12 @@ def _answer(
     assert call.policy is not None
     if call.policy.mode == "off":
         return clear(call)
-    rebuilt = bool(known.root_image and guest.root_image and known.root_image != guest.root_image)
-    if known.machine == guest.machine and call.operation == "prepare" and not rebuilt:
+    settled = known.root_image == guest.root_image and not known.repair
+    if known.machine == guest.machine and call.operation == "prepare" and settled:
         return clear(call)  # by far the most frequent case, kept free of all that follows
     from mthook.hook import judge
 
-    return judge.Case(call, guest, connection, known, rebuilt).answer()
+    return judge.Case(call, guest, connection, known).answer()
 
 
 def clear(call: Call) -> int:

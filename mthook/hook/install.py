@@ -85,9 +85,9 @@ def install(directory: str, settings: Settings) -> tuple[str, list[daemons.Daemo
     :return: the path of the hook and the daemons that were told.
     :raises InstallError: the directory can't be written, or libvirt is too old for ``qemu.d``.
     """
+    directory = os.path.abspath(directory)
     found = _find(directory)
-    running = daemons.running()
-    path = found or _place(directory, running)
+    path = found or _place(directory)
     made = _made(path) if found else _missing_directories(os.path.dirname(path))
     try:
         for missing in reversed(made):
@@ -95,6 +95,7 @@ def install(directory: str, settings: Settings) -> tuple[str, list[daemons.Daemo
         _write(path, render(settings, made), directory)
     except OSError as error:
         raise InstallError(f"{printable(error.filename or path)}: {error.strerror}") from error
+    running = daemons.running(directory)
     _tell(running)
     return path, running
 
@@ -105,9 +106,11 @@ def uninstall(directory: str) -> str | None:
     :return: the path it had, ``None`` when it wasn't there.
     :raises InstallError: it can't be removed.
     """
+    directory = os.path.abspath(directory)
     path = _find(directory)
     if path is None:
         return None
+    running = daemons.running(directory)
     made = _made(path)
     try:
         os.unlink(path)
@@ -116,7 +119,7 @@ def uninstall(directory: str) -> str | None:
                 os.rmdir(own)
     except OSError as error:
         raise InstallError(f"{printable(error.filename or path)}: {error.strerror}") from error
-    _tell(daemons.running())
+    _tell(running)
     return path
 
 
@@ -125,6 +128,7 @@ def status(directory: str, settings: Settings, told: Sequence[str]) -> Status:
 
     :param told: identities of the daemons that were told to look when the hook was installed.
     """
+    directory = os.path.abspath(directory)
     path = _find(directory)
     if path is None:
         problem = "not installed: run 'mthook-admin hook install'"
@@ -136,7 +140,7 @@ def status(directory: str, settings: Settings, told: Sequence[str]) -> Status:
         problems.append(
             "stale: not what this mthook would install: run 'mthook-admin hook install'"
         )
-    running = daemons.running()
+    running = daemons.running(directory)
     unaware = [d for d in running if d.identity not in told and d.since < os.stat(path).st_ctime]
     for daemon in unaware:
         problems.append(
@@ -185,12 +189,12 @@ def _find(directory: str) -> str | None:
     return None
 
 
-def _place(directory: str, running: Sequence[daemons.Daemon]) -> str:
+def _place(directory: str) -> str:
     """Return where a new hook goes."""
     path = os.path.join(directory, "qemu")
     if not os.path.lexists(path):
         return path
-    for daemon in running:
+    for daemon in daemons.running(directory):
         version = daemon.version()
         if version is not None and version < QEMU_D_SINCE:
             raise InstallError(

@@ -36,9 +36,9 @@ def _send(severity: int, message: str) -> None:
     import socket  # here: it costs the hook more than all else, and most calls log nothing
 
     line = f"<{_DAEMON | severity}>mthook[{os.getpid()}]: {printable(message, limit=1000)}"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as log:
-        try:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as log:
             log.connect(SOCKET)
             log.send(line.encode("utf-8", "backslashreplace"))
-        except OSError:
-            return
+    except OSError:
+        return

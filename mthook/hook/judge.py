@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from mthook import policy, text
+from mthook import machinetype, policy, text
 from mthook.catalog import fastsql, recording
 from mthook.errors import CatalogError
 from mthook.hook import journal, slow
@@ -38,7 +38,6 @@ class Case:
     """One guest in one call of the hook.
 
     :param guest: its XML in brief; has a UUID and a machine type.
-    :param rebuilt: it has another root image than when its pin was recorded: a rebuild released the pin.
     """
 
     __slots__ = (
@@ -62,19 +61,22 @@ class Case:
         guest: Summary,
         connection: Connection,
         known: fastsql.Known,
-        rebuilt: bool,
     ) -> None:
         assert call.policy is not None and guest.uuid is not None and guest.machine is not None
         self.call, self.guest, self.connection, self.known = call, guest, connection, known
-        self.policy, self.rebuilt = call.policy, rebuilt
+        self.policy = call.policy
+        self.rebuilt = policy.is_rebuilt(known.root_image, guest.root_image)
         self.uuid, self.found = guest.uuid, guest.machine
         row = (known.machine, known.updated_at or "") if known.has_row else None
-        pin, self.origin = policy.effective_pin(call.operation, row, guest.travelled)
+        pin, self.origin = policy.effective_pin(
+            call.operation, row, guest.travelled, known.gone_since
+        )
         #: '' without a pin: no verdict that speaks of one is ever reached then.
         self.pin = pin or ""
         metadata_since = guest.travelled[1] if guest.travelled else ""
         self.since = metadata_since if self.origin == "metadata" else known.updated_at or ""
-        connection.execute(f"PRAGMA busy_timeout = {int(call.patience * 1000)}")
+        # Reading has come through; what is to be written may wait as long as a call may take.
+        connection.execute(f"PRAGMA busy_timeout = {int(call.limit * 1000)}")
         self.aliases = fastsql.aliases(connection, guest.emulator, guest.arch, guest.virt_type)
 
     def answer(self) -> int:
@@ -95,21 +97,21 @@ class Case:
         try:
             self._record(decision)
         except CatalogError as error:
+            if decision.verdict == "deny":
+                raise  # a catalog that can't be written is a broken one: [hook] on_error decides
             journal.error(f"{self.call}: what it found isn't recorded: {error}")
         if decision.verdict == "deny":
             self._stop()
             return STOPPED
         if decision.verdict == "rewrite":
             self._rewrite()
-        # Without a word of reason the pin is satisfied; but an arrival that isn't has drift to record.
-        if (
-            self.origin == "row"
-            and not self.rebuilt
-            and not decision.reason
-            and not self._arrived()
-        ):
-            return clear(self.call)
-        return ALLOWED
+        return clear(self.call) if self._leaves_nothing(decision) else ALLOWED
+
+    def _leaves_nothing(self, decision: policy.Decision) -> bool:
+        """Is there nothing that ``started`` would have to record about this guest?"""
+        settled = self.known.root_image is not None or self.guest.root_image is None
+        satisfied = self.origin == "row" and not decision.reason and not self._arrived()
+        return satisfied and settled and not self.rebuilt and not self.known.repair
 
     def _arrived(self) -> bool:
         """Is this the ``prepare`` of a guest that a ``migrate`` or ``restore`` a moment ago let in as it is?"""
@@ -120,6 +122,8 @@ class Case:
         if self._arrived():
             recording.take_arrival(self.connection, self.uuid)
         if decision.verdict == "deny":
+            if self.origin == "metadata":
+                self._record_pin()  # the repair goes by the catalog's pin
             recording.record_stop(
                 self.connection, self.guest, self.pin, self.found, operation, text.now()
             )
@@ -142,21 +146,34 @@ class Case:
         else:
             machine = policy.pin_for(self.found, self.policy.style, self.aliases)
             source = "first boot" if self.call.operation == "started" else "running guest"
-        reason = "rebuilt from another image" if self.rebuilt else None
+        reason = None
+        if self.rebuilt:
+            reason = "rebuilt from another image"
+        elif not self.pin and self.known.machine is not None:
+            reason = f"lived elsewhere since {self.known.gone_since}"
+        runs = self.found if self.call.operation != "prepare" else None
         recorded = recording.record_pin(
             self.connection,
             self.guest,
             machine,
-            running=self.found,
+            running=runs,
             source=source,
             actor=ACTOR,
-            seen=self.found,
+            seen=runs,
             reason=reason,
             at=text.now(),
-            replace=self.rebuilt or self.origin == "metadata",
+            # Where there was no row somebody else may have recorded a pin by now; that one stays.
+            replace=self.known.has_row,
+            images=self._images(machine),
         )
         if recorded:
             journal.info(f"{self.call} ({self.uuid}): pinned to {machine}, from the {source}")
+
+    def _images(self, machine: str) -> str | None:
+        """Return the images to know the guest by: one more where nothing else changed."""
+        if not self.rebuilt or machine != self.known.machine:
+            return self.guest.root_image
+        return " ".join([*(self.known.root_image or "").split()[-7:], self.guest.root_image or ""])
 
     def _record_drift(self) -> None:
         if self.call.operation in _ARRIVES:
@@ -192,6 +209,8 @@ class Case:
             return f"{accept}, so does [hook] migrate_mismatch = accept for all guests"
         if self.guest.nova:
             return f"give the instance the machine type {self.pin} in Nova and start it again, or {accept}"
+        if not machinetype.same_family(self.pin, self.found):
+            return f"redefine the guest as what it is pinned to, or {accept}"
         return f"'mthook-sync --only repair' mends the definition and starts the guest, {accept}"
 
     def _rewrite(self) -> None:

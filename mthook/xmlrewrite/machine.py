@@ -61,6 +61,7 @@ def _check_family(present: MachineType, wanted: MachineType) -> None:
     if present.family != wanted.family:
         raise ConversionError(
             f"can't convert {present} ({present.family}) to {wanted} ({wanted.family}):"
-            " another family has other controllers and addresses",
+            " another family has other controllers and addresses, redefine the guest as one of that"
+            " family first",
             "os/type",
         )

@@ -37,6 +37,8 @@ _HYPERV = "domain/features/hyperv"
 _PIN = f"domain/metadata/{PIN_NAMESPACE}{_SEPARATOR}pin"
 _ONCE = frozenset(("domain/name", "domain/uuid", "domain/metadata", "domain/os", "domain/os/type"))
 _TEXTS = frozenset(("domain/name", "domain/uuid", "domain/devices/emulator"))
+#: Where an element is of which neither itself nor anything in it counts.
+_ELSEWHERE = "-"
 _HEX = frozenset("0123456789abcdef")
 _TIME = "0000-00-00T00:00:00.000000Z"
 
@@ -131,7 +133,7 @@ class _Reader:
         self.path = ""
         self.parents: list[str] = []
         self.once: set[str] = set()
-        self.texts: dict[str, str] = {}
+        self.texts: dict[str, list[str]] = {}
         self.pins: list[Mapping[str, str]] = []
         self.parser = pyexpat.ParserCreate("utf-8", _SEPARATOR)
         self.parser.buffer_text = True
@@ -153,14 +155,15 @@ class _Reader:
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         parent = self.path
         self.parents.append(parent)
-        if parent:
-            self.path = path = f"{parent}/{tag}"
-        else:
-            self.path = path = tag
-            if tag != "domain":
-                raise DomainXMLError(f"the XML is a <{printable(tag, 40)}>, not a <domain>")
         if len(self.parents) > MAX_DEPTH:
             raise DomainXMLError(f"the domain XML is nested deeper than {MAX_DEPTH} elements")
+        if parent == _ELSEWHERE:
+            return
+        path = f"{parent}/{tag}" if parent else tag
+        if not parent and tag != "domain":
+            raise DomainXMLError(f"the XML is a <{printable(tag, 40)}>, not a <domain>")
+        # Long names, deeply nested, would make paths that take hours to put together.
+        self.path = path if path in _PATHS else _ELSEWHERE
         if path in _ONCE:
             self.count(path)
         if path in _TEXTS:
@@ -184,12 +187,8 @@ class _Reader:
         """Collect an element's text and that of elements within, as XPath's ``string()`` does."""
         if path in self.texts:
             return  # a second <emulator>: libvirt takes the first
-        self.texts[path] = ""
-
-        def hear(data: str) -> None:
-            self.texts[path] += data
-
-        self.parser.CharacterDataHandler = hear
+        self.texts[path] = []
+        self.parser.CharacterDataHandler = self.texts[path].append
 
     def take_domain(self, attributes: Mapping[str, str]) -> None:
         self.summary.virt_type = attributes.get("type", "")
@@ -217,9 +216,10 @@ class _Reader:
 
     def finish(self) -> Summary:
         summary = self.summary
-        summary.name = self.texts.get("domain/name", "")
-        summary.emulator = self.texts.get("domain/devices/emulator") or None
-        uuid = self.texts.get("domain/uuid")
+        texts = {path: "".join(pieces) for path, pieces in self.texts.items()}
+        summary.name = texts.get("domain/name", "")
+        summary.emulator = texts.get("domain/devices/emulator") or None
+        uuid = texts.get("domain/uuid")
         if uuid:
             summary.uuid = canonical_uuid(uuid)
         if self.pins:
@@ -263,3 +263,4 @@ for _uri in _NOVA:
     _instance = f"domain/metadata/{_uri}{_SEPARATOR}instance"
     _TAKE[_instance] = _Reader.take_nova
     _TAKE[f"{_instance}/{_uri}{_SEPARATOR}root"] = _Reader.take_root
+_PATHS = frozenset((*_ONCE, *_TEXTS, *_TAKE, _OSINFO, _HYPERV, "domain/devices", "domain/features"))

@@ -36,6 +36,8 @@ NOTHING = {
     "seen": None,
     "updated_at": None,
     "root_image": None,
+    "gone_since": None,
+    "repair": False,
     "has_row": False,
     "arrival": None,
 }

@@ -68,6 +68,24 @@ def test_a_guest_started_while_guests_were_listed_stays(
     assert found == {"web1": ("pc-q35-8.0", None), "new": ("pc-q35-8.0", None)}
 
 
+def test_one_guest_can_be_seen_by_itself(catalog: Catalog) -> None:
+    """A new one is there, another isn't gone for it, one that was gone is back."""
+    catalog.see_guests([WEB], AT)
+    catalog.see_guests([], LATER)
+    catalog.see_guest(DB, LATER)
+    catalog.see_guest(WEB, LATEST)
+
+    assert [replace(DB, seen_at=LATER), replace(WEB, seen_at=LATEST)] == catalog.guests()
+
+
+def test_a_guest_that_somebody_saw_later_stays_as_it_was_seen(catalog: Catalog) -> None:
+    """The hook was faster."""
+    catalog.see_guest(WEB, LATEST)
+    catalog.see_guest(replace(WEB, running=None, state="shut off"), LATER)
+
+    assert [replace(WEB, seen_at=LATEST)] == catalog.guests()
+
+
 def test_a_definition_that_was_just_mended_is_known(catalog: Catalog) -> None:
     """Only that guest's, and nothing else of it."""
     catalog.see_guests([WEB, DB], AT)

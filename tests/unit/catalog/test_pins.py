@@ -15,7 +15,7 @@ from mthook.catalog.records import Guest, HistoryEntry, HostFacts, Pin
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogConflict, CatalogError
 
-from .samples import AT, LATER, OTHER, THIRD, UUID, pin, summary
+from .samples import AT, LATER, LATEST, OTHER, THIRD, UUID, pin, summary
 
 NEW = "pc-i440fx-8.0"
 OLD = "pc-i440fx-7.2"
@@ -209,8 +209,8 @@ def test_forget_leaves_only_history(catalog: Catalog, connection: Connection) ->
     """A pruned guest is nowhere but in the history; others stay."""
     for uuid in (UUID, OTHER):
         catalog.record_pin(pin(uuid))
-        recording.record_stop(connection, summary(uuid), OLD, NEW, "prepare", AT)
         recording.record_running(connection, summary(uuid), OLD, AT)
+        recording.record_stop(connection, summary(uuid), OLD, NEW, "prepare", AT)
         recording.record_arrival(connection, uuid, OLD, AT)
 
     assert catalog.forget(UUID, actor="mthook-sync", reason="gone")
@@ -221,6 +221,21 @@ def test_forget_leaves_only_history(catalog: Catalog, connection: Connection) ->
     assert [one.uuid for one in catalog.repairs()] == [OTHER]
     assert [one.uuid for one in catalog.guests()] == [OTHER]
     assert recording.take_arrival(connection, OTHER) == OLD
+
+
+def test_a_guest_that_came_back_is_not_forgotten(catalog: Catalog) -> None:
+    """Between the look at the list and the removal it may return; what was seen has to hold still."""
+    catalog.record_pin(pin())
+    catalog.see_guests([Guest(UUID, "web1", "x86_64", "kvm")], AT)
+    catalog.see_guests([], LATER)
+    (gone,) = catalog.guests()
+    catalog.see_guests([Guest(UUID, "web1", "x86_64", "kvm")], LATEST)
+
+    assert not catalog.forget(UUID, actor="me", reason=None, gone_since=gone.gone_since)
+    assert [one.uuid for one in catalog.pins()] == [UUID]
+    catalog.see_guests([], LATEST + "1")
+    (gone,) = catalog.guests()
+    assert catalog.forget(UUID, actor="me", reason=None, gone_since=gone.gone_since)
 
 
 def test_forget_says_whether_there_was_a_pin(catalog: Catalog) -> None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -51,7 +50,7 @@ def test_a_daemon_is_found_by_its_name(
     before = time.time()
     process = program(name)
 
-    (daemon,) = (found for found in daemons.running() if found.pid == process.pid)
+    (daemon,) = (found for found in daemons.running("/") if found.pid == process.pid)
 
     assert daemon.name == name
     assert daemon.identity == f"{process.pid}:{daemon.started}"
@@ -67,25 +66,34 @@ def test_other_programs_and_the_dead_are_left_out(
     zombie.kill()
     time.sleep(0.2)
 
-    pids = [daemon.pid for daemon in daemons.running()]
+    pids = [daemon.pid for daemon in daemons.running("/")]
 
     assert other.pid not in pids
     assert zombie.pid not in pids
 
 
-def test_a_daemon_in_another_mount_namespace_has_hooks_of_its_own(
-    program: Callable[..., subprocess.Popen[bytes]],
+def test_a_daemon_that_sees_another_directory_has_hooks_of_its_own(
+    tmp_path: Path, program: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
-    """A container's libvirtd isn't told to look at this host's directory."""
-    process = program("virtqemud", "unshare", "--mount")
+    """A container's libvirtd isn't told; one that is merely sandboxed is."""
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    covered = f"mount -t tmpfs none {hooks} && exec "
+    same = program("libvirtd", "unshare", "--mount")
+    other = program("virtqemud", "unshare", "--mount", "sh", "-c", covered + '"$0" "$1"')
 
-    assert process.pid not in [daemon.pid for daemon in daemons.running()]
+    pids = [daemon.pid for daemon in daemons.running(str(hooks))]
+
+    assert same.pid in pids
+    assert other.pid not in pids
+    assert other.pid in [daemon.pid for daemon in daemons.running("/")]
+    assert daemons.running(str(tmp_path / "missing")) == []
 
 
 def test_looking_again_is_sighup(program: Callable[..., subprocess.Popen[bytes]]) -> None:
     """As systemd's reload sends it; sleep dies of it."""
     process = program("libvirtd")
-    (daemon,) = (found for found in daemons.running() if found.pid == process.pid)
+    (daemon,) = (found for found in daemons.running("/") if found.pid == process.pid)
 
     daemon.look_again()
 
@@ -97,7 +105,7 @@ def test_the_version_is_what_the_running_program_tells(
 ) -> None:
     """coreutils' here; a program that says none has none."""
     process = program("libvirtd")
-    (daemon,) = (found for found in daemons.running() if found.pid == process.pid)
+    (daemon,) = (found for found in daemons.running("/") if found.pid == process.pid)
     told = subprocess.run(["/bin/sleep", "--version"], capture_output=True, text=True, check=True)
 
     version = daemon.version()
@@ -114,5 +122,3 @@ def test_a_daemon_that_is_gone_has_no_version() -> None:
 def test_a_process_that_ends_while_proc_is_read_is_left_out() -> None:
     """/proc lists it, its files are gone."""
     assert daemons._read(2**22 + 1) is None
-    assert daemons._namespace(str(2**22 + 1)) is None
-    assert daemons._namespace(str(os.getpid())) == daemons._namespace("self")

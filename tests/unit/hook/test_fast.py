@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from mthook import conf, text
+from mthook.catalog import recording
+from mthook.errors import CatalogError
 from mthook.hook import fast, install, journal, judge, slow
 from tests.unit.hook.conftest import IMAGE, UUID, Answer, Hooked, domain, travelling
 
@@ -288,7 +290,6 @@ def test_a_pin_that_travels_with_its_guest_is_learned_where_there_is_no_row(hook
     since = "2026-01-01T00:00:00.000000Z"
     xml = domain("pc-i440fx-6.2", metadata=travelling("pc-i440fx-7.2", since))
 
-    assert hooked.call("prepare", xml).code == fast.STOPPED
     hooked.call("migrate", xml)
 
     with hooked.catalog() as catalog:
@@ -299,6 +300,22 @@ def test_a_pin_that_travels_with_its_guest_is_learned_where_there_is_no_row(hook
         "guest metadata",
         "pc-i440fx-6.2",
     )
+
+
+def test_a_start_stopped_for_a_travelling_pin_leaves_that_pin_to_the_repair(hooked: Hooked) -> None:
+    """The remedy that the message names goes by the catalog."""
+    since = "2026-01-01T00:00:00.000000Z"
+    xml = domain("pc-i440fx-6.2", metadata=travelling("pc-i440fx-7.2", since))
+
+    assert hooked.call("prepare", xml).code == fast.STOPPED
+
+    with hooked.catalog() as catalog:
+        pin = catalog.get_pin(UUID)
+        assert [(repair.pin, repair.found) for repair in catalog.repairs()] == [
+            ("pc-i440fx-7.2", "pc-i440fx-6.2")
+        ]
+    assert pin is not None
+    assert (pin.machine, pin.source, pin.seen) == ("pc-i440fx-7.2", "guest metadata", None)
 
 
 def test_a_clone_doesnt_inherit_the_pin_of_its_original(hooked: Hooked) -> None:
@@ -451,26 +468,102 @@ def test_a_locked_catalog_costs_at_most_the_time_limit(hooked: Hooked) -> None:
     assert time.monotonic() - begun < fast.DEFAULT_TIMEOUT + 1
 
 
-def test_what_cant_be_recorded_still_gets_the_right_answer(
-    hooked: Hooked, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("on_error", "code"), [("allow", fast.ALLOWED), ("deny", fast.STOPPED)])
+def test_a_stop_that_cant_be_recorded_follows_on_error(
+    hooked: Hooked, monkeypatch: pytest.MonkeyPatch, on_error: str, code: int
 ) -> None:
-    """A catalog that can be read but not written: the start is stopped, the log says what is missing."""
-    from mthook.catalog import recording
-    from mthook.errors import CatalogError
-
-    def fail(*_: object) -> None:
-        raise CatalogError("the catalog /c is on a full disk", "/c")
-
+    """A catalog that can be read but not written is a broken one."""
+    hooked.configure(f"[hook]\non_error = {on_error}\n")
     hooked.pin("pc-i440fx-7.2")
-    monkeypatch.setattr(recording, "record_stop", fail)
+    monkeypatch.setattr(recording, "record_stop", full_disk)
 
     answer = hooked.call("prepare", WRONG)
 
-    assert answer.code == fast.STOPPED
+    assert answer.code == code
+    assert answer.log == ["prepare of guest 'web-1': the catalog /c is on a full disk"]
+
+
+def test_what_else_cant_be_recorded_is_logged(
+    hooked: Hooked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guest goes on; the next sync finds it."""
+    monkeypatch.setattr(recording, "record_pin", full_disk)
+
+    answer = hooked.call("started")
+
+    assert answer.code == fast.ALLOWED
     assert answer.log == [
-        "prepare of guest 'web-1': what it found isn't recorded: the catalog /c is on a full disk",
-        STOPPED,
+        "started of guest 'web-1': what it found isn't recorded: the catalog /c is on a full disk"
     ]
+
+
+def full_disk(*_: object, **__: object) -> None:
+    """Fail as the catalog does on a full disk."""
+    raise CatalogError("the catalog /c is on a full disk", "/c")
+
+
+def test_a_start_that_goes_well_calls_off_the_repair(hooked: Hooked) -> None:
+    """The operator mended it by hand: nobody waits for mthook to start the guest any more."""
+    hooked.pin("pc-i440fx-7.2")
+    hooked.call("prepare", WRONG)
+
+    assert hooked.call("prepare") == SILENT
+    assert not (hooked.path.parent / "cleared-web-1").exists()
+    hooked.call("started")
+
+    with hooked.catalog() as catalog:
+        assert catalog.repairs() == []
+
+
+def test_unshelving_is_no_rebuild(hooked: Hooked) -> None:
+    """Nova shows the shelved image once and then the first again; a real rebuild still counts."""
+    hooked.call("started", domain(image=IMAGE))
+    hooked.call("prepare", domain(image=OTHER_IMAGE))
+    hooked.call("started", domain(image=OTHER_IMAGE))
+
+    assert hooked.call("prepare", domain("pc-i440fx-6.2", image=IMAGE)).code == fast.STOPPED
+    assert hooked.call("prepare", domain("pc-i440fx-6.2", image=OTHER_IMAGE)).code == fast.STOPPED
+    third = OTHER_IMAGE.replace("0000", "1111")
+    assert hooked.call("prepare", domain("pc-i440fx-6.2", image=third)).code == fast.ALLOWED
+
+
+def test_an_image_that_a_pin_doesnt_know_yet_is_learned_at_a_good_start(hooked: Hooked) -> None:
+    """A pin set by an operator knows none; without one a rebuild would never be noticed."""
+    hooked.pin("pc-i440fx-7.2")
+
+    hooked.call("prepare", domain(image=IMAGE))
+    hooked.call("started", domain(image=IMAGE))
+
+    with hooked.catalog() as catalog:
+        pin = catalog.get_pin(UUID)
+    assert pin is not None and pin.root_image == IMAGE
+    assert hooked.call("prepare", domain("pc-q35-7.2", image=OTHER_IMAGE)).code == fast.ALLOWED
+
+
+def test_a_guest_that_left_and_comes_back_is_what_it_became_elsewhere(hooked: Hooked) -> None:
+    """A row from before it left mustn't turn it back; an operator's newer word counts."""
+    hooked.call("started")
+    with hooked.catalog() as catalog:
+        catalog.see_guests([], text.now(time.time() + 1))
+
+    hooked.call("migrate", WRONG)
+
+    assert hooked.pinned() == "pc-i440fx-6.2"
+    assert hooked.events()[-1] == ("changed", "pc-i440fx-7.2", "pc-i440fx-6.2")
+    with hooked.catalog() as catalog:
+        catalog.see_guests([], text.now(time.time() + 2))
+        reason = catalog.history(UUID)[-1].reason
+    assert reason is not None and reason.startswith("lived elsewhere since 2")
+
+
+def test_another_family_gets_a_remedy_that_works(hooked: Hooked) -> None:
+    """A repair changes no family."""
+    hooked.pin("pc-i440fx-7.2")
+
+    errors = hooked.call("prepare", domain("pc-q35-7.2")).errors
+
+    assert "redefine the guest as what it is pinned to, or 'mthook-admin set" in errors
+    assert "mthook-sync" not in errors
 
 
 def test_a_bug_of_mthooks_stops_no_guest(hooked: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:

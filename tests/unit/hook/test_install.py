@@ -45,7 +45,7 @@ def running(monkeypatch: pytest.MonkeyPatch) -> list[daemons.Daemon]:
     """The daemons that the installer finds; none unless a test adds some."""
     found: list[daemons.Daemon] = []
     FakeDaemon.told = []
-    monkeypatch.setattr(daemons, "running", lambda: found)
+    monkeypatch.setattr(daemons, "running", lambda directory: found)
     monkeypatch.setattr(install, "_LOOK_SECONDS", 0)
     return found
 
@@ -199,6 +199,20 @@ def test_a_hooks_directory_that_cant_be_made_is_an_error(tmp_path: Path) -> None
         install.install(str(tmp_path / "etc" / "hooks"), SETTINGS)
 
     assert str(caught.value) == f"{tmp_path}/etc: File exists"
+
+
+def test_a_relative_directory_is_one_below_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made where it is missing, and removed again."""
+    monkeypatch.chdir(tmp_path)
+
+    path, _ = install.install("etc/hooks", SETTINGS)
+
+    assert path == str(tmp_path / "etc" / "hooks" / "qemu")
+    assert install.status("etc/hooks", SETTINGS, []).installed
+    assert install.uninstall("etc/hooks") == path
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failed_write_leaves_neither_hook_nor_temporary_file(
