@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import libvirt
+from lxml import etree
 
+from mthook.catalog.records import Guest
 from mthook.errors import DomainXMLError, HostError, NotFound
 from mthook.host.connection import Host, asking
 from mthook.text import printable
@@ -60,6 +62,26 @@ class Domain:
     def __str__(self) -> str:
         return f"{printable(self.name)} ({self.uuid})"
 
+    def as_guest(self) -> Guest | None:
+        """Return it as the catalog keeps it; ``None`` for one whose XML can't be read."""
+        seen = self.running or self.defined
+        if seen is None:
+            return None
+        return Guest(
+            uuid=self.uuid,
+            name=self.name,
+            arch=seen.arch,
+            virt_type=seen.virt_type,
+            emulator=seen.emulator,
+            defined=self.defined.machine if self.defined else None,
+            running=self.running.machine if self.running else None,
+            state=self.state,
+            managed_save=self.managed_save,
+            snapshots=self.snapshots,
+            nova=seen.nova,
+            windows=seen.windows,
+        )
+
 
 def count_domains(host: Host) -> int:
     """Return how many domains :func:`list_domains` is about to yield.
@@ -80,7 +102,12 @@ def list_domains(host: Host) -> Iterator[Domain]:
         handles = host.connection.listAllDomains(0)
     for handle in handles:
         with contextlib.suppress(NotFound):
-            yield _look_at(handle)
+            try:
+                yield _look_at(handle)
+            except HostError as error:
+                if not host.is_alive():
+                    raise
+                yield _unreadable(handle, error)
 
 
 def find_domain(host: Host, name_or_uuid: str) -> Domain:
@@ -132,6 +159,24 @@ def redefine(host: Host, uuid: str, xml: bytes) -> None:
         host.connection.defineXMLFlags(xml.decode(), 0)
 
 
+def carry(host: Host, uuid: str, machine: str, since: str) -> None:
+    """Put a pin into an active domain's live metadata, where it moves with the guest.
+
+    :raises NotFound: the domain is gone.
+    :raises HostError: libvirt refused; the guest may have ended.
+    """
+    handle = _handle(host, uuid)
+    pin = etree.Element("pin", instance=uuid, machine=machine, since=since)
+    with asking(f"{printable(handle.name())} ({uuid}): can't be given its pin to carry"):
+        handle.setMetadata(
+            libvirt.VIR_DOMAIN_METADATA_ELEMENT,
+            etree.tostring(pin, encoding="unicode"),
+            "mthook",
+            summary.PIN_NAMESPACE,
+            libvirt.VIR_DOMAIN_AFFECT_LIVE,
+        )
+
+
 def start(host: Host, uuid: str) -> None:
     """Start a shut off domain, as ``virsh start`` would.
 
@@ -171,6 +216,21 @@ def _look_at(handle: Any) -> Domain:
     except (DomainXMLError, HostError) as error:
         facts["problem"] = f"{who}: {error}"
     return Domain(active=active, **facts)
+
+
+def _unreadable(handle: Any, error: HostError) -> Domain:
+    """Return a domain of which no more is known than that it can't be looked at."""
+    return Domain(
+        uuid=handle.UUIDString(),
+        name=handle.name(),
+        state="no state",
+        active=False,
+        persistent=False,
+        autostart=False,
+        managed_save=False,
+        snapshots=0,
+        problem=str(error),
+    )
 
 
 def _read_xml(handle: Any, persistent: bool, active: bool, saved: bool) -> dict[str, Any]:

@@ -8,11 +8,12 @@ migrates one.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 
 from mthook import policy
 from mthook.catalog.records import Pin
-from mthook.errors import Refused
+from mthook.errors import HostError, NotFound, Refused
 from mthook.host import capabilities, domains
 from mthook.host.connection import Host
 from mthook.machinetype import nearest
@@ -52,10 +53,14 @@ def plan(domain_xml: bytes, pin: Pin) -> pipeline.Rewritten:
     )
 
 
-def prepare(host: Host, pin: Pin, offers: capabilities.Offers) -> Realignment | None:
+def prepare(
+    host: Host, pin: Pin, offers: capabilities.Offers, *, snapshots: bool = False
+) -> Realignment | None:
     """Look at a pin's domain as it is now and work out what realigning it means; change nothing.
 
     :param offers: what the emulators of this host offer.
+    :param snapshots: also a domain that has snapshots. They keep machine types of their own: what
+        is realigned lasts until the next revert, but the domain can be started until then.
     :return: ``None`` when there is nothing to do: no persistent definition, or one that satisfies
         the pin.
     :raises NotFound: there is no such domain.
@@ -73,46 +78,67 @@ def prepare(host: Host, pin: Pin, offers: capabilities.Offers) -> Realignment | 
     offer = offers.get(key, {})
     if is_aligned(pin, seen, offer):
         return None
-    _check_state(domain)
+    _check_state(domain, snapshots)
     after = plan(before, pin).xml
     _check_offer(host, domain, pin, key, offer)
     return Realignment(old=seen.machine or "", new=pin.machine or "", before=before, after=after)
 
 
-def realign(host: Host, pin: Pin, offers: capabilities.Offers) -> Realignment | None:
+def realign(
+    host: Host, pin: Pin, offers: capabilities.Offers, *, snapshots: bool = False
+) -> Realignment | None:
     """Redefine a pin's domain so that its definition satisfies the pin.
 
-    :return: what was done, or ``None`` when there was nothing to do or the definition changed
-        meanwhile.
-    :raises Error: as :func:`prepare` does; the definition is unchanged then.
+    Where the guest runs something else, the pin is put into its live metadata as well: a host that
+    the guest moves to learns it from there.
+
+    :param snapshots: see :func:`prepare`.
+    :return: what was done, or ``None`` when there was nothing to do.
+    :raises Error: as :func:`prepare` does, or that the definition changed meanwhile; it is
+        unchanged then.
     """
-    realignment = prepare(host, pin, offers)
-    # libvirt can't be told to define only what is there still: look again at the last moment, lest
-    # somebody else's definition be overwritten.
-    if realignment is None or domains.definition(host, pin.uuid) != realignment.before:
-        return None
-    domains.redefine(host, pin.uuid, realignment.after)
+    realignment = prepare(host, pin, offers, snapshots=snapshots)
+    if realignment is not None:
+        # libvirt can't be told to define only what is there still: look again at the last moment,
+        # lest somebody else's definition be overwritten.
+        if domains.definition(host, pin.uuid) != realignment.before:
+            raise HostError(f"{domains.get_domain(host, pin.uuid)}: changed meanwhile, try again")
+        domains.redefine(host, pin.uuid, realignment.after)
+    with contextlib.suppress(
+        HostError, NotFound
+    ):  # the guest may have ended; its definition is right
+        _carry(host, pin, offers)
     return realignment
 
 
+def _carry(host: Host, pin: Pin, offers: capabilities.Offers) -> None:
+    running = domains.get_domain(host, pin.uuid).running
+    if running is None or pin.machine is None or running.travelled == (pin.machine, pin.updated_at):
+        return
+    if not is_aligned(pin, running, offers.get(capabilities.key_of(running), {})):
+        domains.carry(host, pin.uuid, pin.machine, pin.updated_at)
+
+
 def is_aligned(pin: Pin, seen: summary.Summary, offer: capabilities.Offer) -> bool:
-    """Tell whether a domain's XML says what its pin wants. A released pin wants nothing."""
-    return pin.machine is None or (
-        seen.machine is not None
-        and policy.satisfied(
-            pin.machine, seen.machine, seen=pin.seen, aliases=capabilities.aliases(offer)
-        )
+    """Tell whether a domain's XML says what its pin wants.
+
+    A released pin wants nothing, nor does that of a guest that was rebuilt and hasn't started yet.
+    """
+    if pin.machine is None or policy.is_rebuilt(pin.root_image, seen.root_image):
+        return True
+    return seen.machine is not None and policy.satisfied(
+        pin.machine, seen.machine, seen=pin.seen, aliases=capabilities.aliases(offer)
     )
 
 
-def _check_state(domain: domains.Domain) -> None:
+def _check_state(domain: domains.Domain, snapshots: bool) -> None:
     """Refuse a domain that keeps a machine type elsewhere: start or revert brings it back."""
     if domain.managed_save:
         raise Refused(
             f"{domain}: left alone: it has a managed-save image, which holds its own machine type",
             WRONG_STATE,
         )
-    if domain.snapshots:
+    if domain.snapshots and not snapshots:
         raise Refused(
             f"{domain}: left alone: it has {domain.snapshots} snapshot(s), which hold their own "
             "machine types",

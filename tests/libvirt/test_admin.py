@@ -233,3 +233,41 @@ def test_a_libvirtd_that_is_down_is_told_and_can_be_done_without(desk: Desk) -> 
     assert desk.defined() == OLD
     desk.sync()
     assert desk.defined() == NEW
+
+
+def test_another_family_is_reached_by_the_way_that_the_refusal_names(desk: Desk) -> None:
+    """Redefine the guest first, then force: no definition is converted, so force alone won't do."""
+    desk.node.define(guest_xml("web-1", UUID, OLD))
+    desk.sync()
+    command = f"mthook-admin set {UUID} pc-q35-7.2 --force"
+
+    for force in ([], ["--force"]):
+        code, out, said = desk.admin("set", "web-1", "pc-q35-7.2", *force)
+        assert (code, out) == (4, "")
+        assert said.endswith(f"as one of that family first, then '{command}' accepts it\n")
+
+    desk.node.virsh("undefine", "web-1")
+    desk.node.define(guest_xml("web-1", UUID, "pc-q35-7.2"))
+
+    assert desk.admin(*command.split()[1:])[0] == 0
+    desk.node.virsh("start", "web-1")
+    assert desk.running() == "pc-q35-7.2"
+
+
+def test_a_guest_that_no_sync_has_seen_can_be_set_by_name(desk: Desk) -> None:
+    """The catalog keeps its name, so that its history is found when it is gone."""
+    desk.sync()
+    desk.node.define(guest_xml("web-1", UUID, OLD))
+
+    assert desk.admin("list", "--unset", "-f", "value", "-c", "Name") == (
+        3,
+        "web-1\n",
+        "no sync has seen web-1 yet\n",
+    )
+    assert desk.admin("set", "web-1", NEW)[0] == 0
+    desk.node.virsh("undefine", "web-1")
+    desk.sync()
+
+    rows = json.loads(desk.admin("list", "-f", "json")[1])
+    assert [(row["Name"], row["State"], row["Pin"]) for row in rows] == [("web-1", "gone", NEW)]
+    assert desk.admin("history", "web-1")[0] == 0

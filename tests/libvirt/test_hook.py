@@ -172,6 +172,48 @@ def test_a_changed_definition_is_stopped_and_the_client_is_told_all(here: Site) 
     assert not here.node.path("/var/lib/mthook/repair-wanted").exists()
 
 
+def test_a_guest_that_was_mended_by_hand_is_not_started_behind_its_operators_back(
+    here: Site,
+) -> None:
+    """A start that goes well calls off the repair."""
+    here.node.boot("web-1", NEW, uuid=UUID)
+    here.node.virsh("destroy", "web-1")
+    here.redefine(OLD)
+    here.start()
+    here.redefine(NEW)
+    assert here.start() == ""
+    here.node.virsh("destroy", "web-1")
+
+    here.node.mthook("mthook-sync", "--only", "repair")
+
+    assert here.node.state("web-1") == "shut off"
+
+
+def test_a_periodic_sync_starts_no_guest(here: Site) -> None:
+    """It may have been started elsewhere meanwhile; the definition is right from then on."""
+    here.node.boot("web-1", NEW, uuid=UUID)
+    here.node.virsh("destroy", "web-1")
+    here.redefine(OLD)
+    here.start()
+
+    here.node.mthook("mthook-sync")
+
+    assert here.node.state("web-1") == "shut off"
+    assert here.node.machine("web-1", "--inactive") == NEW
+
+
+def test_a_pin_that_only_its_metadata_tells_is_repaired_by_it(here: Site) -> None:
+    """A definition that came with its pin from elsewhere, and was changed before its first start."""
+    carried = f"<m:pin xmlns:m='urn:mthook:pin:1' machine='{OLD}' instance='{UUID}' since=''/>"
+    here.redefine(NEW, metadata=carried)
+
+    assert f"pinned to {OLD}" in here.start()
+    here.node.mthook("mthook-sync", "--only", "repair")
+
+    assert (here.node.state("web-1"), here.node.machine("web-1")) == ("running", OLD)
+    assert here.row()["source"] == "guest metadata"
+
+
 def test_the_other_remedy_works_too(here: Site) -> None:
     """Accepting the change pins what the definition says."""
     here.node.boot("web-1", NEW, uuid=UUID)
@@ -255,6 +297,39 @@ def test_a_persistent_definition_unlike_the_running_guest_is_realigned_after_the
 
     assert there.node.machine("web-1", "--inactive") == NEW
     assert there.node.machine("web-1") == NEW
+
+
+def test_what_was_set_on_a_running_guest_moves_with_it(here: Site, there: Site) -> None:
+    """The guest still runs the old type when it moves; the new one counts where it goes."""
+    here.node.boot("web-1", OLD, uuid=UUID)
+    here.node.mthook("mthook-admin", "set", "web-1", NEW, "--force")
+
+    here.node.migrate("web-1", there.node)
+    there.node.mthook("mthook-sync")
+
+    assert there.pin() == NEW
+    assert (there.node.machine("web-1"), there.node.machine("web-1", "--inactive")) == (OLD, NEW)
+    there.node.virsh("destroy", "web-1")
+    assert there.start() == ""
+    assert there.node.machine("web-1") == NEW
+
+
+def test_a_guest_that_comes_back_is_what_it_became_elsewhere(here: Site, there: Site) -> None:
+    """The row of a host that it left mustn't turn it back."""
+    here.node.boot("web-1", OLD, uuid=UUID)
+    here.node.migrate("web-1", there.node)
+    here.node.mthook("mthook-sync")  # notices that it is gone
+    there.node.virsh("destroy", "web-1")
+    there.node.mthook("mthook-admin", "unset", "web-1")
+    there.redefine(NEW)
+    assert there.start() == ""
+
+    there.node.migrate("web-1", here.node)
+    here.node.mthook("mthook-sync")
+
+    assert here.pin() == NEW
+    assert here.node.machine("web-1", "--inactive") == NEW
+    assert here.events()[-1] == ["changed", OLD, NEW]
 
 
 def test_save_restore_and_managed_save_go_through(here: Site) -> None:

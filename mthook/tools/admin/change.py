@@ -7,6 +7,7 @@ change, or neither.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,10 @@ from mthook.errors import (
     MachineTypeError,
     Refused,
 )
+from mthook.machinetype import MachineType
 from mthook.text import now
 from mthook.tools.admin.exitcode import ExitCode
-from mthook.tools.admin.instances import Instance
+from mthook.tools.admin.instances import Instance, see
 from mthook.tools.syncing.alone import uninterrupted
 from mthook.xmlrewrite import safexml
 
@@ -52,9 +54,10 @@ class Wish:
     seen: str | None = None
 
 
-def check(catalog: Catalog, instance: Instance, wish: Wish) -> list[str]:
+def check(catalog: Catalog, host: Host | None, instance: Instance, wish: Wish) -> list[str]:
     """Check a change against policy and what QEMU supports, by what is known of the instance.
 
+    :param host: libvirt; ``None``: definitions aren't to follow.
     :return: warnings.
     :raises Refused: with the exit code, see :func:`mthook.policy.may_update`.
     :raises CatalogError: the catalog doesn't know yet what QEMU supports.
@@ -66,7 +69,7 @@ def check(catalog: Catalog, instance: Instance, wish: Wish) -> list[str]:
             f"no machine types of {arch} are known yet: run mthook-sync", catalog.path
         )
     try:
-        return policy.may_update(
+        warnings = policy.may_update(
             instance.machine,
             wish.machine,
             stopped=not instance.active,
@@ -74,12 +77,24 @@ def check(catalog: Catalog, instance: Instance, wish: Wish) -> list[str]:
             force=wish.force,
             managed_save=instance.managed_save,
             windows=instance.windows,
-            nearest=machinetype.nearest(wish.machine, names),
+            nearest=_nearest(wish.machine, names),
         )
     except MachineTypeError as error:
         raise Refused(str(error), ExitCode.UNSUPPORTED) from error
     except Refused as error:
-        raise Refused(f"{instance}: {error}", error.code) from error
+        if host is None or error.code != ExitCode.INCOMPATIBLE:
+            raise Refused(f"{instance}: {error}", error.code) from error
+        remedy = _remedy(catalog, instance, wish)
+        if not remedy:
+            raise Refused(f"{instance}: {error}", error.code) from error
+        raise Refused(
+            f"{instance}: {wish.machine} is of another family than its definition: redefine the"
+            f" guest as one of that family first{remedy}",
+            error.code,
+        ) from error
+    if _is_deprecated(catalog, instance, wish):
+        warnings.append(f"this host's QEMU deprecates {wish.machine}")
+    return warnings
 
 
 def check_state(instance: Instance, *, force: bool) -> list[str]:
@@ -116,7 +131,8 @@ def foresee(catalog: Catalog, host: Host | None, instance: Instance, wish: Wish)
     try:
         realign.prepare(host, pin_of(instance, wish), _offers(catalog))
     except ConversionError as error:
-        raise Refused(f"{instance}: {error}", ExitCode.INCOMPATIBLE) from error
+        remedy = _remedy(catalog, instance, wish)
+        raise Refused(f"{instance}: {error}{remedy}", ExitCode.INCOMPATIBLE) from error
     except Refused as error:
         if not wish.force:
             raise Refused(f"{error} (--force changes the pin alone)", error.code) from error
@@ -131,6 +147,7 @@ def apply(catalog: Catalog, host: Host | None, instance: Instance, wish: Wish) -
     :raises Error: nothing is changed.
     """
     with uninterrupted():
+        see(catalog, instance)
         pin = _write(catalog, instance, wish)
         if host is None or instance.domain is None:
             return
@@ -164,6 +181,27 @@ def difference(catalog: Catalog, host: Host, instance: Instance, pin: Pin) -> st
     return safexml.unified_diff(
         before, after, f"{instance} as defined", f"{instance} with {pin.machine}"
     )
+
+
+def _nearest(machine: str, names: Sequence[str]) -> list[str]:
+    """Return supported names to offer in place of one that isn't; of a bare family its newest."""
+    return machinetype.nearest(machine, names) or machinetype.nearest(f"{machine}-999.0", names)
+
+
+def _is_deprecated(catalog: Catalog, instance: Instance, wish: Wish) -> bool:
+    offered = [one for one in catalog.capabilities(instance.arch) if one.machine == wish.machine]
+    return any(one.deprecated for one in offered)
+
+
+def _remedy(catalog: Catalog, instance: Instance, wish: Wish) -> str:
+    """Return the end of a refusal whose way out is to redefine the guest; '' where that is none."""
+    domain = instance.domain
+    defined = domain.defined.machine if domain and domain.defined else None
+    if defined is None or wish.machine not in catalog.machines(instance.arch):
+        return ""
+    if MachineType.parse(defined).family == MachineType.parse(wish.machine).family:
+        return ""
+    return f", then 'mthook-admin set {instance.uuid} {wish.machine} --force' accepts it"
 
 
 def _offers(catalog: Catalog) -> Offers:

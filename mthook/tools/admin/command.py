@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, TextIO
 from cliff import command, lister
 from oslo_config import cfg
 
-from mthook.errors import Error, HostError
+from mthook.errors import Error, HostError, NotFound
 from mthook.text import printable
 from mthook.tools.admin import exitcode
 from mthook.tools.admin.exitcode import ExitCode
+from mthook.tools.admin.instances import Instance, look_up
 from mthook.tools.admin.parser import GLOBAL_OPTIONS, HelpFormatter, usage_error
 
 if TYPE_CHECKING:
     from mthook.catalog.store import Catalog
     from mthook.host.connection import Host
-    from mthook.tools.admin.app import Admin
+    from mthook.tools.admin.application import Admin
 
 LOG = logging.getLogger("mthook.admin")
 
@@ -137,6 +138,21 @@ class Told(command.Command):
                     raise HostError(f"{error} (--force changes the catalog alone)") from error
                 self.warn(f"{error}: only the catalog is changed")
             yield host
+
+    def look_up(self, text: str, catalog: Catalog) -> Instance:
+        """Return an instance; libvirt is asked only for what the catalog doesn't know, new guests.
+
+        :raises NotFound: there is none.
+        :raises Error: the catalog has none, and libvirt can't be reached.
+        """
+        try:
+            return look_up(text, catalog)
+        except NotFound as error:
+            try:
+                with self.host() as host:
+                    return look_up(text, catalog, host)
+            except HostError as unreachable:
+                raise Error(f"{error} in the catalog, and {unreachable}") from unreachable
 
 
 class RowCommand(Told, lister.Lister):

@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Mapping
 
 from mthook.errors import NotFound, Refused
+from mthook.tools import ending
 
 
 class ExitCode(enum.IntEnum):
@@ -18,7 +19,7 @@ class ExitCode(enum.IntEnum):
 
     OK = 0
     #: Anything else: libvirt, the catalog, the configuration, the command line.
-    ERROR = 1
+    ERROR = ending.ERROR
     #: No such instance.
     NOT_FOUND = 2
     #: ``get``: the instance has no pin.
@@ -31,10 +32,8 @@ class ExitCode(enum.IntEnum):
     INCOMPATIBLE = 4
     #: ``set``: no known QEMU of this host has the machine type.
     UNSUPPORTED = 5
-    #: Ctrl-C: 128 and the number of SIGINT.
-    INTERRUPTED = 130
-    #: Nobody reads standard output any more: 128 and the number of SIGPIPE.
-    BROKEN_PIPE = 141
+    INTERRUPTED = ending.INTERRUPTED
+    BROKEN_PIPE = ending.BROKEN_PIPE
 
 
 HEADING = "exit codes:"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 from mthook import policy
-from mthook.errors import CatalogError, Error
+from mthook.errors import CatalogError, Error, NotFound
 from mthook.machinetype import MachineType
 from mthook.tools.admin import change
 from mthook.tools.admin.command import INSTANCE, Told, actor, utf8
@@ -31,6 +31,7 @@ class Freeze(Told):
     codes: ClassVar = {
         ExitCode.OK: "every instance asked for has a versioned pin",
         ExitCode.ERROR: "some could not be frozen, or any other error; the others are frozen",
+        ExitCode.NOT_FOUND: "no such instance as some of them; the others are frozen",
     }
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -52,7 +53,8 @@ class Freeze(Told):
                     raise  # the next one would fail likewise
                 except Error as error:
                     self.complain(str(error))
-                    code = ExitCode.ERROR
+                    found = not isinstance(error, NotFound)
+                    code = max(code, ExitCode.ERROR if found else ExitCode.NOT_FOUND)
         return code
 
     def _freeze(self, catalog: Catalog, host: Host, instance: Instance) -> None:

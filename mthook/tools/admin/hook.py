@@ -27,6 +27,7 @@ class _Hook(Told):
         parser.add_argument(
             "--hooks-dir",
             metavar="DIR",
+            type=os.path.abspath,
             default=install.DEFAULT_DIRECTORY,
             help="libvirt's hooks directory, default: %(default)s",
         )
@@ -69,7 +70,7 @@ class Install(_Hook):
             path, daemons = install.install(parsed_args.hooks_dir, self.settings())
             catalog.set_daemons(json.dumps([daemon.identity for daemon in daemons]))
             synced = catalog.host().last_sync_at is not None
-        self.say(f"{path}: installed, mode {self.conf.hook.mode}{_used_by(daemons)}")
+        self.say(f"{path}: installed, mode {self.conf.hook.mode}{_told(daemons)}")
         if not synced:
             self.say("now run mthook-sync: it pins the guests that are there already")
         return ExitCode.OK
@@ -88,9 +89,12 @@ class Uninstall(_Hook):
 
 
 class Status(_Hook, RowCommand):
-    """Tell whether the hook is installed, known to the running libvirt daemons, and up to date."""
+    """Tell whether the hook is installed, known to the running libvirt daemons, and up to date.
 
-    columns = ("Hook", "Installed", "Loaded", "Current")
+    Mode is what the configuration says.
+    """
+
+    columns = ("Hook", "Installed", "Loaded", "Current", "Mode")
     codes: ClassVar = {
         ExitCode.OK: "installed, current, and known to every libvirt daemon that runs",
         ExitCode.ERROR: "it isn't, and standard error says what to do; or any other error",
@@ -107,10 +111,12 @@ class Status(_Hook, RowCommand):
             Answer(status.installed),
             Answer(status.loaded),
             Answer(status.current),
+            self.conf.hook.mode,
         )
 
 
-def _used_by(daemons: Sequence[Daemon]) -> str:
+def _told(daemons: Sequence[Daemon]) -> str:
     if not daemons:
         return "; no libvirt daemon runs"
-    return "; in use by " + ", ".join(f"{daemon.name} (pid {daemon.pid})" for daemon in daemons)
+    names = ", ".join(f"{daemon.name} (pid {daemon.pid})" for daemon in daemons)
+    return f"; told {names} to look for it"

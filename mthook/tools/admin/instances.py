@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mthook.catalog.records import Guest, Pin
 from mthook.errors import DomainXMLError, Error, NotFound
-from mthook.text import printable
+from mthook.text import now, printable
 from mthook.xmlrewrite.summary import canonical_uuid
 
 if TYPE_CHECKING:
@@ -31,12 +31,14 @@ class Instance:
     :ivar pin: its row in the catalog, which may be a released pin.
     :ivar guest: what the last sync or hook saw of it.
     :ivar domain: what libvirt says now; ``None`` where libvirt has no such domain or wasn't asked.
+    :ivar looked_at: when looking began.
     """
 
     uuid: str
     pin: Pin | None
     guest: Guest | None
     domain: Domain | None = None
+    looked_at: str = ""
 
     def __str__(self) -> str:
         known = self.domain or self.guest
@@ -100,12 +102,20 @@ def look_up(text: str, catalog: Catalog, host: Host | None = None) -> Instance:
     :raises AmbiguousName: there are several.
     :raises HostError: libvirt refused.
     """
+    at = now()
     uuid = uuid_of(text)
     if uuid is not None:
         instance = _instance(catalog, uuid, _domain(host, uuid))
         if instance.domain or instance.pin or instance.guest:
-            return instance
-    return _by_name(text, catalog, host)
+            return replace(instance, looked_at=at)
+    return replace(_by_name(text, catalog, host), looked_at=at)
+
+
+def see(catalog: Catalog, instance: Instance) -> None:
+    """Let the catalog know an instance as libvirt has it: what it pins it must be able to name."""
+    guest = instance.domain.as_guest() if instance.domain else None
+    if guest is not None:
+        catalog.see_guest(guest, instance.looked_at)
 
 
 def _by_name(name: str, catalog: Catalog, host: Host | None) -> Instance:

@@ -1,25 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``list`` and ``history``: what the catalog knows, as rows. libvirt isn't asked."""
+"""``list`` and ``history``: what the catalog knows, as rows; libvirt is asked for new guests."""
 
 from __future__ import annotations
 
 import argparse
 import fnmatch
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from mthook import policy
 from mthook.catalog.records import Guest, HistoryEntry, Pin
-from mthook.errors import NotFound
+from mthook.errors import HostError
 from mthook.text import printable
 from mthook.tools.admin.columns import Time
 from mthook.tools.admin.command import RowCommand, add_instance
 from mthook.tools.admin.exitcode import ExitCode
-from mthook.tools.admin.instances import look_up, uuid_of
+from mthook.tools.admin.instances import uuid_of
 
 if TYPE_CHECKING:
     from mthook.catalog.store import Catalog
+    from mthook.host.connection import Host
+
+#: What a guest's state can be: libvirt's words, saved, and gone.
+STATES = (
+    "running",
+    "paused",
+    "in shutdown",
+    "shut off",
+    "crashed",
+    "pmsuspended",
+    "no state",
+    "saved",
+    "gone",
+)
+#: What libvirt calls a hook for, in words for operators.
+_OPERATIONS = {
+    "prepare": "start",
+    "started": "running",
+    "migrate": "migration",
+    "reconnect": "libvirtd restart",
+    "attach": "attached",
+}
 
 
 @dataclass(frozen=True)
@@ -82,10 +104,14 @@ class List(RowCommand):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add what selects."""
         parser.add_argument(
-            "--unset", action="store_true", help="guests of this host without a pin"
+            "--unset",
+            action="store_true",
+            help="guests of this host without a pin; also such as no sync has seen",
         )
         parser.add_argument(
-            "--drift", action="store_true", help="guests that run, or are defined, unlike their pin"
+            "--drift",
+            action="store_true",
+            help="guests that run, or are defined, unlike their pin, or wait for a repair",
         )
         parser.add_argument(
             "--machine",
@@ -98,18 +124,38 @@ class List(RowCommand):
             help="the same, for machine types that this host's QEMU deprecates",
         )
         parser.add_argument(
-            "--state", metavar="STATE", help="running, 'shut off', paused, saved, gone ..."
+            "--state", metavar="STATE", type=str.lower, choices=STATES, help=", ".join(STATES)
         )
 
     def rows(self, args: argparse.Namespace) -> Iterator[Sequence[str | Time]]:
         """Yield the selected instances by name."""
         with self.catalog() as catalog:
             deprecated = {one.machine for one in catalog.capabilities() if one.deprecated}
-            for row in _rows(catalog):
+            guests = catalog.guests()
+            if args.unset:
+                guests = self._with_unseen(catalog, guests)
+            for row in _rows(catalog, guests):
                 if _is_selected(row, args, deprecated):
                     if args.unset:
                         self.code = ExitCode.SOME_UNSET
                     yield row.values()
+
+    def _with_unseen(self, catalog: Catalog, guests: list[Guest]) -> list[Guest]:
+        """Add the guests that libvirt has and no sync or hook has seen, and say that there are."""
+        known = {guest.uuid for guest in guests if guest.gone_since is None}
+        try:
+            with self.host() as host:
+                found = _guests(host)
+        except HostError as error:
+            last = Time(catalog.host().last_sync_at or "never").human_readable()
+            self.warn(f"{error}: guests since the last sync ({last}) may be missing")
+            return guests
+        unseen = {guest.uuid: guest for guest in found if guest.uuid not in known}
+        if unseen:
+            names = ", ".join(sorted(printable(guest.name) for guest in unseen.values()))
+            self.say(f"no sync has seen {names} yet")
+        seen = [guest for guest in guests if guest.uuid not in unseen]
+        return sorted([*seen, *unseen.values()], key=lambda guest: (guest.name, guest.uuid))
 
 
 class History(RowCommand):
@@ -128,42 +174,72 @@ class History(RowCommand):
     def rows(self, args: argparse.Namespace) -> Iterator[Sequence[str | Time]]:
         """Yield what happened."""
         with self.catalog() as catalog:
-            for entry in _history(catalog, args.instance):
+            for entry in self._history(catalog, args.instance):
                 yield (
                     Time(entry.at),
                     entry.event,
                     entry.old or "",
                     entry.new or "",
-                    printable(entry.reason or ""),
+                    printable(_why(entry)),
                     entry.source or "",
                     printable(entry.actor),
                 )
 
+    def _history(self, catalog: Catalog, text: str) -> list[HistoryEntry]:
+        """Return an instance's history, which stays when all else is forgotten.
 
-def _rows(catalog: Catalog) -> Iterator[Row]:
+        :raises NotFound: nothing was ever known of it.
+        """
+        uuid = uuid_of(text)
+        entries = catalog.history(uuid) if uuid else []
+        return entries or catalog.history(self.look_up(text, catalog).uuid)
+
+
+def _why(entry: HistoryEntry) -> str:
+    """Return the reason; where the hook gives libvirt's word for what went on, in the operator's."""
+    reason = entry.reason or ""
+    return _OPERATIONS.get(reason, reason) if entry.event in ("drift", "stopped") else reason
+
+
+def _guests(host: Host) -> list[Guest]:
+    """Return the guests that libvirt has; not those whose XML can't be read."""
+    from mthook.host import domains
+
+    found = (domain.as_guest() for domain in domains.list_domains(host))
+    return [guest for guest in found if guest is not None]
+
+
+def _rows(catalog: Catalog, guests: Iterable[Guest]) -> Iterator[Row]:
     """Yield all instances: guests by name, then pins of which no guest was ever seen here."""
     pins = {pin.uuid: pin for pin in catalog.pins()}
     aliases: dict[tuple[str | None, str, str], dict[str, str]] = {}
-    for guest in catalog.guests():
+    stopped = {repair.uuid for repair in catalog.repairs()}
+    for guest in guests:
         key = (guest.emulator, guest.arch, guest.virt_type)
         if key not in aliases:
             aliases[key] = catalog.aliases(*key)
         pin = pins.pop(guest.uuid, None)
-        yield Row(guest.uuid, guest, pin, _drift(guest, pin, aliases[key]))
-    yield from (Row(uuid, None, pin, "") for uuid, pin in pins.items())
+        drift = [*_drift(guest, pin, aliases[key]), *_stopped(guest.uuid in stopped)]
+        yield Row(guest.uuid, guest, pin, ", ".join(drift))
+    for uuid, pin in pins.items():
+        yield Row(uuid, None, pin, ", ".join(_stopped(uuid in stopped)))
 
 
-def _drift(guest: Guest, pin: Pin | None, aliases: dict[str, str]) -> str:
+def _stopped(waits: bool) -> list[str]:
+    """Say that a guest waits for a repair, if it does."""
+    return ["start stopped"] if waits else []
+
+
+def _drift(guest: Guest, pin: Pin | None, aliases: dict[str, str]) -> list[str]:
     """Say in what a guest is unlike its pin."""
     if pin is None or pin.machine is None or guest.gone_since is not None:
-        return ""
+        return []
     wanted = pin.machine
-    unlike = [
+    return [
         f"{what} {machine}"
         for what, machine in (("runs", guest.running), ("defined", guest.defined))
         if machine and not policy.satisfied(wanted, machine, seen=pin.seen, aliases=aliases)
     ]
-    return ", ".join(unlike)
 
 
 def _is_selected(row: Row, args: argparse.Namespace, deprecated: set[str]) -> bool:
@@ -174,18 +250,3 @@ def _is_selected(row: Row, args: argparse.Namespace, deprecated: set[str]) -> bo
         or (args.deprecated and not row.machines & deprecated)
         or (args.state is not None and row.state != args.state)
     )
-
-
-def _history(catalog: Catalog, text: str) -> list[HistoryEntry]:
-    """Return an instance's history, which stays when all else is forgotten.
-
-    :raises NotFound: nothing was ever known of it.
-    """
-    try:
-        return catalog.history(look_up(text, catalog).uuid)
-    except NotFound:
-        uuid = uuid_of(text)
-        entries = catalog.history(uuid) if uuid else []
-        if not entries:
-            raise
-        return entries

@@ -6,11 +6,10 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, ClassVar
 
-from mthook.errors import Error, HostError, NotFound
 from mthook.tools.admin import change
 from mthook.tools.admin.command import Told, actor, add_instance, utf8
 from mthook.tools.admin.exitcode import ExitCode
-from mthook.tools.admin.instances import Instance, look_up
+from mthook.tools.admin.instances import Instance, look_up, see
 
 if TYPE_CHECKING:
     from mthook.catalog.store import Catalog
@@ -35,23 +34,12 @@ class Get(Told):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print the pin."""
         with self.catalog() as catalog:
-            instance = self._look_up(parsed_args.instance, catalog)
+            instance = self.look_up(parsed_args.instance, catalog)
         if instance.machine is None:
             self.complain(f"{instance}: no pin")
             return ExitCode.NO_PIN
         print(instance.machine, file=self.app.stdout)
         return ExitCode.OK
-
-    def _look_up(self, text: str, catalog: Catalog) -> Instance:
-        """Ask libvirt only for what the catalog doesn't know, names of new guests."""
-        try:
-            return look_up(text, catalog)
-        except NotFound as error:
-            try:
-                with self.host() as host:
-                    return look_up(text, catalog, host)
-            except HostError as unreachable:
-                raise Error(f"{error} in the catalog, and {unreachable}") from unreachable
 
 
 class Set(Told):
@@ -67,8 +55,8 @@ class Set(Told):
         ExitCode.NOT_FOUND: "no such instance",
         ExitCode.WRONG_STATE: f"{_STATE} (--force overrides)",
         ExitCode.INCOMPATIBLE: "another family, an older version, alias against versioned name,"
-        " another vendor's line, or a Windows guest (--force overrides; but a definition isn't"
-        " converted to another family)",
+        " another vendor's line, or a Windows guest (--force overrides; but as one of another"
+        " family the guest must have been defined before)",
         ExitCode.UNSUPPORTED: "no QEMU of this host has the machine type (--force overrides)",
     }
 
@@ -93,14 +81,11 @@ class Set(Told):
         wish = change.Wish(parsed_args.machine, parsed_args.force, actor(), parsed_args.reason)
         with self.catalog() as catalog, self.host_unless(wish.force) as host:
             instance = look_up(parsed_args.instance, catalog, host)
-            if instance.machine != wish.machine:
-                self._change(
-                    catalog,
-                    host if self.conf.sync.realign else None,
-                    instance,
-                    wish,
-                    parsed_args.dry_run,
-                )
+            if instance.machine == wish.machine:
+                self.say(f"{instance}: already pinned to {wish.machine}")
+                return ExitCode.OK
+            follow = host if self.conf.sync.realign else None
+            self._change(catalog, follow, instance, wish, parsed_args.dry_run)
         before = instance.machine or "none"
         would = "would change " if parsed_args.dry_run else ""
         self.say(f"{instance}: {would}{before} → {wish.machine}")
@@ -109,7 +94,7 @@ class Set(Told):
     def _change(
         self, catalog: Catalog, host: Host | None, instance: Instance, wish: change.Wish, dry: bool
     ) -> None:
-        warnings = change.check(catalog, instance, wish)
+        warnings = change.check(catalog, host, instance, wish)
         unable = change.foresee(catalog, host, instance, wish)
         for warning in [*warnings, *unable]:
             self.warn(warning)
@@ -153,6 +138,7 @@ class Unset(Told):
                 return ExitCode.OK
             for warning in change.check_state(instance, force=force):
                 self.warn(warning)
+            see(catalog, instance)
             catalog.unset_pin(instance.uuid, actor=actor(), reason=parsed_args.reason)
         self.say(f"{instance}: {instance.machine} → none, its next start records a new one")
         return ExitCode.OK

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import ClassVar
 
-from mthook.errors import Error, Refused
+from mthook.errors import ConversionError, DomainXMLError, Error, Refused
 from mthook.text import printable
 from mthook.tools.admin import change
 from mthook.tools.admin.command import FILE, Told, add_instance, read_input
@@ -44,6 +44,8 @@ class Diff(Told):
                     text = change.difference(catalog, host, instance, instance.pin)
                 except Refused as error:
                     self.say(str(error))
+                except (ConversionError, DomainXMLError) as error:
+                    raise Error(f"{instance}: {error}") from error
                 else:
                     self.app.stdout.write(text)
         return ExitCode.OK

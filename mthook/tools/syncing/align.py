@@ -19,29 +19,50 @@ def align(round_: Round) -> None:
             pin = round_.catalog.get_pin(domain.uuid)
             if pin is None or domain.defined is None:
                 continue
+            pin = _newest(round_, domain, pin, domain.defined.travelled)
             if not realign.is_aligned(pin, domain.defined, round_.offer(domain.defined)):
                 _try(round_, domain, pin)
 
 
-def align_one(round_: Round, domain: Domain, pin: Pin) -> None:
+def align_one(round_: Round, domain: Domain, pin: Pin, *, snapshots: bool = False) -> None:
     """Redefine one domain, unless by now its definition is right.
 
+    :param snapshots: also one that has snapshots, see :func:`mthook.host.realign.prepare`.
     :raises Error: as :func:`mthook.host.realign.prepare` does; nothing is changed then.
     """
     if round_.report.dry_run:
-        change = realign.prepare(round_.host, pin, round_.offers)
+        change = realign.prepare(round_.host, pin, round_.offers, snapshots=snapshots)
     else:
         with uninterrupted():
-            change = realign.realign(round_.host, pin, round_.offers)
+            change = realign.realign(round_.host, pin, round_.offers, snapshots=snapshots)
             if change is not None:
                 round_.touched = True
                 round_.catalog.add_history(
                     pin.uuid, "realigned", actor=ACTOR, old=change.old, new=change.new
                 )
-    if change is not None:
+    latest = round_.catalog.get_pin(domain.uuid)
+    if change is not None and latest is not None and latest.machine != pin.machine:
+        align_one(round_, domain, latest, snapshots=snapshots)  # an operator changed it meanwhile
+    elif change is not None:
         round_.report.done(
             "realigned", f"realign {domain} from {printable(change.old)} to {printable(change.new)}"
         )
+
+
+def _newest(round_: Round, domain: Domain, pin: Pin, travelled: tuple[str, str] | None) -> Pin:
+    """Return the pin that counts: a newer one in the definition came with it from another host."""
+    if travelled is None or travelled[0] == pin.machine or travelled[1] <= pin.updated_at:
+        return pin
+    machine = travelled[0]
+    round_.report.done("pinned", f"pin {domain} to {machine}, from its own metadata")
+    return round_.catalog.set_pin(
+        domain.uuid,
+        machine,
+        source="guest metadata",
+        actor=ACTOR,
+        reason="its definition carries a newer pin",
+        expect=pin.machine,
+    )
 
 
 def note_drift(round_: Round) -> None:

@@ -16,20 +16,25 @@ from mthook.tools.syncing.align import align_one
 from mthook.tools.syncing.alone import uninterrupted
 from mthook.tools.syncing.round import ACTOR, Round
 
-#: Seconds after a stopped start within which the guest is started again; later nobody waits for it.
-RESTART_WITHIN = 3600
+#: Seconds after a stopped start within which the guest is started again. Whoever wanted it started may by then have
+#: started it elsewhere, on another host with the same disks.
+RESTART_WITHIN = 600
 
 
-def repair(round_: Round) -> None:
-    """Go through all guests that wait for a repair; what fails is tried again next time."""
+def repair(round_: Round, *, restart: bool) -> None:
+    """Go through all guests that wait for a repair; what fails is tried again next time.
+
+    :param restart: start them again. Only a run that was asked for repairs may: what an operator or systemd's path unit
+        does a moment after the stop would be a surprise in a periodic run.
+    """
     # Before the look into the catalog: a start that is stopped from here on asks anew.
     _take_note(round_)
     for row in round_.catalog.repairs():
         with round_.guest(_who(row)):
-            _repair(round_, row)
+            _repair(round_, row, restart)
 
 
-def _repair(round_: Round, row: Repair) -> None:
+def _repair(round_: Round, row: Repair, restart: bool) -> None:
     """Mend one guest and take it off the list.
 
     :raises Error: it can't be mended or started; it stays on the list.
@@ -40,13 +45,15 @@ def _repair(round_: Round, row: Repair) -> None:
             return _finish(round_, row, "it runs")
         pin = round_.catalog.get_pin(row.uuid)
         if pin is not None:
-            align_one(round_, domain, pin)
+            align_one(round_, domain, pin, snapshots=True)
     except NotFound:
         return _finish(round_, row, "no such guest")
     if row.nova:
         return _finish(round_, row, "Nova starts it")
     if not row.restart or row.at < now(time.time() - RESTART_WITHIN):
         return _finish(round_, row, "not to be started any more")
+    if not restart:
+        return None  # its definition is right by now; it stays on the list as long as it may be started
     with uninterrupted():
         if not round_.report.dry_run:
             round_.touched = True
@@ -76,5 +83,9 @@ def _who(row: Repair) -> str:
 
 
 def _finish(round_: Round, row: Repair, how: str) -> None:
-    round_.catalog.finish_repair(row.uuid, event="repaired", reason=how, actor=ACTOR)
+    if not round_.catalog.finish_repair(row.uuid, event="repaired", reason=how, actor=ACTOR):
+        # The hook took it off the list, when the guest started.
+        round_.catalog.add_history(
+            row.uuid, "repaired", actor=ACTOR, old=row.found, new=row.pin, reason=how
+        )
     round_.report.done("repaired", f"repair {_who(row)}: {how}")

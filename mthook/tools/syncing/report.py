@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable
 from typing import TypeVar
 
+from mthook.hook import journal
+
 PROGRAM = "mthook-sync"
 
 #: How many guests it takes for a progress bar to be worth its line.
@@ -15,6 +17,8 @@ _MANY = 200
 #: What a run does, in the order of the summary line.
 _DONE = ("pinned", "realigned", "repaired", "forgotten", "drifting")
 _LEFT = "left alone"
+#: How the system log says that something was done, where that isn't the summary's word.
+_PAST = {"forgotten": "forgot", "drifting": "noted"}
 
 _Thing = TypeVar("_Thing")
 
@@ -22,7 +26,9 @@ _Thing = TypeVar("_Thing")
 class Report:
     """Collects what one run does. Standard output is for what a dry run would do.
 
-    :param dry_run: print what would be done.
+    What a run does is also told to the system log: nobody's guest is changed in silence.
+
+    :param dry_run: print at the end what would be done.
     :param verbose: print a line for each guest that is left alone, and a summary.
     """
 
@@ -33,10 +39,11 @@ class Report:
         self.acts = 0
         self.errors = 0
         self._counts: collections.Counter[str] = collections.Counter()
+        self._would: list[str] = []
         self._said: set[tuple[str, str]] = set()
 
     def done(self, kind: str, what: str) -> None:
-        """Count something done; a dry run says it.
+        """Count something done, and log it; a dry run keeps it to be printed.
 
         :param kind: one of the summary's words.
         :param what: in the imperative, as it follows the word "would".
@@ -45,7 +52,9 @@ class Report:
             self.acts += 1
             self._counts[kind] += 1
             if self.dry_run:
-                print(f"would {what}")
+                self._would.append(f"would {what}")
+            else:
+                journal.info(f"sync: {_PAST.get(kind, kind)} {what.partition(' ')[2]}")
 
     def left_alone(self, line: str) -> None:
         """Count a guest that would need something which mthook doesn't do by itself."""
@@ -61,9 +70,14 @@ class Report:
             _complain(line)
 
     def finish(self) -> None:
-        """Say what the run came to."""
-        if self.dry_run and self.acts == 0:
-            print("nothing to do")
+        """Say what the run came to.
+
+        :raises OSError: standard output can't be written.
+        """
+        if self.dry_run and self.acts == 0 and self.errors == 0:
+            self._would.append("nothing to do")
+        for line in self._would:
+            print(line)
         if self.verbose:
             counts = ", ".join(f"{kind}: {self._counts[kind]}" for kind in (*_DONE, _LEFT))
             mode = "dry run: " if self.dry_run else ""

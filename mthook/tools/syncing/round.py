@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from oslo_config import cfg
 
-from mthook.catalog.records import Guest, HostFacts
+from mthook.catalog.records import HostFacts
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogError, Error, HostError, NotFound, Refused
 from mthook.host.capabilities import Offer, Offers, host_facts, key_of, offers, read_capabilities
@@ -78,7 +78,8 @@ class Round:
         if self.touched:
             self.look()
         known = {guest.uuid: guest for guest in self.catalog.guests()}
-        seen = (_guest(domain, known) for domain in self.domains.values())
+        # Of one that can't be read what was known before.
+        seen = (domain.as_guest() or known.get(uuid) for uuid, domain in self.domains.items())
         self.catalog.see_guests([guest for guest in seen if guest is not None], self.looked_at)
 
     def _take_capabilities(self) -> Offers:
@@ -94,24 +95,3 @@ class Round:
         if found != self.catalog.capabilities() or host != same:
             self.catalog.replace_capabilities(found, self.facts)
         return offers(found)
-
-
-def _guest(domain: Domain, known: dict[str, Guest]) -> Guest | None:
-    """Return a domain as the catalog keeps it; of one that can't be read what was known before."""
-    seen = domain.running or domain.defined
-    if seen is None:
-        return known.get(domain.uuid)
-    return Guest(
-        uuid=domain.uuid,
-        name=domain.name,
-        arch=seen.arch,
-        virt_type=seen.virt_type,
-        emulator=seen.emulator,
-        defined=domain.defined.machine if domain.defined else None,
-        running=domain.running.machine if domain.running else None,
-        state=domain.state,
-        managed_save=domain.managed_save,
-        snapshots=domain.snapshots,
-        nova=seen.nova,
-        windows=seen.windows,
-    )

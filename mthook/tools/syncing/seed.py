@@ -49,11 +49,11 @@ def _record(round_: Round, domain: Domain, evidence: Evidence) -> None:
 
 
 def _pin(round_: Round, domain: Domain, evidence: Evidence) -> Pin:
-    """Return the pin for a guest; one that it carries itself counts where it fits the guest."""
+    """Return the pin for a guest; one that it carries itself is its pin, whatever it is now."""
     machine, seen, source = evidence
     known = aliases(round_.offer(seen))
     wanted = policy.pin_for(machine, round_.conf.pin.style, known)
-    if seen.travelled is not None and policy.satisfied(seen.travelled[0], machine, aliases=known):
+    if seen.travelled is not None:
         wanted, source = seen.travelled[0], "guest metadata"
     at = now()
     return Pin(

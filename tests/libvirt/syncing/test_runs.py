@@ -40,7 +40,6 @@ def test_a_dry_run_changes_nothing(setting: Setting) -> None:
             "would compile the configuration for the hook: mode enforce\n"
             f"would pin two words ({OTHER}) to {NEW}, from the definition\n"
             f"would realign web-1 ({UUID}) from {NEW} to {OLD}\n"
-            f"would repair web-1 ({UUID}): started again\n"
         ),
         "",
     )

@@ -74,6 +74,18 @@ class FakeDomain:
         self.failing = failing
         self.started = 0
         self.persistent = True
+        self.snapshots = 0
+        self.carried: list[str] = []
+
+    def setMetadata(self, kind: int, xml: str, key: str, uri: str, flags: int) -> None:
+        """As in libvirt-python; only mthook's own element in the live XML."""
+        assert (kind, key, uri) == (
+            libvirt.VIR_DOMAIN_METADATA_ELEMENT,
+            "mthook",
+            "urn:mthook:pin:1",
+        )
+        assert flags == libvirt.VIR_DOMAIN_AFFECT_LIVE
+        self.carried.append(xml)
 
     def name(self) -> str:
         """As in libvirt-python."""
@@ -104,7 +116,7 @@ class FakeDomain:
 
     def snapshotNum(self, flags: int) -> int:
         """As in libvirt-python."""
-        return 0
+        return self.snapshots
 
     def autostart(self) -> int:
         """As in libvirt-python."""

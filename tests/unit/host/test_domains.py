@@ -21,12 +21,26 @@ def test_a_domain_that_vanishes_while_listed_is_left_out() -> None:
 
 def test_a_broken_connection_ends_the_list_with_an_error() -> None:
     """A list cut short must not look like a list of all domains."""
-    here, _ = host(FakeDomain(failing=failure(libvirt.VIR_ERR_SYSTEM_ERROR, "Cannot recv data")))
+    domain = FakeDomain(failing=failure(libvirt.VIR_ERR_SYSTEM_ERROR, "Cannot recv data"))
+    here, connection = host(domain)
+    connection.alive = False
 
     with pytest.raises(HostError) as caught:
         list(list_domains(here))
 
     assert str(caught.value) == f"web-1 ({UUID}): can't be looked at: Cannot recv data"
+
+
+def test_one_domain_that_cant_be_looked_at_doesnt_hide_the_others() -> None:
+    """It is listed with its problem, and nothing else is claimed of it."""
+    odd = FakeDomain(failing=failure(libvirt.VIR_ERR_INTERNAL_ERROR, "odd"))
+    here, _ = host(odd, FakeDomain(uuid=OTHER, name="web-2"))
+
+    first, second = list_domains(here)
+
+    assert first.problem == f"web-1 ({UUID}): can't be looked at: odd"
+    assert (first.defined, first.running, first.persistent) == (None, None, False)
+    assert (second.name, second.problem) == ("web-2", None)
 
 
 def test_xml_that_cant_be_read_is_a_problem_of_its_domain() -> None:

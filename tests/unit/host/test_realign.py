@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
 
 from mthook.catalog.records import Pin
-from mthook.errors import ConversionError, NotFound, Refused
+from mthook.errors import ConversionError, HostError, NotFound, Refused
 from mthook.host import capabilities, realign
 from tests.unit.host.fakes import (
     OTHER,
@@ -74,6 +75,42 @@ def test_a_transient_domain_has_no_definition_to_change() -> None:
 
     assert realign.realign(here, pin("pc-i440fx-6.2"), offers()) is None
     assert connection.defined == []
+    assert transient.carried == [
+        f'<pin instance="{UUID}" machine="pc-i440fx-6.2" since="{pin("pc").updated_at}"/>'
+    ]
+
+
+def test_a_guest_that_runs_what_it_is_pinned_to_carries_nothing() -> None:
+    """A pin that the guest itself shows needs no words."""
+    running = FakeDomain(domain_xml("pc-i440fx-7.2"), running=domain_xml("pc-i440fx-6.2"))
+    here, _ = host(running)
+
+    realign.realign(here, pin("pc-i440fx-6.2"), offers())
+
+    assert running.carried == []
+
+
+def test_a_definition_with_snapshots_is_realigned_only_where_asked_for() -> None:
+    """A repair may: the guest can't be started otherwise."""
+    domain = FakeDomain(domain_xml("pc-i440fx-7.2"))
+    domain.snapshots = 1
+    here, connection = host(domain)
+
+    with pytest.raises(Refused, match="it has 1 snapshot"):
+        realign.realign(here, pin("pc-i440fx-6.2"), offers())
+    assert realign.realign(here, pin("pc-i440fx-6.2"), offers(), snapshots=True) is not None
+    assert len(connection.defined) == 1
+
+
+def test_a_rebuilt_guest_is_left_to_its_next_start() -> None:
+    """The definition names an image that the pin doesn't know: the pin holds no more."""
+    nova = "http://openstack.org/xmlns/libvirt/nova/1.1"
+    metadata = f"<n:instance xmlns:n='{nova}'><n:root type='image' uuid='new'/></n:instance>"
+    here, connection = host(FakeDomain(domain_xml("pc-q35-7.2", metadata=metadata)))
+    known = dataclasses.replace(pin("pc-i440fx-6.2"), root_image="old older")
+
+    assert realign.realign(here, known, offers()) is None
+    assert connection.defined == []
 
 
 def test_a_definition_that_changes_under_our_hands_is_left_alone() -> None:
@@ -82,7 +119,8 @@ def test_a_definition_that_changes_under_our_hands_is_left_alone() -> None:
     here, connection = host(domain)
     connection.on_lookup = _change_at(domain, look=3)
 
-    assert realign.realign(here, pin("pc-i440fx-6.2"), offers()) is None
+    with pytest.raises(HostError, match="changed meanwhile, try again"):
+        realign.realign(here, pin("pc-i440fx-6.2"), offers())
     assert connection.defined == []
 
 

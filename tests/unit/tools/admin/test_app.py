@@ -14,7 +14,8 @@ from mthook import __version__
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogNewer, ConfigError, HostError, NotFound, Refused
 from mthook.tools.admin import exitcode
-from mthook.tools.admin.app import Admin, main
+from mthook.tools.admin.app import main
+from mthook.tools.admin.application import Admin
 from mthook.tools.admin.exitcode import ExitCode
 
 from .conftest import WEB, Run, Said
@@ -68,10 +69,14 @@ def test_version(run: Run) -> None:
 @pytest.mark.parametrize(
     ("argv", "complaint"),
     [
-        ([], "which command?"),
+        ([], "which command? see 'mthook-admin --help'"),
         (["nonsense"], "no command 'nonsense'"),
         (["help", "nonsense"], "no command 'nonsense'"),
-        (["hook"], "no command 'hook', did you mean 'hook install' or 'hook status'"),
+        (["hook"], "there are 'hook install', 'hook status', 'hook uninstall'"),
+        (["hook", "remove"], "'hook' is no command by itself, there are 'hook install'"),
+        (["help", "hook"], "there are 'hook install', 'hook status', 'hook uninstall'"),
+        (["lst"], "no command 'lst', did you mean 'list'?"),
+        (["list", "--state", "bogus"], "invalid choice: 'bogus' (choose from 'running', "),
         (["--bogus", "get", WEB], "no option '--bogus'"),
         (["get"], "the following arguments are required: UUID|NAME; see 'mthook-admin get --help'"),
         (["get", WEB, "--bogus"], "unrecognized arguments: --bogus"),
@@ -133,7 +138,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise KeyError("no\nsuch key")
 
-    monkeypatch.setattr("mthook.tools.admin.pins.look_up", fail)
+    monkeypatch.setattr("mthook.tools.admin.command.look_up", fail)
 
 
 @pytest.mark.usefixtures("broken")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mthook.catalog.store import Catalog
-from mthook.tools.admin.app import Admin
+from mthook.tools.admin.application import Admin
 
 from .conftest import WEB, Run, Said, pin
 
@@ -36,7 +36,7 @@ def test_an_interrupted_start_is_quiet(
         raise error
 
     monkeypatch.setattr(Admin, "__init__", interrupt)
-    monkeypatch.setattr("mthook.tools.admin.app._abandon_output", lambda: None)
+    monkeypatch.setattr("mthook.tools.ending._abandon_output", lambda: None)
 
     said = run("list")
 
@@ -51,7 +51,7 @@ def test_output_that_fails_at_the_end_is_told(run: Run, monkeypatch: pytest.Monk
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Admin, "run", fail)
-    monkeypatch.setattr("mthook.tools.admin.app._abandon_output", lambda: None)
+    monkeypatch.setattr("mthook.tools.ending._abandon_output", lambda: None)
 
     assert run("list") == Said(1, "", "mthook-admin: standard output: No space left on device\n")
 

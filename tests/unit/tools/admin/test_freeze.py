@@ -79,14 +79,14 @@ def test_all_means_every_alias_and_nothing_else(
 def test_one_that_cannot_be_frozen_does_not_keep_the_others_from_it(
     run: Run, aliased: Catalog, driver: libvirt.virConnect
 ) -> None:
-    """Each is reported; the exit code is 1."""
+    """Each is reported; the exit code is 2, for one doesn't exist."""
     driver.defineXML(xml("pc-i440fx-2.0"))
     pin(aliased, DB, "q35")
 
     said = run("freeze", NOBODY, DB, WEB)
 
     assert said == Said(
-        1,
+        2,
         "",
         f"mthook-admin: no instance has the UUID or name '{NOBODY}'\n"
         f"mthook-admin: {DB}: nothing tells which version of q35 it runs: start it once\n"

@@ -116,7 +116,7 @@ def test_a_name_shaped_like_a_uuid_is_a_name_too(
 
     assert run("get", NOBODY).out == "pc-q35-7.2\n"
     said = run("set", NOBODY, "pc-q35-7.2")
-    assert said.err == f"{NOBODY}: pc-q35-7.2 → pc-q35-7.2\n"
+    assert said.err == f"{NOBODY}: already pinned to pc-q35-7.2\n"
 
 
 @pytest.mark.parametrize(

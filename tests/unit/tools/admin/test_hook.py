@@ -35,7 +35,7 @@ def hooks(tmp_path: Path) -> Path:
 def running(monkeypatch: pytest.MonkeyPatch) -> list[daemons.Daemon]:
     """The daemons on this host: none unless a test adds some."""
     found: list[daemons.Daemon] = []
-    monkeypatch.setattr(daemons, "running", lambda: found)
+    monkeypatch.setattr(daemons, "running", lambda *_: found)
     monkeypatch.setattr(install, "_LOOK_SECONDS", 0)
     return found
 
@@ -64,16 +64,18 @@ def test_install_writes_the_hook_and_compiles_the_policy(
     assert policy.fingerprint.startswith(f"{config}:")
 
 
-def test_install_names_the_daemons_that_use_the_hook(
+def test_install_names_the_daemons_that_were_told(
     run: Run, hooks: Path, catalog: Catalog, running: list[daemons.Daemon]
 ) -> None:
-    """They were told, which status remembers; after a sync there is nothing more to do."""
+    """Status remembers it; after a sync there is nothing more to do."""
     running.append(FakeDaemon(4711, "libvirtd", 99, time.time() - 1000))
     catalog.set_last_sync("2026-11-22T13:00:00.000000Z", True)
 
     said = run("hook", "install", "--hooks-dir", str(hooks))
 
-    assert said.err == (f"{hooks}/qemu: installed, mode enforce; in use by libvirtd (pid 4711)\n")
+    assert said.err == (
+        f"{hooks}/qemu: installed, mode enforce; told libvirtd (pid 4711) to look for it\n"
+    )
     assert json.loads(catalog.host().daemons or "") == ["4711:99"]
     assert run("hook", "status", "--hooks-dir", str(hooks)).code == 0
 
@@ -86,7 +88,13 @@ def test_status_of_an_installed_hook_is_code_0(run: Run, hooks: Path) -> None:
 
     assert (said.code, said.err) == (0, "")
     assert json.loads(said.out) == [
-        {"Hook": f"{hooks}/qemu", "Installed": True, "Loaded": None, "Current": True}
+        {
+            "Hook": f"{hooks}/qemu",
+            "Installed": True,
+            "Loaded": None,
+            "Current": True,
+            "Mode": "enforce",
+        }
     ]
 
 
@@ -96,7 +104,13 @@ def test_status_as_a_table_speaks_in_words(run: Run, hooks: Path) -> None:
 
     cells = run("hook", "status", "--hooks-dir", str(hooks)).out.splitlines()[3].split("|")
 
-    assert [cell.strip() for cell in cells[1:-1]] == [f"{hooks}/qemu", "yes", "-", "yes"]
+    assert [cell.strip() for cell in cells[1:-1]] == [
+        f"{hooks}/qemu",
+        "yes",
+        "-",
+        "yes",
+        "enforce",
+    ]
 
 
 def test_status_without_a_hook_is_code_1_and_says_what_to_do(run: Run, hooks: Path) -> None:
@@ -105,7 +119,7 @@ def test_status_without_a_hook_is_code_1_and_says_what_to_do(run: Run, hooks: Pa
 
     assert said == Said(
         1,
-        f"{hooks}/qemu False None False\n",
+        f"{hooks}/qemu False None False enforce\n",
         f"mthook-admin: {hooks}/qemu: not installed: run 'mthook-admin hook install'\n",
     )
 
@@ -146,6 +160,26 @@ def test_uninstall_leaves_the_directory_as_found(run: Run, hooks: Path) -> None:
     assert run("hook", "uninstall", "--hooks-dir", str(hooks)) == Said(
         0, "", f"{hooks}: no hook of mthook's\n"
     )
+
+
+def test_status_tells_the_configured_mode(run: Run, config: Path, hooks: Path) -> None:
+    """Whether or not the hook is there."""
+    config.write_text(config.read_text() + "[hook]\nmode = audit\n")
+
+    said = run("hook", "status", "--hooks-dir", str(hooks), "-f", "value", "-c", "Mode")
+
+    assert said.out == "audit\n"
+
+
+def test_a_relative_directory_is_one_of_here(
+    run: Run, hooks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is installed, and what it says of itself, doesn't depend on where a command is typed."""
+    monkeypatch.chdir(hooks.parent)
+
+    said = run("hook", "install", "--hooks-dir", "hooks")
+
+    assert said.err.startswith(f"{hooks}/qemu: installed, ")
 
 
 def test_a_directory_that_cannot_be_written_is_named(run: Run, tmp_path: Path) -> None:

@@ -9,10 +9,14 @@ import json
 
 import pytest
 
+from mthook.catalog import fastsql, recording
 from mthook.catalog.store import Catalog
+from mthook.host import domains
 from mthook.text import now
+from mthook.tools.admin import listing
+from mthook.xmlrewrite import summary
 
-from .conftest import DB, NOBODY, WEB, Run, Said, guest, pin
+from .conftest import DB, NOBODY, WEB, Run, Said, guest, pin, xml
 
 pytestmark = pytest.mark.usefixtures("unreachable")
 
@@ -102,7 +106,7 @@ def test_every_instance_is_listed_with_what_is_known(run: Run, fleet: Catalog) -
         (["--state", "shut off"], ["b-unset", "c-redefined"]),
         (["--state", "gone"], ["g-gone", "h-gone-unset", ""]),
         (["--state", "running", "--machine", "pc-i440fx-*"], ["a-right", "e-alias"]),
-        (["--drift", "--state", "paused"], ["d-runs-old"]),
+        (["--drift", "--state", "PAUSED"], ["d-runs-old"]),
     ],
 )
 def test_options_select(run: Run, fleet: Catalog, options: list[str], expected: list[str]) -> None:
@@ -110,11 +114,46 @@ def test_options_select(run: Run, fleet: Catalog, options: list[str], expected: 
     assert names(run, *options) == expected
 
 
+def test_a_guest_that_waits_for_a_repair_drifts(run: Run, fleet: Catalog, path: str) -> None:
+    """Beside what its definition says, and even if nothing else is known of it."""
+    connection = fastsql.connect(path, 5)
+    for number, name in ((0, "a-right"), (2, "c-redefined")):
+        stopped = summary.read(xml(uuid=uuid(number), name=name).encode())
+        recording.record_stop(connection, stopped, "pc", "pc-i440fx-7.2", "prepare", now())
+    stranger = summary.read(xml(uuid=NOBODY).encode())
+    recording.record_stop(connection, stranger, "pc", "q35", "prepare", now())
+    connection.close()
+
+    rows = json.loads(run("list", "-f", "json", "--drift").out)
+
+    assert [(row["Name"], row["Drift"]) for row in rows] == [
+        ("a-right", "defined pc-i440fx-7.2, start stopped"),
+        ("c-redefined", "defined pc-i440fx-7.2, start stopped"),
+        ("d-runs-old", "runs pc-i440fx-2.0"),
+        ("", "start stopped"),
+    ]
+
+
+def test_the_states_are_libvirts() -> None:
+    """Its words for all that a domain can be, and the two that mthook adds."""
+    assert set(listing.STATES) == {*domains._STATES.values(), "no state", "saved", "gone"}
+
+
 def test_unset_lists_guests_of_this_host_and_is_code_3(run: Run, fleet: Catalog) -> None:
     """As nova-manage has it; a guest that is gone needs no pin here."""
     said = run("list", "--unset", "-f", "value", "-c", "UUID")
 
-    assert said == Said(3, f"{uuid(1)}\n", "")
+    assert (said.code, said.out) == (3, f"{uuid(1)}\n")
+
+
+def test_unset_without_libvirt_says_what_may_be_missing(run: Run, fleet: Catalog) -> None:
+    """And since when; the catalog's own are listed all the same."""
+    fleet.set_last_sync("2026-11-22T13:00:00.000000Z", ok=True)
+
+    said = run("list", "--unset")
+
+    assert said.err.startswith("mthook-admin: warning: libvirt at ")
+    assert said.err.endswith(": guests since the last sync (2026-11-22T13:00:00Z) may be missing\n")
 
 
 def test_unset_without_any_is_code_0(run: Run, fleet: Catalog) -> None:
@@ -242,8 +281,36 @@ def test_history_of_a_guest_without_one_is_empty(run: Run, catalog: Catalog) -> 
 
 
 @pytest.mark.parametrize("text", [WEB, "nobody"])
-def test_history_of_an_unknown_instance_is_code_2(run: Run, catalog: Catalog, text: str) -> None:
-    """Nothing was ever known of it, by UUID or name."""
+def test_history_of_an_unknown_instance_names_libvirt_that_might_know(
+    run: Run, catalog: Catalog, text: str
+) -> None:
+    """Nothing was ever known of it here, by UUID or name; it may be a new guest."""
     said = run("history", text)
 
-    assert said == Said(2, "", f"mthook-admin: no instance has the UUID or name '{text}'\n")
+    assert (said.code, said.out) == (1, "")
+    assert said.err.startswith(
+        f"mthook-admin: no instance has the UUID or name '{text}' in the catalog, and libvirt at "
+    )
+
+
+@pytest.mark.parametrize(
+    ("event", "reason", "why"),
+    [
+        ("stopped", "prepare", "start"),
+        ("stopped", "migrate", "migration"),
+        ("drift", "restore", "restore"),
+        ("drift", "started", "running"),
+        ("drift", "reconnect", "libvirtd restart"),
+        ("drift", "attach", "attached"),
+        ("drift", None, ""),
+        ("changed", "prepare", "prepare"),
+    ],
+)
+def test_history_words_what_the_hook_was_called_for_as_operators_do(
+    run: Run, catalog: Catalog, event: str, reason: str | None, why: str
+) -> None:
+    """What the hook notes is libvirt's word; what an operator gives as a reason stays."""
+    catalog.see_guests([guest()], now())
+    catalog.add_history(WEB, event, actor="hook", reason=reason)
+
+    assert json.loads(run("history", "web-1", "-f", "json").out)[0]["Why"] == why

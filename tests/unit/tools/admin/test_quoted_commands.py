@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from mthook.tools.admin.app import Admin
+from mthook.tools.admin.application import Admin
 
 ROOT = Path(__file__).parents[4]
 

@@ -57,7 +57,7 @@ def test_the_same_machine_type_is_a_success_without_a_write(
 
     said = run("set", "web-1", "pc-i440fx-6.2", "--reason", "again")
 
-    assert said == Said(0, "", "web-1: pc-i440fx-6.2 → pc-i440fx-6.2\n")
+    assert said == Said(0, "", "web-1: already pinned to pc-i440fx-6.2\n")
     assert events(catalog) == [("pinned", None, "pc-i440fx-6.2")]
 
 

@@ -84,13 +84,14 @@ def test_diff_of_a_domain_that_is_left_alone_says_why(
 def test_diff_that_needs_a_conversion_is_an_error(
     run: Run, catalog: Catalog, driver: libvirt.virConnect
 ) -> None:
-    """A definition of another family can't be brought to its pin."""
+    """A definition of another family can't be brought to its pin; the guest is named."""
     driver.defineXML(xml("pc-i440fx-7.2"))
     pin(catalog, WEB, "pc-q35-7.2")
 
     said = run("diff", "web-1")
 
     assert (said.code, said.out, said.err.count("\n")) == (1, "", 1)
+    assert said.err.startswith("mthook-admin: web-1: can't convert pc-i440fx-7.2 (i440fx) to ")
 
 
 def test_diff_of_an_unknown_instance_is_code_2(

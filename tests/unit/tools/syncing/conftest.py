@@ -8,6 +8,7 @@ from pathlib import Path
 import libvirt
 import pytest
 
+from mthook.hook import journal
 from tests.unit.tools.syncing.setting import Setting
 
 
@@ -18,4 +19,5 @@ def setting(
     """A host without guests that mthook-sync has never seen."""
     setting = Setting(tmp_path, capsys)
     monkeypatch.setattr(libvirt, "open", lambda uri: setting.libvirt)
+    monkeypatch.setattr(journal, "SOCKET", str(tmp_path / "log"))
     return setting

@@ -21,6 +21,12 @@ from tests.unit.host.fakes import (
     domain_xml,
 )
 
+#: A pin in a guest's own metadata: machine type and the UUID of the guest that it is for.
+CARRIED = (
+    "<m:pin xmlns:m='urn:mthook:pin:1' machine='{}' instance='{}'"
+    " since='2026-01-01T00:00:00.000000Z'/>"
+)
+
 
 class Setting:
     """A host with a configuration, a catalog's place and a stand-in for its libvirt."""

@@ -16,7 +16,7 @@ from tests.unit.host.fakes import (
     domain_xml,
     failure,
 )
-from tests.unit.tools.syncing.setting import Setting, wait_for_repair
+from tests.unit.tools.syncing.setting import CARRIED, Setting, wait_for_repair
 
 
 @pytest.mark.parametrize(
@@ -144,4 +144,51 @@ def test_drift_is_noted_again_for_a_pin_that_was_set_again(setting: Setting) -> 
         "changed",
         "changed",
         "drift",
+    ]
+
+
+def test_a_newer_pin_in_the_definition_counts(setting: Setting) -> None:
+    """It came with the definition from the host where it was set; an older one changes nothing."""
+    newer = CARRIED.format("pc-i440fx-6.2", UUID).replace("2026-01-01", "2999-01-01")
+    older = CARRIED.format("pc-i440fx-6.2", OTHER)
+    setting.libvirt.domains = [
+        FakeDomain(domain_xml("pc-i440fx-7.2", metadata=newer)),
+        FakeDomain(domain_xml("pc-i440fx-7.2", metadata=older, uuid=OTHER), uuid=OTHER),
+    ]
+    with setting.catalog() as catalog:
+        for uuid in (UUID, OTHER):
+            catalog.set_pin(uuid, "pc-i440fx-7.2", source="first boot", actor="hook")
+
+    assert setting.sync() == (0, "", "")
+
+    assert setting.pins() == {
+        UUID: ("pc-i440fx-6.2", "guest metadata"),
+        OTHER: ("pc-i440fx-7.2", "first boot"),
+    }
+    (defined,) = setting.libvirt.defined
+    assert UUID in defined and 'machine="pc-i440fx-6.2"' in defined
+
+
+def test_a_pin_that_an_operator_changes_meanwhile_counts(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The definition follows the pin as it is at the end, not as it was read."""
+    setting.libvirt.domains = [FakeDomain(domain_xml("pc-i440fx-7.2"))]
+    with setting.catalog() as catalog:
+        catalog.set_pin(UUID, "pc-i440fx-6.2", source="operator", actor="root")
+    define = setting.libvirt.defineXMLFlags
+
+    def meanwhile(xml: str, flags: int) -> FakeDomain:
+        if not setting.libvirt.defined:
+            with setting.catalog() as catalog:
+                catalog.set_pin(UUID, "pc-i440fx-7.2", source="operator", actor="root")
+        return define(xml, flags)
+
+    monkeypatch.setattr(setting.libvirt, "defineXMLFlags", meanwhile)
+
+    assert setting.sync() == (0, "", "")
+
+    assert [xml.partition('machine="')[2][:13] for xml in setting.libvirt.defined] == [
+        "pc-i440fx-6.2",
+        "pc-i440fx-7.2",
     ]

@@ -4,12 +4,18 @@
 from __future__ import annotations
 
 import os
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from mthook import __version__
+from mthook.hook import journal
 from mthook.tools import sync
 from mthook.tools.syncing.alone import only_one
+from mthook.tools.syncing.command import Exit
+from mthook.tools.syncing.report import Report
 from tests.unit.host.fakes import (
     QEMU,
     UUID,
@@ -86,7 +92,7 @@ def test_a_full_disk_is_one_line(setting: Setting, monkeypatch: pytest.MonkeyPat
 
     assert setting.sync("--dry-run") == (
         1,
-        "nothing to do\n",
+        "",
         "mthook-sync: [Errno 28] No space left on device: '/tmp'\n",
     )
 
@@ -94,32 +100,84 @@ def test_a_full_disk_is_one_line(setting: Setting, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("args", [["--only", "realing"], ["--no-such"], ["extra"]])
 def test_a_wrong_command_line_ends_with_2(setting: Setting, args: list[str]) -> None:
     """As with any command: usage is 2."""
-    with pytest.raises(SystemExit) as caught:
-        setting.sync(*args)
-
-    assert caught.value.code == sync.Exit.USAGE
+    assert setting.sync(*args)[:2] == (Exit.USAGE, "")
 
 
 def test_what_the_configuration_forbids_cant_be_asked_for(setting: Setting) -> None:
     """`--only realign` where [sync] realign is off would do nothing: it says so."""
     setting.configure("[sync]\nrealign = false\n")
 
-    with pytest.raises(SystemExit) as caught:
-        setting.sync("--only", "realign")
-
-    assert caught.value.code == sync.Exit.USAGE
+    assert setting.sync("--only", "realign")[:2] == (Exit.USAGE, "")
 
 
 def test_help_tells_every_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
     """Each code is there with its meaning."""
-    with pytest.raises(SystemExit) as caught:
-        sync.main(["--help"])
-
-    assert caught.value.code == 0
+    assert sync.main(["--help"]) == 0
     text = capsys.readouterr().out
     assert [line for line in text.splitlines() if line[2:3].isdigit()] == [
-        f"  {code:d}  {code.meaning}" for code in sync.Exit
+        f"  {code:d}  {code.meaning}" for code in Exit
     ]
+
+
+def test_version(setting: Setting) -> None:
+    """Name and version on standard output."""
+    assert setting.sync("--version") == (0, f"mthook-sync {__version__}\n", "")
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """The system log."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as log:
+        log.bind(str(tmp_path / "log"))
+        monkeypatch.setattr(journal, "SOCKET", str(tmp_path / "log"))
+        yield log
+
+
+def logged(log: socket.socket) -> list[str]:
+    """Return the lines since the last call, with the priority and without the process."""
+    lines: list[str] = []
+    while True:
+        try:
+            head, _, text = log.recv(4096).decode().partition("]: ")
+        except BlockingIOError:
+            return lines
+        lines.append(f"{head.partition('mthook[')[0]}{text}")
+
+
+def test_what_is_done_is_logged(setting: Setting, log: socket.socket) -> None:
+    """A line of priority daemon.info for each; nothing of a dry run, nothing when all is well."""
+    setting.libvirt.domains = [FakeDomain(domain_xml(), running=domain_xml("pc-i440fx-6.2"))]
+
+    setting.sync("--dry-run")
+    assert logged(log) == []
+
+    setting.sync()
+    assert logged(log) == [
+        "<30>sync: compiled the configuration for the hook: mode enforce",
+        f"<30>sync: pinned web-1 ({UUID}) to pc-i440fx-6.2, from the running guest",
+        f"<30>sync: realigned web-1 ({UUID}) from pc-i440fx-7.2 to pc-i440fx-6.2",
+    ]
+    setting.sync()
+    assert logged(log) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "what", "line"),
+    [
+        ("repaired", "repair web-1: it runs", "repaired web-1: it runs"),
+        ("forgotten", "forget the pin of web-1", "forgot the pin of web-1"),
+        ("drifting", "note that web-1 runs pc", "noted that web-1 runs pc"),
+    ],
+)
+def test_what_is_done_is_logged_in_the_past_tense(
+    log: socket.socket, kind: str, what: str, line: str
+) -> None:
+    """Once, though several steps meet it."""
+    report = Report()
+    report.done(kind, what)
+    report.done(kind, what)
+
+    assert logged(log) == [f"<30>sync: {line}"]
 
 
 def test_left_alone_guests_are_told_of_on_request(setting: Setting) -> None:

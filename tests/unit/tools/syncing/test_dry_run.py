@@ -49,10 +49,9 @@ def test_a_dry_run_changes_nothing(setting: Setting) -> None:
         (
             "would compile the configuration for the hook: mode enforce\n"
             f"would realign web-1 ({UUID}) from pc-i440fx-7.2 to pc-i440fx-6.2\n"
-            f"would repair web-1 ({UUID}): started again\n"
         ),
         (
-            "mthook-sync: dry run: guests: 1, pinned: 0, realigned: 1, repaired: 1, forgotten: 0, "
+            "mthook-sync: dry run: guests: 1, pinned: 0, realigned: 1, repaired: 0, forgotten: 0, "
             "drifting: 0, left alone: 0, errors: 0\n"
         ),
     )

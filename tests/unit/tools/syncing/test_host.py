@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +23,22 @@ from tests.unit.tools.syncing.setting import Setting
 
 #: Seconds.
 DAY = 24 * 3600
+
+
+def test_notes_of_starts_that_failed_are_swept(setting: Setting) -> None:
+    """A fresh one may belong to a start that is under way."""
+    with setting.catalog():
+        directory = Path(setting.path).parent
+    for name, age in (("cleared-old", 700), ("cleared-new", 5)):
+        (directory / name).touch()
+        os.utime(directory / name, (time.time() - age,) * 2)
+
+    setting.sync("--dry-run")
+    assert (directory / "cleared-old").exists()
+    setting.sync()
+
+    assert not (directory / "cleared-old").exists()
+    assert (directory / "cleared-new").exists()
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from mthook.catalog import fastsql, recording
 from mthook.catalog.records import Repair
 from mthook.catalog.store import Catalog
+from mthook.text import now
+from mthook.xmlrewrite import summary
 from tests.unit.host.fakes import (
     UUID,
     FakeDomain,
@@ -22,8 +25,8 @@ from tests.unit.tools.syncing.setting import Setting, repairs, wait_for_repair
     ("age", "nova", "restart", "started", "how"),
     [
         (60, False, True, 1, "started again"),
-        (3540, False, True, 1, "started again"),
-        (3660, False, True, 0, "not to be started any more"),
+        (580, False, True, 1, "started again"),
+        (620, False, True, 0, "not to be started any more"),
         (60, False, False, 0, "not to be started any more"),
         (60, True, False, 0, "Nova starts it"),
     ],
@@ -46,6 +49,61 @@ def test_a_repair_mends_and_starts_again_what_is_waited_for(
         ("repaired", "pc-i440fx-7.2", "pc-i440fx-6.2", how),
     ]
     assert not (Path(setting.path).parent / "repair-wanted").exists()
+    assert repairs(setting) == []
+
+
+def test_a_periodic_run_mends_but_starts_nothing(setting: Setting) -> None:
+    """Whoever wanted the guest may have started it elsewhere; a repair that is asked for still may."""
+    domain = FakeDomain(domain_xml("pc-i440fx-7.2"))
+    setting.libvirt.domains = [domain]
+    with setting.catalog() as catalog:
+        catalog.set_pin(UUID, "pc-i440fx-6.2", source="operator", actor="root")
+    wait_for_repair(setting)
+
+    assert setting.sync() == (0, "", "")
+    assert (domain.started, len(setting.libvirt.defined)) == (0, 1)
+    assert [repair.uuid for repair in repairs(setting)] == [UUID]
+    assert setting.sync("--only", "repair") == (0, "", "")
+    assert domain.started == 1
+
+
+@pytest.mark.parametrize(
+    "watching", ["[hook]\nmode = audit\n", "[hook]\nmode = off\n", "[sync]\nrealign = false\n"]
+)
+def test_who_only_watches_gets_nothing_mended(setting: Setting, watching: str) -> None:
+    """Unless the repair is asked for."""
+    domain = FakeDomain(domain_xml("pc-i440fx-7.2"))
+    setting.libvirt.domains = [domain]
+    with setting.catalog() as catalog:
+        catalog.set_pin(UUID, "pc-i440fx-6.2", source="operator", actor="root")
+    wait_for_repair(setting)
+    setting.configure(watching)
+
+    assert setting.sync() == (0, "", "")
+    assert (domain.started, setting.libvirt.defined) == (0, [])
+    assert setting.sync("--only", "repair") == (0, "", "")
+    assert (domain.started, len(setting.libvirt.defined)) == (1, 1)
+
+
+def test_the_hook_may_have_taken_a_guest_off_the_list_when_it_started(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The history has the repair all the same."""
+    domain = FakeDomain(domain_xml("pc-i440fx-7.2"))
+    setting.libvirt.domains = [domain]
+    with setting.catalog():
+        wait_for_repair(setting)
+
+    def start() -> None:
+        connection = fastsql.connect(setting.path, 5)
+        guest = summary.read(domain_xml("pc-i440fx-7.2").encode())
+        recording.record_running(connection, guest, "pc-i440fx-7.2", now())
+        connection.close()
+
+    monkeypatch.setattr(domain, "create", start)
+
+    assert setting.sync("--only", "repair") == (0, "", "")
+    assert setting.events()[-1][0] == "repaired"
     assert repairs(setting) == []
 
 

@@ -13,12 +13,7 @@ from tests.unit.host.fakes import (
     FakeDomain,
     domain_xml,
 )
-from tests.unit.tools.syncing.setting import Setting
-
-#: A pin in a guest's own metadata.
-CARRIED = (
-    "<pin xmlns='urn:mthook:pin:1' machine='{}' instance='{}' since='2026-01-01T00:00:00.000000Z'/>"
-)
+from tests.unit.tools.syncing.setting import CARRIED, Setting
 
 
 @pytest.mark.parametrize(
@@ -71,14 +66,14 @@ def test_a_pin_keeps_what_it_was_seen_with(setting: Setting) -> None:
     ("metadata", "pin"),
     [
         (CARRIED.format("pc", UUID), ("pc", "guest metadata")),
-        (CARRIED.format("pc-i440fx-6.2", UUID), ("pc-i440fx-7.2", "definition")),
+        (CARRIED.format("pc-i440fx-6.2", UUID), ("pc-i440fx-6.2", "guest metadata")),
         (CARRIED.format("pc", OTHER), ("pc-i440fx-7.2", "definition")),
     ],
 )
-def test_a_pin_that_the_guest_carries_counts_where_it_fits(
+def test_a_pin_that_the_guest_carries_is_its_pin(
     setting: Setting, metadata: str, pin: tuple[str, str]
 ) -> None:
-    """It has to be the guest's own, not one that a clone has from its original, and to be true."""
+    """Whatever the guest is now; but not one that a clone has from its original."""
     setting.libvirt.domains = [FakeDomain(domain_xml("pc-i440fx-7.2", metadata=metadata))]
 
     setting.sync()

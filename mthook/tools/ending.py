@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a command ends, whatever happens: with an exit code, and with one line at most, no traceback.
+
+It imports next to nothing: what takes long to import belongs into the command itself, so that even
+then Ctrl-C ends it quietly.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from mthook.text import printable
+
+ERROR = 1
+#: Ctrl-C: 128 and the number of SIGINT.
+INTERRUPTED = 130
+#: Nobody reads standard output any more: 128 and the number of SIGPIPE.
+BROKEN_PIPE = 141
+
+
+def run(program: str, command: Callable[[], int]) -> int:
+    """Run a command and return its exit code, which is also its output's.
+
+    :param program: the name that messages begin with.
+    :param command: what there is to do. An ``OSError`` without a file name that it lets pass is
+        taken for one of standard output.
+    """
+    _open_streams()
+    try:
+        code = _run(command)
+        sys.stdout.flush()
+        if code != BROKEN_PIPE:
+            return code
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except BrokenPipeError:
+        code = BROKEN_PIPE
+    except OSError as error:
+        sys.stderr.write(f"{program}: {printable(explain(error))}\n")
+        code = ERROR
+    _abandon_output()
+    return code
+
+
+def explain(error: OSError) -> str:
+    """Return what an operator reads of an error of the system's."""
+    # What has no name is no file: nothing but standard output is written by a command itself.
+    return f"{error.filename or 'standard output'}: {error.strerror}"
+
+
+def _run(command: Callable[[], int]) -> int:
+    try:
+        return command()
+    except SystemExit as end:  # --help, --version, a wrong command line
+        return int(end.code or 0)
+
+
+def _open_streams() -> None:
+    """Make all three standard streams usable, and any guest's name printable on any terminal.
+
+    One that the caller has closed would be ``None`` here, and its number the next file's. What is
+    written to standard output then fails as with any program; a message is lost.
+    """
+    if sys.stdin is None:
+        sys.stdin = open(_reopened(0, os.O_WRONLY))  # noqa: SIM115
+    if sys.stdout is None:
+        sys.stdout = open(_reopened(1, os.O_RDONLY), "w")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(_reopened(2, os.O_WRONLY), "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _reopened(number: int, flags: int) -> int:
+    """Open nothing under the number of a standard stream."""
+    descriptor = os.open(os.devnull, flags)
+    if descriptor != number:
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    return number
+
+
+def _abandon_output() -> None:
+    """Drop what is still to be written: Python would try again at its end, and complain."""
+    _reopened(1, os.O_WRONLY)
