@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from oslo_config import cfg
 
@@ -39,8 +41,8 @@ _HOOK: list[cfg.Opt] = [
         default="enforce",
         choices=[
             ("enforce", "stop a start that would change the guest's machine type"),
-            ("audit", "log what would be stopped, never stop anything"),
-            ("off", "do nothing"),
+            ("audit", "log what would be stopped; neither stop a start nor change a definition"),
+            ("off", "the hook does nothing, and no definition is changed"),
         ],
         help="What the hook does about a guest that isn't what its pin says.",
     ),
@@ -90,7 +92,8 @@ _SYNC: list[cfg.Opt] = [
     cfg.BoolOpt(
         "realign",
         default=True,
-        help="Rewrite the definitions of domains to their pins.",
+        help="Rewrite the definitions of domains to their pins, in mode enforce. What is asked for by name "
+        "(mthook-sync --only repair, mthook-admin set) is done all the same.",
     ),
 ]
 
@@ -102,6 +105,10 @@ _GROUPS: dict[str, list[cfg.Opt]] = {
     "libvirt": _LIBVIRT,
     "sync": _SYNC,
 }
+
+
+#: Groups that only mthook has.
+_OWN_GROUPS = ("catalog", "hook", "pin", "sync")
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
@@ -132,6 +139,7 @@ def load(config_files: Sequence[str] | None = None) -> cfg.ConfigOpts:
             default_config_files=list(config_files),
             default_config_dirs=[],
         )
+        _check_names(config_files)
         _check_values(conf)
     except (cfg.Error, OSError, UnicodeDecodeError, ValueError) as error:
         names = ", ".join(config_files) or "the built-in defaults"
@@ -156,6 +164,35 @@ def hook_policy(conf: cfg.ConfigOpts, seen: str) -> HookPolicy:
     )
 
 
+def _check_names(files: Sequence[str]) -> None:
+    """Refuse an option or a group that can only be a slip of the pen: oslo.config ignores those.
+
+    Groups that other programs may have in the same file, as in nova.conf, aren't looked into.
+    """
+    own = {name: options for name, options in _GROUPS.items() if name in _OWN_GROUPS}
+    for path in files:
+        groups: dict[str, dict[str, list[str]]] = {}
+        cfg.ConfigParser(path, groups).parse()
+        for group, found in groups.items():
+            if group in own:
+                _check_options(path, group, found, [option.dest for option in own[group]])
+            elif group not in _GROUPS and difflib.get_close_matches(group, own, 1, 0.75):
+                meant = _meant(group, own, 0.75)
+                raise ValueError(f"{printable(path)}: no group [{printable(group)}]{meant}")
+
+
+def _check_options(path: str, group: str, found: Iterable[str], known: Sequence[str]) -> None:
+    for name in found:
+        if name.replace("-", "_") not in known:
+            meant = _meant(name, known, 0.6)
+            raise ValueError(f"{printable(path)}: no option {printable(name)} in [{group}]{meant}")
+
+
+def _meant(name: str, known: Iterable[str], likeness: float) -> str:
+    names = difflib.get_close_matches(name, list(known), 1, likeness)
+    return f"; do you mean {names[0]}?" if names else ""
+
+
 def _check_values(conf: cfg.ConfigOpts) -> None:
     """Read every option once: oslo.config judges a value only when it is asked for."""
     for group, options in _GROUPS.items():
@@ -169,4 +206,7 @@ def _check_values(conf: cfg.ConfigOpts) -> None:
 
 
 def _one_line(error: Exception) -> str:
-    return printable(" ".join(str(error).split()), limit=400)
+    text = " ".join(str(error).split())
+    # oslo.config names the place of a wrong value by an object's repr.
+    text = re.sub(r" from LocationInfo\(.*?detail='?(.*?)'?\)(?= is)", r" in \1", text)
+    return printable(text, limit=400)

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configuration files, right and wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mthook import conf
+from mthook.errors import ConfigError
+
+
+def test_without_a_file_the_defaults_hold(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The default file need not exist."""
+    monkeypatch.setattr(conf, "DEFAULT_FILE", str(tmp_path / "absent"))
+
+    options = conf.load()
+
+    assert (options.hook.mode, options.hook.timeout, options.sync.realign) == ("enforce", 5.0, True)
+    assert options.catalog.path == "/var/lib/mthook/catalog.sqlite"
+
+
+def test_the_default_file_counts_where_it_exists(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without being named."""
+    monkeypatch.setattr(conf, "DEFAULT_FILE", str(tmp_path / "mthook.conf"))
+    (tmp_path / "mthook.conf").write_text("[hook]\nmode = off\n")
+
+    assert conf.load().hook.mode == "off"
+
+
+def test_of_two_files_the_later_counts_and_novas_own_options_dont_matter(tmp_path: Path) -> None:
+    """nova.conf may be one of them."""
+    nova, own = tmp_path / "nova.conf", tmp_path / "mthook.conf"
+    nova.write_text(
+        "[DEFAULT]\nhost = cmp7\ndebug = true\n[libvirt]\nconnection_uri = qemu:///session\n"
+        "virt_type = kvm\n[neutron]\nurl = http://x\n"
+    )
+    own.write_text("[libvirt]\nconnection_uri = qemu:///system\n")
+
+    options = conf.load([str(nova), str(own)])
+
+    assert (options.host, options.libvirt.connection_uri) == ("cmp7", "qemu:///system")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[hook]\nmode = enforec\n", "Value for option mode in {} is not valid: "),
+        ("[hook]\ntimeout = 0\n", "Value for option timeout in {} is not valid: "),
+        ("[hook]\ntimeout = soon\n", "Value for option timeout in {} is not valid: "),
+        ("[sync]\nrealign = perhaps\n", "Value for option realign in {} is not valid: "),
+        ("[hook\n", "Failed to parse {}"),
+        ("mode = off\n\n= x\n", "Failed to parse {}"),
+        ("[catalog]\npath = catalog.sqlite\n", "[catalog] path must be absolute, not catalog.sq"),
+        ("[hook]\nmod = audit\n", "{}: no option mod in [hook]; do you mean mode?"),
+        ("[hook]\nsafety = high\n", "{}: no option safety in [hook]"),
+        ("[hok]\nmode = audit\n", "{}: no group [hok]; do you mean hook?"),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_line(tmp_path: Path, text: str, message: str) -> None:
+    """File and option are named; a slip of the pen isn't taken for the default."""
+    file = tmp_path / "mthook.conf"
+    file.write_text(text)
+
+    with pytest.raises(ConfigError) as caught:
+        conf.load([str(file)])
+
+    said = str(caught.value)
+    assert said.startswith(f"configuration ({file}): {message.format(file)}")
+    assert "\n" not in said and "LocationInfo" not in said
+
+
+def test_a_file_that_isnt_there_or_cant_be_read_is_named(tmp_path: Path) -> None:
+    """As is one that isn't text."""
+    (tmp_path / "binary.conf").write_bytes(b"[hook]\n\xff\xfe = \xff\n")
+    for path in (tmp_path / "absent.conf", tmp_path, tmp_path / "binary.conf"):
+        with pytest.raises(ConfigError) as caught:
+            conf.load([str(path)])
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
