@@ -9,7 +9,7 @@ where SQLite fails.
 
 from __future__ import annotations
 
-import sqlite3
+import _sqlite3 as sqlite3
 
 from mthook.catalog.opening import Connection, Guard, open_database
 from mthook.errors import CatalogError, CatalogNewer

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+# sqlite3's own core: the converters of dates that the package puts on top cost every start of a guest
+# more than its look-up.
+import _sqlite3 as sqlite3
 import os
-import sqlite3
 
 from mthook.catalog import files
 from mthook.errors import CatalogError

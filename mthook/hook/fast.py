@@ -47,7 +47,8 @@ class Call:
     :param argv: catalog, configuration files (joined by ``:``), then libvirt's own arguments: the guest's name, the
         operation, the sub-operation and an extra one.
     :ivar catalog: path of the catalog; moves on to what the configuration says when that is newer.
-    :ivar cleared: the file by which ``prepare`` tells ``hooks/qemu`` to let ``started`` go by.
+    :ivar clear: all is in order, and ``started`` will have nothing to record.
+    :ivar note: the file by which ``prepare`` tells ``hooks/qemu`` so.
     :ivar connection: the open catalog.
     :ivar files: configuration files in order.
     :ivar name: the guest's name, untrusted text.
@@ -59,11 +60,12 @@ class Call:
     __slots__ = (
         "begun",
         "catalog",
-        "cleared",
+        "clear",
         "connection",
         "errors",
         "files",
         "name",
+        "note",
         "operation",
         "output",
         "policy",
@@ -73,7 +75,8 @@ class Call:
     def __init__(self, argv: Sequence[str], output: BinaryIO, errors: TextIO) -> None:
         self.catalog, files, self.name, self.operation = argv[:4]
         self.files = files.split(":")
-        self.cleared = os.path.join(os.path.dirname(self.catalog), f"cleared-{self.name}")
+        self.note = os.path.join(os.path.dirname(self.catalog), f"cleared-{self.name}")
+        self.clear = False
         self.begun = time.monotonic()
         self.policy: fastsql.Policy | None = None
         self.connection: Connection | None = None
@@ -120,9 +123,14 @@ def answer(call: Call, source: BinaryIO) -> int:
     :param source: where libvirtd writes the domain's XML.
     :return: :data:`ALLOWED` or :data:`STOPPED`; never another, and never :data:`STOPPED` for a guest that runs.
     """
+    code = _respond(call, source)
+    if call.operation == "prepare":
+        _leave_note(call)
+    return code
+
+
+def _respond(call: Call, source: BinaryIO) -> int:
     try:
-        if call.operation == "prepare":
-            _forget_clearance(call)
         call.xml = source.read(summary.MAX_BYTES + 1)
         guest = summary.read(call.xml)
         if guest.uuid is None:
@@ -135,6 +143,21 @@ def answer(call: Call, source: BinaryIO) -> int:
         return _broken(call, str(error))
     except Exception as error:  # a bug of mthook's counts like a broken catalog
         return _broken(call, f"{type(error).__name__}: {error}")
+
+
+def _leave_note(call: Call) -> None:
+    """Tell ``hooks/qemu`` whether the ``started`` of this start has anything to record.
+
+    What the catalog knows of a guest's state then stays as the last sync saw it. A name that no file can have, or
+    a full disk, costs a second interpreter and nothing else.
+    """
+    try:
+        if call.clear:
+            os.close(os.open(call.note, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+        else:
+            os.unlink(call.note)
+    except (OSError, ValueError):
+        return
 
 
 def _look_up(call: Call, uuid: str) -> tuple[Connection, fastsql.Known]:
@@ -199,34 +222,15 @@ def _answer(
     """Judge a guest that could be read against a catalog that could be read."""
     assert call.policy is not None
     if call.policy.mode == "off":
-        return clear(call)
+        call.clear = True
+        return ALLOWED
     settled = known.root_image == guest.root_image and not known.repair
     if known.machine == guest.machine and call.operation == "prepare" and settled:
-        return clear(call)  # by far the most frequent case, kept free of all that follows
+        call.clear = True
+        return ALLOWED  # by far the most frequent case, kept free of all that follows
     from mthook.hook import judge
 
     return judge.Case(call, guest, connection, known).answer()
-
-
-def clear(call: Call) -> int:
-    """Allow a start that leaves ``started`` nothing to record, and spare it a second interpreter.
-
-    What the catalog knows of the guest's state then stays as the last sync saw it.
-    """
-    if call.operation == "prepare":
-        try:
-            os.close(os.open(call.cleared, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
-        except (OSError, ValueError):
-            return ALLOWED  # a name that no file can have, a full disk: `started` looks for itself
-    return ALLOWED
-
-
-def _forget_clearance(call: Call) -> None:
-    """Take back what an earlier start of a guest of this name left, if it never came to ``started``."""
-    try:
-        os.unlink(call.cleared)
-    except (OSError, ValueError):
-        return
 
 
 def _broken(call: Call, why: str) -> int:

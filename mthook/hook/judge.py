@@ -81,7 +81,7 @@ class Case:
 
     def answer(self) -> int:
         """Judge the guest and return the hook's answer."""
-        from mthook.hook.fast import ALLOWED, STOPPED, clear
+        from mthook.hook.fast import ALLOWED, STOPPED
 
         decision = policy.decide(
             self.call.operation,
@@ -105,7 +105,8 @@ class Case:
             return STOPPED
         if decision.verdict == "rewrite":
             self._rewrite()
-        return clear(self.call) if self._leaves_nothing(decision) else ALLOWED
+        self.call.clear = self._leaves_nothing(decision)
+        return ALLOWED
 
     def _leaves_nothing(self, decision: policy.Decision) -> bool:
         """Is there nothing that ``started`` would have to record about this guest?"""
