@@ -28,6 +28,7 @@ def run(program: str, command: Callable[[], int]) -> int:
         taken for one of standard output.
     """
     _open_streams()
+    code = 0
     try:
         code = _run(command)
         sys.stdout.flush()
@@ -38,7 +39,8 @@ def run(program: str, command: Callable[[], int]) -> int:
     except BrokenPipeError:
         code = BROKEN_PIPE
     except OSError as error:
-        sys.stderr.write(f"{program}: {printable(explain(error))}\n")
+        if not code:  # else the command has said so itself
+            sys.stderr.write(f"{program}: {printable(explain(error))}\n")
         code = ERROR
     _abandon_output()
     return code
