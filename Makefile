@@ -10,11 +10,11 @@ help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
 
 demo: $(VENV)/ready ## show all of it on real guests, in under two minutes
-	@$(BIN)/python -m demo
+	@.ci/tidily $(BIN)/python -m demo
 
 test: $(VENV)/ready lint ## run every test: real libvirtd, real QEMU
-	$(BIN)/tox run -q -e minreqs,wheel
-	$(BIN)/python -m pytest -n 2 --dist loadscope --cov --cov-report=term
+	.ci/tidily $(BIN)/tox run -q -e minreqs,wheel
+	.ci/tidily $(BIN)/python -m pytest -n 2 --dist loadscope --cov --cov-report=term
 
 lint: $(VENV)/ready ## check style and types
 	$(BIN)/ruff check
@@ -22,7 +22,7 @@ lint: $(VENV)/ready ## check style and types
 	$(BIN)/mypy
 
 bench: $(VENV)/ready ## measure what the hook costs
-	$(BIN)/python -m bench
+	.ci/tidily $(BIN)/python -m bench
 
 sample: $(VENV)/ready ## write etc/mthook.conf.sample anew
 	$(BIN)/oslo-config-generator --config-file etc/config-generator.conf
