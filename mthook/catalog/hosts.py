@@ -46,10 +46,6 @@ class Hosts(Session):
         """Return what aliases resolve to; see :func:`.fastsql.aliases`."""
         return fastsql.aliases(self._raw, emulator, arch, virt_type)
 
-    def is_supported(self, machine: str, arch: str | None = None) -> bool:
-        """Say whether any emulator, or any for one architecture, has a machine type."""
-        return machine in self.machines(arch)
-
     def machines(self, arch: str | None = None) -> list[str]:
         """Return the names of all machine types, aliases too, or of those for one architecture."""
         return sorted({one.machine for one in self.capabilities(arch)})

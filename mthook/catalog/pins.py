@@ -135,12 +135,6 @@ class Pins(Session):
             self.add_history(uuid, "pruned", actor=actor, old=old.machine, reason=reason)
         return True
 
-    def touch_seen(self, uuid: str, seen: str) -> None:
-        """Keep the versioned name that an instance runs with, beside its pin as it is."""
-        stale = sa.and_(PINS.c.uuid == uuid, PINS.c.machine.isnot(None), PINS.c.seen.isnot(seen))
-        with self.transaction() as connection:
-            connection.execute(sa.update(PINS).where(stale).values(seen=seen))
-
     def merge_pin(self, pin: Pin, *, actor: str) -> str:
         """Take over a pin from elsewhere unless the one here is as new or newer.
 

@@ -62,7 +62,7 @@ def test_all_pins_come_by_uuid(catalog: Catalog, monkeypatch: pytest.MonkeyPatch
         catalog.record_pin(pin(uuid))
     found = []
     for one in catalog.pins():
-        catalog.touch_seen(one.uuid, "seen")
+        catalog.unset_pin(one.uuid, actor="root")
         found.append(one)
 
     assert [pin(UUID), pin(OTHER), pin(THIRD)] == found
@@ -244,18 +244,6 @@ def test_forget_says_whether_there_was_a_pin(catalog: Catalog) -> None:
 
     assert not catalog.forget(UUID, actor="mthook-sync", reason=None)
     assert (catalog.guests(), catalog.history(UUID)) == ([], [])
-
-
-def test_what_is_seen_is_kept_beside_the_pin(catalog: Catalog) -> None:
-    """It changes neither the pin nor its time, and is no event; a released pin has none."""
-    catalog.record_pin(pin())
-    catalog.record_pin(pin(OTHER, None))
-    catalog.touch_seen(UUID, "pc-i440fx-7.2.1")
-    catalog.touch_seen(OTHER, "pc-i440fx-7.2.1")
-    catalog.touch_seen(THIRD, "pc-i440fx-7.2.1")
-
-    assert [replace(pin(), seen="pc-i440fx-7.2.1"), pin(OTHER, None)] == list(catalog.pins())
-    assert len(catalog.history(UUID)) == 1
 
 
 @pytest.mark.parametrize(
