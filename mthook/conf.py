@@ -87,8 +87,34 @@ _LIBVIRT: list[cfg.Opt] = [
         default="qemu:///system",
         help="libvirt's connection URI.",
     ),
+    cfg.ListOpt(
+        "hw_machine_type",
+        default=[],
+        help="Nova's default machine types, such as x86_64=q35,aarch64=virt: what an instance without a domain, a "
+        "recorded machine type or an image property for it is taken to have.",
+    ),
+]
+_DATABASE: list[cfg.Opt] = [
+    cfg.StrOpt(
+        "connection",
+        secret=True,
+        help="Nova's cell database: mysql+pymysql://user:password@host/nova. Without it and without [api_database] "
+        "connection, mthook works without Nova.",
+    ),
+]
+_API_DATABASE: list[cfg.Opt] = [
+    cfg.StrOpt(
+        "connection",
+        secret=True,
+        help="Nova's API database. With it all cells are found, and this host's own one.",
+    ),
 ]
 _SYNC: list[cfg.Opt] = [
+    cfg.BoolOpt(
+        "write_back",
+        default=True,
+        help="Write pins that Nova lacks to its database, so that Nova itself generates the right domain XML.",
+    ),
     cfg.BoolOpt(
         "realign",
         default=True,
@@ -103,6 +129,8 @@ _GROUPS: dict[str, list[cfg.Opt]] = {
     "hook": _HOOK,
     "pin": _PIN,
     "libvirt": _LIBVIRT,
+    "database": _DATABASE,
+    "api_database": _API_DATABASE,
     "sync": _SYNC,
 }
 
@@ -147,6 +175,11 @@ def load(config_files: Sequence[str] | None = None) -> cfg.ConfigOpts:
     return conf
 
 
+def has_nova(conf: cfg.ConfigOpts) -> bool:
+    """Tell whether a database of Nova's is configured."""
+    return bool(conf.database.connection or conf.api_database.connection)
+
+
 def hook_policy(conf: cfg.ConfigOpts, seen: str) -> HookPolicy:
     """Return what the hook's fast path needs of the configuration.
 
@@ -159,6 +192,7 @@ def hook_policy(conf: cfg.ConfigOpts, seen: str) -> HookPolicy:
         migrate_mismatch=conf.hook.migrate_mismatch,
         timeout=float(conf.hook.timeout),
         style=conf.pin.style,
+        nova=has_nova(conf),
         fingerprint=seen,
         compiled_at=now(),
     )

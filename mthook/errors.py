@@ -13,6 +13,8 @@
     │   ├── CatalogUnsafe       wrong owner, mode or kind of file
     │   ├── CatalogNewer        written by a newer mthook
     │   └── CatalogConflict     somebody else changed the pin meanwhile
+    ├── NovaError               Nova's database can't be used
+    │   └── NovaConflict        somebody else changed the machine type there meanwhile
     ├── HostError               libvirt said no
     ├── NotFound                no such instance
     ├── Refused                 a rule forbids it, ``--force`` may not
@@ -76,6 +78,14 @@ class CatalogNewer(CatalogError):
 
 class CatalogConflict(CatalogError):
     """A pin changed between reading and writing it."""
+
+
+class NovaError(Error):
+    """Nova's database can't be reached, read or written."""
+
+
+class NovaConflict(NovaError):
+    """A machine type in Nova's database isn't the one that was to be replaced."""
 
 
 class HostError(Error):

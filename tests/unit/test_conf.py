@@ -81,3 +81,29 @@ def test_a_file_that_isnt_there_or_cant_be_read_is_named(tmp_path: Path) -> None
             conf.load([str(path)])
         assert str(path) in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_novas_options_are_read_from_its_own_file(tmp_path: Path) -> None:
+    """As nova.conf has them, with a dollar sign in a password doubled."""
+    nova = tmp_path / "nova.conf"
+    nova.write_text(
+        "[database]\nconnection = mysql+pymysql://nova:p$$w@db/nova_cell1\nmax_pool_size = 5\n"
+        "[api_database]\nconnection = mysql+pymysql://nova:pw@db/nova_api\n"
+        "[libvirt]\nhw_machine_type = x86_64=q35,aarch64=virt-6.2\n"
+    )
+
+    options = conf.load([str(nova)])
+
+    assert options.database.connection == "mysql+pymysql://nova:p$w@db/nova_cell1"
+    assert options.libvirt.hw_machine_type == ["x86_64=q35", "aarch64=virt-6.2"]
+    assert (conf.has_nova(options), options.sync.write_back) == (True, True)
+
+
+@pytest.mark.parametrize("group", ["database", "api_database"])
+def test_one_of_the_two_databases_is_enough(tmp_path: Path, group: str) -> None:
+    """For mthook to work with Nova."""
+    path = tmp_path / "mthook.conf"
+    path.write_text(f"[{group}]\nconnection = mysql+pymysql://db/nova\n")
+
+    assert conf.hook_policy(conf.load([str(path)]), "seen").nova is True
+    assert conf.has_nova(conf.load([])) is False
