@@ -15,10 +15,14 @@ from mthook.catalog.opening import Connection, Guard, open_database
 from mthook.errors import CatalogError, CatalogNewer
 from mthook.text import printable
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mthook.reconcile import Said
+
 #: The Alembic revision that these statements are written for.
-SCHEMA = "0001"
+SCHEMA = "0002"
 #: Revisions that ``mthook-sync`` brings up to :data:`SCHEMA`.
-OLDER: tuple[str, ...] = ()
+OLDER: tuple[str, ...] = ("0001",)
 #: For how long, in seconds, a ``prepare`` is taken to belong to an accepted ``migrate`` or
 #: ``restore``.
 ARRIVAL_SECONDS = 120
@@ -27,7 +31,7 @@ ARRIVAL_SECONDS = 120
 class Policy:
     """The compiled configuration; see :class:`mthook.catalog.records.HookPolicy`."""
 
-    __slots__ = ("fingerprint", "migrate_mismatch", "mode", "on_error", "style", "timeout")
+    __slots__ = ("fingerprint", "migrate_mismatch", "mode", "nova", "on_error", "style", "timeout")
 
     def __init__(
         self,
@@ -37,6 +41,7 @@ class Policy:
         migrate_mismatch: str,
         timeout: float,
         style: str,
+        nova: bool,
         fingerprint: str,
     ) -> None:
         self.mode = mode
@@ -44,6 +49,7 @@ class Policy:
         self.migrate_mismatch = migrate_mismatch
         self.timeout = timeout
         self.style = style
+        self.nova = nova
         self.fingerprint = fingerprint
 
 
@@ -55,6 +61,7 @@ class Known:
     :param seen: the versioned name seen when the pin was recorded.
     :param updated_at: when the row last changed.
     :param root_image: UUIDs of the images its root disk was seen with, separated by spaces.
+    :param source: where the pin came from.
     :param has_row: there is a row; with ``machine`` None that means a released pin.
     :param arrival: the machine type it was let in with, less than :data:`ARRIVAL_SECONDS` ago.
     :param gone_since: since when syncs no longer find it on this host.
@@ -70,6 +77,7 @@ class Known:
         "repair",
         "root_image",
         "seen",
+        "source",
         "updated_at",
     )
 
@@ -81,6 +89,7 @@ class Known:
         seen: str | None,
         updated_at: str | None,
         root_image: str | None,
+        source: str | None,
         has_row: bool,
         arrival: str | None,
         gone_since: str | None,
@@ -91,6 +100,7 @@ class Known:
         self.seen = seen
         self.updated_at = updated_at
         self.root_image = root_image
+        self.source = source
         self.has_row = has_row
         self.arrival = arrival
         self.gone_since = gone_since
@@ -154,8 +164,8 @@ def check_known(path: str, revision: str) -> None:
 
 _LOOKUP = """
 SELECT policy.mode, policy.on_error, policy.migrate_mismatch, policy.timeout, policy.style,
-       policy.fingerprint, pins.uuid, pins.machine, pins.seen, pins.updated_at, pins.root_image,
-       arrivals.machine, guests.gone_since, repairs.uuid
+       policy.nova, policy.fingerprint, pins.uuid, pins.machine, pins.seen, pins.updated_at,
+       pins.root_image, pins.source, arrivals.machine, guests.gone_since, repairs.uuid
 FROM (SELECT ?1 AS uuid) AS asked
 LEFT JOIN policy ON policy.id = 1
 LEFT JOIN pins ON pins.uuid = asked.uuid
@@ -181,19 +191,30 @@ def lookup(conn: Connection, uuid: str, now: str) -> Known:
             migrate_mismatch=row[2],
             timeout=row[3],
             style=row[4],
-            fingerprint=row[5],
+            nova=bool(row[5]),
+            fingerprint=row[6],
         )
     return Known(
         policy=policy,
-        has_row=row[6] is not None,
-        machine=row[7],
-        seen=row[8],
-        updated_at=row[9],
-        root_image=row[10],
-        arrival=row[11],
-        gone_since=row[12],
-        repair=row[13] is not None,
+        has_row=row[7] is not None,
+        machine=row[8],
+        seen=row[9],
+        updated_at=row[10],
+        root_image=row[11],
+        source=row[12],
+        arrival=row[13],
+        gone_since=row[14],
+        repair=row[15] is not None,
     )
+
+
+def compared(conn: Connection, uuid: str) -> Said | None:
+    """Return what Nova's database said when a guest's pin was last compared with it; None: it never was."""
+    with Guard(conn):
+        row = conn.execute(
+            "SELECT machine, row, rebuild FROM compared WHERE uuid = ?", (uuid,)
+        ).fetchone()
+    return tuple(row) if row else None
 
 
 def aliases(

@@ -9,8 +9,8 @@ from dataclasses import asdict, replace
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
-from mthook.catalog.records import HistoryEntry, Pin
-from mthook.catalog.schema import ARRIVALS, GUESTS, HISTORY, HOST, PINS, REPAIRS
+from mthook.catalog.records import Compared, HistoryEntry, Pin
+from mthook.catalog.schema import ARRIVALS, COMPARED, GUESTS, HISTORY, HOST, PINS, REPAIRS
 from mthook.catalog.session import Session
 from mthook.errors import CatalogConflict
 from mthook.text import now, printable
@@ -128,7 +128,7 @@ class Pins(Session):
             if gone_since is not None and connection.execute(still).scalar() != gone_since:
                 return False
             old = self.get_pin(uuid)
-            for table in (PINS, GUESTS, REPAIRS, ARRIVALS):
+            for table in (PINS, GUESTS, REPAIRS, ARRIVALS, COMPARED):
                 connection.execute(sa.delete(table).where(table.c.uuid == uuid))
             if old is None:
                 return False
@@ -175,6 +175,26 @@ class Pins(Session):
         query = sa.select(*columns).where(HISTORY.c.uuid == uuid).order_by(HISTORY.c.id)
         with self.reading() as connection:
             return [HistoryEntry(**row._mapping) for row in connection.execute(query)]
+
+    def compared(self) -> dict[str, Compared]:
+        """Return what Nova's database said when pins were last compared with it, by UUID."""
+        with self.reading() as connection:
+            rows = connection.execute(sa.select(COMPARED))
+            return {row.uuid: Compared(**row._mapping) for row in rows}
+
+    def set_compared(self, said: Compared) -> None:
+        """Keep what Nova's database says of an instance; what is kept already is not written."""
+        this = COMPARED.c.uuid == said.uuid
+        values = asdict(said)
+        with self.reading() as connection:
+            row = connection.execute(sa.select(COMPARED).where(this)).first()
+        if row is None or Compared(**row._mapping) != said:
+            with self.transaction() as connection:
+                connection.execute(
+                    insert(COMPARED)
+                    .values(**values)
+                    .on_conflict_do_update([COMPARED.c.uuid], set_=values)
+                )
 
     def _call_off_repair(self, uuid: str) -> None:
         """A repair was asked for by a pin that is no longer: what it would start nobody waits for."""

@@ -89,6 +89,32 @@ def record_pin(
     return True
 
 
+def release_pin(conn: Connection, uuid: str, *, reason: str, at: str) -> None:
+    """Release a guest's pin, if it has one: what it runs next is recorded anew."""
+    with Transaction(conn):
+        row = conn.execute("SELECT machine FROM pins WHERE uuid = ?", (uuid,)).fetchone()
+        if row is None or row[0] is None:
+            return
+        conn.execute(
+            "UPDATE pins SET machine = NULL, seen = NULL, actor = ?, reason = ?, updated_at = ?"
+            " WHERE uuid = ?",
+            (HOOK, reason, at, uuid),
+        )
+        conn.execute("DELETE FROM repairs WHERE uuid = ?", (uuid,))
+        conn.execute(_ADD_HISTORY, (uuid, at, "unset", row[0], None, None, reason, HOOK))
+
+
+def record_compared(
+    conn: Connection, uuid: str, machine: str | None, row: int | None, rebuild: int | None
+) -> None:
+    """Keep what Nova's database says of a guest; see :class:`mthook.catalog.records.Compared`."""
+    with Transaction(conn):
+        conn.execute(
+            "INSERT OR REPLACE INTO compared (uuid, machine, row, rebuild) VALUES (?, ?, ?, ?)",
+            (uuid, machine, row, rebuild),
+        )
+
+
 def record_drift(
     conn: Connection, guest: Summary, pin: str, found: str, operation: str, at: str
 ) -> None:
@@ -166,13 +192,14 @@ def compile_policy(conn: Connection, policy: Policy, at: str) -> None:
     with Transaction(conn):
         conn.execute(
             "INSERT OR REPLACE INTO policy (id, mode, on_error, migrate_mismatch, timeout, style,"
-            " fingerprint, compiled_at) VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
+            " nova, fingerprint, compiled_at) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 policy.mode,
                 policy.on_error,
                 policy.migrate_mismatch,
                 policy.timeout,
                 policy.style,
+                policy.nova,
                 policy.fingerprint,
                 at,
             ),

@@ -137,6 +137,7 @@ class HookPolicy:
     """The part of the configuration that the hook needs.
 
     :param timeout: seconds.
+    :param nova: a database of Nova's is configured.
     :param fingerprint: of the configuration files that it was compiled from.
     :param compiled_at: when; the catalog fills it in.
     """
@@ -146,5 +147,21 @@ class HookPolicy:
     migrate_mismatch: str
     timeout: float
     style: str
+    nova: bool
     fingerprint: str
     compiled_at: str = ""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What Nova's database said of an instance when its pin was last compared with it.
+
+    :param machine: the recorded machine type; None: none.
+    :param row: the id of the row that holds it: another one means that the first was lost.
+    :param rebuild: the id of the instance's last rebuild in ``instance_actions``; None: there was none.
+    """
+
+    uuid: str
+    machine: str | None
+    row: int | None
+    rebuild: int | None

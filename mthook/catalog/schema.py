@@ -112,6 +112,7 @@ POLICY = Table(
     Column("migrate_mismatch", Text, nullable=False),
     Column("timeout", Float, nullable=False),
     Column("style", Text, nullable=False),
+    Column("nova", Boolean, nullable=False),
     Column("fingerprint", Text, nullable=False),
     Column("compiled_at", Text, nullable=False),
 )
@@ -135,5 +136,17 @@ GUESTS = Table(
     Column("windows", Boolean, nullable=False),
     Column("seen_at", Text, nullable=False),
     Column("gone_since", Text),
+    sqlite_with_rowid=False,
+)
+
+#: What Nova's database said of an instance when its pin was last compared with it. ``machine``:
+#: NULL where it had none; ``row``: id of the row that holds it; ``rebuild``: of its last rebuild.
+COMPARED = Table(
+    "compared",
+    METADATA,
+    Column("uuid", Text, primary_key=True),
+    Column("machine", Text),
+    Column("row", Integer),
+    Column("rebuild", Integer),
     sqlite_with_rowid=False,
 )

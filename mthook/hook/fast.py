@@ -212,6 +212,7 @@ def _defaults() -> fastsql.Policy:
         migrate_mismatch="accept",
         timeout=DEFAULT_TIMEOUT,
         style="versioned",
+        nova=False,
         fingerprint="",
     )
 

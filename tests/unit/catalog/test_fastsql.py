@@ -19,7 +19,7 @@ from mthook.text import now
 
 from .samples import AT, KVM, OTHER, UUID, alias, pin, summary
 
-POLICY = HookPolicy("audit", "deny", "refuse", 2.5, "alias", "/etc/mthook/mthook.conf:1:2:3")
+POLICY = HookPolicy("audit", "deny", "refuse", 2.5, "alias", True, "/etc/mthook/mthook.conf:1:2:3")
 
 
 def _fields(value: fastsql.Known | fastsql.Policy) -> dict[str, object]:
@@ -36,6 +36,7 @@ NOTHING = {
     "seen": None,
     "updated_at": None,
     "root_image": None,
+    "source": None,
     "gone_since": None,
     "repair": False,
     "has_row": False,
@@ -61,6 +62,7 @@ def test_a_pin_is_found(connection: Connection, catalog: Catalog) -> None:
         "seen": "pc-i440fx-7.2",
         "updated_at": AT,
         "root_image": "0a000000-0000-4000-8000-00000000000a",
+        "source": pin().source,
     }
     assert expected == _known(connection)
 
@@ -87,13 +89,14 @@ def test_the_policy_comes_with_any_lookup(connection: Connection, catalog: Catal
 
 def test_the_hook_can_compile_the_policy_itself(connection: Connection, catalog: Catalog) -> None:
     """What the slow path has read from the configuration is kept for the next hooks."""
-    catalog.compile_policy(HookPolicy("enforce", "allow", "accept", 5.0, "versioned", "old"))
+    catalog.compile_policy(HookPolicy("enforce", "allow", "accept", 5.0, "versioned", False, "old"))
     policy = fastsql.Policy(
         mode="audit",
         on_error="deny",
         migrate_mismatch="refuse",
         timeout=2.5,
         style="alias",
+        nova=True,
         fingerprint="/etc/mthook/mthook.conf:1:2:3",
     )
     recording.compile_policy(connection, policy, AT)
@@ -162,12 +165,15 @@ def test_looking_up_leaves_nothing_behind(path: str, catalog: Catalog) -> None:
     [
         lambda conn: fastsql.lookup(conn, UUID, AT),
         lambda conn: fastsql.aliases(conn, KVM, "x86_64", "kvm"),
+        lambda conn: fastsql.compared(conn, UUID),
         lambda conn: recording.record_pin(conn, summary(), "q35", source="first boot", at=AT),
         lambda conn: recording.record_drift(conn, summary(), "pc", "q35", "started", AT),
         lambda conn: recording.record_running(conn, summary(), "pc", AT),
         lambda conn: recording.record_stop(conn, summary(), "pc", "q35", "prepare", AT),
         lambda conn: recording.record_arrival(conn, UUID, "pc", AT),
         lambda conn: recording.take_arrival(conn, UUID),
+        lambda conn: recording.release_pin(conn, UUID, reason="", at=AT),
+        lambda conn: recording.record_compared(conn, UUID, "pc", 1, None),
         lambda conn: recording.compile_policy(conn, fastsql.Policy(**_POLICY), AT),
     ],
 )
@@ -188,5 +194,6 @@ _POLICY: dict[str, Any] = {
     "migrate_mismatch": "accept",
     "timeout": 5.0,
     "style": "versioned",
+    "nova": False,
     "fingerprint": "",
 }

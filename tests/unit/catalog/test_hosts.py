@@ -17,7 +17,7 @@ ARM = Capability("/usr/bin/qemu-system-aarch64", "aarch64", "qemu", "virt-7.2", 
 PC = alias("pc", "pc-i440fx-7.2")
 VERSIONED = alias("pc-i440fx-7.2", None)
 FACTS = HostFacts("host1", "7.2.22", "9.0.0", AT)
-POLICY = HookPolicy("enforce", "allow", "accept", 5.0, "versioned", "fingerprint")
+POLICY = HookPolicy("enforce", "allow", "accept", 5.0, "versioned", False, "fingerprint")
 
 
 @pytest.fixture(autouse=True)

@@ -6,12 +6,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.config import Config
 
 from mthook.catalog import fastsql, files, migrate
+from mthook.catalog.opening import open_database
+from mthook.catalog.schema import PINS
+from mthook.catalog.session import Session
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogError
 
@@ -37,17 +42,36 @@ def test_an_older_catalog_is_upgraded(
 
     def upgrade(config: Config, revision: str) -> None:
         connection = config.attributes["connection"]
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0002'")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
         steps.append(revision)
 
-    monkeypatch.setattr(fastsql, "SCHEMA", "0002")
-    monkeypatch.setattr(fastsql, "OLDER", ("0001",))
+    monkeypatch.setattr(fastsql, "SCHEMA", "9999")
+    monkeypatch.setattr(fastsql, "OLDER", ("0001", "0002"))
     monkeypatch.setattr("alembic.command.upgrade", upgrade)
     catalog.record_pin(pin())
     with Catalog.open(path, create=False) as upgraded:
         found = upgraded.get_pin(UUID)
 
     assert (found, steps) == (pin(), ["head"])
+
+
+def test_a_catalog_of_the_first_schema_keeps_its_pins(path: str) -> None:
+    """The real steps from there to here; what is compiled is compiled anew."""
+    make_empty(path)
+    raw = open_database(path, 1)
+    with Session(raw).transaction() as connection:
+        config = Config()
+        config.set_main_option("script_location", migrate.SCRIPTS)
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(PINS.insert().values(**asdict(pin())))
+    raw.close()
+    with pytest.raises(CatalogError, match="run mthook-sync"):
+        fastsql.connect(path, 1)
+
+    with Catalog.open(path, create=False) as upgraded:
+        assert (upgraded.get_pin(UUID), upgraded.hook_policy()) == (pin(), None)
+        assert upgraded.compared() == {}
 
 
 def test_a_failed_upgrade_changes_nothing(
@@ -57,14 +81,14 @@ def test_a_failed_upgrade_changes_nothing(
 
     def upgrade(config: Config, revision: str) -> None:
         connection = config.attributes["connection"]
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0002'")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
         connection.exec_driver_sql("DROP TABLE pins")
         connection.exec_driver_sql("broken")
 
     catalog.record_pin(pin())
     with monkeypatch.context() as newer, pytest.raises(CatalogError):
-        newer.setattr(fastsql, "SCHEMA", "0002")
-        newer.setattr(fastsql, "OLDER", ("0001",))
+        newer.setattr(fastsql, "SCHEMA", "9999")
+        newer.setattr(fastsql, "OLDER", ("0001", "0002"))
         newer.setattr("alembic.command.upgrade", upgrade)
         Catalog.open(path)
 

@@ -95,7 +95,10 @@ def test_every_column_of_the_hook_exists(
     recording.record_stop(connection, guest, "pc", "q35", "prepare", AT)
     recording.record_arrival(connection, UUID, "pc", AT)
     policy = {"mode": "", "on_error": "", "migrate_mismatch": "", "style": "", "fingerprint": ""}
-    recording.compile_policy(connection, fastsql.Policy(timeout=1.0, **policy), AT)
+    recording.compile_policy(connection, fastsql.Policy(timeout=1.0, nova=True, **policy), AT)
+    recording.record_compared(connection, UUID, "pc", 1, None)
+    recording.release_pin(connection, UUID, reason="rebuilt", at=AT)
+    fastsql.compared(connection, UUID)
     fastsql.lookup(connection, UUID, AT)
     fastsql.aliases(connection, KVM, "x86_64", "kvm")
     recording.take_arrival(connection, UUID)

@@ -112,6 +112,7 @@ def test_the_configuration_comes_back_compiled(tmp_path: Path) -> None:
             "migrate_mismatch": "accept",
             "timeout": 2.5,
             "style": "alias",
+            "nova": False,
             "fingerprint": fingerprint(files),
         },
     )

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The way to a database of Nova's, and what goes wrong on it in one line without a password."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from mthook.errors import NovaError
+from mthook.text import printable
+
+#: MySQL's code for a deadlock; Galera has the same for a write that another node was faster with.
+_DEADLOCK = 1213
+
+
+class Deadlock(NovaError):
+    """The database has undone a transaction in favour of another one."""
+
+
+def engine(url: sa.engine.URL, name: str, seconds: int) -> sa.engine.Engine:
+    """Return a way to a database of Nova's; it isn't reached yet.
+
+    :param name: what messages call it.
+    :param seconds: to wait for a connection, for each answer and for rows that others have locked.
+    :raises NovaError: PyMySQL is missing, or the URL's options are wrong.
+    """
+    try:
+        return sa.create_engine(
+            url,
+            # future: the one style that SQLAlchemy 1.4 and 2 share.
+            future=True,
+            isolation_level="REPEATABLE READ",  # whose locks also cover rows that aren't there yet
+            pool_size=1,
+            max_overflow=0,
+            pool_pre_ping=True,
+            hide_parameters=True,
+            connect_args={
+                "connect_timeout": seconds,
+                "read_timeout": seconds,
+                "write_timeout": seconds,
+                "init_command": f"SET SESSION innodb_lock_wait_timeout = {seconds}",
+            },
+        )
+    except ImportError as error:
+        raise NovaError(f"{name}: {error}: install PyMySQL") from error
+    except (SQLAlchemyError, TypeError, ValueError):
+        raise NovaError(f"{name}: its URL has options that can't be used") from None
+
+
+@contextlib.contextmanager
+def asking(name: str) -> Iterator[None]:
+    """Turn what a database of Nova's fails with into one line.
+
+    :param name: what messages call it.
+    :raises NovaError: the database failed.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        code, text = _reason(error.orig)
+        kind = Deadlock if code == _DEADLOCK else NovaError
+        raise kind(f"{name}: {printable(text)}") from None
+    except SQLAlchemyError as error:
+        raise NovaError(f"{name}: {type(error).__name__}") from None
+    except OSError as error:  # what goes wrong on the network comes as an error of MySQL's
+        reason = printable(error.strerror or error)
+        raise NovaError(
+            f"{name}: the TLS files that its URL names can't be used: {reason}"
+        ) from None
+    except (TypeError, ValueError) as error:
+        raise NovaError(
+            f"{name}: its URL has an option that can't be used: {printable(error)}"
+        ) from None
+
+
+def _reason(error: BaseException | None) -> tuple[int, str]:
+    """Return MySQL's code and words. Neither holds a statement, its values or a password."""
+    args = error.args if error is not None else ()
+    if len(args) > 1 and isinstance(args[0], int):
+        return args[0], str(args[1])
+    return 0, " ".join(str(one) for one in args) or type(error).__name__
