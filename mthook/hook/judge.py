@@ -65,7 +65,10 @@ class Case:
         assert call.policy is not None and guest.uuid is not None and guest.machine is not None
         self.call, self.guest, self.connection, self.known = call, guest, connection, known
         self.policy = call.policy
-        self.rebuilt = policy.is_rebuilt(known.root_image, guest.root_image)
+        #: Where Nova's database tells of rebuilds, another root image is no proof of one.
+        self.rebuilt = not call.policy.nova and policy.is_rebuilt(
+            known.root_image, guest.root_image
+        )
         self.uuid, self.found = guest.uuid, guest.machine
         row = (known.machine, known.updated_at or "") if known.has_row else None
         pin, self.origin = policy.effective_pin(
@@ -83,17 +86,12 @@ class Case:
         """Judge the guest and return the hook's answer."""
         from mthook.hook.fast import ALLOWED, STOPPED
 
-        decision = policy.decide(
-            self.call.operation,
-            self.found,
-            self.pin or None,
-            seen=self.known.seen if self.origin == "row" else None,
-            aliases=self.aliases,
-            mode=self.policy.mode,
-            migrate_mismatch=self.policy.migrate_mismatch,
-            arrived=self._arrived(),
-            released=self.rebuilt,
-        )
+        decision = self._decide()
+        if self._is_for_nova(decision):
+            from mthook.hook import nova
+
+            nova.consult(self, decision.reason)
+            decision = self._decide()
         try:
             self._record(decision)
         except CatalogError as error:
@@ -107,6 +105,24 @@ class Case:
             self._rewrite()
         self.call.clear = self._leaves_nothing(decision)
         return ALLOWED
+
+    def _decide(self) -> policy.Decision:
+        return policy.decide(
+            self.call.operation,
+            self.found,
+            self.pin or None,
+            seen=self.known.seen if self.origin == "row" else None,
+            aliases=self.aliases,
+            mode=self.policy.mode,
+            migrate_mismatch=self.policy.migrate_mismatch,
+            arrived=self._arrived(),
+            released=self.rebuilt,
+        )
+
+    def _is_for_nova(self, decision: policy.Decision) -> bool:
+        """Has Nova's database to say what counts: of a start that would be wrong, or the first one on this host?"""
+        asked = self.policy.nova and self.guest.nova and self.call.operation == "prepare"
+        return asked and (bool(decision.reason) or not (self.known.has_row or self._arrived()))
 
     def _leaves_nothing(self, decision: policy.Decision) -> bool:
         """Is there nothing that ``started`` would have to record about this guest?"""
@@ -208,6 +224,8 @@ class Case:
         accept = f"'mthook-admin set {self.uuid} {self.found} --force' accepts the change"
         if self.call.operation != "prepare":
             return f"{accept}, so does [hook] migrate_mismatch = accept for all guests"
+        if self.guest.nova and self.policy.nova:
+            return f"'mthook-sync --only repair' writes the pin to Nova's database, then start it again; {accept}"
         if self.guest.nova:
             return f"give the instance the machine type {self.pin} in Nova and start it again, or {accept}"
         if not machinetype.same_family(self.pin, self.found):

@@ -17,7 +17,10 @@ from mthook.errors import Error
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any
+    from typing import Any, Optional
+
+    #: Machine type and row, last rebuild and when it began, whether one goes on, Nova's default.
+    Said = tuple[Optional[str], Optional[int], Optional[int], str, bool, Optional[str]]
 
 _SIGKILL = 9
 
@@ -119,6 +122,38 @@ def read_configuration(files: Sequence[str], seconds: float) -> tuple[str, dict[
 
     path, fields = in_child(work, seconds)
     return path, fields
+
+
+def ask_nova(files: Sequence[str], uuid: str, seconds: float) -> Said | None:
+    """Return what Nova's database says of an instance.
+
+    :return: its machine type and the row that holds it; its last rebuild and when that began; whether it is being
+        rebuilt at present; the machine type that Nova would record from its configuration. None: Nova has no such
+        instance.
+    :raises SlowPathError: the database can't be read, or not in time.
+    """
+
+    def work() -> tuple[Any, ...] | None:
+        from mthook import conf, reconcile
+        from mthook.catalog import cells
+        from mthook.errors import NotFound
+
+        options = conf.load([path for path in files if os.path.exists(path)])
+        with cells.opened(options) as nova:
+            try:
+                _, found = nova.find(uuid)
+            except NotFound:
+                return None
+        arch = found.arch or os.uname().machine
+        rebuilding = found.task_state in reconcile.REBUILD_STATES and not found.evacuated
+        default = reconcile.default_machine(arch, options.libvirt.hw_machine_type)
+        return (found.machine, found.row, found.rebuild, found.rebuild_at, rebuilding, default)
+
+    try:
+        answer: Said | None = in_child(work, seconds)
+    except SlowPathError as error:
+        raise SlowPathError(f"Nova can't be asked: {error}") from None
+    return answer
 
 
 def rewrite(xml: bytes, machine: str, instance: str, since: str, seconds: float) -> bytes:

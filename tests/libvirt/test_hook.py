@@ -3,22 +3,18 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.lab import Host, guest_xml
+from tests.lab.site import CATALOG, UUID, Site, fresh
 
-UUID = "3f2c1d3e-0000-4000-8000-000000000001"
 OTHER = "3f2c1d3e-0000-4000-8000-000000000002"
 OLD, NEW = "pc-i440fx-6.2", "pc-i440fx-7.2"
-CATALOG = "/var/lib/mthook/catalog.sqlite"
-CONFIG = "/etc/mthook/mthook.conf"
 HOLDER = """
 import sqlite3, sys, time
 holder = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -29,60 +25,6 @@ print("locked", flush=True)
 time.sleep(60)
 """
 SAVED = "/var/lib/libvirt/web-1.save"
-
-
-class Site:
-    """A lab host with mthook installed as an operator installs it."""
-
-    def __init__(self, node: Host) -> None:
-        self.node = node
-
-    def install(self) -> None:
-        """Sync once and install the hook; the configuration is the default one."""
-        self.configure("")
-        self.node.mthook("mthook-sync")
-        self.node.mthook("mthook-admin", "hook", "install")
-
-    def configure(self, text: str) -> None:
-        """Write the configuration; the hook notices by itself."""
-        self.node.path(CONFIG).write_text(text)
-
-    def ask(self, expression: str) -> Any:
-        """Evaluate an expression about ``catalog`` on the host: SQLite can't follow a path that leads into it."""
-        code = (
-            "import json; from mthook.catalog.store import Catalog\n"
-            f"with Catalog.open({CATALOG!r}, create=False) as catalog:\n"
-            f"    print(json.dumps({expression}, default=vars))"
-        )
-        return json.loads(self.node.run([sys.executable, "-c", code]).stdout)
-
-    def row(self, uuid: str = UUID) -> dict[str, str | None]:
-        """A guest's row among the pins."""
-        row: dict[str, str | None] = self.ask(f"catalog.get_pin({uuid!r})")
-        return row
-
-    def pin(self, uuid: str = UUID) -> str | None:
-        """A guest's pin, None without one."""
-        return (self.row(uuid) or {}).get("machine")
-
-    def set_pin(self, machine: str) -> None:
-        """Pin the guest, and leave its definition alone."""
-        self.ask(f"catalog.set_pin({UUID!r}, {machine!r}, source='operator', actor='test')")
-
-    def events(self, uuid: str = UUID) -> list[list[str | None]]:
-        """What a guest's history says."""
-        events: list[list[str | None]] = self.ask(
-            f"[(e.event, e.old, e.new) for e in catalog.history({uuid!r})]"
-        )
-        return events
-
-    def redefine(self, machine: str, name: str = "web-1", uuid: str = UUID, **more: str) -> None:
-        """Change a definition behind mthook's back."""
-        self.node.define(guest_xml(name, uuid, machine, **more))
-
-    def start(self, name: str = "web-1") -> str:
-        """Try to start a guest; return libvirt's error, '' without one."""
-        return self.node.virsh("start", "--domain", name, check=False).stderr
 
 
 @pytest.fixture(scope="module")
@@ -97,23 +39,6 @@ def beta() -> Iterator[Host]:
     """Another lab host, to migrate to."""
     with Host("beta") as host:
         yield host
-
-
-def fresh(host: Host) -> Site:
-    """A host without guests and with mthook new on it."""
-    host.remove_guests()
-    if not host.daemon.running:
-        host.daemon.start()
-    host.run(
-        [
-            "sh",
-            "-c",
-            "rm -rf /var/lib/mthook/* /etc/mthook/* /var/lib/libvirt/*.save; mkdir -p /etc/mthook",
-        ]
-    )
-    site = Site(host)
-    site.install()
-    return site
 
 
 @pytest.fixture

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the hook does with Nova's database at a ``prepare``: it has the last word on what a guest is pinned to."""
+
+from __future__ import annotations
+
+from mthook import reconcile, text
+from mthook.catalog import fastsql, recording
+from mthook.hook import journal, slow
+from mthook.machinetype import MachineType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mthook.hook.judge import Case
+
+
+def consult(case: Case, wrong: str) -> None:
+    """Bring a guest's pin up to what Nova's database says now: changed there a moment ago, or rebuilt.
+
+    :param wrong: in what the guest is unlike its pin, '' in nothing.
+    :raises SlowPathError: the database can't be asked, or not in time; [hook] on_error decides then.
+    """
+    case.connection.close()  # SQLite's locks don't survive the slow path's fork
+    try:
+        said = slow.ask_nova(case.call.files, case.uuid, case.call.left())
+    except slow.SlowPathError as error:
+        raise slow.SlowPathError(f"{wrong}; {error}" if wrong else str(error)) from error
+    # The time limit is for what may hang; the catalog has its own.
+    case.connection = fastsql.connect(case.call.catalog, case.call.patience)
+    if said is not None:
+        _reconcile(case, said)
+
+
+def _reconcile(case: Case, said: slow.Said) -> None:
+    recorded, row, rebuild, rebuild_at, rebuilding, default = said
+    before = fastsql.compared(case.connection, case.uuid)
+    by_operator = case.known.source == "operator" and case.origin == "row"
+    rebuilt = rebuilding or reconcile.is_rebuilt(
+        rebuild, rebuild_at, before, case.since, by_operator=by_operator
+    )
+    outcome = reconcile.reconcile(
+        case.pin or None,
+        recorded,
+        row,
+        by_operator=by_operator,
+        before=before,
+        rebuilt=rebuilt,
+        default=default,
+    )
+    if recorded is not None and outcome in (reconcile.PULL, reconcile.OVERRULE):
+        MachineType.parse(recorded)
+        _take_over(case, recorded, "rebuilt in Nova" if rebuilt else None)
+    elif outcome == reconcile.ASK_GUEST and case.pin:
+        _release(case)
+    else:
+        return
+    recording.record_compared(case.connection, case.uuid, recorded, row, rebuild)
+
+
+def _take_over(case: Case, machine: str, reason: str | None) -> None:
+    """Make what Nova has recorded the pin."""
+    at = text.now()
+    recording.record_pin(
+        case.connection,
+        case.guest,
+        machine,
+        source="Nova",
+        actor="hook",
+        reason=reason,
+        at=at,
+        replace=True,
+    )
+    journal.info(f"{case.call} ({case.uuid}): pinned to {machine}, as Nova has it")
+    case.pin, case.origin, case.since = machine, "row", at
+    case.known.machine, case.known.seen, case.known.has_row = machine, None, True
+
+
+def _release(case: Case) -> None:
+    """Let what the rebuilt guest runs be its new pin."""
+    recording.release_pin(case.connection, case.uuid, reason="rebuilt in Nova", at=text.now())
+    journal.info(f"{case.call} ({case.uuid}): pin {case.pin} released, rebuilt in Nova")
+    case.pin, case.origin, case.known.machine = "", "", None
