@@ -17,7 +17,7 @@ def align(round_: Round) -> None:
     for domain in round_.domains.values():
         with round_.guest(domain):
             pin = round_.catalog.get_pin(domain.uuid)
-            if pin is None or domain.defined is None:
+            if pin is None or domain.defined is None or not round_.is_ours(domain):
                 continue
             pin = _newest(round_, domain, pin, domain.defined.travelled)
             if not realign.is_aligned(pin, domain.defined, round_.offer(domain.defined)):

@@ -64,8 +64,7 @@ def run(arguments: Sequence[str]) -> int:
     seen = fingerprint(paths)
     try:
         conf = configuration.load(options.config_file)
-        if options.only == "realign" and not conf.sync.realign:
-            parser.error("--only realign: the configuration has [sync] realign = false")
+        _check_step(parser, conf, options.only)
         _sync(conf, configuration.hook_policy(conf, seen), options.only, report)
     except Busy as error:
         report.error(str(error))
@@ -80,11 +79,21 @@ def run(arguments: Sequence[str]) -> int:
     return Exit.ERROR if report.errors else Exit.DONE
 
 
+def _check_step(parser: argparse.ArgumentParser, conf: cfg.ConfigOpts, only: str | None) -> None:
+    """Refuse a step that the configuration forbids or has no means for."""
+    if only == "realign" and not conf.sync.realign:
+        parser.error("--only realign: the configuration has [sync] realign = false")
+    if only in ("pull", "push") and not configuration.has_nova(conf):
+        parser.error(f"--only {only}: the configuration has no [database] connection")
+    if only == "push" and not conf.sync.write_back:
+        parser.error("--only push: the configuration has [sync] write_back = false")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
-        description="Give every guest of this host its pin, bring definitions back to their pins\n"
-        "and mend what the hook stopped. Says nothing unless something is wrong.",
+        description="Give every guest of this host its pin, bring pins and Nova's records together,\n"
+        "bring definitions back to their pins and mend what the hook stopped. Says nothing unless something is wrong.",
         epilog="exit status:\n" + "".join(f"  {code:d}  {code.meaning}\n" for code in Exit),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -99,7 +108,9 @@ def _parser() -> argparse.ArgumentParser:
         "--dry-run", action="store_true", help="change nothing, print what would be done"
     )
     parser.add_argument(
-        "--only", choices=("seed", "realign", "repair"), help="do only this of the steps"
+        "--only",
+        choices=("pull", "seed", "push", "realign", "repair"),
+        help="do only this of the steps; pull and push are those from and to Nova's database",
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     parser.add_argument(

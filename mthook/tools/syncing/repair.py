@@ -49,6 +49,8 @@ def _repair(round_: Round, row: Repair, restart: bool) -> None:
     except NotFound:
         return _finish(round_, row, "no such guest")
     if row.nova:
+        if round_.nova is not None and not round_.nova.works:
+            return None  # its pin may still be to be written to Nova
         return _finish(round_, row, "Nova starts it")
     if not row.restart or row.at < now(time.time() - RESTART_WITHIN):
         return _finish(round_, row, "not to be started any more")

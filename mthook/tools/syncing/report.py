@@ -15,10 +15,10 @@ PROGRAM = "mthook-sync"
 #: How many guests it takes for a progress bar to be worth its line.
 _MANY = 200
 #: What a run does, in the order of the summary line.
-_DONE = ("pinned", "realigned", "repaired", "forgotten", "drifting")
+_DONE = ("pinned", "released", "written", "realigned", "repaired", "forgotten", "drifting")
 _LEFT = "left alone"
 #: How the system log says that something was done, where that isn't the summary's word.
-_PAST = {"forgotten": "forgot", "drifting": "noted"}
+_PAST = {"written": "wrote", "forgotten": "forgot", "drifting": "noted"}
 
 _Thing = TypeVar("_Thing")
 

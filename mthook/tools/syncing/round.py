@@ -6,18 +6,22 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from oslo_config import cfg
 
 from mthook.catalog.records import HostFacts
 from mthook.catalog.store import Catalog
-from mthook.errors import CatalogError, Error, HostError, NotFound, Refused
+from mthook.errors import CatalogConflict, CatalogError, Error, HostError, NotFound, Refused
 from mthook.host.capabilities import Offer, Offers, host_facts, key_of, offers, read_capabilities
 from mthook.host.connection import Host
 from mthook.host.domains import Domain, count_domains, list_domains
 from mthook.text import now
 from mthook.tools.syncing.report import PROGRAM, Report, progress
 from mthook.xmlrewrite.summary import Summary
+
+if TYPE_CHECKING:
+    from mthook.tools.syncing.nova import Side
 
 #: Who the history names.
 ACTOR = PROGRAM
@@ -29,7 +33,10 @@ class Round:
     :param catalog: the catalog; in a dry run a copy, so that the steps work alike.
     :ivar domains: every domain by UUID, as it was at ``looked_at``.
     :ivar touched: whether a definition or a guest was changed since.
+    :ivar nova: Nova's side; None where no database of Nova's is configured.
     """
+
+    nova: Side | None = None
 
     def __init__(self, host: Host, catalog: Catalog, conf: cfg.ConfigOpts, report: Report) -> None:
         self.host = host
@@ -51,6 +58,13 @@ class Round:
             if domain.problem is not None:
                 self.report.error(domain.problem)
 
+    def is_ours(self, domain: Domain) -> bool:
+        """Tell whether a domain may be pinned and redefined: none of Nova's on which Nova is at work, or elsewhere."""
+        seen = domain.running or domain.defined
+        if self.nova is None or seen is None or not seen.nova:
+            return True
+        return self.nova.is_free(domain.uuid)
+
     def offer(self, seen: Summary) -> Offer:
         """Return what a domain's emulator offers on this host."""
         return self.offers.get(key_of(seen), {})
@@ -65,6 +79,9 @@ class Round:
         """
         try:
             yield
+        except CatalogConflict as error:
+            # A hook or an operator was faster: the next run sees what they made of it.
+            self.report.left_alone(f"{who}: {error}")
         except CatalogError:
             raise
         except Error as error:

@@ -19,8 +19,10 @@ def seed(round_: Round) -> None:
     """Record a pin for every guest without a row; for a released one, the next start does that."""
     for domain in round_.domains.values():
         with round_.guest(domain):
+            if round_.catalog.get_pin(domain.uuid) is not None or not round_.is_ours(domain):
+                continue
             evidence = observe(domain)
-            if evidence is not None and round_.catalog.get_pin(domain.uuid) is None:
+            if evidence is not None:
                 _record(round_, domain, evidence)
 
 
@@ -41,31 +43,47 @@ def observe(domain: Domain) -> Evidence | None:
     return (machine, seen, source) if machine is not None else None
 
 
+def record(
+    round_: Round,
+    uuid: str,
+    machine: str,
+    source: str,
+    seen: str | None,
+    evidence: Evidence | None,
+    arch: str,
+) -> bool:
+    """Record the pin of an instance that has no row.
+
+    :param seen: the versioned name that the guest runs, where it is known.
+    :param evidence: what its domain tells, if there is one.
+    :param arch: its architecture, where no domain tells that.
+    :return: False where it has a row by now, which stays.
+    """
+    at = now()
+    return round_.catalog.record_pin(
+        Pin(
+            uuid=uuid,
+            machine=machine,
+            arch=evidence[1].arch if evidence else arch,
+            source=source,
+            actor=ACTOR,
+            created_at=at,
+            updated_at=at,
+            seen=seen,
+            root_image=evidence[1].root_image if evidence else None,
+            qemu_version=round_.facts.qemu_version,
+            libvirt_version=round_.facts.libvirt_version,
+        )
+    )
+
+
 def _record(round_: Round, domain: Domain, evidence: Evidence) -> None:
-    pin = _pin(round_, domain, evidence)
-    if round_.catalog.record_pin(pin):
-        words = "its own metadata" if pin.source == "guest metadata" else f"the {pin.source}"
-        round_.report.done("pinned", f"pin {domain} to {printable(pin.machine)}, from {words}")
-
-
-def _pin(round_: Round, domain: Domain, evidence: Evidence) -> Pin:
-    """Return the pin for a guest; one that it carries itself is its pin, whatever it is now."""
+    """Pin a guest; a pin that it carries itself is its pin, whatever it is now."""
     machine, seen, source = evidence
     known = aliases(round_.offer(seen))
     wanted = policy.pin_for(machine, round_.conf.pin.style, known)
     if seen.travelled is not None:
         wanted, source = seen.travelled[0], "guest metadata"
-    at = now()
-    return Pin(
-        uuid=domain.uuid,
-        machine=wanted,
-        arch=seen.arch,
-        source=source,
-        actor=ACTOR,
-        created_at=at,
-        updated_at=at,
-        seen=machine,
-        root_image=seen.root_image,
-        qemu_version=round_.facts.qemu_version,
-        libvirt_version=round_.facts.libvirt_version,
-    )
+    if record(round_, domain.uuid, wanted, source, machine, evidence, seen.arch):
+        words = "its own metadata" if source == "guest metadata" else f"the {source}"
+        round_.report.done("pinned", f"pin {domain} to {printable(wanted)}, from {words}")
