@@ -242,7 +242,11 @@ def seed_without_domain(round_: Round, side: Side) -> None:
     for instance in side.instances.values():
         with round_.guest(side.who(instance)):
             absent = instance.uuid not in round_.domains and side.is_free(instance.uuid)
-            if absent and round_.catalog.get_pin(instance.uuid) is None:
+            if (
+                absent
+                and instance.machine is None
+                and round_.catalog.get_pin(instance.uuid) is None
+            ):
                 _seed(round_, side, instance)
 
 
