@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from mthook.reconcile import Said
 
 #: The Alembic revision that these statements are written for.
-SCHEMA = "0002"
+SCHEMA = "0003"
 #: Revisions that ``mthook-sync`` brings up to :data:`SCHEMA`.
-OLDER: tuple[str, ...] = ("0001",)
+OLDER: tuple[str, ...] = ("0001", "0002")
 #: For how long, in seconds, a ``prepare`` is taken to belong to an accepted ``migrate`` or
 #: ``restore``.
 ARRIVAL_SECONDS = 120

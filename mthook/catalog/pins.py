@@ -10,7 +10,16 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
 from mthook.catalog.records import Compared, HistoryEntry, Pin
-from mthook.catalog.schema import ARRIVALS, COMPARED, GUESTS, HISTORY, HOST, PINS, REPAIRS
+from mthook.catalog.schema import (
+    ARRIVALS,
+    COMPARED,
+    GUESTS,
+    HISTORY,
+    HOST,
+    ORIGINALS,
+    PINS,
+    REPAIRS,
+)
 from mthook.catalog.session import Session
 from mthook.errors import CatalogConflict
 from mthook.text import now, printable
@@ -128,7 +137,7 @@ class Pins(Session):
             if gone_since is not None and connection.execute(still).scalar() != gone_since:
                 return False
             old = self.get_pin(uuid)
-            for table in (PINS, GUESTS, REPAIRS, ARRIVALS, COMPARED):
+            for table in (PINS, GUESTS, REPAIRS, ARRIVALS, COMPARED, ORIGINALS):
                 connection.execute(sa.delete(table).where(table.c.uuid == uuid))
             if old is None:
                 return False

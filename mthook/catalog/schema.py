@@ -150,3 +150,15 @@ COMPARED = Table(
     Column("rebuild", Integer),
     sqlite_with_rowid=False,
 )
+
+#: What guests were before their last change of family, and right after it: domain XML without
+#: passwords.
+ORIGINALS = Table(
+    "originals",
+    METADATA,
+    Column("uuid", Text, primary_key=True),
+    Column("at", Text, nullable=False),
+    Column("before", Text, nullable=False),
+    Column("after", Text, nullable=False),
+    sqlite_with_rowid=False,
+)

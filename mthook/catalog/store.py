@@ -9,6 +9,7 @@ from mthook.catalog import fastsql
 from mthook.catalog.guests import Guests
 from mthook.catalog.hosts import Hosts
 from mthook.catalog.opening import Connection, open_database
+from mthook.catalog.originals import Originals
 from mthook.catalog.pins import ANY
 from mthook.errors import CatalogMissing
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["ANY", "Catalog"]
 
 
-class Catalog(Guests, Hosts):
+class Catalog(Guests, Hosts, Originals):
     """An open catalog; at the end of a ``with`` block it is closed.
 
     Every method raises :class:`CatalogError` where SQLite fails.

@@ -46,7 +46,7 @@ def test_an_older_catalog_is_upgraded(
         steps.append(revision)
 
     monkeypatch.setattr(fastsql, "SCHEMA", "9999")
-    monkeypatch.setattr(fastsql, "OLDER", ("0001", "0002"))
+    monkeypatch.setattr(fastsql, "OLDER", ("0001", "0002", "0003"))
     monkeypatch.setattr("alembic.command.upgrade", upgrade)
     catalog.record_pin(pin())
     with Catalog.open(path, create=False) as upgraded:
@@ -88,7 +88,7 @@ def test_a_failed_upgrade_changes_nothing(
     catalog.record_pin(pin())
     with monkeypatch.context() as newer, pytest.raises(CatalogError):
         newer.setattr(fastsql, "SCHEMA", "9999")
-        newer.setattr(fastsql, "OLDER", ("0001", "0002"))
+        newer.setattr(fastsql, "OLDER", ("0001", "0002", "0003"))
         newer.setattr("alembic.command.upgrade", upgrade)
         Catalog.open(path)
 

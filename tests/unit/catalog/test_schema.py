@@ -106,7 +106,9 @@ def test_every_column_of_the_hook_exists(
     there = {(table.name, column.name) for table in METADATA.sorted_tables for column in table.c}
     there |= {(table.name, "") for table in METADATA.sorted_tables}
     assert used - there == {("alembic_version", "version_num")}
-    assert {table for table, _ in used} == {*METADATA.tables, "alembic_version"}
+    # What guests were before is no business of the hook.
+    hooks = {*METADATA.tables, "alembic_version"} - {"originals"}
+    assert {table for table, _ in used} == hooks
 
 
 def test_no_statement_of_the_hook_is_left_out() -> None:

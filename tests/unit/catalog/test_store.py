@@ -93,7 +93,7 @@ def test_an_older_catalog_is_for_sync_to_upgrade(
 ) -> None:
     """The hook names what to run; a revision it knows to be older is no newer mthook's."""
     monkeypatch.setattr(fastsql, "SCHEMA", "9999")
-    monkeypatch.setattr(fastsql, "OLDER", ("0001", "0002"))
+    monkeypatch.setattr(fastsql, "OLDER", ("0001", "0002", "0003"))
     with pytest.raises(CatalogError) as caught:
         fastsql.connect(path, timeout=5)
 
