@@ -141,12 +141,15 @@ def same_line(a: MachineType, b: MachineType) -> bool:
     return a.family == b.family and a.vendor == b.vendor
 
 
-def same_family(a: str, b: str) -> bool:
-    """Whether two names mean the same board, whoever made it.
+def is_convertible(a: str, b: str) -> bool:
+    """Whether a guest with one machine type can be turned into one with the other.
+
+    That is so for the same board, whoever made it, and between i440fx and q35.
 
     :raises MachineTypeError: if one of them isn't a machine type's name.
     """
-    return MachineType.parse(a).family == MachineType.parse(b).family
+    families = {MachineType.parse(a).family, MachineType.parse(b).family}
+    return len(families) == 1 or families == {"i440fx", "q35"}
 
 
 def compare(a: MachineType, b: MachineType) -> int | None:

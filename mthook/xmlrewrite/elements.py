@@ -39,12 +39,26 @@ def insert_after(anchor: etree._Element, child: etree._Element) -> None:
     child.tail = tail
 
 
+def insert_first(parent: etree._Element, child: etree._Element) -> None:
+    """Add ``child`` as the first one of ``parent``."""
+    if not len(parent):
+        append(parent, child)
+        return
+    child.tail = _lead(parent[0]) or None
+    parent.insert(0, child)
+
+
 def remove(element: etree._Element) -> None:
-    """Remove an element that has a sibling before it."""
+    """Remove an element, with the line it stands on."""
     before = element.getprevious()
     parent = element.getparent()
-    assert before is not None and parent is not None
-    before.tail = (before.tail or "").rstrip() + (element.tail or "")
+    assert parent is not None
+    tail = element.tail or ""
+    if before is not None:
+        before.tail = (before.tail or "").rstrip() + tail
+    else:
+        text = (parent.text or "").rstrip() + tail
+        parent.text = None if len(parent) == 1 and _is_blank(text) else text
     parent.remove(element)
 
 

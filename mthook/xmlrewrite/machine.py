@@ -2,8 +2,9 @@
 """The step that gives a domain its machine type.
 
 Within a family the attribute is all there is to change: libvirt 9.0 with QEMU 7.2 defines and
-starts a guest with every version of its family unchanged. Another family means other controllers,
-addresses and buses.
+starts a guest with every version of its family unchanged, but for what :mod:`versions
+<mthook.xmlrewrite.versions>` lists. Another family means other controllers, addresses and buses:
+:mod:`mthook.xmlrewrite.family`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from lxml import etree
 from mthook.errors import ConversionError
 from mthook.machinetype import MachineType
 from mthook.text import printable
+from mthook.xmlrewrite.family.board import PC, Q35
 from mthook.xmlrewrite.target import Target
+from mthook.xmlrewrite.versions import check_version
 
 # Which of the families that mthook knows an architecture has (QEMU, ``hw/*/``).
 _X86 = frozenset(("i440fx", "q35", "microvm"))
@@ -28,28 +31,55 @@ _FAMILIES = {
     "ppc64le": frozenset(("pseries",)),
 }
 _KNOWN = frozenset().union(*_FAMILIES.values())
+#: What libvirt makes of an x86 domain that names no machine type.
+_X86_DEFAULT = "pc"
 
 
 def set_machine(domain: etree._Element, target: Target) -> list[str]:
     """Set ``os/type@machine``.
 
     :return: the change in words, nothing when there is none.
-    :raises ConversionError: if the domain has no ``os/type``, or the change is one of family or
-        architecture.
+    :raises ConversionError: if the domain has no ``os/type``; the change is one of architecture, or
+        of a family that can't be converted; the version can't have a device of the domain.
     :raises MachineTypeError: if the target isn't a machine type's name.
     """
     wanted = MachineType.parse(target.machine)
-    os_type = domain.find("os/type")
-    if os_type is None:
-        raise ConversionError("the domain has no <os><type> to carry a machine type", "os/type")
+    os_type = _os_type(domain)
     present = os_type.get("machine", "")
     if present == wanted.name:
         return []
     _check_arch(os_type.get("arch", ""), wanted)
     if present:
         _check_family(MachineType.parse(present), wanted)
+    check_version(domain, wanted)
     os_type.set("machine", wanted.name)
     return [f"machine type: {present or 'none'} → {wanted}"]
+
+
+def change_of_family(
+    domain: etree._Element, target: Target
+) -> tuple[MachineType, MachineType] | None:
+    """Return from which machine type to which a domain has to be converted, None if not at all.
+
+    :raises ConversionError: if the domain has no ``os/type``.
+    :raises MachineTypeError: if the target isn't a machine type's name.
+    """
+    wanted = MachineType.parse(target.machine)
+    os_type = _os_type(domain)
+    present = os_type.get("machine", "")
+    if not present and os_type.get("arch", "x86_64") in ("x86_64", "i686"):
+        present = _X86_DEFAULT
+    if not present:
+        return None
+    old = MachineType.parse(present)
+    return (old, wanted) if {old.family, wanted.family} == {PC, Q35} else None
+
+
+def _os_type(domain: etree._Element) -> etree._Element:
+    os_type = domain.find("os/type")
+    if os_type is None:
+        raise ConversionError("the domain has no <os><type> to carry a machine type", "os/type")
+    return os_type
 
 
 def _check_arch(arch: str, wanted: MachineType) -> None:
@@ -58,10 +88,9 @@ def _check_arch(arch: str, wanted: MachineType) -> None:
 
 
 def _check_family(present: MachineType, wanted: MachineType) -> None:
-    if present.family != wanted.family:
+    if present.family != wanted.family and {present.family, wanted.family} != {PC, Q35}:
         raise ConversionError(
-            f"can't convert {present} ({present.family}) to {wanted} ({wanted.family}):"
-            " another family has other controllers and addresses, redefine the guest as one of that"
-            " family first",
+            f"can't convert {present} ({present.family}) to {wanted} ({wanted.family}): only i440fx"
+            " and q35 can be turned into each other",
             "os/type",
         )

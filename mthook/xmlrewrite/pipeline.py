@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
-from mthook.errors import Error
-from mthook.xmlrewrite import safexml, summary
-from mthook.xmlrewrite.machine import set_machine
-from mthook.xmlrewrite.metadata import carry_pin
-from mthook.xmlrewrite.target import Target
+from lxml import etree
 
-__all__ = ["Rewritten", "Target", "rewrite"]
+from mthook.errors import Error
+from mthook.xmlrewrite import safexml
+from mthook.xmlrewrite.family import restore
+from mthook.xmlrewrite.family.board import Conversion, nova_instance
+from mthook.xmlrewrite.family.convert import convert
+from mthook.xmlrewrite.machine import change_of_family, set_machine
+from mthook.xmlrewrite.metadata import carry_pin
+from mthook.xmlrewrite.target import Original, Target
+
+__all__ = ["Original", "Rewritten", "Target", "rewrite"]
 
 
 class Rewritten:
@@ -17,37 +22,54 @@ class Rewritten:
 
     :ivar xml: the domain, the very same bytes when nothing had to change.
     :ivar changes: what was changed, a line each.
+    :ivar converted: whether the domain is of another family now.
     """
 
-    __slots__ = ("changes", "xml")
+    __slots__ = ("changes", "converted", "xml")
 
-    def __init__(self, xml: bytes, changes: list[str]) -> None:
+    def __init__(self, xml: bytes, changes: list[str], *, converted: bool = False) -> None:
         self.xml = xml
         self.changes = changes
+        self.converted = converted
 
 
 def rewrite(xml: bytes, target: Target) -> Rewritten:
     """Make a domain what its pin asks for.
 
     :raises DomainXMLError: if the XML can't be read safely.
-    :raises ConversionError: if more than a name would have to change; ``.element`` says what.
+    :raises ConversionError: if it can't become that, or would lose a device; ``.element`` says
+        which element stands in the way.
     :raises MachineTypeError: if the target isn't a machine type's name.
     """
     tree = safexml.parse(xml)
     domain = tree.getroot()
+    family = change_of_family(domain, target)
     changes = set_machine(domain, target)
     if not changes:
         # A domain that is right already gets no element of ours either: mthook marks only what it
         # changes.
         return Rewritten(xml, [])
+    if family is not None:
+        nova = nova_instance(domain) is not None
+        changes += _convert(domain, Conversion(*family, nova=nova, ports=target.ports), target)
     changes += carry_pin(domain, target)
+    _verify(domain, target)
     result = safexml.serialize(tree, declaration=safexml.has_declaration(xml))
-    _verify(result, target)
-    return Rewritten(result, changes)
+    return Rewritten(result, changes, converted=family is not None)
 
 
-def _verify(result: bytes, target: Target) -> None:
-    """Read the result with the reader that the hook trusts, before anybody hands it to libvirt."""
-    machine = summary.read(result).machine
+def _convert(domain: etree._Element, conversion: Conversion, target: Target) -> list[str]:
+    """Convert a domain, or lead it back to what it was before where that was kept."""
+    way_back = restore.WayBack.of(domain, conversion, target.original)
+    changes = convert(domain, conversion)
+    if way_back is None:
+        return [*changes, restore.without(conversion)]
+    return way_back.take()
+
+
+def _verify(domain: etree._Element, target: Target) -> None:
+    """Look once more, before anybody hands the result to libvirt."""
+    os_type = domain.find("os/type")
+    machine = os_type.get("machine") if os_type is not None else None
     if machine != target.machine:
         raise Error(f"the rewritten domain has machine type {machine}, not {target.machine}")

@@ -24,14 +24,15 @@ MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 100
 #: Namespace of the element in which a pin travels with its guest.
 PIN_NAMESPACE = "urn:mthook:pin:1"
+#: Namespaces in which Nova describes its instances.
+NOVA_NAMESPACES = (
+    "http://openstack.org/xmlns/libvirt/nova/1.0",
+    "http://openstack.org/xmlns/libvirt/nova/1.1",
+)
 
 # Stands between namespace and name; '}' is no character of a URI, so that no namespace can forge a
 # path.
 _SEPARATOR = "}"
-_NOVA = (
-    "http://openstack.org/xmlns/libvirt/nova/1.0",
-    "http://openstack.org/xmlns/libvirt/nova/1.1",
-)
 _OSINFO = "domain/metadata/http://libosinfo.org/xmlns/libvirt/domain/1.0}libosinfo"
 _HYPERV = "domain/features/hyperv"
 _PIN = f"domain/metadata/{PIN_NAMESPACE}{_SEPARATOR}pin"
@@ -259,7 +260,7 @@ _TAKE = {
     _PIN: _Reader.take_pin,
     f"{_OSINFO}/http://libosinfo.org/xmlns/libvirt/domain/1.0}}os": _Reader.take_os,
 }
-for _uri in _NOVA:
+for _uri in NOVA_NAMESPACES:
     _instance = f"domain/metadata/{_uri}{_SEPARATOR}instance"
     _TAKE[_instance] = _Reader.take_nova
     _TAKE[f"{_instance}/{_uri}{_SEPARATOR}root"] = _Reader.take_root

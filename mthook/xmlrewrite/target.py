@@ -4,6 +4,23 @@
 from __future__ import annotations
 
 
+class Original:
+    """A definition from before a guest's last change of family.
+
+    :ivar before: the domain as it was then.
+    :ivar after: the domain as libvirt had it right after that change: what differs from it now was
+        changed since.
+    :ivar at: when that was, as :func:`mthook.text.now` writes it.
+    """
+
+    __slots__ = ("after", "at", "before")
+
+    def __init__(self, before: bytes, after: bytes, at: str) -> None:
+        self.before = before
+        self.after = after
+        self.at = at
+
+
 class Target:
     """What a domain shall become.
 
@@ -11,11 +28,24 @@ class Target:
     :ivar instance: its UUID, None to leave no pin in its metadata.
     :ivar since: since when the pin holds, as :func:`mthook.text.now` writes it; None when that
         isn't known.
+    :ivar ports: how many PCIe root ports it gets when it becomes a q35, Nova's ``[libvirt]
+        num_pcie_ports``; 0 leaves that to libvirt.
+    :ivar original: what was kept when it last changed its family, to go back to; None if nothing.
     """
 
-    __slots__ = ("instance", "machine", "since")
+    __slots__ = ("instance", "machine", "original", "ports", "since")
 
-    def __init__(self, machine: str, instance: str | None = None, since: str | None = None) -> None:
+    def __init__(
+        self,
+        machine: str,
+        instance: str | None = None,
+        since: str | None = None,
+        *,
+        ports: int = 0,
+        original: Original | None = None,
+    ) -> None:
         self.machine = machine
         self.instance = instance
         self.since = since
+        self.ports = ports
+        self.original = original

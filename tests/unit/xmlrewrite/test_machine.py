@@ -7,7 +7,7 @@ import pytest
 from lxml import etree
 
 from mthook.errors import ConversionError, MachineTypeError
-from mthook.xmlrewrite.machine import set_machine
+from mthook.xmlrewrite.machine import change_of_family, set_machine
 from mthook.xmlrewrite.target import Target
 
 
@@ -95,14 +95,38 @@ def test_a_machine_type_of_another_architecture_is_refused(arch: str, target: st
 
 
 @pytest.mark.parametrize(
-    ("present", "target"), [("pc", "q35"), ("pc-q35-7.2", "pc-i440fx-7.2"), ("foo", "pc")]
+    ("present", "target"), [("isapc", "q35"), ("pc-q35-7.2", "microvm"), ("foo", "pc")]
 )
-def test_another_family_is_refused(present: str, target: str) -> None:
+def test_a_family_that_nobody_can_convert_is_refused(present: str, target: str) -> None:
     """A change of family needs other devices and isn't made by name alone."""
     with pytest.raises(ConversionError, match=f"^can't convert {present} ") as caught:
         step(f"<type machine='{present}'>hvm</type>", target)
 
     assert caught.value.element == "os/type"
+
+
+@pytest.mark.parametrize(
+    ("os_type", "target", "families"),
+    [
+        ("<type machine='pc'>hvm</type>", "pc-q35-7.2", ("i440fx", "q35")),
+        ("<type machine='pc-q35-6.2'>hvm</type>", "ubuntu", ("q35", "i440fx")),
+        ("<type arch='x86_64'>hvm</type>", "q35", ("i440fx", "q35")),
+        ("<type>hvm</type>", "q35", ("i440fx", "q35")),
+        ("<type arch='x86_64'>hvm</type>", "pc", None),
+        ("<type arch='aarch64'>hvm</type>", "virt", None),
+        ("<type machine='pc'>hvm</type>", "pc-i440fx-7.2", None),
+        ("<type machine='isapc'>hvm</type>", "pc", None),
+    ],
+)
+def test_a_change_of_family_is_told_from_one_of_version(
+    os_type: str, target: str, families: tuple[str, str] | None
+) -> None:
+    """Where libvirt is left to choose it takes an i440fx on x86."""
+    domain = etree.fromstring(f"<domain><os>{os_type}</os></domain>")
+
+    found = change_of_family(domain, Target(target))
+
+    assert (found and (found[0].family, found[1].family)) == families
 
 
 @pytest.mark.parametrize("inside", ["", "<os/>", "<x:os xmlns:x='urn:x'><type/></x:os>"])

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the passes share: which board a domain leaves, which it gets, and its devices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lxml import etree
+
+from mthook.machinetype import MachineType
+from mthook.xmlrewrite.summary import NOVA_NAMESPACES
+
+#: The families that can be turned into each other.
+PC, Q35 = "i440fx", "q35"
+#: How many vCPUs an i440fx takes, whatever QEMU's version; libvirt's ``maxCpus``.
+PC_MAX_VCPUS = 255
+
+
+class Conversion:
+    """One change of board.
+
+    :ivar old: the machine type that the domain has.
+    :ivar new: the machine type that it gets.
+    :ivar to_q35: whether it becomes a q35, else an i440fx.
+    :ivar nova: whether Nova made the domain: its own XML for the other board is the model then.
+    :ivar ports: how many PCIe root ports a q35 gets; 0: libvirt is left to count.
+    """
+
+    __slots__ = ("new", "nova", "old", "ports", "to_q35")
+
+    def __init__(
+        self, old: MachineType, new: MachineType, *, nova: bool = False, ports: int = 0
+    ) -> None:
+        self.old = old
+        self.new = new
+        self.to_q35 = new.family == Q35
+        self.nova = nova
+        self.ports = ports
+
+
+def devices(domain: etree._Element, *tags: str) -> list[etree._Element]:
+    """Return a domain's devices, with ``tags`` those of these kinds only."""
+    parents = domain.iterchildren("devices")
+    return [device for parent in parents for device in parent.iterchildren(*(tags or ("*",)))]
+
+
+def controllers(domain: etree._Element, kind: str) -> list[etree._Element]:
+    """Return a domain's controllers of a type, such as ``pci``."""
+    return [one for one in devices(domain, "controller") if one.get("type") == kind]
+
+
+def disks_on(domain: etree._Element, bus: str) -> list[etree._Element]:
+    """Return a domain's disks on a bus."""
+    # Thousands of devices are gone through in libxml2, not one by one.
+    found = (target.getparent() for target in domain.iter("target") if target.get("bus") == bus)
+    disks = (disk for disk in found if disk is not None and disk.tag == "disk")
+    return [disk for disk in disks if _is_device(domain, disk) and _target(disk).get("bus") == bus]
+
+
+def pci_addresses(domain: etree._Element) -> list[etree._Element]:
+    """Return the PCI addresses of a domain's devices; one in ``<source>`` is the host's."""
+    found = []
+    for address in domain.iter("address"):
+        if address.get("type") == "pci":
+            owner = address.getparent()
+            if owner is not None and _is_device(domain, owner):
+                found.append(address)
+    return found
+
+
+def addresses(device: etree._Element, kind: str) -> Iterator[etree._Element]:
+    """Yield a device's own addresses of a type; one in ``<source>`` is the host's, not the guest's."""
+    for address in device.iterchildren("address"):
+        if address.get("type") == kind:
+            yield address
+
+
+def nova_instance(domain: etree._Element) -> etree._Element | None:
+    """Return the element in which Nova describes its instance, None in another's domain."""
+    for namespace in NOVA_NAMESPACES:
+        found = domain.find(f"metadata/{{{namespace}}}instance")
+        if found is not None:
+            return found
+    return None
+
+
+def nova_setting(domain: etree._Element, image: str, flavor: str | None = None) -> str | None:
+    """Return what Nova's image, or else its flavor, asks for, as far as its metadata tells.
+
+    :param image: the name of a property of images.
+    :param flavor: the name of the extra spec of flavors that means the same.
+    """
+    instance = nova_instance(domain)
+    found: dict[str | None, str] = {}
+    for one in instance.iter("{*}property", "{*}extraSpec") if instance is not None else ():
+        found[one.get("name")] = (one.text or "").strip()
+    return found.get(image, found.get(flavor) if flavor else None)
+
+
+def _is_device(domain: etree._Element, element: etree._Element) -> bool:
+    parent = element.getparent()
+    return parent is not None and parent.tag == "devices" and parent.getparent() is domain
+
+
+def _target(disk: etree._Element) -> etree._Element:
+    return next(disk.iterchildren("target"))
+
+
+def number(text: str | None) -> int:
+    """Read a number as libvirt writes them in addresses, decimal or hexadecimal; -1 if it is none."""
+    try:
+        return int(text, 0) if text is not None else 0
+    except ValueError:
+        return -1

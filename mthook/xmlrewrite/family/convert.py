@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rules, in the order in which they apply."""
+
+from __future__ import annotations
+
+from lxml import etree
+
+from mthook.xmlrewrite.family import buses, checks, disks, extras, firmware, virtio
+from mthook.xmlrewrite.family.board import Conversion
+
+#: What can't be converted: refused first, with the element named.
+CHECKS = (
+    checks.check_vcpus,
+    checks.check_iommu,
+    checks.check_expanders,
+    checks.check_wwn,
+    checks.check_ide,
+    checks.check_arguments,
+    checks.check_overrides,
+    checks.check_encryption,
+    firmware.check_secure_boot,
+    firmware.check_loader,
+)
+#: What changes. Disks move before controllers that nothing uses any more go; addresses go after
+#: the bridges they were behind, and new ports come last.
+PASSES = (
+    disks.ide_to_sata,
+    disks.sata_to_ide,
+    disks.drop_built_in,
+    extras.drop_watchdog,
+    firmware.drop_tseg,
+    firmware.drop_secure_boot,
+    firmware.fix_choice,
+    virtio.keep_platform_access,
+    buses.drop_pci_controllers,
+    buses.drop_hotplug,
+    buses.drop_pci_addresses,
+    extras.add_root_ports,
+    extras.set_property,
+)
+#: What changes for the guest though nothing in the XML shows it.
+NOTES = (virtio.note_versions, extras.note_ports)
+
+
+def convert(domain: etree._Element, conversion: Conversion) -> list[str]:
+    """Turn a domain into one of the other family.
+
+    The machine type itself is none of it, see :func:`mthook.xmlrewrite.machine.set_machine`.
+
+    :return: what was changed and what changes for the guest, a line each.
+    :raises ConversionError: the other board can't have something that the domain has; the tree may
+        be half converted then.
+    """
+    for check in CHECKS:
+        check(domain, conversion)
+    changes = [line for change in PASSES for line in change(domain, conversion)]
+    return changes + [line for note in NOTES for line in note(domain, conversion)]

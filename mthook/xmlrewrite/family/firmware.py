@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""UEFI, Secure Boot and System Management Mode.
+
+A variables file stays what it is: with the same build of the firmware both boards boot from it.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+
+from lxml import etree
+
+from mthook.errors import ConversionError
+from mthook.text import printable
+from mthook.xmlrewrite import elements
+from mthook.xmlrewrite.family.board import Conversion, nova_setting
+
+#: File names of firmware builds that need SMM, which i440fx machines don't give them: Debian's and
+#: Fedora's ``OVMF_CODE_4M.secboot.fd``, ``.ms.fd`` and ``.snakeoil.fd``, SUSE's
+#: ``ovmf-x86_64-smm-code.bin``, QEMU's ``edk2-x86_64-secure-code.fd``.
+_NEEDS_SMM = re.compile(r"\.(secboot|ms|snakeoil)\.|[-_](secure|smm)[-_.]", re.IGNORECASE)
+_SECURE_FEATURES = ("secure-boot", "enrolled-keys")
+
+
+def check_secure_boot(domain: etree._Element, conversion: Conversion) -> None:
+    """Secure Boot is q35's alone.
+
+    ``Secure boot is supported with q35 machine types only``; where libvirt chooses the firmware it
+    defines the guest, and the start fails with ``Unable to find any firmware to satisfy 'efi'``.
+    """
+    if conversion.to_q35 or _is_optional(domain):
+        return
+    loader = domain.find("os/loader")
+    if loader is not None and loader.get("secure") == "yes":
+        raise ConversionError(f"{conversion.new} has no Secure Boot", "os/loader")
+    for feature in domain.iterfind("os/firmware/feature"):
+        if feature.get("name") in _SECURE_FEATURES and feature.get("enabled") == "yes":
+            raise ConversionError(f"{conversion.new} has no Secure Boot", "os/firmware/feature")
+
+
+def check_loader(domain: etree._Element, conversion: Conversion) -> None:
+    """A firmware built for Secure Boot needs q35's SMM: it hangs, or its variables are unprotected.
+
+    libvirt defines and starts it; only the firmware's own descriptor says ``pc-q35-*``.
+    """
+    path = (domain.findtext("os/loader") or "").strip()
+    if not conversion.to_q35 and _NEEDS_SMM.search(posixpath.basename(path)):
+        raise ConversionError(
+            f"firmware {printable(path)} is built for Secure Boot, which {conversion.new} hasn't",
+            "os/loader",
+        )
+
+
+def drop_secure_boot(domain: etree._Element, conversion: Conversion) -> list[str]:
+    """Where Nova was told that Secure Boot is optional, do without, as Nova does on i440fx.
+
+    With it the start fails: ``Unable to find any firmware to satisfy 'efi'``.
+    """
+    if conversion.to_q35 or not _is_optional(domain):
+        return []
+    changed = False
+    loader = domain.find("os/loader")
+    if loader is not None and loader.get("secure") == "yes":
+        loader.set("secure", "no")
+        changed = True
+    for feature in domain.iterfind("os/firmware/feature"):
+        if feature.get("name") in _SECURE_FEATURES and feature.get("enabled") == "yes":
+            feature.set("enabled", "no")
+            changed = True
+    return [f"firmware: Secure Boot off, {conversion.new.family} has none"] if changed else []
+
+
+def fix_choice(domain: etree._Element, conversion: Conversion) -> list[str]:
+    """Where libvirt chooses the firmware, ask for one without Secure Boot: the one i440fx has.
+
+    Left to choose, libvirt 9.0 starts a q35 with another firmware, ``OVMF_CODE_4M.ms.fd``, and SMM,
+    on the variables of the old one. It says nothing.
+    """
+    os_element = domain.find("os")
+    if os_element is None or os_element.get("firmware") != "efi" or _is_chosen(os_element):
+        return []
+    firmware = os_element.find("firmware")
+    if firmware is None:
+        firmware = etree.Element("firmware")
+        elements.insert_first(os_element, firmware)
+    elements.append(firmware, etree.Element("feature", enabled="no", name="secure-boot"))
+    note = "" if conversion.to_q35 else "; libvirt may have chosen it on q35, i440fx has none"
+    return [f"firmware: no Secure Boot asked for{note}"]
+
+
+def drop_tseg(domain: etree._Element, conversion: Conversion) -> list[str]:
+    """Extended SMRAM is q35's.
+
+    ``SMM TSEG is only supported with q35 machine type``
+    """
+    if conversion.to_q35:
+        return []
+    found = domain.findall("features/smm/tseg")
+    for tseg in found:
+        elements.remove(tseg)
+    return ["smm: extended memory (tseg) removed, i440fx has none"] if found else []
+
+
+def _is_optional(domain: etree._Element) -> bool:
+    return nova_setting(domain, "os_secure_boot", "os:secure_boot") == "optional"
+
+
+def _is_chosen(os_element: etree._Element) -> bool:
+    """Tell whether it is settled which firmware the guest gets, with Secure Boot or without."""
+    loader = os_element.find("loader")
+    if loader is not None and ((loader.text or "").strip() or loader.get("secure")):
+        return True
+    return any(one.get("name") == "secure-boot" for one in os_element.iterfind("firmware/feature"))

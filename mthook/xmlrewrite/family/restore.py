@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The way back: a guest becomes again what it was, apart from what was changed since.
+
+Three definitions are merged: the guest as it is, as it was before its last change of family, and
+as it was right after it. What is still as it was right after becomes what it was before. What was
+changed since is taken as the passes convert it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+from lxml import etree
+
+from mthook.machinetype import MachineType
+from mthook.xmlrewrite import safexml
+from mthook.xmlrewrite.family import disks, drives
+from mthook.xmlrewrite.family.board import Conversion, addresses, devices
+from mthook.xmlrewrite.family.likeness import Key, form, keyed
+from mthook.xmlrewrite.family.naming import named, pci_address
+from mthook.xmlrewrite.target import Original
+
+
+def without(conversion: Conversion) -> str:
+    """Say what isn't restored where nothing to go back to is kept."""
+    return (
+        f"no {conversion.new.family} definition of this guest is kept: PCI addresses, controllers"
+        " and buses that it may have had on one aren't restored"
+    )
+
+
+class WayBack:
+    """What is needed to lead one domain back; to be made before the domain is converted."""
+
+    def __init__(
+        self, domain: etree._Element, before: etree._Element, after: etree._Element, at: str
+    ) -> None:
+        self._domain = domain
+        self._before = before
+        self._after = after
+        self._at = at
+        #: The domain as it is, and the elements that the passes are about to change.
+        self._now = copy.deepcopy(domain)
+        self._converted = dict(zip(self._now.iter(), domain.iter()))
+        self._names: Mapping[str, str] = {}
+        self._new: list[etree._Element] = []
+
+    @classmethod
+    def of(
+        cls, domain: etree._Element, conversion: Conversion, original: Original | None
+    ) -> WayBack | None:
+        """Return the way back for a conversion, None if nothing fitting was kept.
+
+        A definition without any PCI address was made anew, by Nova for example, and has no parts
+        in common with the kept one.
+
+        :raises DomainXMLError: what was kept can't be read.
+        """
+        if original is None:
+            return None
+        before = safexml.parse(original.before).getroot()
+        after = safexml.parse(original.after).getroot()
+        families = [_family(before), _family(after)]
+        if families != [conversion.new.family, conversion.old.family]:
+            return None
+        if _is_placed(after) and not _is_placed(domain):
+            return None
+        way_back = cls(domain, before, after, original.at)
+        way_back._names = _renamed(before, conversion)
+        return way_back
+
+    def take(self) -> list[str]:
+        """Make the domain, converted by now, what it was before; return what that changes."""
+        merged = self._merge(self._before, self._after, self._now)
+        self._free_places(merged)
+        etree.indent(merged)
+        changes = [f"back to the definition kept on {self._at}; what was changed since then stays"]
+        changes += self._differences(merged)
+        domain = self._domain
+        domain.attrib.clear()
+        domain.attrib.update(dict(merged.attrib))
+        domain.text = merged.text
+        for child in list(domain):
+            domain.remove(child)
+        domain.extend(list(merged))
+        return changes
+
+    def _merge(
+        self, before: etree._Element, after: etree._Element, now: etree._Element
+    ) -> etree._Element:
+        """Return an element as it was before, but for what differs now from how it was after."""
+        converted = self._converted[now]
+        merged = before.makeelement(before.tag)
+        for name in dict.fromkeys([*before.keys(), *now.keys()]):
+            source = before if now.get(name) == after.get(name) else converted
+            value = source.get(name)
+            if value is not None:
+                merged.set(name, value)
+        same = (now.text or "").strip() == (after.text or "").strip()
+        merged.text = before.text if same else converted.text
+        merged.extend(self._children(before, after, now))
+        return merged
+
+    def _children(
+        self, before: etree._Element, after: etree._Element, now: etree._Element
+    ) -> list[etree._Element]:
+        olds = keyed(before)
+        afters, nows = keyed(after, self._names), keyed(now, self._names)
+        found = [self._child(old, afters.get(key), nows.get(key)) for key, old in olds.items()]
+        for key, present in nows.items():
+            if key in olds or (key in afters and form(afters[key]) == form(present)):
+                continue  # what came with the change of family goes with it
+            new = self._as_converted(present)
+            if new is not None:
+                self._new.append(new)
+            found.append(new)
+        return [child for child in found if child is not None]
+
+    def _child(
+        self, old: etree._Element, after: etree._Element | None, now: etree._Element | None
+    ) -> etree._Element | None:
+        if now is None:
+            # Gone with the change of family, or by somebody's hand since.
+            return copy.deepcopy(old) if after is None else None
+        if after is None:
+            return self._as_converted(now)
+        is_place = old.tag == "address" and old.get("type") == "pci"
+        if is_place or form(after) == form(now):
+            return copy.deepcopy(old)
+        if str(old.tag).startswith("{"):
+            return self._as_converted(now)  # others' elements are theirs as a whole
+        return self._merge(old, after, now)
+
+    def _as_converted(self, now: etree._Element) -> etree._Element | None:
+        """Return what the passes have made of an element, None if they dropped it."""
+        converted = self._converted[now]
+        return copy.deepcopy(converted) if converted.getparent() is not None else None
+
+    def _free_places(self, merged: etree._Element) -> None:
+        """Let libvirt choose places for new devices: others may be there again."""
+        new = set(self._new)
+        taken = {
+            place
+            for disk in devices(merged, "disk")
+            if disk not in new
+            for place in _drive_places(disk)
+        }
+        for device in devices(merged):
+            if device in new:
+                for address in list(addresses(device, "pci")):
+                    device.remove(address)
+                if taken.intersection(_drive_places(device)):
+                    for address in list(addresses(device, "drive")):
+                        device.remove(address)
+
+    def _differences(self, merged: etree._Element) -> list[str]:
+        present, result = _parts(self._now, self._names), _parts(merged, {})
+        changes = [f"{_title(part)}: removed" for key, part in present.items() if key not in result]
+        for key, part in result.items():
+            if key not in present:
+                changes.append(f"{_title(part)}: restored{_where(part)}")
+            elif form(part) != form(present[key]):
+                changes.append(f"{_title(part)}: as it was{_where(part)}")
+        return changes
+
+
+def _family(domain: etree._Element) -> str:
+    os_type = domain.find("os/type")
+    machine = os_type.get("machine", "") if os_type is not None else ""
+    return MachineType.parse(machine).family if machine else ""
+
+
+def _is_placed(domain: etree._Element) -> bool:
+    return any(True for device in devices(domain) for _ in addresses(device, "pci"))
+
+
+def _renamed(before: etree._Element, conversion: Conversion) -> dict[str, str]:
+    """Return the old names of the disks that got new ones when the domain was converted."""
+    if not conversion.nova:
+        return {}
+    there = Conversion(conversion.new, conversion.old, nova=True)
+    trial = copy.deepcopy(before)
+    old = [drives.target(disk).get("dev", "") for disk in devices(trial, "disk")]
+    for move in (disks.ide_to_sata, disks.sata_to_ide):
+        move(trial, there)
+    new = [drives.target(disk).get("dev", "") for disk in devices(trial, "disk")]
+    return dict(zip(new, old))
+
+
+def _drive_places(disk: etree._Element) -> list[tuple[str, ...]]:
+    bus = drives.target(disk).get("bus", "")
+    parts = ("controller", "bus", "target", "unit")
+    return [
+        (bus, *(address.get(part, "0") for part in parts)) for address in addresses(disk, "drive")
+    ]
+
+
+def _parts(domain: etree._Element, names: Mapping[str, str]) -> dict[Key, etree._Element]:
+    """Return the parts of a domain that a report names: its devices, and the elements beside them."""
+    found = {}
+    for key, child in keyed(domain).items():
+        if child.tag == "devices":
+            found.update(keyed(child, names))
+        elif child.tag != "metadata":
+            found[key] = child
+    return found
+
+
+def _title(part: etree._Element) -> str:
+    parent = part.getparent()
+    is_device = parent is not None and parent.tag == "devices"
+    return named(part) if is_device else f"<{part.tag}>"
+
+
+def _where(part: etree._Element) -> str:
+    for address in addresses(part, "pci"):
+        return f", at PCI address {pci_address(address)}"
+    return ""

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""virtio devices: the same driver meets another device on each board."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+from lxml import etree
+
+from mthook.xmlrewrite.family.board import Conversion, addresses, devices
+from mthook.xmlrewrite.family.naming import named
+
+_MODERN = "virtio-non-transitional"
+#: Where the model of each kind is written: child, attribute; and what plain virtio is called there.
+_MODEL = {
+    "disk": (".", "model", ("", "virtio")),
+    "interface": ("model", "type", ("virtio",)),
+    "controller": (".", "model", ("", "virtio", "virtio-scsi")),
+    "filesystem": (".", "model", ("", "virtio")),
+    "memballoon": (".", "model", ("virtio",)),
+    "rng": (".", "model", ("virtio",)),
+    "vsock": (".", "model", ("", "virtio")),
+}
+_MAX_NAMED = 8
+
+
+def keep_platform_access(domain: etree._Element, conversion: Conversion) -> list[str]:
+    """A device that goes through an IOMMU has to be virtio 1.0, as it was behind its root port.
+
+    libvirt defines it; the start fails with ``VIRTIO_F_IOMMU_PLATFORM was supported by neither
+    legacy nor transitional device``.
+    """
+    changes = []
+    for device, place, attribute in _plain(domain) if not conversion.to_q35 else ():
+        driver = device.find("driver")
+        if driver is not None and driver.get("iommu") == "on":
+            place.set(attribute, _MODERN)
+            changes.append(f"{named(device)}: model virtio → {_MODERN}, as on {conversion.old}")
+    return changes
+
+
+def note_versions(domain: etree._Element, conversion: Conversion) -> list[str]:
+    """Say what nothing in the XML shows: behind a root port virtio has other PCI ids (1af4:1041).
+
+    There virtio 1.0 is all there is; on i440fx there is also what came before it (1af4:1000). A
+    device that keeps its place on the root bus keeps its ids.
+    """
+    found = (one for one, _, _ in _plain(domain) if next(addresses(one, "pci"), None) is None)
+    first = [named(one) for one in itertools.islice(found, _MAX_NAMED)]
+    if not first:
+        return []
+    names = ", ".join(first) + (", …" if next(found, None) is not None else "")
+    if conversion.to_q35:
+        return [f"virtio 1.0 only, a guest with older drivers can't use them: {names}"]
+    return [f"virtio devices with other PCI ids than on q35, of before virtio 1.0: {names}"]
+
+
+def _plain(domain: etree._Element) -> Iterator[tuple[etree._Element, etree._Element, str]]:
+    """Yield the devices that are virtio of no particular version, and where that is written."""
+    for device in devices(domain, *_MODEL):
+        child, attribute, plain = _MODEL[str(device.tag)]
+        place = device.find(child)
+        if place is not None and place.get(attribute, "") in plain and _is_virtio(device):
+            yield device, place, attribute
+
+
+def _is_virtio(device: etree._Element) -> bool:
+    """Tell whether a device is virtio on the PCI bus, where its model doesn't tell."""
+    if any(address.get("type") not in ("pci", "drive") for address in device.findall("address")):
+        return False
+    if device.tag == "disk":
+        found = device.find("target")
+        return found is not None and found.get("bus") == "virtio"
+    if device.tag == "controller":
+        return device.get("type") == "virtio-serial" or device.get("model") == "virtio-scsi"
+    return True

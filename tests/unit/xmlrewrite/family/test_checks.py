@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is refused, by which element and in which words; and what isn't."""
+
+from __future__ import annotations
+
+import pytest
+from lxml import etree
+
+from mthook.errors import ConversionError
+from mthook.xmlrewrite.family import convert
+from mthook.xmlrewrite.family.board import Conversion
+
+from .trees import NOVA, TO_PC, TO_Q35, nova
+
+QEMU = "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'"
+OPTIONAL = (
+    f"<metadata><n:instance xmlns:n='{NOVA}'><n:{{}}>optional</n:{{}}></n:instance></metadata>"
+)
+
+
+def arguments(*values: str) -> str:
+    args = "".join(f"<qemu:arg value='{value}'/>" for value in values)
+    return f"<qemu:commandline {QEMU}>{args}</qemu:commandline>"
+
+
+def disk(inside: str, bus: str = "ide") -> str:
+    return f"<devices><disk><target dev='hda' bus='{bus}'/>{inside}</disk></devices>"
+
+
+def check(inside: str, conversion: Conversion) -> None:
+    domain = etree.fromstring(f"<domain>{inside}</domain>")
+    for one in convert.CHECKS:
+        one(domain, conversion)
+
+
+@pytest.mark.parametrize(
+    ("conversion", "inside", "element", "message"),
+    [
+        (TO_PC, "<vcpu>256</vcpu>", "vcpu", "pc-i440fx-7.2 takes 255 vCPUs, the guest has 256"),
+        (
+            TO_PC,
+            "<devices><iommu model='intel'/></devices>",
+            "devices/iommu",
+            "iommu intel: pc-i440fx-7.2 has no IOMMU; remove it from the guest first",
+        ),
+        (
+            TO_PC,
+            "<devices><controller type='pci' index='3' model='pcie-expander-bus'/></devices>",
+            "devices/controller",
+            "pci controller 3 is a pcie-expander-bus: pc-i440fx-7.2 can't have it, and the devices on it"
+            " would leave their NUMA node",
+        ),
+        (
+            TO_Q35,
+            disk("<wwn>5000c50015ea71ac</wwn>"),
+            "devices/disk/wwn",
+            "disk hda: pc-q35-7.2 has no IDE, and a SATA disk can't have its WWN",
+        ),
+        (
+            TO_Q35,
+            disk("<address type='drive' unit='x'/>"),
+            "devices/disk/address",
+            "disk hda: its drive address can't be read",
+        ),
+        (
+            TO_Q35,
+            arguments("-device", "e1000,bus=pci.0"),
+            "qemu:commandline/qemu:arg",
+            "argument e1000,bus=pci.0 for QEMU is made for pc-i440fx-7.2",
+        ),
+        (
+            TO_PC,
+            arguments("-device", '{"driver":"e1000","bus":"pcie.0"}'.replace('"', "&quot;")),
+            "qemu:commandline/qemu:arg",
+            'argument {"driver":"e1000","bus":"pcie.0"} for QEMU is made for pc-q35-7.2',
+        ),
+        (
+            TO_Q35,
+            arguments("-machine", "pc,accel=tcg"),
+            "qemu:commandline/qemu:arg",
+            "argument pc,accel=tcg for QEMU is made for pc-i440fx-7.2",
+        ),
+        (
+            TO_PC,
+            "<launchSecurity type='sev'/>",
+            "launchSecurity",
+            "pc-i440fx-7.2 has no memory encryption (sev)",
+        ),
+        (
+            TO_PC,
+            "<os><loader secure='yes'/></os>",
+            "os/loader",
+            "pc-i440fx-7.2 has no Secure Boot",
+        ),
+        (
+            TO_PC,
+            "<os firmware='efi'><firmware><feature name='secure-boot' enabled='yes'/></firmware></os>",
+            "os/firmware/feature",
+            "pc-i440fx-7.2 has no Secure Boot",
+        ),
+        (
+            TO_PC,
+            "<os><loader>/usr/share/OVMF/OVMF_CODE_4M.secboot.fd</loader></os>",
+            "os/loader",
+            "firmware /usr/share/OVMF/OVMF_CODE_4M.secboot.fd is built for Secure Boot, which"
+            " pc-i440fx-7.2 hasn't",
+        ),
+    ],
+)
+def test_what_the_other_board_cannot_have_is_refused(
+    conversion: Conversion, inside: str, element: str, message: str
+) -> None:
+    """With the element named."""
+    with pytest.raises(ConversionError) as caught:
+        check(inside, conversion)
+
+    assert (caught.value.element, str(caught.value)) == (element, message)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/usr/share/OVMF/OVMF_CODE.ms.fd",
+        "/usr/share/edk2/ovmf/OVMF_CODE.secboot.fd",
+        "/usr/share/edk2/ovmf/OVMF_CODE_4M.secboot.qcow2",
+        "/usr/share/OVMF/OVMF_CODE_4M.snakeoil.fd",
+        "/usr/share/qemu/ovmf-x86_64-smm-ms-code.bin",
+        "/usr/share/qemu/edk2-x86_64-secure-code.fd",
+    ],
+)
+def test_a_firmware_that_needs_smm_is_known_by_its_name(path: str) -> None:
+    """Those of Debian, Fedora, SUSE and QEMU."""
+    with pytest.raises(ConversionError):
+        check(f"<os><loader>{path}</loader></os>", TO_PC)
+    check(f"<os><loader>{path}</loader></os>", TO_Q35)
+
+
+@pytest.mark.parametrize(
+    ("conversion", "inside"),
+    [
+        (TO_PC, "<vcpu>255</vcpu>"),
+        (TO_PC, "<vcpu>many</vcpu>"),
+        (TO_Q35, "<vcpu>256</vcpu>"),
+        (TO_Q35, disk("<wwn>5000c50015ea71ac</wwn>", "scsi")),
+        (TO_PC, disk("<wwn>5000c50015ea71ac</wwn>")),
+        (TO_Q35, arguments("-fw_cfg", "name=opt/pci,string=1")),
+        (TO_Q35, arguments("-machine", "hpet=off")),
+        (TO_Q35, arguments("-name", "pc")),
+        (TO_Q35, "<launchSecurity type='sev'/>"),
+        (TO_PC, "<os><loader secure='no'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader></os>"),
+        (TO_PC, "<os><loader>/secboot/OVMF_CODE_4M.fd</loader></os>"),
+        (TO_PC, "<os><loader>/usr/share/qemu/ovmf-x86_64-ms-code.bin</loader></os>"),
+    ],
+)
+def test_what_either_board_can_have_is_not_refused(conversion: Conversion, inside: str) -> None:
+    """Nothing is refused for looking like what is."""
+    check(inside, conversion)
+
+
+@pytest.mark.parametrize(
+    "asked", ["property name='os_secure_boot'", "extraSpec name='os:secure_boot'"]
+)
+def test_optional_secure_boot_of_novas_is_not_refused(asked: str) -> None:
+    """Nova itself does without it on i440fx."""
+    metadata = OPTIONAL.format(asked, asked.split()[0])
+
+    check(f"{metadata}<os firmware='efi'><loader secure='yes'/></os>", nova(TO_PC))

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The way back to what a guest was, with what was changed since."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from mthook.xmlrewrite import safexml
+from mthook.xmlrewrite.pipeline import Original, Rewritten, Target, rewrite
+from tests.corpus import CONVERTED, Case, ident, read
+
+AT = "2026-11-22T13:00:00.000000Z"
+CAPTURED = [case for case in CONVERTED if case.name.startswith("libvirt-")]
+EVERYTHING = read("libvirt-pc-everything")
+NIC = "52:54:00:00:00:01"
+
+
+def original(case: Case) -> Original:
+    assert case.out is not None
+    return Original(case.xml, case.out, AT)
+
+
+def back(case: Case, changed: bytes) -> Rewritten:
+    machine = "pc-i440fx-7.2" if "q35" in case.target.machine else "pc-q35-7.2"
+    return rewrite(changed, Target(machine, original=original(case)))
+
+
+def edited(old: str, new: str) -> str:
+    """Return the guest that has everything, converted, edited and led back."""
+    assert EVERYTHING.out is not None
+    text = EVERYTHING.out.decode()
+    assert old in text
+    return back(EVERYTHING, text.replace(old, new).encode()).xml.decode()
+
+
+@pytest.mark.parametrize("case", CAPTURED, ids=ident)
+def test_an_unchanged_guest_becomes_exactly_what_it_was(case: Case) -> None:
+    """Canonically equal, in every part."""
+    assert case.out is not None
+
+    found = back(case, case.out)
+
+    assert safexml.canonical(found.xml) == safexml.canonical(case.xml)
+    assert found.changes[1] == (
+        f"back to the definition kept on {AT}; what was changed since then stays"
+    )
+
+
+def test_every_part_that_comes_back_is_reported() -> None:
+    """With its place."""
+    assert EVERYTHING.out is not None
+
+    changes = back(EVERYTHING, EVERYTHING.out).changes
+
+    assert "disk hda: as it was" in changes
+    assert "ide controller 0: restored, at PCI address 0000:00:01.1" in changes
+    assert f"interface {NIC}: as it was, at PCI address 0000:00:03.0" in changes
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kept"),
+    [
+        ('<memory unit="KiB">262144<', '<memory unit="KiB">524288<', "524288"),
+        ("<name>web-1<", "<name>web-2<", "web-2"),
+        ("<serial>ROOT-1<", "<serial>ROOT-2<", "ROOT-2"),
+        ('<sound model="ich6"', '<sound model="ac97"', "ac97"),
+        ('<model type="rtl8139"/>', '<model type="e1000e"/>', "e1000e"),
+        ("<apic/>", '<apic/><vmcoreinfo state="on"/>', "vmcoreinfo"),
+        ('port="-1" autoport="yes"', 'port="-1" autoport="yes" passwd="sesame"', "sesame"),
+        ("<devices>", '<devices><tpm model="tpm-crb"/>', "tpm-crb"),
+    ],
+)
+def test_what_was_changed_since_stays(old: str, new: str, kept: str) -> None:
+    """And everything else is as it was."""
+    found = edited(old, new)
+
+    assert kept in found
+    assert 'machine="pc-i440fx-7.2"' in found
+    assert '<target dev="hda" bus="ide"/>' in found
+    assert 'slot="0x03"' in found
+
+
+def test_a_changed_device_gets_its_place_back() -> None:
+    """Its address is no part of what was changed."""
+    found = edited('<model type="rtl8139"/>', '<model type="e1000e"/>')
+
+    nic = found[found.index("52:54:00:00:00:03") :].partition("</interface>")[0]
+    assert "e1000e" in nic and 'slot="0x05"' in nic
+
+
+def test_what_was_removed_since_stays_away() -> None:
+    """Only what went with the board comes back."""
+    assert EVERYTHING.out is not None
+    sound = re.search(rb"<sound .*?</sound>", EVERYTHING.out, re.DOTALL)
+    assert sound is not None
+
+    found = back(EVERYTHING, EVERYTHING.out.replace(sound.group(), b"")).xml.decode()
+
+    assert "<sound" not in found
+    assert '<controller type="ide"' in found
+
+
+def test_a_new_device_has_no_place_yet() -> None:
+    """The one it has may be another's there."""
+    new = (
+        '<sound model="ac97"><address type="pci" domain="0" bus="0" slot="3" function="0"/></sound>'
+    )
+
+    found = edited("</devices>", f"{new}</devices>")
+
+    assert found[found.index('<sound model="ac97"') :].startswith('<sound model="ac97"/>')
+
+
+def test_a_new_disk_gives_way_to_one_that_comes_back() -> None:
+    """Both can't be at one drive address."""
+    drive = '<address type="drive" controller="0" bus="0" target="0" unit="{}"/>'
+    new = f'<disk type="file" device="disk"><target dev="hdb" bus="scsi"/>{drive}</disk>'
+    taken, free = (new.replace("hdb", "sdx").format(unit) for unit in (0, 5))
+
+    assert drive.format(0) not in edited("</devices>", f"{taken}</devices>").partition("sdx")[2]
+    assert drive.format(5) in edited("</devices>", f"{free}</devices>").partition("sdx")[2]
+
+
+def test_another_version_of_the_old_family_is_as_good() -> None:
+    """The board is what was kept."""
+    assert EVERYTHING.out is not None
+
+    found = rewrite(EVERYTHING.out, Target("pc-i440fx-6.2", original=original(EVERYTHING)))
+
+    assert b'machine="pc-i440fx-6.2"' in found.xml
+    assert "ide controller 0: restored, at PCI address 0000:00:01.1" in found.changes
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("libvirt-q35-everything", "libvirt-q35-everything"),
+        ("libvirt-pc-everything", "libvirt-pc-everything"),
+    ],
+)
+def test_what_was_kept_of_another_change_is_not_used(before: str, after: str) -> None:
+    """The report says that nothing is restored."""
+    assert EVERYTHING.out is not None
+    other = Original(read(before).xml, read(after).xml, AT)
+
+    changes = rewrite(EVERYTHING.out, Target("pc-i440fx-7.2", original=other)).changes
+
+    assert changes[-1].startswith("no i440fx definition of this guest is kept: ")
+
+
+def test_a_definition_made_anew_is_not_mixed_with_the_old_one() -> None:
+    """Nova's has no addresses at all: nothing of it is as it was."""
+    anew = read("nova-config-drive-q35-to-pc")
+    kept = Original(EVERYTHING.xml, read("libvirt-q35-everything").xml, AT)
+
+    found = rewrite(anew.xml, Target("pc", ports=8, original=kept))
+
+    assert found.xml == anew.out
+
+
+def test_novas_disks_are_found_by_their_old_names() -> None:
+    """They have others on each board: here another image is in the drive."""
+    case = read("nova-config-drive-pc-to-q35")
+    assert case.out is not None
+    changed = case.out.replace(b"disk.config", b"other.config")
+
+    found = rewrite(changed, Target("pc", original=original(case)))
+
+    assert found.xml.count(b"<disk ") == case.xml.count(b"<disk ")
+    assert b"other.config" in found.xml
+    assert b'<target dev="hda" bus="ide"/>' in found.xml
