@@ -93,6 +93,14 @@ _LIBVIRT: list[cfg.Opt] = [
         help="Nova's default machine types, such as x86_64=q35,aarch64=virt: what an instance without a domain, a "
         "recorded machine type or an image property for it is taken to have.",
     ),
+    cfg.IntOpt(
+        "num_pcie_ports",
+        default=0,
+        min=0,
+        max=28,
+        help="How many PCIe root ports a guest gets when it is converted to q35; Nova gives its instances as many. 0 "
+        "leaves it to libvirt, which gives a guest one port to spare for hot-plugging.",
+    ),
 ]
 _DATABASE: list[cfg.Opt] = [
     cfg.StrOpt(

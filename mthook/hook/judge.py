@@ -228,7 +228,7 @@ class Case:
             return f"'mthook-sync --only repair' writes the pin to Nova's database, then start it again; {accept}"
         if self.guest.nova:
             return f"give the instance the machine type {self.pin} in Nova and start it again, or {accept}"
-        if not machinetype.same_family(self.pin, self.found):
+        if not machinetype.is_convertible(self.pin, self.found):
             return f"redefine the guest as what it is pinned to, or {accept}"
         return f"'mthook-sync --only repair' mends the definition and starts the guest, {accept}"
 

@@ -18,11 +18,13 @@ class Host:
 
     :ivar uri: the connection URI it was opened with.
     :ivar connection: libvirt's own object; only the modules of this package use it.
+    :ivar ports: how many PCIe root ports a guest gets here when it becomes a q35; 0: libvirt counts.
     """
 
-    def __init__(self, uri: str, connection: Any) -> None:
+    def __init__(self, uri: str, connection: Any, ports: int = 0) -> None:
         self.uri = uri
         self.connection = connection
+        self.ports = ports
 
     def is_alive(self) -> bool:
         """Tell whether the connection still stands: the daemon at its other end may have gone."""
@@ -30,20 +32,21 @@ class Host:
 
 
 @contextlib.contextmanager
-def connect(uri: str, *, readonly: bool = False) -> Iterator[Host]:
+def connect(uri: str, *, readonly: bool = False, ports: int = 0) -> Iterator[Host]:
     """Open a connection to libvirt and close it at the end.
 
     libvirt's habit of printing every error on standard error is switched off: each is raised, once.
 
     :param uri: as in ``qemu:///system``.
     :param readonly: ask for a connection that can neither change anything nor read passwords.
+    :param ports: see :class:`Host`.
     :raises HostError: libvirt can't be reached there.
     """
     libvirt.registerErrorHandler(_say_nothing, None)
     with asking(f"libvirt at {printable(uri)} can't be reached"):
         connection = libvirt.openReadOnly(uri) if readonly else libvirt.open(uri)
     try:
-        yield Host(uri, connection)
+        yield Host(uri, connection, ports)
     finally:
         # An error here means that the daemon is gone already: nothing is left to close.
         with contextlib.suppress(libvirt.libvirtError):

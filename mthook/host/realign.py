@@ -9,15 +9,17 @@ migrates one.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mthook import policy
+from mthook.catalog.originals import Originals
 from mthook.catalog.records import Pin
-from mthook.errors import HostError, NotFound, Refused
+from mthook.errors import Error, HostError, NotFound, Refused
 from mthook.host import capabilities, domains
 from mthook.host.connection import Host
 from mthook.machinetype import nearest
-from mthook.text import printable
+from mthook.text import now, printable
 from mthook.xmlrewrite import pipeline, summary
 
 #: :class:`~mthook.errors.Refused` codes of this module, as ``mthook-admin set`` has them.
@@ -32,33 +34,48 @@ class Realignment:
     :ivar new: the machine type it is to have.
     :ivar before: the definition, with its passwords: never to be printed.
     :ivar after: the rewritten definition, likewise.
+    :ivar changes: what differs, a line each.
+    :ivar converted: whether the domain becomes one of another family.
     """
 
     old: str
     new: str
     before: bytes = field(repr=False)
     after: bytes = field(repr=False)
+    changes: Sequence[str] = field(default=(), repr=False)
+    converted: bool = field(default=False, repr=False)
 
 
-def plan(domain_xml: bytes, pin: Pin) -> pipeline.Rewritten:
+def plan(
+    domain_xml: bytes, pin: Pin, originals: Originals | None = None, *, ports: int = 0
+) -> pipeline.Rewritten:
     """Return a domain's XML as its pin wants it, and what that changes.
 
     :param pin: one that names a machine type.
-    :raises ConversionError: more than the version would have to change.
+    :param originals: what guests were before their last change of family; ``None``: nothing is
+        kept.
+    :param ports: see :class:`mthook.host.connection.Host`.
+    :raises ConversionError: the pinned machine type can't have something that the domain has.
     :raises DomainXMLError: the XML can't be read.
     """
     assert pin.machine is not None, "a released pin wants nothing"
-    return pipeline.rewrite(
-        domain_xml, pipeline.Target(machine=pin.machine, instance=pin.uuid, since=pin.updated_at)
-    )
+    original = originals.original(pin.uuid) if originals is not None else None
+    target = pipeline.Target(pin.machine, pin.uuid, pin.updated_at, ports=ports, original=original)
+    return pipeline.rewrite(domain_xml, target)
 
 
 def prepare(
-    host: Host, pin: Pin, offers: capabilities.Offers, *, snapshots: bool = False
+    host: Host,
+    pin: Pin,
+    offers: capabilities.Offers,
+    originals: Originals | None = None,
+    *,
+    snapshots: bool = False,
 ) -> Realignment | None:
     """Look at a pin's domain as it is now and work out what realigning it means; change nothing.
 
     :param offers: what the emulators of this host offer.
+    :param originals: see :func:`plan`.
     :param snapshots: also a domain that has snapshots. They keep machine types of their own: what
         is realigned lasts until the next revert, but the domain can be started until then.
     :return: ``None`` when there is nothing to do: no persistent definition, or one that satisfies
@@ -66,7 +83,7 @@ def prepare(
     :raises NotFound: there is no such domain.
     :raises Refused: code 3: the domain's state forbids it; code 5: this host can't run what the
         pin says.
-    :raises ConversionError: more than the version would have to change.
+    :raises ConversionError: the pinned machine type can't have something that the domain has.
     :raises HostError: libvirt refused.
     """
     domain = domains.get_domain(host, pin.uuid)
@@ -79,36 +96,70 @@ def prepare(
     if is_aligned(pin, seen, offer):
         return None
     _check_state(domain, snapshots)
-    after = plan(before, pin).xml
+    planned = plan(before, pin, originals, ports=host.ports)
     _check_offer(host, domain, pin, key, offer)
-    return Realignment(old=seen.machine or "", new=pin.machine or "", before=before, after=after)
+    return Realignment(
+        old=seen.machine or "",
+        new=pin.machine or "",
+        before=before,
+        after=planned.xml,
+        changes=planned.changes,
+        converted=planned.converted,
+    )
 
 
 def realign(
-    host: Host, pin: Pin, offers: capabilities.Offers, *, snapshots: bool = False
+    host: Host,
+    pin: Pin,
+    offers: capabilities.Offers,
+    originals: Originals | None = None,
+    *,
+    snapshots: bool = False,
 ) -> Realignment | None:
     """Redefine a pin's domain so that its definition satisfies the pin.
+
+    Where that takes another family, what the definition was is kept, to lead it back one day.
 
     Where the guest runs something else, the pin is put into its live metadata as well: a host that
     the guest moves to learns it from there.
 
+    :param originals: where definitions are kept, see :func:`plan`.
     :param snapshots: see :func:`prepare`.
     :return: what was done, or ``None`` when there was nothing to do.
     :raises Error: as :func:`prepare` does, or that the definition changed meanwhile; it is
         unchanged then.
     """
-    realignment = prepare(host, pin, offers, snapshots=snapshots)
+    realignment = prepare(host, pin, offers, originals, snapshots=snapshots)
     if realignment is not None:
         # libvirt can't be told to define only what is there still: look again at the last moment,
         # lest somebody else's definition be overwritten.
         if domains.definition(host, pin.uuid) != realignment.before:
             raise HostError(f"{domains.get_domain(host, pin.uuid)}: changed meanwhile, try again")
-        domains.redefine(host, pin.uuid, realignment.after)
+        if realignment.converted and originals is not None:
+            _convert(host, pin, realignment, originals)
+        else:
+            domains.redefine(host, pin.uuid, realignment.after)
     with contextlib.suppress(
         HostError, NotFound
     ):  # the guest may have ended; its definition is right
         _carry(host, pin, offers)
     return realignment
+
+
+def _convert(host: Host, pin: Pin, realignment: Realignment, originals: Originals) -> None:
+    """Redefine a domain as one of another family, and keep what it was and what libvirt made of it."""
+    kept = originals.original(pin.uuid)
+    before, at = domains.definition(host, pin.uuid, secrets=False), now()
+    planned = plan(before, pin, originals, ports=host.ports).xml
+    originals.keep_original(pin.uuid, pipeline.Original(before, planned, at))
+    try:
+        domains.redefine(host, pin.uuid, realignment.after)
+    except Error:
+        originals.keep_original(pin.uuid, kept)
+        raise
+    # Only now are there the addresses that libvirt chose.
+    after = domains.definition(host, pin.uuid, secrets=False)
+    originals.keep_original(pin.uuid, pipeline.Original(before, after, at))
 
 
 def _carry(host: Host, pin: Pin, offers: capabilities.Offers) -> None:

@@ -21,7 +21,6 @@ from mthook.errors import (
     MachineTypeError,
     Refused,
 )
-from mthook.machinetype import MachineType
 from mthook.text import now
 from mthook.tools.admin.exitcode import ExitCode
 from mthook.tools.admin.instances import Instance, see
@@ -82,16 +81,7 @@ def check(catalog: Catalog, host: Host | None, instance: Instance, wish: Wish) -
     except MachineTypeError as error:
         raise Refused(str(error), ExitCode.UNSUPPORTED) from error
     except Refused as error:
-        if host is None or error.code != ExitCode.INCOMPATIBLE:
-            raise Refused(f"{instance}: {error}", error.code) from error
-        remedy = _remedy(catalog, instance, wish)
-        if not remedy:
-            raise Refused(f"{instance}: {error}", error.code) from error
-        raise Refused(
-            f"{instance}: {wish.machine} is of another family than its definition: redefine the"
-            f" guest as one of that family first{remedy}",
-            error.code,
-        ) from error
+        raise Refused(f"{instance}: {error}", error.code) from error
     if _is_deprecated(catalog, instance, wish):
         warnings.append(f"this host's QEMU deprecates {wish.machine}")
     return warnings
@@ -129,10 +119,9 @@ def foresee(catalog: Catalog, host: Host | None, instance: Instance, wish: Wish)
     from mthook.host import realign
 
     try:
-        realign.prepare(host, pin_of(instance, wish), _offers(catalog))
+        realign.prepare(host, pin_of(instance, wish), _offers(catalog), catalog)
     except ConversionError as error:
-        remedy = _remedy(catalog, instance, wish)
-        raise Refused(f"{instance}: {error}{remedy}", ExitCode.INCOMPATIBLE) from error
+        raise Refused(f"{instance}: {error}", ExitCode.INCOMPATIBLE) from error
     except Refused as error:
         if not wish.force:
             raise Refused(f"{error} (--force changes the pin alone)", error.code) from error
@@ -140,47 +129,54 @@ def foresee(catalog: Catalog, host: Host | None, instance: Instance, wish: Wish)
     return []
 
 
-def apply(catalog: Catalog, host: Host | None, instance: Instance, wish: Wish) -> None:
+def apply(catalog: Catalog, host: Host | None, instance: Instance, wish: Wish) -> Sequence[str]:
     """Change the pin and let the definition follow; when it doesn't, put the old pin back.
 
     :param host: libvirt; ``None``: the definition stays as it is.
+    :return: what a change of family changed in the definition, a line each.
     :raises Error: nothing is changed.
     """
     with uninterrupted():
         see(catalog, instance)
         pin = _write(catalog, instance, wish)
         if host is None or instance.domain is None:
-            return
+            return ()
         from mthook.host import realign
 
         try:
-            done = realign.realign(host, pin, _offers(catalog))
+            done = realign.realign(host, pin, _offers(catalog), catalog)
         except Error as error:
             _put_back(catalog, instance, wish, f"put back: {error}")
             raise
-        if done is not None:
-            catalog.add_history(pin.uuid, "realigned", actor=wish.actor, old=done.old, new=done.new)
-            catalog.touch_defined(pin.uuid, done.new)
+        if done is None:
+            return ()
+        catalog.add_history(pin.uuid, "realigned", actor=wish.actor, old=done.old, new=done.new)
+        catalog.touch_defined(pin.uuid, done.new)
+        return done.changes if done.converted else ()
 
 
-def difference(catalog: Catalog, host: Host, instance: Instance, pin: Pin) -> str:
-    """Return what realigning an instance's definition to a pin changes, as a unified diff.
+def difference(
+    catalog: Catalog, host: Host, instance: Instance, pin: Pin
+) -> tuple[Sequence[str], str]:
+    """Return what realigning an instance's definition to a pin changes.
 
-    :return: '' where nothing changes.
+    :return: what a change of family changes, a line each; and all of it as a unified diff, '' where
+        nothing changes.
     :raises Refused: it would be left alone.
-    :raises ConversionError: more than the version would have to change.
+    :raises ConversionError: the pinned machine type can't have something that the guest has.
     :raises HostError: libvirt refused.
     """
     from mthook.host import domains, realign
 
-    if realign.prepare(host, pin, _offers(catalog)) is None:
-        return ""
+    if realign.prepare(host, pin, _offers(catalog), catalog) is None:
+        return (), ""
     # Read again, without the passwords that a definition to be defined must have.
     before = domains.definition(host, instance.uuid, secrets=False)
-    after = realign.plan(before, pin).xml
-    return safexml.unified_diff(
-        before, after, f"{instance} as defined", f"{instance} with {pin.machine}"
+    planned = realign.plan(before, pin, catalog, ports=host.ports)
+    text = safexml.unified_diff(
+        before, planned.xml, f"{instance} as defined", f"{instance} with {pin.machine}"
     )
+    return planned.changes if planned.converted else (), text
 
 
 def _nearest(machine: str, names: Sequence[str]) -> list[str]:
@@ -191,17 +187,6 @@ def _nearest(machine: str, names: Sequence[str]) -> list[str]:
 def _is_deprecated(catalog: Catalog, instance: Instance, wish: Wish) -> bool:
     offered = [one for one in catalog.capabilities(instance.arch) if one.machine == wish.machine]
     return any(one.deprecated for one in offered)
-
-
-def _remedy(catalog: Catalog, instance: Instance, wish: Wish) -> str:
-    """Return the end of a refusal whose way out is to redefine the guest; '' where that is none."""
-    domain = instance.domain
-    defined = domain.defined.machine if domain and domain.defined else None
-    if defined is None or wish.machine not in catalog.machines(instance.arch):
-        return ""
-    if MachineType.parse(defined).family == MachineType.parse(wish.machine).family:
-        return ""
-    return f", then 'mthook-admin set {instance.uuid} {wish.machine} --force' accepts it"
 
 
 def _offers(catalog: Catalog) -> Offers:

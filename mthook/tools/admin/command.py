@@ -120,7 +120,9 @@ class Told(command.Command):
         except ImportError as error:
             raise HostError(f"libvirt can't be asked: {error}: install libvirt-python") from error
         LOG.info("libvirt: %s", self.conf.libvirt.connection_uri)
-        with connect(self.conf.libvirt.connection_uri) as host:
+        with connect(
+            self.conf.libvirt.connection_uri, ports=self.conf.libvirt.num_pcie_ports
+        ) as host:
             yield host
 
     @contextlib.contextmanager

@@ -47,7 +47,7 @@ class Set(Told):
 
     The guest must be shut off. Its definition is changed as well, unless [sync] realign is off, so
     that its next start is right; when libvirt refuses that, nothing is changed. Old and new machine
-    type go to standard error.
+    type go to standard error, and for another family what becomes of the guest's hardware.
     """
 
     codes: ClassVar = {
@@ -55,8 +55,8 @@ class Set(Told):
         ExitCode.NOT_FOUND: "no such instance",
         ExitCode.WRONG_STATE: f"{_STATE} (--force overrides)",
         ExitCode.INCOMPATIBLE: "another family, an older version, alias against versioned name,"
-        " another vendor's line, or a Windows guest (--force overrides; but as one of another"
-        " family the guest must have been defined before)",
+        " another vendor's line, or a Windows guest (--force overrides; but what the machine type"
+        " can't have the guest must not have)",
         ExitCode.UNSUPPORTED: "no QEMU of this host has the machine type (--force overrides)",
     }
 
@@ -101,11 +101,15 @@ class Set(Told):
         if unable:
             host = None
         if not dry:
-            change.apply(catalog, host, instance, wish)
+            report = change.apply(catalog, host, instance, wish)
         elif host is not None:
-            self.app.stdout.write(
-                change.difference(catalog, host, instance, change.pin_of(instance, wish))
-            )
+            pin = change.pin_of(instance, wish)
+            report, text = change.difference(catalog, host, instance, pin)
+            self.app.stdout.write(text)
+        else:
+            report = ()
+        for line in report:
+            self.say(f"{instance}: {line}")
 
 
 class Unset(Told):

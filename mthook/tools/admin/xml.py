@@ -19,7 +19,7 @@ class Diff(Told):
     """Print what bringing an instance's definition to its pin would change, as a unified diff.
 
     Nothing is printed when nothing would change; where that needs a word, it goes to
-    standard error.
+    standard error, as does what a change of family would make of the guest's hardware.
     """
 
     codes: ClassVar = {
@@ -41,13 +41,15 @@ class Diff(Told):
                 self.say(f"{instance}: libvirt has no such domain now")
             else:
                 try:
-                    text = change.difference(catalog, host, instance, instance.pin)
+                    report, text = change.difference(catalog, host, instance, instance.pin)
                 except Refused as error:
                     self.say(str(error))
                 except (ConversionError, DomainXMLError) as error:
                     raise Error(f"{instance}: {error}") from error
                 else:
                     self.app.stdout.write(text)
+                    for line in report:
+                        self.say(f"{instance}: {line}")
         return ExitCode.OK
 
 
@@ -56,13 +58,14 @@ class Rewrite(Told):
 
     This is the pipeline alone, for use in other programs: libvirt isn't asked and nothing is
     recorded. XML that is right already comes back as it is, byte for byte. What was changed goes to
-    standard error.
+    standard error. A guest of the catalog that becomes again what it was before its last change of
+    family gets back its PCI addresses, controllers and buses.
     """
 
     codes: ClassVar = {
         ExitCode.OK: "the XML, changed or not, is on standard output",
-        ExitCode.ERROR: "any other error, such as input that can't be read as a domain, or a"
-        " machine type of another family; nothing is on standard output then",
+        ExitCode.ERROR: "any other error, such as input that can't be read as a domain, or has what"
+        " the machine type can't have; nothing is on standard output then",
     }
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -92,13 +95,20 @@ class Rewrite(Told):
     def _target(self, xml: bytes, machine: str | None) -> pipeline.Target | None:
         """Return what the XML is to become; ``None``: what it is."""
         if machine is not None:
-            return pipeline.Target(machine)
+            return pipeline.Target(machine, ports=self.conf.libvirt.num_pcie_ports)
         seen = summary.read(xml)
         if seen.uuid is None:
             raise Error("no <uuid>, so whose pin? Say --machine TYPE")
         with self.catalog() as catalog:
             pin = catalog.get_pin(seen.uuid)
+            original = catalog.original(seen.uuid)
         if pin is None or pin.machine is None:
             self.say(f"{printable(seen.name) or seen.uuid}: no pin, unchanged")
             return None
-        return pipeline.Target(pin.machine, pin.uuid, pin.updated_at)
+        return pipeline.Target(
+            pin.machine,
+            pin.uuid,
+            pin.updated_at,
+            ports=self.conf.libvirt.num_pcie_ports,
+            original=original,
+        )

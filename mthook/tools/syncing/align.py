@@ -31,10 +31,14 @@ def align_one(round_: Round, domain: Domain, pin: Pin, *, snapshots: bool = Fals
     :raises Error: as :func:`mthook.host.realign.prepare` does; nothing is changed then.
     """
     if round_.report.dry_run:
-        change = realign.prepare(round_.host, pin, round_.offers, snapshots=snapshots)
+        change = realign.prepare(
+            round_.host, pin, round_.offers, round_.catalog, snapshots=snapshots
+        )
     else:
         with uninterrupted():
-            change = realign.realign(round_.host, pin, round_.offers, snapshots=snapshots)
+            change = realign.realign(
+                round_.host, pin, round_.offers, round_.catalog, snapshots=snapshots
+            )
             if change is not None:
                 round_.touched = True
                 round_.catalog.add_history(
@@ -47,6 +51,8 @@ def align_one(round_: Round, domain: Domain, pin: Pin, *, snapshots: bool = Fals
         round_.report.done(
             "realigned", f"realign {domain} from {printable(change.old)} to {printable(change.new)}"
         )
+        if change.converted:
+            round_.report.detail(str(domain), change.changes)
 
 
 def _newest(round_: Round, domain: Domain, pin: Pin, travelled: tuple[str, str] | None) -> Pin:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import collections
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from mthook.hook import journal
@@ -55,6 +55,14 @@ class Report:
                 self._would.append(f"would {what}")
             else:
                 journal.info(f"sync: {_PAST.get(kind, kind)} {what.partition(' ')[2]}")
+
+    def detail(self, who: str, changes: Sequence[str]) -> None:
+        """Log, or in a dry run print, what becomes of a guest's hardware, a line each."""
+        for change in changes:
+            if self.dry_run:
+                self._would.append(f"  {who}: {change}")
+            else:
+                journal.info(f"sync: {who}: {change}")
 
     def left_alone(self, line: str) -> None:
         """Count a guest that would need something which mthook doesn't do by itself."""

@@ -29,7 +29,8 @@ def visit(catalog: Catalog, conf: cfg.ConfigOpts, only: str | None, report: Repo
     :raises CatalogError: the catalog fails.
     """
     with contextlib.ExitStack() as stack:
-        host = stack.enter_context(connect(conf.libvirt.connection_uri))
+        uri, ports = conf.libvirt.connection_uri, conf.libvirt.num_pcie_ports
+        host = stack.enter_context(connect(uri, ports=ports))
         round_ = Round(host, catalog, conf, report)
         if has_nova(conf):
             round_.nova = nova.Side(round_, stack)

@@ -556,14 +556,21 @@ def test_a_guest_that_left_and_comes_back_is_what_it_became_elsewhere(hooked: Ho
     assert reason is not None and reason.startswith("lived elsewhere since 2")
 
 
-def test_another_family_gets_a_remedy_that_works(hooked: Hooked) -> None:
-    """A repair changes no family."""
+@pytest.mark.parametrize(
+    ("found", "remedy"),
+    [
+        ("pc-q35-7.2", "'mthook-sync --only repair' mends the definition"),
+        ("microvm", "redefine the guest as what it is pinned to, or 'mthook-admin set"),
+    ],
+)
+def test_another_family_gets_a_remedy_that_works(hooked: Hooked, found: str, remedy: str) -> None:
+    """A repair turns i440fx and q35 into each other, and nothing else."""
     hooked.pin("pc-i440fx-7.2")
 
-    errors = hooked.call("prepare", domain("pc-q35-7.2")).errors
+    errors = hooked.call("prepare", domain(found)).errors
 
-    assert "redefine the guest as what it is pinned to, or 'mthook-admin set" in errors
-    assert "mthook-sync" not in errors
+    assert remedy in errors
+    assert ("mthook-sync" in errors) == (found == "pc-q35-7.2")
 
 
 def test_a_bug_of_mthooks_stops_no_guest(hooked: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,18 +5,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
+import libvirt
 import pytest
 
 from mthook.catalog.records import Pin
+from mthook.catalog.store import Catalog
 from mthook.errors import ConversionError, HostError, NotFound, Refused
 from mthook.host import capabilities, realign
+from mthook.xmlrewrite.target import Original
 from tests.unit.host.fakes import (
     OTHER,
     QEMU,
     UUID,
     FakeDomain,
     domain_xml,
+    failure,
     host,
 )
 
@@ -190,13 +195,59 @@ def test_an_alias_that_means_another_vendors_machine_type_here_is_refused() -> N
     assert connection.defined == []
 
 
-def test_another_family_is_refused() -> None:
-    """A change of board needs more than a name; nothing is defined."""
-    here, connection = host(FakeDomain(domain_xml("pc-q35-7.2")))
+WWN = "<disk><target dev='hda' bus='ide'/><wwn>5000c50015ea71ac</wwn></disk>"
+
+
+def test_what_another_family_cannot_have_is_refused() -> None:
+    """Nothing is defined."""
+    here, connection = host(FakeDomain(domain_xml().replace("</devices>", f"{WWN}</devices>")))
 
     with pytest.raises(ConversionError):
-        realign.realign(here, pin("pc-i440fx-7.2"), offers())
+        realign.realign(here, pin("pc-q35-7.2"), offers())
     assert connection.defined == []
+
+
+def test_a_guest_of_another_family_is_converted_and_what_it_was_is_kept(tmp_path: Path) -> None:
+    """In the catalog, as libvirt shows it without passwords, together with what it is now."""
+    domain = FakeDomain(domain_xml("pc-i440fx-7.2"))
+    here, _ = host(domain)
+    before = domain.defined.encode()
+    with Catalog.open(str(tmp_path / "mthook" / "catalog.sqlite")) as catalog:
+        done = realign.realign(here, pin("pc-q35-7.2"), offers(), catalog)
+        kept = catalog.original(UUID)
+
+    assert done is not None and done.converted
+    assert done.changes[0] == "machine type: pc-i440fx-7.2 → pc-q35-7.2"
+    assert kept is not None
+    assert (kept.before, kept.after) == (before, domain.defined.encode())
+
+
+def test_a_change_of_version_keeps_nothing(tmp_path: Path) -> None:
+    """There is nothing that another version of the family couldn't have."""
+    here, _ = host(FakeDomain(domain_xml("pc-i440fx-7.2")))
+    with Catalog.open(str(tmp_path / "mthook" / "catalog.sqlite")) as catalog:
+        assert realign.realign(here, pin("pc-i440fx-6.2"), offers(), catalog) is not None
+        assert catalog.original(UUID) is None
+
+
+@pytest.mark.parametrize("earlier", [None, Original(b"<domain/>", b"<domain/>", AT)])
+def test_a_conversion_that_libvirt_refuses_leaves_what_was_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, earlier: Original | None
+) -> None:
+    """Or that nothing was."""
+    here, connection = host(FakeDomain(domain_xml("pc-i440fx-7.2")))
+
+    def refuse(xml: str, flags: int) -> None:
+        raise failure(libvirt.VIR_ERR_XML_ERROR)
+
+    monkeypatch.setattr(connection, "defineXMLFlags", refuse)
+    with Catalog.open(str(tmp_path / "mthook" / "catalog.sqlite")) as catalog:
+        catalog.keep_original(UUID, earlier)
+        with pytest.raises(HostError):
+            realign.realign(here, pin("pc-q35-7.2"), offers(), catalog)
+        kept = catalog.original(UUID)
+
+    assert (kept and kept.before) == (earlier and earlier.before)
 
 
 def test_a_definition_without_a_machine_type_is_not_aligned() -> None:

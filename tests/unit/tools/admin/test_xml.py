@@ -12,9 +12,12 @@ import pytest
 
 from mthook.catalog.records import Guest
 from mthook.catalog.store import Catalog
+from mthook.text import now
+from mthook.xmlrewrite.target import Original
 
 from .conftest import NOBODY, WEB, Run, Said, defined, events, pin, xml
 
+WWN = "<disk type='file'><source file='/hda'/><target dev='hda' bus='ide'/><wwn>5000c50015ea71ac</wwn></disk>"
 BILLION = (
     '<!DOCTYPE d [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>'
     "<domain type='kvm'><name>&b;</name></domain>"
@@ -81,17 +84,34 @@ def test_diff_of_a_domain_that_is_left_alone_says_why(
     assert said.err.startswith(f"web-1 ({WEB}): left alone: ")
 
 
-def test_diff_that_needs_a_conversion_is_an_error(
+def test_diff_shows_all_that_a_conversion_means(
     run: Run, catalog: Catalog, driver: libvirt.virConnect
 ) -> None:
-    """A definition of another family can't be brought to its pin; the guest is named."""
+    """The diff on standard output, what becomes of the guest's hardware on standard error."""
     driver.defineXML(xml("pc-i440fx-7.2"))
     pin(catalog, WEB, "pc-q35-7.2")
 
     said = run("diff", "web-1")
 
+    assert said.code == 0
+    assert '+    <type arch="x86_64" machine="pc-q35-7.2">hvm</type>' in said.out.splitlines()
+    assert said.err.splitlines()[0] == "web-1: machine type: pc-i440fx-7.2 → pc-q35-7.2"
+    assert "web-1: no q35 definition of this guest is kept" in said.err
+    assert "sesame" not in said.out + said.err
+    assert defined(driver) == "pc-i440fx-7.2"
+
+
+def test_diff_that_no_conversion_can_make_is_an_error(
+    run: Run, catalog: Catalog, driver: libvirt.virConnect
+) -> None:
+    """A definition of another family can't be brought to its pin; guest and device are named."""
+    driver.defineXML(xml("pc-i440fx-7.2").replace("</devices>", f"{WWN}</devices>"))
+    pin(catalog, WEB, "pc-q35-7.2")
+
+    said = run("diff", "web-1")
+
     assert (said.code, said.out, said.err.count("\n")) == (1, "", 1)
-    assert said.err.startswith("mthook-admin: web-1: can't convert pc-i440fx-7.2 (i440fx) to ")
+    assert said.err.startswith("mthook-admin: web-1: disk hda: pc-q35-7.2 has no IDE")
 
 
 def test_diff_of_an_unknown_instance_is_code_2(
@@ -196,8 +216,48 @@ def test_rewrite_of_what_cannot_be_read_names_it(
     assert complaint in said.err
 
 
-def test_rewrite_to_another_family_is_refused(run: Run, file: Path) -> None:
+def test_rewrite_to_another_family_reports_all_of_it(run: Run, file: Path) -> None:
+    """A line each on standard error, with the file's name."""
+    said = run("rewrite", str(file), "--machine", "pc-q35-7.2")
+
+    assert said.code == 0
+    assert 'machine="pc-q35-7.2"' in said.out
+    assert f"{file}: machine type: pc-i440fx-6.2 → pc-q35-7.2\n" in said.err
+    assert f"{file}: hot-plugging: libvirt leaves one PCIe port to spare" in said.err
+
+
+def test_rewrite_gives_a_q35_the_configured_ports(run: Run, file: Path, config: Path) -> None:
+    """[libvirt] num_pcie_ports, as Nova does."""
+    config.write_text(config.read_text().replace("[libvirt]", "[libvirt]\nnum_pcie_ports = 3"))
+
+    said = run("rewrite", str(file), "--machine", "pc-q35-7.2")
+
+    assert said.out.count("pcie-root-port") == 3
+
+
+def test_rewrite_leads_a_guest_back_to_what_it_was(run: Run, catalog: Catalog, file: Path) -> None:
+    """With the PCI address that the catalog has kept."""
+    here = "<interface><mac address='52:54:00:00:00:01'/>{}</interface>"
+    place = "<address type='pci' domain='0' bus='{}' slot='{}' function='0'/>"
+    before = xml("pc-i440fx-7.2").replace(
+        "</devices>", here.format(place.format(0, 9)) + "</devices>"
+    )
+    after = xml("pc-q35-7.2").replace("</devices>", here.format(place.format(1, 0)) + "</devices>")
+    catalog.keep_original(WEB, Original(before.encode(), after.encode(), now()))
+    pin(catalog, WEB, "pc-i440fx-7.2")
+    file.write_text(after)
+
+    said = run("rewrite", str(file))
+
+    assert said.code == 0
+    assert 'slot="9"' in said.out
+    assert "interface 52:54:00:00:00:01: as it was, at PCI address 0000:00:09.0" in said.err
+
+
+def test_rewrite_to_what_the_other_family_cannot_have_is_refused(run: Run, file: Path) -> None:
     """Nothing half converted is printed."""
+    file.write_text(xml().replace("</devices>", f"{WWN}</devices>"))
+
     said = run("rewrite", str(file), "--machine", "pc-q35-7.2")
 
     assert (said.code, said.out, said.err.count("\n")) == (1, "", 1)

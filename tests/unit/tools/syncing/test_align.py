@@ -43,9 +43,10 @@ def test_definitions_are_realigned_where_asked_for(
     assert summary.read(domain.defined.encode()).machine == machine
 
 
-def test_another_family_is_an_error_that_names_the_guest(setting: Setting) -> None:
+def test_what_another_family_cannot_have_is_an_error_that_names_the_guest(setting: Setting) -> None:
     """The message does, and comes once although both realigning and repair meet it."""
-    setting.libvirt.domains = [FakeDomain(domain_xml("pc-q35-7.2"))]
+    iommu = domain_xml("pc-q35-7.2").replace("</devices>", "<iommu model='intel'/></devices>")
+    setting.libvirt.domains = [FakeDomain(iommu)]
     with setting.catalog() as catalog:
         catalog.set_pin(UUID, "pc-i440fx-7.2", source="operator", actor="root")
     wait_for_repair(setting)
@@ -55,6 +56,22 @@ def test_another_family_is_an_error_that_names_the_guest(setting: Setting) -> No
     assert (code, out, len(err.splitlines())) == (1, "", 1)
     assert err.startswith(f"mthook-sync: web-1 ({UUID}): ")
     assert setting.libvirt.defined == []
+
+
+def test_a_guest_of_another_family_is_converted(setting: Setting) -> None:
+    """A dry run prints what becomes of its hardware; the run itself logs it."""
+    setting.libvirt.domains = [FakeDomain(domain_xml("pc-q35-7.2"))]
+    with setting.catalog() as catalog:
+        catalog.set_pin(UUID, "pc-i440fx-7.2", source="operator", actor="root")
+
+    out = setting.sync("--dry-run")[1]
+
+    assert f"would realign web-1 ({UUID}) from pc-q35-7.2 to pc-i440fx-7.2\n" in out
+    assert f"  web-1 ({UUID}): no i440fx definition of this guest is kept" in out
+    assert setting.sync() == (0, "", "")
+    assert summary.read(setting.libvirt.defined[0].encode()).machine == "pc-i440fx-7.2"
+    with setting.catalog() as catalog:
+        assert catalog.original(UUID) is not None
 
 
 def test_a_guest_that_vanishes_before_it_is_realigned_is_no_error(setting: Setting) -> None:
