@@ -154,14 +154,14 @@ def test_a_pin_that_this_host_cant_run_is_an_error_with_advice(setting: Setting)
     assert setting.definitions() == before
 
 
-def test_another_family_is_an_error(setting: Setting) -> None:
-    """No other board by a change of name; the definition stays."""
-    setting.node.define(guest_xml("web-1", UUID, "q35"))
+def test_what_another_family_cannot_have_is_an_error(setting: Setting) -> None:
+    """The definition stays."""
+    setting.node.define(guest_xml("web-1", UUID, "q35", devices="<iommu model='intel'/>"))
     setting.pin(OLD)
     before = setting.definitions()
 
     code, out, err = setting.sync()
 
     assert (code, out, len(err.splitlines())) == (1, "", 1)
-    assert err.startswith(f"mthook-sync: web-1 ({UUID}): ")
+    assert err.startswith(f"mthook-sync: web-1 ({UUID}): iommu intel: ")
     assert setting.definitions() == before

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Domains of the corpus on a real libvirtd: what has to be changed for them to start here."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import libvirt
+from lxml import etree
+
+from tests.lab import VIRT_TYPE, Host
+
+IMAGES = "/var/lib/libvirt/images"
+_CPU = "<cpu mode='custom' match='exact' check='none'><model fallback='forbid'>qemu64</model></cpu>"
+#: Elements that only narrow down where on a host a guest runs.
+_PLACEMENT = ("memoryBacking", "numatune", "cputune", "memtune", "blkiotune", "resource")
+#: What is left of an interface on any kind of network.
+_GUEST_SIDE = ("mac", "model", "address", "alias", "boot", "acpi")
+_HYPERV = ("relaxed", "spinlocks")
+
+
+class Daemon:
+    """A lab's libvirtd, asked without a process for each call."""
+
+    def __init__(self, node: Host) -> None:
+        self.node = node
+        libvirt.registerErrorHandler(lambda *_: None, None)
+        self._connection = libvirt.open(node.uri)
+        names = " ".join(f"{bus}{letter}" for bus in ("hd", "sd", "vd") for letter in "abcdefg")
+        script = f"mkdir -p {IMAGES} /var/lib/libvirt/qemu/nvram; cd {IMAGES}; truncate -s 128M nv;"
+        node.run(["sh", "-c", f"{script} for n in {names}; do truncate -s 8M $n.img; done"])
+
+    def close(self) -> None:
+        """Let go of the daemon."""
+        self._connection.close()
+
+    def refusal(self, xml: bytes, *, start: bool = False) -> str:
+        """Define a domain, with schema validation, and start it; return libvirt's error, or ''."""
+        with contextlib.closing(_Defined(self._connection)) as defined:
+            try:
+                defined.define(xml)
+                if start:
+                    defined.domain.create()
+            except libvirt.libvirtError as error:
+                return str(error)
+        return ""
+
+    @contextlib.contextmanager
+    def defined(self, xml: bytes) -> Iterator[libvirt.virDomain]:
+        """A domain, defined as long as the block lasts."""
+        with contextlib.closing(_Defined(self._connection)) as defined:
+            defined.define(xml)
+            yield defined.domain
+
+
+class _Defined:
+    def __init__(self, connection: libvirt.virConnect) -> None:
+        self._connection = connection
+        self.domain: libvirt.virDomain | None = None
+
+    def define(self, xml: bytes) -> None:
+        flags = libvirt.VIR_DOMAIN_DEFINE_VALIDATE
+        self.domain = self._connection.defineXMLFlags(xml.decode(), flags)
+
+    def close(self) -> None:
+        if self.domain is None:
+            return
+        if self.domain.isActive():
+            self.domain.destroy()
+        self.domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
+
+
+def lacks(xml: bytes) -> bool:
+    """Whether a domain has a device of the host's that no test machine has."""
+    domain = etree.fromstring(xml)
+    absent = ("devices/hostdev", "devices/filesystem/driver[@type='virtiofs']", "launchSecurity")
+    found = any(domain.find(path) is not None for path in absent)
+    interfaces = domain.findall("devices/interface")
+    models = domain.findall("devices/interface/model")
+    return (
+        found
+        or any(interface.get("type") == "hostdev" for interface in interfaces)
+        or any(model.get("type") == "igb" for model in models)  # QEMU 8.0 is the first with it
+    )
+
+
+def startable(xml: bytes) -> bytes:
+    """Return a domain with the test machine's disks, networks and CPU; its board is as it was."""
+    domain = etree.fromstring(xml, etree.XMLParser(remove_blank_text=True))
+    smm = domain.find("features/smm") is not None
+    domain.set("type", "qemu" if smm else VIRT_TYPE)
+    for path in _PLACEMENT:
+        for found in domain.findall(path):
+            domain.remove(found)
+    _fit_processor(domain)
+    _fit_os(domain)
+    for disk in domain.iterfind("devices/disk"):
+        _fit_disk(disk)
+    for interface in domain.iterfind("devices/interface"):
+        _fit_interface(interface)
+    for log in list(domain.iterfind("devices/*/log")):
+        _remove(log)
+    for encryption in list(domain.iterfind("devices/tpm/backend/encryption")):
+        _remove(encryption)
+    for graphics in domain.iterfind("devices/graphics"):
+        _fit_graphics(graphics)
+    return etree.tostring(domain)
+
+
+def _fit_processor(domain: etree._Element) -> None:
+    cpu = etree.fromstring(_CPU)
+    vcpu = domain.find("vcpu")
+    if vcpu is not None and vcpu.get("cpuset"):
+        del vcpu.attrib["cpuset"]
+    present = domain.find("cpu")
+    if present is not None:
+        cpu.extend(present.findall("topology") + present.findall("numa"))
+        for cell in cpu.iterfind("numa/cell"):
+            cell.attrib.pop("memAccess", None)
+        domain.remove(present)
+    domain.append(cpu)
+    for feature in list(domain.iterfind("features/hyperv/*")):
+        if feature.tag not in _HYPERV:
+            _remove(feature)
+    for path in ("features/kvm", "features/pmu", "clock/timer[@name='hypervclock']"):
+        for found in list(domain.iterfind(path)):
+            _remove(found)
+
+
+def _fit_os(domain: etree._Element) -> None:
+    """Leave out what Nova writes for newer libvirts: 9.0 has no ``secure`` where it chooses."""
+    os_element = domain.find("os")
+    loader = domain.find("os/loader")
+    if os_element is not None and os_element.get("firmware") and loader is not None:
+        _remove(loader)
+
+
+def _fit_disk(disk: etree._Element) -> None:
+    target, source, driver = disk.find("target"), disk.find("source"), disk.find("driver")
+    assert target is not None
+    if source is not None and disk.get("device") != "floppy":
+        disk.set("type", "file")
+        replaced = etree.Element("source", file=f"{IMAGES}/{target.get('dev')}.img")
+        disk.replace(source, replaced)
+    if driver is not None:
+        driver.set("type", "raw")
+        for name in ("cache", "io", "discard"):
+            driver.attrib.pop(name, None)
+    for tag in ("auth", "iotune", "encryption", "backingStore"):
+        for found in disk.findall(tag):
+            disk.remove(found)
+
+
+def _fit_graphics(graphics: etree._Element) -> None:
+    """Have no port: other labs look for free ones on the same machine."""
+    for name in ("port", "autoport", "listen", "tlsPort"):
+        graphics.attrib.pop(name, None)
+    for listen in graphics.findall("listen"):
+        graphics.remove(listen)
+    etree.SubElement(graphics, "listen", type="socket")
+
+
+def _fit_interface(interface: etree._Element) -> None:
+    if interface.get("type") == "hostdev":
+        return
+    interface.set("type", "user")
+    for child in list(interface):
+        if child.tag not in _GUEST_SIDE and not (child.tag == "driver" and child.get("iommu")):
+            interface.remove(child)
+
+
+def _remove(element: etree._Element) -> None:
+    parent = element.getparent()
+    assert parent is not None
+    parent.remove(element)

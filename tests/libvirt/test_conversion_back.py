@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""There and back again on a real libvirtd, through mthook-admin and the catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lxml import etree
+
+from mthook.catalog.store import Catalog
+from mthook.tools import sync
+from mthook.tools.admin.app import main
+from tests.corpus import CONVERTED, Case, ident
+from tests.lab import Host, guest_xml
+from tests.libvirt.conversion import Daemon, lacks, startable
+
+UUID = "3f2c1d3e-0000-4000-8000-000000000001"
+PC, Q35 = "pc-i440fx-7.2", "pc-q35-7.2"
+#: Captured from libvirt: they have the addresses that are to come back.
+_CAPTURED = [c for c in CONVERTED if c.name.startswith("libvirt-") and not lacks(c.xml)]
+DISK = "/var/lib/libvirt/images/hda.img"
+DEVICES = f"""
+<disk type='file' device='disk'><source file='{DISK}'/><target dev='hda' bus='ide'/></disk>
+<interface type='user'><mac address='52:54:00:00:00:01'/><model type='virtio'/>
+  <address type='pci' domain='0' bus='0' slot='9' function='0'/></interface>
+<graphics type='vnc' port='-1' passwd='sesame'/>
+"""
+
+
+class Desk:
+    """An operator's place at a lab host."""
+
+    def __init__(self, node: Host, directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.node = node
+        self.path = str(directory / "mthook" / "catalog.sqlite")
+        self._config = str(directory / "mthook.conf")
+        Path(self._config).write_text(
+            f"[catalog]\npath = {self.path}\n[libvirt]\nconnection_uri = {node.uri}\n"
+        )
+        self._capsys = capsys
+
+    def set(self, machine: str, *options: str) -> str:
+        """Set web-1's machine type, which works; return what was said."""
+        return self.run("set", "web-1", machine, "--force", *options)[1]
+
+    def run(self, *argv: str) -> tuple[str, str]:
+        """Run mthook-admin, which works; return standard output and standard error."""
+        self._capsys.readouterr()
+        code = main(["--config-file", self._config, *argv])
+        said = self._capsys.readouterr()
+        assert code == 0, said.err
+        return said.out, said.err
+
+    def sync(self) -> None:
+        """Run mthook-sync."""
+        assert sync.main(["--config-file", self._config]) == 0
+
+    def shown(self, *options: str) -> str:
+        """Return web-1's definition, without mthook's own element."""
+        xml = self.node.virsh("dumpxml", "--inactive", "web-1", *options).stdout
+        lines = xml.replace("<metadata/>", "").splitlines()
+        return "\n".join(line for line in lines if "mthook" not in line and "metadata>" not in line)
+
+    def edit(self, old: str, new: str) -> None:
+        """Change web-1's definition as ``virsh edit`` would."""
+        xml = self.node.virsh("dumpxml", "--inactive", "--security-info", "web-1").stdout
+        assert old in xml
+        self.node.define(xml.replace(old, new))
+
+
+def parts(xml: str) -> list[bytes]:
+    """Return a domain's parts, whatever their order."""
+    domain = etree.fromstring(xml, etree.XMLParser(remove_blank_text=True))
+    found = [*domain.findall("devices/*"), *(one for one in domain if one.tag != "devices")]
+    return sorted(etree.tostring(part, method="c14n") for part in found)
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Host]:
+    """A lab host for the tests of this module."""
+    with Host("node-1") as host:
+        Daemon(host).close()  # makes the disks
+        yield host
+
+
+@pytest.fixture
+def desk(node: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Desk]:
+    """The lab host without guests, and without a catalog."""
+    yield Desk(node, tmp_path, capsys)
+    for name in node.virsh("list", "--all", "--name").stdout.split():
+        node.virsh("destroy", name, check=False)
+        node.virsh("undefine", name, "--nvram", check=False)
+
+
+@pytest.mark.parametrize("case", _CAPTURED, ids=ident)
+def test_a_guest_that_goes_back_is_exactly_what_it_was(desk: Desk, case: Case) -> None:
+    """Every PCI address, controller and bus; it starts."""
+    desk.node.define(startable(case.xml).decode())
+    desk.sync()
+    before = desk.shown()
+    here, there = (Q35, PC) if case.target.machine == PC else (PC, Q35)
+
+    desk.set(there)
+    between = desk.shown()
+    desk.set(here)
+
+    assert f"machine='{there}'" in between
+    assert desk.shown() == before
+
+    desk.set(there)
+
+    # libvirt itself changes the order of controllers when it is given its own XML.
+    assert parts(desk.shown()) == parts(between)
+
+
+def test_what_was_changed_since_stays_changed(desk: Desk) -> None:
+    """Memory, a new disk, a password, a link; the rest is as it was."""
+    desk.node.define(guest_xml("web-1", UUID, PC, devices=DEVICES))
+    desk.sync()
+    before = desk.shown()
+    desk.set(Q35)
+    desk.edit("<memory unit='KiB'>65536<", "<memory unit='KiB'>131072<")
+    desk.edit("<model type='virtio'/>", "<model type='virtio'/><link state='down'/>")
+    desk.edit("sesame", "open")
+    disk = DEVICES.splitlines()[1].replace("hda", "vda").replace("'ide'", "'virtio'")
+    desk.edit("</devices>", f"{disk}</devices>")
+
+    said = desk.set(PC)
+
+    after = desk.shown("--security-info")
+    assert "<memory unit='KiB'>131072</memory>" in after
+    assert "<link state='down'/>" in after
+    assert "passwd='open'" in after
+    assert "<target dev='vda' bus='virtio'/>" in after
+    assert "<target dev='hda' bus='ide'/>" in after
+    assert "slot='0x09'" in after
+    assert "web-1: interface 52:54:00:00:00:01: as it was, at PCI address 0000:00:09.0" in said
+    gone = {line.strip() for line in before.splitlines()} - {
+        line.strip() for line in after.splitlines()
+    }
+    assert gone - {""} == {
+        "<memory unit='KiB'>65536</memory>",
+        "<graphics type='vnc' port='-1' autoport='yes'>",
+    }
+
+
+def test_what_was_removed_since_does_not_come_back(desk: Desk) -> None:
+    """A disk that is gone is gone."""
+    desk.node.define(guest_xml("web-1", UUID, PC, devices=DEVICES))
+    desk.sync()
+    desk.set(Q35)
+    shown = desk.shown()
+    disk = shown[shown.index("<disk") : shown.index("</disk>") + len("</disk>")]
+    desk.edit(disk, "")
+
+    desk.set(PC)
+
+    assert "<disk" not in desk.shown()
+    desk.node.virsh("start", "web-1")
+
+
+def test_no_password_is_kept(desk: Desk) -> None:
+    """The guest keeps it; the catalog never has it."""
+    desk.node.define(guest_xml("web-1", UUID, PC, devices=DEVICES))
+    desk.sync()
+
+    desk.set(Q35)
+    desk.set(PC)
+
+    with Catalog.open(desk.path) as catalog:
+        kept = catalog.original(UUID)
+    assert kept is not None
+    assert b"sesame" not in kept.before + kept.after
+    assert "passwd='sesame'" in desk.shown("--security-info")
+
+
+def test_a_dry_run_shows_all_and_changes_nothing(desk: Desk) -> None:
+    """Report and diff; neither the pin nor the definition nor what is kept."""
+    desk.node.define(guest_xml("web-1", UUID, PC, devices=DEVICES))
+    desk.sync()
+    before = desk.shown()
+
+    out, said = desk.run("set", "web-1", Q35, "--force", "--dry-run")
+
+    assert "web-1: disk hda: bus ide → sata\n" in said
+    assert "web-1: interface 52:54:00:00:00:01: PCI address 0000:00:09.0 → chosen" in said
+    assert '+      <target dev="hda" bus="sata"/>' in out.splitlines()
+    assert "sesame" not in out + said
+    assert desk.shown() == before
+    with Catalog.open(desk.path) as catalog:
+        assert catalog.original(UUID) is None
+
+
+def test_sync_converts_what_somebody_defined_as_another_family(desk: Desk) -> None:
+    """Nova's default changed, say: the pin brings the guest back, and it starts."""
+    desk.node.define(guest_xml("web-1", UUID, PC, devices=DEVICES))
+    desk.sync()
+    desk.node.virsh("undefine", "web-1")
+    desk.node.define(guest_xml("web-1", UUID, Q35))
+
+    desk.sync()
+
+    assert f"machine='{PC}'" in desk.shown()
+    desk.node.virsh("start", "web-1")
