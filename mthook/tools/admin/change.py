@@ -45,6 +45,7 @@ class Wish:
     :ivar actor: who.
     :ivar reason: why, in their own words.
     :ivar seen: the versioned name that the guest runs with, where it is known.
+    :ivar arch: its architecture, where no guest tells it.
     """
 
     machine: str
@@ -52,6 +53,7 @@ class Wish:
     actor: str
     reason: str | None = None
     seen: str | None = None
+    arch: str | None = None
 
 
 def check(catalog: Catalog, host: Host | None, instance: Instance, wish: Wish) -> list[str]:
@@ -77,7 +79,7 @@ def check(catalog: Catalog, host: Host | None, instance: Instance, wish: Wish) -
             force=wish.force,
             managed_save=instance.managed_save,
             windows=instance.windows,
-            nearest=_nearest(wish.machine, names),
+            nearest=nearest(wish.machine, names),
         )
     except MachineTypeError as error:
         raise Refused(str(error), ExitCode.UNSUPPORTED) from error
@@ -92,9 +94,7 @@ def check(catalog: Catalog, host: Host | None, instance: Instance, wish: Wish) -
             f" guest as one of that family first{remedy}",
             error.code,
         ) from error
-    if _is_deprecated(catalog, instance, wish):
-        warnings.append(f"this host's QEMU deprecates {wish.machine}")
-    return warnings
+    return warnings + about_age(catalog, instance.arch, wish.machine)
 
 
 def check_state(instance: Instance, *, force: bool) -> list[str]:
@@ -129,7 +129,7 @@ def foresee(catalog: Catalog, host: Host | None, instance: Instance, wish: Wish)
     from mthook.host import realign
 
     try:
-        realign.prepare(host, pin_of(instance, wish), _offers(catalog))
+        realign.prepare(host, pin_of(instance, wish), offers(catalog))
     except ConversionError as error:
         remedy = _remedy(catalog, instance, wish)
         raise Refused(f"{instance}: {error}{remedy}", ExitCode.INCOMPATIBLE) from error
@@ -154,7 +154,7 @@ def apply(catalog: Catalog, host: Host | None, instance: Instance, wish: Wish) -
         from mthook.host import realign
 
         try:
-            done = realign.realign(host, pin, _offers(catalog))
+            done = realign.realign(host, pin, offers(catalog))
         except Error as error:
             _put_back(catalog, instance, wish, f"put back: {error}")
             raise
@@ -173,7 +173,7 @@ def difference(catalog: Catalog, host: Host, instance: Instance, pin: Pin) -> st
     """
     from mthook.host import domains, realign
 
-    if realign.prepare(host, pin, _offers(catalog)) is None:
+    if realign.prepare(host, pin, offers(catalog)) is None:
         return ""
     # Read again, without the passwords that a definition to be defined must have.
     before = domains.definition(host, instance.uuid, secrets=False)
@@ -183,14 +183,17 @@ def difference(catalog: Catalog, host: Host, instance: Instance, pin: Pin) -> st
     )
 
 
-def _nearest(machine: str, names: Sequence[str]) -> list[str]:
+def nearest(machine: str, names: Sequence[str]) -> list[str]:
     """Return supported names to offer in place of one that isn't; of a bare family its newest."""
     return machinetype.nearest(machine, names) or machinetype.nearest(f"{machine}-999.0", names)
 
 
-def _is_deprecated(catalog: Catalog, instance: Instance, wish: Wish) -> bool:
-    offered = [one for one in catalog.capabilities(instance.arch) if one.machine == wish.machine]
-    return any(one.deprecated for one in offered)
+def about_age(catalog: Catalog, arch: str | None, machine: str) -> list[str]:
+    """Return a warning if this host's QEMU deprecates a machine type."""
+    offered = [one for one in catalog.capabilities(arch) if one.machine == machine]
+    if any(one.deprecated for one in offered):
+        return [f"this host's QEMU deprecates {machine}"]
+    return []
 
 
 def _remedy(catalog: Catalog, instance: Instance, wish: Wish) -> str:
@@ -204,7 +207,8 @@ def _remedy(catalog: Catalog, instance: Instance, wish: Wish) -> str:
     return f", then 'mthook-admin set {instance.uuid} {wish.machine} --force' accepts it"
 
 
-def _offers(catalog: Catalog) -> Offers:
+def offers(catalog: Catalog) -> Offers:
+    """Return what the emulators of this host offer, as the last sync saw them."""
     from mthook.host import capabilities
 
     return capabilities.offers(catalog.capabilities())
@@ -217,7 +221,7 @@ def pin_of(instance: Instance, wish: Wish) -> Pin:
         return Pin(
             instance.uuid,
             wish.machine,
-            instance.arch or "",
+            instance.arch or wish.arch or "",
             SOURCE,
             wish.actor,
             at,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from mthook.text import printable
-from mthook.tools.admin.listing import _rows as rows
+from mthook.tools.admin.rows import rows
 from mthook.tools.checking.findings import Findings, count, listed
 from mthook.tools.checking.sources import Sources
 
