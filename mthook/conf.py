@@ -230,11 +230,17 @@ def _meant(name: str, known: Iterable[str], likeness: float) -> str:
 def _check_values(conf: cfg.ConfigOpts) -> None:
     """Read every option once: oslo.config judges a value only when it is asked for."""
     for group, options in _GROUPS.items():
+        values = conf if group == "DEFAULT" else conf[group]
         for option in options:
-            if group == "DEFAULT":
-                conf[option.dest]
-            else:
-                conf[group][option.dest]
+            try:
+                values[option.dest]
+            except (cfg.Error, ValueError, RecursionError):
+                if not option.secret:
+                    raise
+                # The message would quote what follows the $ in a password.
+                raise ValueError(
+                    f"the value of {option.dest} in [{group}] can't be read: a $ in it is written $$"
+                ) from None
     if not os.path.isabs(conf.catalog.path):
         raise ValueError(f"[catalog] path must be absolute, not {printable(conf.catalog.path)}")
 
@@ -243,4 +249,7 @@ def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split())
     # oslo.config names the place of a wrong value by an object's repr.
     text = re.sub(r" from LocationInfo\(.*?detail='?(.*?)'?\)(?= is)", r" in \1", text)
+    if isinstance(error, cfg.ConfigFileParseError):
+        # It quotes the line, which may hold a password.
+        text = re.sub(r""": ['"].*""", "", text)
     return printable(text, limit=400)

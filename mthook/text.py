@@ -30,4 +30,6 @@ def printable(value: object, limit: int = MAX_QUOTED) -> str:
     text = str(value)
     if len(text) > limit:
         text = text[:limit] + "..."
+    if text.isprintable():
+        return text  # as nearly all is
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -51,6 +51,7 @@ class Case:
         "pin",
         "policy",
         "rebuilt",
+        "rescue",
         "since",
         "uuid",
     )
@@ -69,6 +70,8 @@ class Case:
         self.rebuilt = not call.policy.nova and policy.is_rebuilt(
             known.root_image, guest.root_image
         )
+        #: Nova starts a rescue image in the guest's place.
+        self.rescue = False
         self.uuid, self.found = guest.uuid, guest.machine
         row = (known.machine, known.updated_at or "") if known.has_row else None
         pin, self.origin = policy.effective_pin(
@@ -115,7 +118,7 @@ class Case:
             aliases=self.aliases,
             mode=self.policy.mode,
             migrate_mismatch=self.policy.migrate_mismatch,
-            arrived=self._arrived(),
+            arrived=self._arrived() or self.rescue,
             released=self.rebuilt,
         )
 
