@@ -18,6 +18,7 @@ from mthook.gate.xdr import Malformed
 _READ = 1 << 18
 _MAX_FDS = 253
 _ANCILLARY = socket.CMSG_SPACE(_MAX_FDS * 4)
+_TRUNCATED = int(socket.MSG_CTRUNC)  # an enum's operators cost more than the read itself
 #: One for all connections: what is read is written, or copied, before the next read.
 _BUFFER = memoryview(bytearray(_READ))
 
@@ -128,7 +129,7 @@ class Pipe:
         except OSError:
             size, ancillary, flags = 0, [], 0  # what was read before still counts
         fds = _descriptors(ancillary) if ancillary else ()
-        if flags & socket.MSG_CTRUNC:
+        if flags & _TRUNCATED:
             _close_all(fds)
             self._ended("file descriptors were lost: too many are open")
         elif size == 0:
@@ -140,7 +141,25 @@ class Pipe:
             self._take(_BUFFER[:size], fds)
 
     def _take(self, data: memoryview, fds: tuple[int, ...]) -> None:
-        for piece in self._pieces(data, fds):
+        pieces = self._pieces(data, fds)
+        if len(pieces) == 1 and not self._out and pieces[0].header is None and not fds:
+            # By far the most frequent case: messages to be passed on, to somebody who reads them.
+            self._before = None
+            entry = Entry(pieces[0].data)
+            if self._write(entry):
+                if self._passed is not None:
+                    self._passed()
+                return
+            self._out.append(entry)
+        else:
+            self._line_up(pieces)
+            self.pump()
+        if self._out and not self._closed:
+            self._pause()
+            self._keep()
+
+    def _line_up(self, pieces: list[Piece]) -> None:
+        for piece in pieces:
             if piece.header is not None and self._judge is not None:
                 self._before = Entry(None)
                 self._out.append(self._before)
@@ -150,10 +169,6 @@ class Pipe:
             else:
                 self._before = None
                 self._out.append(Entry(piece.data, piece.fds))
-        self.pump()
-        if self._out and not self._closed:
-            self._pause()
-            self._keep()
 
     def _pieces(self, data: memoryview, fds: tuple[int, ...]) -> list[Piece]:
         if self.raw:
