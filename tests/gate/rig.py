@@ -100,6 +100,11 @@ class Rig:
         spawner = _children(self.process.pid)
         return _children(spawner[0]) if spawner else []
 
+    def worker(self) -> int:
+        """Process id of the worker, once nobody is connected."""
+        wait_until(lambda: len(self.helpers()) == 1, "the end of the connectors")
+        return self.helpers()[0]
+
     def client(self) -> socket.socket:
         """Connect as a client does."""
         client = socket.socket(socket.AF_UNIX)
