@@ -17,6 +17,7 @@ from mthook.gate.framing import Header
 PROGRAM = 0x20008086
 VERSION = 1
 
+CONNECT_OPEN = 1
 AUTH_SASL_START, AUTH_SASL_STEP = 68, 69
 
 _MIB = 1024 * 1024
@@ -62,6 +63,11 @@ def wanted(header: Header) -> bool:
         and header.status == framing.OK
         and header.length <= call.limit
     )
+
+
+def is_open(header: Header) -> bool:
+    """Tell whether a message is about opening a connection: the last that a client does before it is one."""
+    return header.program == PROGRAM and header.procedure == CONNECT_OPEN
 
 
 def is_sasl(header: Header) -> bool:

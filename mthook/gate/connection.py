@@ -20,6 +20,8 @@ from mthook.gate.xdr import Malformed
 
 #: Seconds a message may take from its first byte to its last. Streams may take any time: their bytes don't wait here.
 PATIENCE = 60
+#: Seconds for a client to open its connection, where the gate is told to stop meanwhile.
+OPENING = 1
 #: Bytes of a first call to a libvirtd that can't be reached; real ones have 28.
 _MAX_FIRST_CALL = 65536
 
@@ -58,7 +60,7 @@ class Connection:
         self._pipes: list[Pipe] = []
         self._calls: set[int] = set()
         self._streams: set[int] = set()
-        self._draining = self._closed = False
+        self._draining = self._opened = self._closed = False
         self._misunderstood = False
         self._judging: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -75,9 +77,12 @@ class Connection:
             self.close()
 
     def drain(self) -> None:
-        """Close as soon as no call waits for its answer."""
+        """Close as soon as no call waits for its answer; a client that is still opening its connection may do that."""
         self._draining = True
-        self._close_if_idle()
+        if self._opened:
+            self._close_if_idle()
+        else:
+            self._loop.call_later(OPENING, self._close_if_idle)
 
     def close(self, reason: str = "") -> None:
         """Close both ends. Nobody is told but the log, and that only of a reason."""
@@ -164,6 +169,7 @@ class Connection:
     def _received(self, header: Header) -> None:
         if header.kind in (framing.REPLY, framing.REPLY_WITH_FDS):
             self._calls.discard(header.serial)
+            self._opened = self._opened or calls.is_open(header)
         elif header.kind == framing.STREAM:
             if header.status == framing.CONTINUE:
                 self._streams.add(header.serial)
@@ -181,10 +187,11 @@ class Connection:
         elif self._pipes[1].eof and not self._pipes[1].waiting:
             # libvirtd has gone: it would read nothing any more.
             self.close()
-        elif self._draining:
+        elif self._draining and self._opened:
             self._close_if_idle()
 
     def _close_if_idle(self) -> None:
+        self._opened = True
         busy = self._calls or self._streams or any(pipe.waiting for pipe in self._pipes)
         if not busy and not any(pipe.frames.incomplete for pipe in self._pipes):
             self.close()

@@ -23,3 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(arguments)
 
     return ending.run("mthook-gate", command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -67,12 +67,15 @@ class Rig:
         with self.catalog() as catalog:
             catalog.set_pin(uuid, machine, source="operator", actor="test")
 
-    def start(self, **environment: str) -> None:
-        """Start the gate and wait until it is ready."""
+    def start(self, *prefix: str, **environment: str) -> None:
+        """Start the gate and wait until it is ready.
+
+        :param prefix: a command that runs another one.
+        """
         code = f"{self.prepare}\nimport sys\nfrom mthook.tools.gate import main\nsys.exit(main(sys.argv[1:]))"
         with self.log_path.open("a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", code, "--config-file", str(self.config)],
+                [*prefix, sys.executable, "-c", code, "--config-file", str(self.config)],
                 stderr=log,
                 env={**os.environ, **environment},
             )
@@ -109,7 +112,11 @@ class Rig:
         """Connect as a client does."""
         client = socket.socket(socket.AF_UNIX)
         client.settimeout(SECONDS)
-        client.connect(str(self.listen))
+        try:
+            client.connect(str(self.listen))
+        except OSError:
+            client.close()
+            raise
         return client
 
     @contextlib.contextmanager
