@@ -135,6 +135,8 @@ def test_without_libvirtd_every_client_is_told_so(rig: Rig) -> None:
 def test_a_killed_connector_ends_no_connection(rig: Rig) -> None:
     """The user whose process it is could do that; the next connection gets a new one."""
     with rig.pair() as (client, server):
+        client.sendall(message(157))
+        receive(server, 28)  # the connection has been handed over
         pid = _peer(server)[0]
         os.kill(pid, 9)
         wait_until(lambda: pid not in rig.helpers(), "its end")
