@@ -7,6 +7,7 @@ It has one thread. What has to wait for Nova's database is done in a process of 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import marshal
 import os
 import signal
@@ -28,6 +29,8 @@ def serve(control: socket.socket, files: Sequence[str]) -> None:
     Each message brings a socket: on it come the XML, the call and the client's user id, and on it goes the outcome.
     """
     settings = Settings(files)
+    if settings.policy.nova:
+        _load_for_nova()
     signal.signal(signal.SIGCHLD, _reap)
     while True:
         message, fds, _, _ = socket.recv_fds(control, 16, 1)
@@ -36,6 +39,13 @@ def serve(control: socket.socket, files: Sequence[str]) -> None:
         for fd in fds:
             with socket.socket(fileno=fd) as channel, contextlib.suppress(ConnectionError):
                 _serve_one(channel, settings)
+
+
+def _load_for_nova() -> None:
+    """Load what asking Nova's database takes, once: each process forked for that would else load it anew."""
+    for module in ("mthook.catalog.cells", "sqlalchemy.dialects.mysql.pymysql", "pymysql"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
 
 
 def _reap(number: int, frame: object) -> None:

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Optional
 
 from tests.lab import Host
@@ -18,7 +17,7 @@ DIRECT = "/run/libvirt/libvirt-sock"
 GATE = "/run/mthook/libvirt-sock"
 GATE_RO = "/run/mthook/libvirt-sock-ro"
 _LOG = "/var/log/libvirt/gate.log"
-_START = f'echo $$ >/run/gate.pid; exec "$0" 2>>{_LOG}'
+_START = f'echo $$ >/run/gate.pid; exec "$0" "$@" 2>>{_LOG}'
 _SECONDS = 20
 
 
@@ -34,7 +33,7 @@ class Node(Site):
         """Configure and start the gate, and wait until clients are served."""
         self.configure(f"[gate]\ngroup = root\nlisten_ro = {GATE_RO}\n{more}")
         self.process = self.node.popen(
-            ["sh", "-c", _START, Path(sys.executable).with_name("mthook-gate")]
+            ["sh", "-c", _START, sys.executable, "-m", "mthook.tools.gate"]
         )
         self._wait_for("listening on /")
 
@@ -63,21 +62,29 @@ class Node(Site):
         """The URI of a socket for a client outside."""
         return uri(str(self.node.path(path)))
 
+    def processes(self) -> list[str]:
+        """Process ids of the gate and its helpers, as the host has them."""
+        first = self.node.path("/run/gate.pid").read_text().strip()
+        listed = self.node.run(["ps", "-e", "-o", "pid=,ppid="]).stdout.splitlines()
+        found = [first]
+        for pid, parent in sorted((line.split() for line in listed), key=lambda two: int(two[0])):
+            if parent in found:
+                found.append(pid)
+        return found
+
     def memory(self) -> float:
-        """How many MiB the gate's processes take, shared pages by halves."""
-        pids = self.node.run(
-            [
-                "sh",
-                "-c",
-                "p=$(cat /run/gate.pid); echo $p; ps -o pid= --ppid $p; "
-                "for c in $(ps -o pid= --ppid $p); do ps -o pid= --ppid $c; done",
-            ]
-        ).stdout.split()
+        """How many MiB the gate's processes take, each page shared by n of them by its nth part."""
         total = 0
-        for pid in pids:
+        for pid in self.processes():
             rollup = self.node.path(f"/proc/{pid}/smaps_rollup").read_text()
             total += int(rollup.partition("\nPss:")[2].split()[0])
         return total / 1024
+
+    def ticks(self) -> int:
+        """How much processor time these have taken, in the kernel's ticks."""
+        stats = [self.node.path(f"/proc/{pid}/stat").read_text() for pid in self.processes()]
+        fields = [stat.rpartition(")")[2].split() for stat in stats]
+        return sum(int(field[11]) + int(field[12]) for field in fields)
 
     def _wait_for(self, text: str) -> None:
         deadline = time.monotonic() + _SECONDS
