@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import hook, start
+from bench import gate, hook, start
 
 
 def main() -> int:
@@ -14,7 +14,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=100, help="rounds, default: %(default)s")
     rounds = parser.parse_args().rounds
-    kept = [hook.run(rounds), start.run(max(rounds // 4, 5))]
+    kept = [hook.run(rounds), start.run(max(rounds // 4, 5)), gate.run(rounds)]
     return 0 if all(kept) else 1
 
 

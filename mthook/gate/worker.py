@@ -15,6 +15,8 @@ import socket
 from collections.abc import Sequence
 from typing import NoReturn
 
+from mthook import text
+from mthook.catalog import fastsql, recording
 from mthook.errors import Error
 from mthook.gate import log, rewriting
 from mthook.gate.rewriting import Settings
@@ -92,18 +94,20 @@ def _answer(
         channel.shutdown(socket.SHUT_RDWR)
     if outcome.verdict != REWRITE:
         return
-    from mthook.catalog.store import Catalog
-
     try:
-        with Catalog.open(settings.catalog, create=False) as catalog:
-            catalog.add_history(
+        connection = fastsql.connect(settings.catalog, settings.policy.timeout)
+        try:
+            recording.record_rewrite(
+                connection,
                 outcome.uuid,
-                "rewritten",
+                outcome.old,
+                outcome.new,
                 actor=f"gate uid {uid}",
-                old=outcome.old,
-                new=outcome.new,
-                reason=call,
+                call=call,
+                at=text.now(),
             )
+        finally:
+            connection.close()
     except Error as error:
         log.error(f"a rewrite of guest {outcome.uuid} isn't recorded: {error}")
     log.info(
