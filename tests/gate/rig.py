@@ -72,15 +72,18 @@ class Rig:
 
         :param prefix: a command that runs another one.
         """
-        code = f"{self.prepare}\nimport sys\nfrom mthook.tools.gate import main\nsys.exit(main(sys.argv[1:]))"
         with self.log_path.open("a") as log:
             self.process = subprocess.Popen(
-                [*prefix, sys.executable, "-c", code, "--config-file", str(self.config)],
-                stderr=log,
-                env={**os.environ, **environment},
+                [*prefix, *self.command()], stderr=log, env={**os.environ, **environment}
             )
         wait_until(lambda: "listening" in self.log() or self.process.poll() is not None, "a start")
         assert self.process.poll() is None, self.log()
+
+    def command(self) -> list[str]:
+        """The command that runs the gate."""
+        main = "import sys\nfrom mthook.tools.gate import main\nsys.exit(main(sys.argv[1:]))"
+        code = f"{_measured(self.directory)}\n{self.prepare}\n{main}"
+        return [sys.executable, "-c", code, "--config-file", str(self.config)]
 
     def stop(self) -> int:
         """Tell the gate to stop and return its exit status."""
@@ -89,8 +92,9 @@ class Rig:
 
     def close(self) -> None:
         """End everything."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.stop()
+        self.process.kill()
         self.process.wait()
         self.upstream.close()
 
@@ -127,6 +131,23 @@ class Rig:
             server.settimeout(SECONDS)
             with server:
                 yield client, server
+
+
+def _measured(directory: Path) -> str:
+    """Return statements that measure coverage in the gate's processes too, where it is measured here."""
+    module = sys.modules.get("coverage")
+    current = module.Coverage.current() if module is not None else None
+    if current is None:
+        return ""
+    options = {"branch": "true", "source": "mthook", "parallel": "true", "patch": "_exit, fork"}
+    options["data_file"] = current.config.data_file
+    config = directory / "coveragerc"
+    lines = (f"{name} = {value}" for name, value in options.items())
+    config.write_text("\n".join(("[run]", *lines)))
+    return (
+        f"import coverage, os\nos.environ['COVERAGE_PROCESS_START'] = {str(config)!r}\n"
+        "coverage.process_startup()"
+    )
 
 
 def _children(process: int) -> list[int]:

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import sqlite3
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -258,30 +256,3 @@ def test_a_configuration_that_breaks_leaves_the_last_good_one_in_force(rig: Rig)
         assert exchange(rig, define(domain(Q35))) == define(domain(Q35))
 
     assert rig.log()[before:].count("the last good configuration holds") == 1
-
-
-def test_a_dead_worker_is_replaced(rig: Rig) -> None:
-    """Whether it dies idle or at work."""
-    for number in (signal.SIGKILL, signal.SIGSTOP):
-        worker = rig.worker()
-        os.kill(worker, number)
-        if number == signal.SIGSTOP:
-            threading.Timer(0.5, os.kill, (worker, signal.SIGKILL)).start()
-        assert machine(exchange(rig, define(domain(NEW)))) == OLD
-
-
-def test_one_client_waiting_for_its_verdict_holds_up_nobody(rig: Rig) -> None:
-    """Nor its own answers and events."""
-    worker = rig.worker()
-    with rig.pair() as (client, server), rig.pair() as (other, its_server):
-        os.kill(worker, signal.SIGSTOP)
-        try:
-            client.sendall(define(domain(NEW)) + message(157))
-            server.sendall(message(1, b"event", kind=framing.MESSAGE))
-            assert receive_message(client)[28:] == b"event"
-            other.sendall(message(158))
-            assert receive(its_server, 28) == message(158)
-        finally:
-            os.kill(worker, signal.SIGCONT)
-        assert machine(receive_message(server)) == OLD
-        assert receive(server, 28) == message(157)

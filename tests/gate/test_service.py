@@ -31,7 +31,7 @@ import os, sys
 fd = int(sys.argv[1])
 os.dup2(fd, 3)
 os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES=sys.argv[2])
-os.execv(sys.executable, [sys.executable, "-m", "mthook.tools.gate", *sys.argv[3:]])
+os.execv(sys.argv[3], sys.argv[3:])
 """
 
 
@@ -46,8 +46,7 @@ def own(tmp_path: Path) -> Iterator[Rig]:
 
 def _run(rig: Rig) -> str:
     """Start a gate that ends at once with 1; return what it says."""
-    command = [Path(sys.executable).with_name("mthook-gate"), "--config-file", rig.config]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(rig.command(), capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 1
     assert done.stdout == ""
     return done.stderr
@@ -192,7 +191,7 @@ def test_systemd_hears_of_beginning_end_and_life(own: Rig) -> None:
 
 @contextlib.contextmanager
 def _activated(rig: Rig, listener: socket.socket, name: str) -> Iterator[subprocess.Popen[bytes]]:
-    arguments = [str(listener.fileno()), name, "--config-file", str(rig.config)]
+    arguments = [str(listener.fileno()), name, *rig.command()]
     with rig.log_path.open("a") as log:
         process = subprocess.Popen(
             [sys.executable, "-c", ACTIVATE, *arguments],
