@@ -7,7 +7,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from bench import hook, start
+from bench import gate, hook, start
 
 
 def _nova(rounds: int) -> bool:
@@ -19,6 +19,7 @@ def _nova(rounds: int) -> bool:
 BENCHMARKS: dict[str, Callable[[int], bool]] = {
     "hook": hook.run,
     "start": lambda rounds: start.run(max(rounds // 4, 5)),
+    "gate": gate.run,
     "nova": lambda rounds: _nova(max(rounds // 10, 5)),
 }
 
@@ -34,7 +35,7 @@ def main() -> int:
         help="may be repeated; nova, which needs real Nova installed beside mthook, runs only when it is named",
     )
     options = parser.parse_args()
-    kept = [BENCHMARKS[name](options.rounds) for name in options.only or ("hook", "start")]
+    kept = [BENCHMARKS[name](options.rounds) for name in options.only or ("hook", "start", "gate")]
     return 0 if all(kept) else 1
 
 

@@ -89,12 +89,12 @@ class Case:
         """Judge the guest and return the hook's answer."""
         from mthook.hook.fast import ALLOWED, STOPPED
 
-        decision = self._decide()
-        if self._is_for_nova(decision):
+        decision = self.decide()
+        if self.is_for_nova(decision):
             from mthook.hook import nova
 
             nova.consult(self, decision.reason)
-            decision = self._decide()
+            decision = self.decide()
         try:
             self._record(decision)
         except CatalogError as error:
@@ -109,7 +109,8 @@ class Case:
         self.call.clear = self._leaves_nothing(decision)
         return ALLOWED
 
-    def _decide(self) -> policy.Decision:
+    def decide(self) -> policy.Decision:
+        """Return what the policy says of the guest and what is known of it so far."""
         return policy.decide(
             self.call.operation,
             self.found,
@@ -122,7 +123,7 @@ class Case:
             released=self.rebuilt,
         )
 
-    def _is_for_nova(self, decision: policy.Decision) -> bool:
+    def is_for_nova(self, decision: policy.Decision) -> bool:
         """Has Nova's database to say what counts: of a start that would be wrong, or the first one on this host?"""
         asked = self.policy.nova and self.guest.nova and self.call.operation == "prepare"
         return asked and (bool(decision.reason) or not (self.known.has_row or self._arrived()))
