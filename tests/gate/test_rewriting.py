@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from mthook import text
+from mthook.catalog import fastsql, recording
 from mthook.gate import errorreply, framing, xdr
 from tests.gate.rig import Rig, receive, receive_message, send_descriptor, wait_until
 from tests.unit.gate.messages import define, message, migrate, parameter, with_files
@@ -50,18 +52,18 @@ def error(data: bytes) -> str:
     """The text of an error, of which everything else is checked."""
     reader = xdr.Reader(data, framing.HEADER_SIZE)
     code, part = reader.integer(), reader.integer()
-    text = reader.optional_string()
+    said = reader.optional_string()
     assert (code, part, reader.integer()) == (
         errorreply.CONFIG_UNSUPPORTED,
         errorreply.FROM_QEMU,
         2,
     )
     reader.uint()
-    assert (reader.optional_string(), reader.optional_string()) == (b"%s", text)
+    assert (reader.optional_string(), reader.optional_string()) == (b"%s", said)
     assert (reader.optional_string(), reader.integer(), reader.integer()) == (None, -1, -1)
     assert reader.uint() == 0
     reader.end()
-    return (text or b"").decode()
+    return (said or b"").decode()
 
 
 @pytest.mark.parametrize(
@@ -135,6 +137,15 @@ def test_a_pin_that_travels_with_the_guest_counts_where_there_is_no_row(rig: Rig
     xml = domain(NEW, metadata=travelling(OLD, "2026-11-22T13:00:00.000000Z"))
 
     assert machine(exchange(rig, define(xml)).partition(b"</metadata>")[2]) == OLD
+
+
+def test_a_guest_that_was_let_in_with_other_hardware_is_defined_as_its_pin(rig: Rig) -> None:
+    """What it has it keeps until its next cold start; the definition is about that one."""
+    connection = fastsql.connect(str(rig.catalog_path), 5)
+    recording.record_arrival(connection, UUID, NEW, text.now())
+    connection.close()
+
+    assert machine(exchange(rig, define(domain(NEW)))) == OLD
 
 
 def test_a_pin_changed_a_moment_ago_counts(rig: Rig) -> None:
