@@ -39,6 +39,7 @@ man_pages = [
         8,
     ),
     ("mthook-status", "mthook-status", "may the default machine type be changed?", author, 8),
+    ("mthook-gate", "mthook-gate", "machine types put right on the way to libvirtd", author, 8),
     ("mthook.conf", "mthook.conf", "configuration of mthook", author, 5),
 ]
 man_show_urls = True

@@ -12,6 +12,7 @@ from unittest import mock
 #: The modules whose ``main`` is a program.
 PROGRAMS = {
     "mthook-admin": "mthook.tools.admin.app",
+    "mthook-gate": "mthook.tools.gate",
     "mthook-status": "mthook.tools.status",
     "mthook-sync": "mthook.tools.sync",
 }

@@ -12,6 +12,16 @@ from mthook.errors import Error
 from mthook.gate import log
 from mthook.gate.spawner import Spawner
 
+_DESCRIPTION = """\
+Stand between libvirt's clients and libvirtd, and give every domain that they
+define or create the machine type it is pinned to."""
+_EPILOG = """\
+exit status:
+  0  it was told to stop, by SIGTERM or SIGINT
+  1  something failed; standard error says what
+  2  the command line is wrong
+"""
+
 
 def run(arguments: Sequence[str]) -> int:
     """Run the gate until it is told to stop; return 0, or 1 after an error.
@@ -40,9 +50,9 @@ def run(arguments: Sequence[str]) -> int:
 def _parser(default_file: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mthook-gate",
-        description="Stand between libvirt's clients and libvirtd, and give every domain that they define or create "
-        "the machine type it is pinned to.",
-        epilog="exit status: 0 after SIGTERM, 1 on an error, 2 for a wrong command line",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--config-file",

@@ -87,7 +87,7 @@ def test_every_command_is_documented() -> None:
     documented = re.findall(r"^\.\. program-help:: mthook-admin (.+)$", PAGES["mthook-admin"], re.M)
 
     assert {name for name in parsers.commands()} == set(documented)
-    for program in ("mthook-sync", "mthook-status"):
+    for program in ("mthook-sync", "mthook-status", "mthook-gate"):
         assert f".. program-help:: {program}\n" in PAGES[program]
 
 
@@ -150,7 +150,12 @@ def documented_codes(program: str) -> set[int]:
 
 @pytest.mark.parametrize(
     ("program", "codes"),
-    [("mthook-admin", ExitCode), ("mthook-sync", Exit), ("mthook-status", None)],
+    [
+        ("mthook-admin", ExitCode),
+        ("mthook-sync", Exit),
+        ("mthook-status", None),
+        ("mthook-gate", None),
+    ],
 )
 def test_every_exit_code_is_documented(program: str, codes: type[enum.IntEnum] | None) -> None:
     """In the table of all, which has no others."""

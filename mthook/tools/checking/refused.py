@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+from oslo_config import cfg
+
 from mthook import conf as configuration
+from mthook.tools.checking import gate
 from mthook.tools.checking.findings import Findings, listed
 from mthook.tools.checking.sources import Sources
 
@@ -11,27 +14,36 @@ TITLE = "Stopped starts of Nova instances"
 
 
 def check(sources: Sources) -> Findings:
-    """Look whether Nova itself knows the pins of its guests: what it defines is right then."""
+    """Look whether what Nova defines is right: Nova knows the pins, or the gate puts them in on the way."""
     findings = Findings()
-    conf = sources.conf
     nova = [guest.name for guest in sources.guests() if guest.nova]
     if not nova:
         findings.note("This host has no guests of Nova's.")
-    elif conf.hook.mode != "enforce":
+        return findings
+    used = gate.evidence(sources)
+    _look(sources.conf, nova, findings, gated=used is not None)
+    findings.note(f"The gate is in use: {used}." if used else "The gate isn't in use.")
+    return findings
+
+
+def _look(conf: cfg.ConfigOpts, nova: list[str], findings: Findings, *, gated: bool) -> None:
+    if conf.hook.mode != "enforce":
         findings.note(f"[hook] mode = {conf.hook.mode}: the hook stops no start.")
+    elif configuration.has_nova(conf) and conf.sync.write_back:
+        findings.note(
+            "mthook-sync writes the pins to Nova's database: Nova defines its guests by them."
+        )
+    elif gated:
+        findings.note(f"What passes the gate of {listed(nova, 'guest')} gets its pin on the way.")
     elif not configuration.has_nova(conf):
         findings.warn(
             f"Nova defines {listed(nova, 'guest')} anew at each start and doesn't know their pins:"
             " a start that the hook stops leaves the instance in ERROR. Configure [database]"
-            " connection, or stay in [hook] mode = audit."
-        )
-    elif not conf.sync.write_back:
-        findings.warn(
-            f"Nova doesn't get the pins of {listed(nova, 'guest')}: a start that the hook stops leaves"
-            " the instance in ERROR. Set [sync] write_back = true, or stay in [hook] mode = audit."
+            " connection, use the gate, or stay in [hook] mode = audit."
         )
     else:
-        findings.note(
-            "mthook-sync writes the pins to Nova's database: Nova defines its guests by them."
+        findings.warn(
+            f"Nova doesn't get the pins of {listed(nova, 'guest')}: a start that the hook stops leaves"
+            " the instance in ERROR. Set [sync] write_back = true, use the gate, or stay in [hook]"
+            " mode = audit."
         )
-    return findings

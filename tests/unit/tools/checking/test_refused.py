@@ -20,8 +20,8 @@ def test_nova_guests_without_a_database_are_a_warning(web: Desk) -> None:
     assert web.check(TITLE) == Answer(
         1,
         "Nova defines 1 guest (db-1) anew at each start and doesn't know their pins: a start that"
-        " the hook stops leaves the instance in ERROR. Configure [database] connection, or stay in"
-        " [hook] mode = audit.",
+        " the hook stops leaves the instance in ERROR. Configure [database] connection, use the"
+        " gate, or stay in [hook] mode = audit. The gate isn't in use.",
     )
 
 
@@ -30,7 +30,9 @@ def test_in_audit_nothing_is_stopped(desk: Desk) -> None:
     desk.guest("web-1", WEB, OLD, NOVA)
     desk.configure("[hook]\nmode = audit\n")
 
-    assert desk.check(TITLE) == Answer(0, "[hook] mode = audit: the hook stops no start.")
+    assert desk.check(TITLE) == Answer(
+        0, "[hook] mode = audit: the hook stops no start. The gate isn't in use."
+    )
 
 
 def test_with_a_database_nova_knows_the_pins(desk: Desk) -> None:
@@ -39,7 +41,9 @@ def test_with_a_database_nova_knows_the_pins(desk: Desk) -> None:
     desk.configure(DATABASE)
 
     assert desk.check(TITLE) == Answer(
-        0, "mthook-sync writes the pins to Nova's database: Nova defines its guests by them."
+        0,
+        "mthook-sync writes the pins to Nova's database: Nova defines its guests by them."
+        " The gate isn't in use.",
     )
 
 
@@ -51,5 +55,6 @@ def test_a_database_that_gets_no_pins_is_none(desk: Desk) -> None:
     assert desk.check(TITLE) == Answer(
         1,
         "Nova doesn't get the pins of 1 guest (web-1): a start that the hook stops leaves the"
-        " instance in ERROR. Set [sync] write_back = true, or stay in [hook] mode = audit.",
+        " instance in ERROR. Set [sync] write_back = true, use the gate, or stay in [hook] mode = audit."
+        " The gate isn't in use.",
     )
