@@ -31,12 +31,12 @@ def evidence(sources: Sources) -> str | None:
     at = sources.catalog().last_rewrite()
     if at is not None and at >= now(time.time() - _RECENT):
         return f"it rewrote a domain at {at.partition('.')[0]}Z"
-    if _is_listened_on(path):
-        return (
-            f"{printable(path)} is listened on, though no configuration file given here names it in"
-            " [libvirt] connection_uri"
-        )
     return None
+
+
+def is_idle(sources: Sources) -> bool:
+    """Tell whether a gate listens that nobody may be sent to: that alone puts no start right."""
+    return _is_listened_on(str(sources.conf.gate.listen))
 
 
 def _connection_uri(file: str) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from oslo_config import cfg
 
 from mthook import conf as configuration
+from mthook.text import printable
 from mthook.tools.checking import gate
 from mthook.tools.checking.findings import Findings, listed
 from mthook.tools.checking.sources import Sources
@@ -22,6 +23,11 @@ def check(sources: Sources) -> Findings:
         return findings
     used = gate.evidence(sources)
     _look(sources.conf, nova, findings, gated=used is not None)
+    if used is None and gate.is_idle(sources):
+        findings.note(
+            f"{printable(sources.conf.gate.listen)} is listened on, but no configuration file given here"
+            " names it in [libvirt] connection_uri."
+        )
     findings.note(f"The gate is in use: {used}." if used else "The gate isn't in use.")
     return findings
 
