@@ -41,8 +41,10 @@ def _as(rig: Rig, uid: int, gid: int, *groups: int) -> subprocess.Popen[str]:
 
 def _reach(rig: Rig) -> None:
     """Let anybody come as far as the sockets."""
-    for directory in (rig.directory, *rig.directory.parents[:2]):
-        os.chmod(directory, os.stat(directory).st_mode | 0o011)
+    for directory in (rig.directory, *rig.directory.parents):
+        mode = os.stat(directory).st_mode
+        if mode & 0o011 != 0o011:
+            os.chmod(directory, mode | 0o011)
 
 
 def _peer(server: socket.socket) -> tuple[int, int, int]:
