@@ -89,6 +89,7 @@ class Track:
     :ivar configs: of two syncs of its host, with a catalog each, and of an operator, who has the first one's.
     :ivar last: what was last asked for, by whomever.
     :ivar strict: Nova can't have put back what it had read before somebody asked for it.
+    :ivar refused: what an operator has asked for, and then undone, as the pin had changed meanwhile.
     :ivar reverted: how often Nova has put back what was there when it had begun.
     """
 
@@ -98,6 +99,7 @@ class Track:
         self.ledger = ledger
         self.last = MACHINES[0]
         self.strict = True
+        self.refused: Optional[str] = None
         self.reverted = 0
         self.configs = []
         (directory / "node.xml").write_text("<node/>")
@@ -138,7 +140,9 @@ class Track:
         replaced = {one.value for one in mine if (one.user, one.verb) == (SYNC, "UPDATE")}
         assert replaced <= {self.last}
         (found,) = self.live()
-        if found != self.last:
+        if found != self.last and found == self.refused:
+            self.last = found  # a sync has seen it before it was undone
+        elif found != self.last:
             assert not self.strict, writes
             assert [one for one in writes if (one.user, one.value) == (NOVA, found)], writes
             self.reverted += 1
@@ -217,6 +221,7 @@ def _round(
         update.join()
     a.begin(*track.sync())
     b.begin(*track.sync(1))
+    track.refused = None
     if kind == 3:
         machine = _another(track, chance)
         operator.begin(*track.set(machine))
@@ -224,6 +229,7 @@ def _round(
         assert said.code == 0 or "somebody else" in said.err, said
         if said.code == 0:
             track.last = machine
+        track.refused = machine if said.code else None
     elif kind == 4:
         track.last = _another(track, chance)
         assert second.update(UUID, track.last, force=True).code == 0
@@ -232,7 +238,7 @@ def _round(
         assert racer.end() == (0, "", "")
     track.strict = quiet
     if quiet:  # mthook itself never makes two rows
-        assert len(track.live()) == 1
+        assert len(track.live()) <= 1
 
 
 def _save(track: Track, number: int, after: float) -> None:
