@@ -45,11 +45,16 @@ def medians(
     return {name: statistics.median(times) for name, times in taken.items()}
 
 
-def report(title: str, cost: Mapping[str, float], ratios: list[Ratio]) -> bool:
-    """Print medians and ratios; return whether every ratio keeps its limit."""
+def report(
+    title: str, cost: Mapping[str, float], ratios: list[Ratio], unit: str | None = None
+) -> bool:
+    """Print costs and ratios; return whether every ratio keeps its limit.
+
+    :param unit: of the costs; None: seconds, printed as milliseconds.
+    """
     print(f"\n{title}")
-    for name, seconds in cost.items():
-        print(f"  {name:<58} {seconds * 1000:9.2f} ms")
+    for name, value in cost.items():
+        print(f"  {name:<58} {value if unit else value * 1000:9.2f} {unit or 'ms'}")
     kept = True
     for ratio in ratios:
         value = cost[ratio.what] / cost[ratio.against]

@@ -17,6 +17,8 @@ from tests.lab import LabError, guest_xml, leftovers
 UUID = "7d3f0a52-6a0e-4c6f-9f3b-5f0a1c2d3e4f"
 #: Older than any that `pc` stands for by now, and in every QEMU from 6.2 to 12.
 OTHER = "pc-i440fx-6.2"
+GATE = "qemu+unix:///system?socket=/run/mthook/libvirt-sock"
+NEWLY_DEFINED = "/var/lib/libvirt/web-1.xml"
 
 
 def main() -> int:
@@ -71,6 +73,18 @@ def show(stage: Stage) -> None:
     stage.run(alpha, "mthook-sync", "--only", "repair", "-v")
     stage.expect(stage.run(alpha, "virsh", "domstate", "web-1"), "running")
     stage.same(alpha.machine("web-1"), pin, "web-1 runs")
+
+    stage.step("The same through the gate: defined as another type, right at the first start")
+    stage.run(alpha, "virsh", "destroy", "web-1")
+    stage.say(f"{NEWLY_DEFINED} is web-1 with machine type {OTHER}, as Nova might define it anew.")
+    with stage.gate(alpha):
+        alpha.path(NEWLY_DEFINED).write_text(guest_xml("web-1", UUID, OTHER))
+        for command in (("define", NEWLY_DEFINED), ("start", "web-1")):
+            stage.run(alpha, "virsh", "-c", GATE, *command)
+    stage.same(alpha.machine("web-1"), pin, "web-1 runs")
+    columns = [word for name in ("Event", "From", "To", "By") for word in ("-c", name)]
+    history = stage.run(alpha, "mthook-admin", "history", "web-1", *columns)
+    stage.expect(history.splitlines()[-2], "rewritten")
 
     stage.step("Save and restore: the guest comes back as it was")
     stage.run(alpha, "virsh", "save", "web-1", "/var/lib/libvirt/web-1.save")

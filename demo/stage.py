@@ -7,11 +7,14 @@ import contextlib
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.lab import Host
 
 _WIDTH = 110
+#: A host has process ids of its own.
+_GATE = 'echo $$ >/run/gate.pid; exec "$0"'
 
 
 class Unexpected(Exception):
@@ -67,6 +70,27 @@ class Stage(contextlib.ExitStack):
             f"   {source.name}# virsh migrate --live --persistent --undefinesource {name} {target.name}"
         )
         self._shown(source.migrate(name, target, check=False), "virsh migrate", False)
+
+    @contextlib.contextmanager
+    def gate(self, host: Host) -> Iterator[None]:
+        """Have mthook-gate run on a host inside the block.
+
+        :raises Unexpected: it doesn't begin to listen.
+        """
+        print(f"   {host.name}# mthook-gate &", flush=True)
+        # The hosts have no group libvirt.
+        host.path("/etc/mthook/mthook.conf").write_text("[gate]\ngroup = root\n")
+        process = host.popen(["sh", "-c", _GATE, Path(sys.executable).with_name("mthook-gate")])
+        assert process.stderr is not None
+        try:
+            line = process.stderr.readline()
+            print(f"   {line}", end="", flush=True)
+            if "listening on" not in line:
+                raise Unexpected("mthook-gate was to listen here")
+            yield
+        finally:
+            host.run(["sh", "-c", "kill $(cat /run/gate.pid)"], check=False)
+            process.communicate()
 
     def expect(self, output: str, text: str) -> None:
         """Check that what a command printed has a text in it.

@@ -130,6 +130,49 @@ _SYNC: list[cfg.Opt] = [
         "(mthook-sync --only repair, mthook-admin set) is done all the same.",
     ),
 ]
+_GATE: list[cfg.Opt] = [
+    cfg.StrOpt(
+        "listen",
+        default="/run/mthook/libvirt-sock",
+        help="The socket that clients connect to in place of libvirt's own: qemu+unix:///system?socket=<this>. "
+        "Under systemd the socket unit says where it is and whose, and this option counts only for telling sockets "
+        "apart.",
+    ),
+    cfg.StrOpt(
+        "listen_ro",
+        default="",
+        help="A second socket, for clients that only read, in front of upstream_ro; empty: none.",
+    ),
+    cfg.StrOpt(
+        "upstream",
+        default="/run/libvirt/libvirt-sock",
+        help="The socket of libvirtd, or of virtqemud (/run/libvirt/virtqemud-sock). The gate connects to it as the "
+        "very user that connects to the gate.",
+    ),
+    cfg.StrOpt(
+        "upstream_ro",
+        default="/run/libvirt/libvirt-sock-ro",
+        help="Its read-only socket.",
+    ),
+    cfg.StrOpt("owner", default="root", help="The user that the gate's sockets belong to."),
+    cfg.StrOpt("group", default="libvirt", help="The group that the gate's sockets belong to."),
+    cfg.StrOpt(
+        "mode",
+        default="0660",
+        regex="^0?[0-7]{3}$",
+        help="The mode of the gate's sockets, in octal. Whoever may connect to the gate but not to libvirt's own "
+        "socket is turned away all the same.",
+    ),
+    cfg.StrOpt(
+        "on_unconvertible",
+        default="refuse",
+        choices=[
+            ("refuse", "answer the client with an error that says why"),
+            ("pass", "send it on unchanged and leave it to the hook"),
+        ],
+        help="What happens to a definition that can't be brought to its pin, such as one of another family.",
+    ),
+]
 
 _GROUPS: dict[str, list[cfg.Opt]] = {
     "DEFAULT": _DEFAULT,
@@ -140,11 +183,12 @@ _GROUPS: dict[str, list[cfg.Opt]] = {
     "database": _DATABASE,
     "api_database": _API_DATABASE,
     "sync": _SYNC,
+    "gate": _GATE,
 }
 
 
 #: Groups that only mthook has.
-_OWN_GROUPS = ("catalog", "hook", "pin", "sync")
+_OWN_GROUPS = ("catalog", "hook", "pin", "sync", "gate")
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
@@ -238,11 +282,17 @@ def _meant(name: str, known: Iterable[str], likeness: float) -> str:
 def _check_values(conf: cfg.ConfigOpts) -> None:
     """Read every option once: oslo.config judges a value only when it is asked for."""
     for group, options in _GROUPS.items():
+        values = conf if group == "DEFAULT" else conf[group]
         for option in options:
-            if group == "DEFAULT":
-                conf[option.dest]
-            else:
-                conf[group][option.dest]
+            try:
+                values[option.dest]
+            except (cfg.Error, ValueError, RecursionError):
+                if not option.secret:
+                    raise
+                # The message would quote what follows the $ in a password.
+                raise ValueError(
+                    f"the value of {option.dest} in [{group}] can't be read: a $ in it is written $$"
+                ) from None
     if not os.path.isabs(conf.catalog.path):
         raise ValueError(f"[catalog] path must be absolute, not {printable(conf.catalog.path)}")
 
@@ -251,4 +301,7 @@ def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split())
     # oslo.config names the place of a wrong value by an object's repr.
     text = re.sub(r" from LocationInfo\(.*?detail='?(.*?)'?\)(?= is)", r" in \1", text)
+    if isinstance(error, cfg.ConfigFileParseError):
+        # It quotes the line, which may hold a password.
+        text = re.sub(r""": ['"].*""", "", text)
     return printable(text, limit=400)

@@ -48,6 +48,8 @@ _PREFIXES = (
     ("pseries-", "pseries"),
     ("microvm-", "microvm"),
 )
+_FAMILIES = frozenset([family for _, family in _PREFIXES])
+_BEGINNINGS = ("pc-", *[prefix for prefix, _ in _PREFIXES])
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz")
 _ALLOWED = _LETTERS | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-")
 _MAX_NEAREST = 3
@@ -139,6 +141,17 @@ class MachineType:
 def same_line(a: MachineType, b: MachineType) -> bool:
     """Whether two names are the same board from the same vendor's line of releases."""
     return a.family == b.family and a.vendor == b.vendor
+
+
+def is_known(name: str) -> bool:
+    """Whether a name has one of the shapes described above, whichever QEMU has the machine type.
+
+    :raises MachineTypeError: if it isn't a machine type's name.
+    """
+    machine = MachineType.parse(name)
+    if machine.is_alias:
+        return name in KNOWN_ALIASES
+    return machine.family in _FAMILIES and name.startswith(_BEGINNINGS)
 
 
 def is_convertible(a: str, b: str) -> bool:

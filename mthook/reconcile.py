@@ -52,6 +52,7 @@ def reconcile(
     before: Said | None,
     rebuilt: bool,
     default: str | None,
+    by_rescue: bool = False,
 ) -> str:
     """Return what is to be done about an instance: one of this module's words in capitals.
 
@@ -62,6 +63,7 @@ def reconcile(
     :param before: what Nova's database said when the pin was last compared with it; None: it never was.
     :param rebuilt: the instance has been rebuilt since the pin was recorded.
     :param default: what Nova would record from its configuration.
+    :param by_rescue: ``recorded`` was written while the instance was in rescue.
     """
     if rebuilt or pin is None:
         return ASK_GUEST if recorded is None else PULL
@@ -72,7 +74,7 @@ def reconcile(
     machine, known_row, _ = before or (None, None, None)
     if by_operator and machine != pin:
         return PUSH if before is None or machine == recorded else OVERRULE
-    if machine == pin and row != known_row and recorded == default:
+    if machine == pin and recorded == default and (by_rescue or row != known_row):
         return PUSH  # Nova lost what it had and recorded its default: nobody asked for that
     return PULL
 

@@ -31,5 +31,5 @@ def printable(value: object, limit: int = MAX_QUOTED) -> str:
     if len(text) > limit:
         text = text[:limit] + "..."
     if text.isprintable():
-        return text
+        return text  # as nearly all is
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -158,17 +158,23 @@ class Cells:
         return self._open(
             row.uuid,
             f"Nova's cell {name}",
-            row.database_connection,
+            row.database_connection or "",
             f"the database_connection of cell {name}",
         )
 
     def _open(self, key: str, name: str, connection: str, what: str) -> Cell:
         if key not in self._opened:
-            filled = (
-                fill_in(connection, self._conf.database.connection, what) if key else connection
-            )
-            self._opened[key] = Cell(parse(filled, what), name, self._seconds)
+            self._opened[key] = Cell(self._url(key, connection, what), name, self._seconds)
         return self._opened[key]
+
+    def _url(self, key: str, connection: str, what: str) -> sa.engine.URL | NovaError:
+        """Return a cell's URL, or what is wrong with it: the other cells have nothing to do with that."""
+        try:
+            if key:
+                connection = fill_in(connection, self._conf.database.connection, what)
+            return parse(connection, what)
+        except NovaError as error:
+            return error
 
 
 @contextlib.contextmanager
@@ -192,6 +198,9 @@ def parse(connection: str, what: str) -> sa.engine.URL:
         ) from None
     if url.get_backend_name() not in ("mysql", "mariadb"):
         raise NovaError(f"{what}: mthook reads Nova's data from MySQL and MariaDB only")
+    if "@" in (url.host or ""):
+        # Messages name the host: it would be the end of the password.
+        raise NovaError(f"{what} has more than one @: in a password it is written %40")
     return url.set(drivername=f"{url.get_backend_name()}+pymysql")
 
 
@@ -219,7 +228,7 @@ def fill_in(template: str, default: str | None, what: str) -> str:
             query=parts.query,
             fragment=parts.fragment,
         )
-    except (LookupError, ValueError):
+    except (AttributeError, LookupError, TypeError, ValueError):
         raise NovaError(f"{what} is a template that [database] connection doesn't fill") from None
 
 

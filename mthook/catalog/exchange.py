@@ -35,7 +35,12 @@ class Imported:
 def export_lines(catalog: Catalog) -> Iterator[str]:
     """Yield every pin, released ones too, as one line of JSON without its line end."""
     for pin in catalog.pins():
-        yield json.dumps({"format": FORMAT, **asdict(pin)})
+        yield to_line(pin)
+
+
+def to_line(pin: Pin) -> str:
+    """Return a pin as one line of JSON without its line end."""
+    return json.dumps({"format": FORMAT, **asdict(pin)})
 
 
 def import_lines(catalog: Catalog, lines: Iterable[str], *, actor: str) -> Imported:

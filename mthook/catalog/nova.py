@@ -13,13 +13,14 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from mthook.catalog.novadb import Deadlock, asking, engine
-from mthook.errors import NotFound, NovaConflict
+from mthook.errors import NotFound, NovaConflict, NovaError
+from mthook.reconcile import REBUILD_STATES
 from mthook.text import now, printable
 
 METADATA = sa.MetaData()
@@ -37,6 +38,8 @@ BUILDING = "building"
 #: States in which an instance's guest doesn't run: ``ALLOWED_UPDATE_VM_STATES`` of
 #: nova/virt/libvirt/machine_type_utils.py.
 STOPPED_STATES = ("stopped", "shelved", "shelved_offloaded")
+#: An instance's ``task_state`` while Nova starts a rescue image in the guest's place, and its ``vm_state`` then.
+RESCUING, RESCUED = "rescuing", "rescued"
 
 INSTANCES = sa.Table(
     "instances",
@@ -57,7 +60,6 @@ PROPERTIES = sa.Table(
     sa.Column("value", sa.String(255)),
     sa.Column("created_at", sa.DateTime),
     sa.Column("updated_at", sa.DateTime),
-    sa.Column("deleted_at", sa.DateTime),
     sa.Column("deleted", sa.Integer),
 )
 ACTIONS = sa.Table(
@@ -69,6 +71,8 @@ ACTIONS = sa.Table(
     sa.Column("start_time", sa.DateTime),
 )
 
+#: What :func:`_bare` needs.
+_BARE = [column for column in INSTANCES.c if column.name != "deleted"]
 #: How many instances one query is about.
 _BATCH = 1000
 #: How often a write is tried when others write the same rows.
@@ -96,12 +100,15 @@ class NovaInstance:
     :ivar host: of the host it is on; None for a shelved and offloaded one.
     :ivar machine: the machine type recorded for it; None: none.
     :ivar row: the id of the row that has it.
+    :ivar recorded_at: when that was written, as :func:`mthook.text.now` has it; '' where nothing tells.
     :ivar rows: how many rows for it count, where one should.
     :ivar arch: the architecture that its image asks for; None: the host's.
     :ivar buses: what is recorded for device buses, by key.
     :ivar rebuild: the id of its last rebuild in ``instance_actions``; None: never rebuilt.
     :ivar rebuild_at: when that began, as :func:`mthook.text.now` has it; '' without one.
     :ivar evacuated: an evacuation is more recent than that.
+    :ivar by_rescue: ``machine`` was written while it was in rescue. The XML of that is made from the rescue image, and
+        where that names no machine type, Nova records its default (nova/virt/libvirt/driver.py, ``rescue``).
     """
 
     uuid: str
@@ -111,6 +118,7 @@ class NovaInstance:
     task_state: str | None
     machine: str | None = None
     row: int | None = None
+    recorded_at: str = ""
     rows: int = 0
     arch: str | None = None
     windows: bool = False
@@ -118,6 +126,7 @@ class NovaInstance:
     rebuild: int | None = None
     rebuild_at: str = ""
     evacuated: bool = False
+    by_rescue: bool = False
 
     @property
     def stopped(self) -> bool:
@@ -140,23 +149,23 @@ class Whereabouts:
 class Cell:
     """One cell database.
 
-    :param url: where it is, with its password.
+    :param url: where it is, with its password; or why that isn't known, which every use of it then raises.
     :param name: what messages call it.
     :param seconds: to wait for a connection, for each answer and for rows that others have locked.
     :raises NovaError: by every method, where the database fails; the message never holds the password.
     """
 
-    def __init__(self, url: sa.engine.URL, name: str, seconds: int) -> None:
+    def __init__(self, url: sa.engine.URL | NovaError, name: str, seconds: int) -> None:
         self.name = name
-        self.url = url
-        self._engine = engine(url, name, seconds)
+        self._engine = url if isinstance(url, NovaError) else engine(url, name, seconds)
 
     def __str__(self) -> str:
         return self.name
 
     def close(self) -> None:
         """Close all connections."""
-        self._engine.dispose()
+        if not isinstance(self._engine, NovaError):
+            self._engine.dispose()
 
     def of_host(self, host: str) -> list[NovaInstance]:
         """Return the instances of a host, without deleted ones and those that Nova still builds."""
@@ -183,17 +192,23 @@ class Cell:
         live = sa.and_(
             PROPERTIES.c.instance_uuid == INSTANCES.c.uuid,
             PROPERTIES.c.key == KEY,
+            # Upper and lower case are the same to the database, and not to Nova.
+            sa.cast(PROPERTIES.c.key, sa.LargeBinary) == KEY.encode(),
             PROPERTIES.c.deleted == 0,
             PROPERTIES.c.value != "",
         )
         query = (
-            sa.select(INSTANCES)
+            sa.select(*_BARE)
             .select_from(INSTANCES.outerjoin(PROPERTIES, live))
             .where(_exists(), PROPERTIES.c.id.is_(None))
             .order_by(INSTANCES.c.uuid)
-            .limit(_BATCH)
         )
-        for rows in self._pages(query):
+        last: str | None = ""
+        while last is not None:
+            # No cursor stays open while the caller is at work.
+            with self._connected() as connection:
+                page, last = _page(connection, last)
+                rows = connection.execute(query.where(page)).all()
             yield from (_bare(row) for row in rows)
 
     def whereabouts(self, uuids: Iterable[str]) -> dict[str, Whereabouts]:
@@ -219,10 +234,10 @@ class Cell:
         """Record an instance's machine type, all of it or nothing; afterwards just one row counts.
 
         :param expect: what is recorded now; None: nothing.
-        :param host: only while the instance is on this host; None: wherever it is.
+        :param host: only while the instance is on this host and not being rebuilt; None: wherever it is.
         :param changes: of other rows, in the same transaction.
         :return: the id of the row.
-        :raises NovaConflict: something else is recorded.
+        :raises NovaConflict: something else is recorded, or Nova is rebuilding the instance.
         :raises NotFound: the instance is deleted, or no longer on that host.
         """
 
@@ -244,22 +259,11 @@ class Cell:
 
         def work(connection: sa.engine.Connection) -> None:
             _hold(connection, uuid, None)
-            rows = _live(connection, uuid, KEY)
-            _expect(uuid, Change(KEY, expect, ""), rows)
-            _delete(connection, rows)
+            live, dead = _rows(connection, uuid, KEY)
+            _expect(uuid, Change(KEY, expect, ""), live)
+            _delete(connection, [*live, *dead])
 
         self._write(work)
-
-    def _pages(self, query: sa.sql.Select[Any]) -> Iterator[Sequence[sa.engine.Row[Any]]]:
-        """Yield the rows of a query over instances, some at a time: no cursor stays open meanwhile."""
-        last = ""
-        while True:
-            with self._connected() as connection:
-                rows = connection.execute(query.where(INSTANCES.c.uuid > last)).all()
-            if not rows:
-                return
-            yield rows
-            last = rows[-1].uuid
 
     def _write(self, work: Callable[[sa.engine.Connection], _Result]) -> _Result:
         """Do some work in a transaction, again where others who write the same rows are in its way."""
@@ -274,6 +278,8 @@ class Cell:
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[sa.engine.Connection]:
+        if isinstance(self._engine, NovaError):
+            raise self._engine
         with asking(self.name), self._engine.connect() as connection:
             yield connection
 
@@ -282,6 +288,23 @@ def _exists() -> sa.sql.ColumnElement[bool]:
     """Return the condition that an instance is neither deleted nor still being built."""
     state = INSTANCES.c.vm_state
     return sa.and_(INSTANCES.c.deleted == 0, sa.or_(state.is_(None), state != BUILDING))
+
+
+def _page(
+    connection: sa.engine.Connection, last: str
+) -> tuple[sa.sql.ColumnElement[bool], str | None]:
+    """Return a condition for the next instances by UUID, deleted ones too, and the last one's UUID.
+
+    It bounds what a query has to look at, not just what it returns: of a large cloud in which nothing is found that
+    would take longer than anybody waits. The database need not be clever for it, both ends are in an index.
+
+    :param last: the UUID before them.
+    :return: None in place of a UUID: there are no more.
+    """
+    uuid = INSTANCES.c.uuid
+    query = sa.select(uuid).where(uuid > last).order_by(uuid).offset(_BATCH - 1).limit(1)
+    end: str | None = connection.execute(query).scalar()
+    return (uuid > last if end is None else sa.and_(uuid > last, uuid <= end)), end
 
 
 def _bare(row: sa.engine.Row[Any]) -> NovaInstance:
@@ -307,11 +330,11 @@ def _complete(
 
 
 #: The rows of an instance by key, oldest first.
-_Rows = Mapping[str, "list[tuple[int, str | None]]"]
+_Rows = Mapping[str, "list[tuple[int, str | None, datetime | None]]"]
 
 
 def _properties(connection: sa.engine.Connection, uuids: Sequence[str]) -> dict[str, _Rows]:
-    """Return id and value of the rows that count, by instance and key."""
+    """Return id, value and time of the rows that count, by instance and key."""
     query = (
         sa.select(PROPERTIES)
         .where(
@@ -321,22 +344,22 @@ def _properties(connection: sa.engine.Connection, uuids: Sequence[str]) -> dict[
         )
         .order_by(PROPERTIES.c.id)
     )
-    found: dict[str, dict[str, list[tuple[int, str | None]]]] = {}
+    found: dict[str, dict[str, list[tuple[int, str | None, datetime | None]]]] = {}
     for row in connection.execute(query):
         rows = found.setdefault(row.instance_uuid, {}).setdefault(row.key, [])
-        rows.append((row.id, row.value))
+        rows.append((row.id, row.value, row.updated_at or row.created_at))
     return dict(found)
 
 
 def _actions(
     connection: sa.engine.Connection, uuids: Sequence[str]
 ) -> dict[str, dict[str, tuple[int, datetime | None]]]:
-    """Return the last rebuild and the last evacuation, row and time, by instance."""
+    """Return the last action of each kind that matters, row and time, by instance."""
     query = (
         sa.select(ACTIONS)
         .where(
             ACTIONS.c.instance_uuid.in_(uuids),
-            ACTIONS.c.action.in_(("rebuild", "evacuate")),
+            ACTIONS.c.action.in_(("rebuild", "evacuate", "rescue", "unrescue")),
         )
         .order_by(ACTIONS.c.id)
     )
@@ -352,21 +375,44 @@ def _told(
     actions: Mapping[str, tuple[int, datetime | None]],
 ) -> NovaInstance:
     # Of several rows the last one counts for Nova.
-    row, machine = properties.get(KEY, [(None, None)])[-1]
+    row, machine, written = properties.get(KEY, [(None, None, None)])[-1]
     values = {key: rows[-1][1] for key, rows in properties.items() if rows[-1][1]}
     rebuild, began = actions.get("rebuild", (None, None))
     return replace(
         instance,
         machine=machine or None,
         row=row if machine else None,
+        recorded_at=_moment(written),
         rows=len(properties.get(KEY, ())),
         arch=next((_canonical(values[key]) for key in _ARCH_KEYS if key in values), None),
         windows=values.get(_OS_KEY, "").lower() == "windows",
         buses={key: values[key] for key in BUS_KEYS if key in values},
         rebuild=rebuild,
-        rebuild_at=now(began.replace(tzinfo=timezone.utc).timestamp()) if began else "",
+        rebuild_at=_moment(began),
         evacuated=actions.get("evacuate", (0, None))[0] > (rebuild or 0),
+        by_rescue=_is_by_rescue(instance, written, actions),
     )
+
+
+def _is_by_rescue(
+    instance: NovaInstance,
+    written: datetime | None,
+    actions: Mapping[str, tuple[int, datetime | None]],
+) -> bool:
+    """Tell whether what was written last was so between a rescue and its end."""
+    row, began = actions.get("rescue", (0, None))
+    end_row, ended = actions.get("unrescue", (0, None))
+    second = timedelta(seconds=1)  # the database rounds to it
+    if written is None or began is None or written < began - second:
+        return False
+    if end_row > row and ended is not None:
+        return written <= ended + second
+    return instance.vm_state == RESCUED or instance.task_state == RESCUING
+
+
+def _moment(stored: datetime | None) -> str:
+    """Return a time of Nova's, which is UTC without saying so, as text; '' for none."""
+    return now(stored.replace(tzinfo=timezone.utc).timestamp()) if stored else ""
 
 
 def _canonical(arch: str) -> str:
@@ -379,26 +425,31 @@ def _canonical(arch: str) -> str:
 
 def _hold(connection: sa.engine.Connection, uuid: str, host: str | None) -> None:
     """Make sure that an instance exists, on a host, and stays so until the transaction ends."""
-    query = sa.select(INSTANCES.c.host).where(INSTANCES.c.uuid == uuid, INSTANCES.c.deleted == 0)
+    query = sa.select(INSTANCES.c.host, INSTANCES.c.task_state).where(
+        INSTANCES.c.uuid == uuid, INSTANCES.c.deleted == 0
+    )
     row = connection.execute(query.with_for_update(read=True)).first()
     if row is None or (host is not None and row.host != host):
         where = f"on {printable(host)}" if host is not None else "in Nova"
         raise NotFound(f"instance {printable(uuid)} is no longer {where}")
+    if host is not None and row.task_state in REBUILD_STATES:
+        raise NovaConflict(f"Nova is rebuilding instance {printable(uuid)}: look again")
 
 
 def _put(connection: sa.engine.Connection, uuid: str, change: Change) -> int:
-    """Give a key of an instance a value; of several rows all but one are deleted, as Nova does it."""
-    rows = _live(connection, uuid, change.key)
-    _expect(uuid, change, rows)
-    if not rows:
+    """Give a key of an instance a value; of several rows all but the last one are deleted."""
+    live, dead = _rows(connection, uuid, change.key)
+    _expect(uuid, change, live)
+    if not live:
+        _delete(connection, dead)
         new = sa.insert(PROPERTIES).values(
             instance_uuid=uuid, key=change.key, value=change.new, created_at=_utcnow(), deleted=0
         )
         key = connection.execute(new).inserted_primary_key
         assert key is not None
         return int(key[0])
-    _delete(connection, rows[:-1])
-    last = rows[-1]
+    last = live[-1]
+    _delete(connection, [*live[:-1], *dead])
     if last.value != change.new:
         connection.execute(
             sa.update(PROPERTIES)
@@ -408,16 +459,19 @@ def _put(connection: sa.engine.Connection, uuid: str, change: Change) -> int:
     return int(last.id)
 
 
-def _live(connection: sa.engine.Connection, uuid: str, key: str) -> Sequence[sa.engine.Row[Any]]:
-    """Return the rows of a key that count, and keep others from changing or adding any."""
+def _rows(
+    connection: sa.engine.Connection, uuid: str, key: str
+) -> tuple[list[sa.engine.Row[Any]], list[sa.engine.Row[Any]]]:
+    """Return the rows of a key that count and those marked deleted, and keep others from changing or adding any."""
     query = (
         sa.select(PROPERTIES)
-        .where(
-            PROPERTIES.c.instance_uuid == uuid, PROPERTIES.c.key == key, PROPERTIES.c.deleted == 0
-        )
+        .where(PROPERTIES.c.instance_uuid == uuid, PROPERTIES.c.key == key)
         .order_by(PROPERTIES.c.id)
     )
-    return connection.execute(query.with_for_update()).all()
+    found = connection.execute(query.with_for_update()).all()
+    # Upper and lower case are the same to the database, and not to Nova.
+    rows = [row for row in found if row.key == key]
+    return [row for row in rows if not row.deleted], [row for row in rows if row.deleted]
 
 
 def _expect(uuid: str, change: Change, rows: Sequence[sa.engine.Row[Any]]) -> None:
@@ -431,13 +485,12 @@ def _expect(uuid: str, change: Change, rows: Sequence[sa.engine.Row[Any]]) -> No
 
 
 def _delete(connection: sa.engine.Connection, rows: Sequence[sa.engine.Row[Any]]) -> None:
-    """Delete rows as Nova marks them deleted; that needs no right to delete."""
+    """Delete rows for good, as Nova does: of a living instance it reads those marked deleted, too.
+
+    See nova/db/main/api.py, ``_instance_metadata_update_in_place``, and nova/utils.py, ``instance_sys_meta``.
+    """
     for row in rows:
-        connection.execute(
-            sa.update(PROPERTIES)
-            .where(PROPERTIES.c.id == row.id)
-            .values(deleted=row.id, deleted_at=_utcnow())
-        )
+        connection.execute(sa.delete(PROPERTIES).where(PROPERTIES.c.id == row.id))
 
 
 def _utcnow() -> datetime:

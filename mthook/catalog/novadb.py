@@ -41,7 +41,8 @@ def engine(url: sa.engine.URL, name: str, seconds: int) -> sa.engine.Engine:
                 "connect_timeout": seconds,
                 "read_timeout": seconds,
                 "write_timeout": seconds,
-                "init_command": f"SET SESSION innodb_lock_wait_timeout = {seconds}",
+                # Sooner than an answer is waited for: it says what the matter is.
+                "init_command": f"SET SESSION innodb_lock_wait_timeout = {max(seconds // 2, 1)}",
             },
         )
     except ImportError as error:
@@ -70,7 +71,11 @@ def asking(name: str) -> Iterator[None]:
         raise NovaError(
             f"{name}: the TLS files that its URL names can't be used: {reason}"
         ) from None
-    except (TypeError, ValueError) as error:
+    except UnicodeError:  # it quotes the character, which may be of the password
+        raise NovaError(
+            f"{name}: its URL has a user, password or host in letters that can't be used"
+        ) from None
+    except (AttributeError, TypeError, ValueError) as error:
         raise NovaError(
             f"{name}: its URL has an option that can't be used: {printable(error)}"
         ) from None

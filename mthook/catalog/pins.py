@@ -185,6 +185,13 @@ class Pins(Session):
         with self.reading() as connection:
             return [HistoryEntry(**row._mapping) for row in connection.execute(query)]
 
+    def last_rewrite(self) -> str | None:
+        """Return when the gate last rewrote a domain; None: never."""
+        query = sa.select(sa.func.max(HISTORY.c.at)).where(HISTORY.c.event == "rewritten")
+        with self.reading() as connection:
+            at: str | None = connection.execute(query).scalar()
+            return at
+
     def compared(self) -> dict[str, Compared]:
         """Return what Nova's database said when pins were last compared with it, by UUID."""
         with self.reading() as connection:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the hook writes: pins, drift, stopped starts, arrivals. On the hook's fast path.
+"""What the hook and the gate write: pins, drift, stopped starts, arrivals, rewrites. On the hook's fast path.
 
 Every function is one transaction, and returns once that is on the disk. ``at`` is UTC text as
 :func:`mthook.text.now` makes it; ``guest`` is a domain's XML in brief.
@@ -185,6 +185,19 @@ def take_arrival(conn: Connection, uuid: str) -> str | None:
         row = conn.execute("SELECT machine FROM arrivals WHERE uuid = ?", (uuid,)).fetchone()
         conn.execute("DELETE FROM arrivals WHERE uuid = ?", (uuid,))
     return str(row[0]) if row else None
+
+
+def record_rewrite(
+    conn: Connection, uuid: str, old: str | None, new: str, *, actor: str, call: str, at: str
+) -> None:
+    """Record that a definition was rewritten on its way to libvirtd.
+
+    :param old: the machine type that the client asked for; None: it left that open.
+    :param actor: for whom it was.
+    :param call: libvirt's name of what the client did.
+    """
+    with Transaction(conn):
+        conn.execute(_ADD_HISTORY, (uuid, at, "rewritten", old, new, None, call, actor))
 
 
 def compile_policy(conn: Connection, policy: Policy, at: str) -> None:

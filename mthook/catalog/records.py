@@ -37,7 +37,7 @@ class Pin:
 class HistoryEntry:
     """Something that happened to a pin.
 
-    :param event: pinned, changed, unset, pruned, drift, stopped, repaired, realigned or imported.
+    :param event: pinned, changed, unset, pruned, drift, stopped, repaired, realigned, rewritten or imported.
     :param old: the machine type before, or the pin where a guest was found unlike it.
     :param new: the machine type after, or the one that was found.
     """

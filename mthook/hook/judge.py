@@ -51,6 +51,7 @@ class Case:
         "pin",
         "policy",
         "rebuilt",
+        "rescue",
         "since",
         "uuid",
     )
@@ -69,6 +70,8 @@ class Case:
         self.rebuilt = not call.policy.nova and policy.is_rebuilt(
             known.root_image, guest.root_image
         )
+        #: Nova starts a rescue image in the guest's place.
+        self.rescue = False
         self.uuid, self.found = guest.uuid, guest.machine
         row = (known.machine, known.updated_at or "") if known.has_row else None
         pin, self.origin = policy.effective_pin(
@@ -86,12 +89,12 @@ class Case:
         """Judge the guest and return the hook's answer."""
         from mthook.hook.fast import ALLOWED, STOPPED
 
-        decision = self._decide()
-        if self._is_for_nova(decision):
+        decision = self.decide()
+        if self.is_for_nova(decision):
             from mthook.hook import nova
 
             nova.consult(self, decision.reason)
-            decision = self._decide()
+            decision = self.decide()
         try:
             self._record(decision)
         except CatalogError as error:
@@ -106,7 +109,8 @@ class Case:
         self.call.clear = self._leaves_nothing(decision)
         return ALLOWED
 
-    def _decide(self) -> policy.Decision:
+    def decide(self) -> policy.Decision:
+        """Return what the policy says of the guest and what is known of it so far."""
         return policy.decide(
             self.call.operation,
             self.found,
@@ -115,11 +119,11 @@ class Case:
             aliases=self.aliases,
             mode=self.policy.mode,
             migrate_mismatch=self.policy.migrate_mismatch,
-            arrived=self._arrived(),
+            arrived=self._arrived() or self.rescue,
             released=self.rebuilt,
         )
 
-    def _is_for_nova(self, decision: policy.Decision) -> bool:
+    def is_for_nova(self, decision: policy.Decision) -> bool:
         """Has Nova's database to say what counts: of a start that would be wrong, or the first one on this host?"""
         asked = self.policy.nova and self.guest.nova and self.call.operation == "prepare"
         return asked and (bool(decision.reason) or not (self.known.has_row or self._arrived()))

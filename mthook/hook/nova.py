@@ -28,10 +28,12 @@ def consult(case: Case, wrong: str) -> None:
     case.connection = fastsql.connect(case.call.catalog, case.call.patience)
     if said is not None:
         _reconcile(case, said)
+        # The rescue image isn't the guest, and its machine type not the guest's: to stop it would help nobody.
+        case.rescue = said[6]
 
 
 def _reconcile(case: Case, said: slow.Said) -> None:
-    recorded, row, rebuild, rebuild_at, rebuilding, default = said
+    recorded, row, by_rescue, rebuild, rebuild_at, rebuilding, _, default = said
     before = fastsql.compared(case.connection, case.uuid)
     by_operator = case.known.source == "operator" and case.origin == "row"
     rebuilt = rebuilding or reconcile.is_rebuilt(
@@ -45,6 +47,7 @@ def _reconcile(case: Case, said: slow.Said) -> None:
         before=before,
         rebuilt=rebuilt,
         default=default,
+        by_rescue=by_rescue,
     )
     if recorded is not None and outcome in (reconcile.PULL, reconcile.OVERRULE):
         MachineType.parse(recorded)

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, Optional
 
-    #: Machine type and row, last rebuild and when it began, whether one goes on, Nova's default.
-    Said = tuple[Optional[str], Optional[int], Optional[int], str, bool, Optional[str]]
+    #: Machine type and row, whether a rescue wrote it, last rebuild and when it began, whether one goes on, whether a
+    #: rescue begins, Nova's default.
+    Said = tuple[Optional[str], Optional[int], bool, Optional[int], str, bool, bool, Optional[str]]
 
 _SIGKILL = 9
 
@@ -127,15 +128,16 @@ def read_configuration(files: Sequence[str], seconds: float) -> tuple[str, dict[
 def ask_nova(files: Sequence[str], uuid: str, seconds: float) -> Said | None:
     """Return what Nova's database says of an instance.
 
-    :return: its machine type and the row that holds it; its last rebuild and when that began; whether it is being
-        rebuilt at present; the machine type that Nova would record from its configuration. None: Nova has no such
-        instance.
+    :return: its machine type, the row that holds it, whether that was written in rescue; its last rebuild and when
+        that began; whether it is being rebuilt, or put into rescue, at present; the machine type that Nova would record
+        from its configuration. None: Nova has no such instance.
     :raises SlowPathError: the database can't be read, or not in time.
     """
 
     def work() -> tuple[Any, ...] | None:
         from mthook import conf, reconcile
         from mthook.catalog import cells
+        from mthook.catalog.nova import RESCUING
         from mthook.errors import NotFound
 
         options = conf.load([path for path in files if os.path.exists(path)])
@@ -147,7 +149,9 @@ def ask_nova(files: Sequence[str], uuid: str, seconds: float) -> Said | None:
         arch = found.arch or os.uname().machine
         rebuilding = found.task_state in reconcile.REBUILD_STATES and not found.evacuated
         default = reconcile.default_machine(arch, options.libvirt.hw_machine_type)
-        return (found.machine, found.row, found.rebuild, found.rebuild_at, rebuilding, default)
+        written = (found.machine, found.row, found.by_rescue)
+        rescuing = found.task_state == RESCUING
+        return (*written, found.rebuild, found.rebuild_at, rebuilding, rescuing, default)
 
     try:
         answer: Said | None = in_child(work, seconds)

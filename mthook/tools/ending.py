@@ -20,12 +20,13 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141
 
 
-def run(program: str, command: Callable[[], int]) -> int:
+def run(program: str, command: Callable[[], int], failure: int = ERROR) -> int:
     """Run a command and return its exit code, which is also its output's.
 
     :param program: the name that messages begin with.
     :param command: what there is to do. An ``OSError`` without a file name that it lets pass is
         taken for one of standard output.
+    :param failure: the exit code of output that can't be written.
     """
     _open_streams()
     code = 0
@@ -41,7 +42,7 @@ def run(program: str, command: Callable[[], int]) -> int:
     except OSError as error:
         if not code:  # else the command has said so itself
             sys.stderr.write(f"{program}: {printable(explain(error))}\n")
-        code = ERROR
+        code = failure
     _abandon_output()
     return code
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real libvirt daemons with real guests: for tests, the demonstration and benchmarks alike.
+"""Real daemons, guests and databases: for tests, the demonstration and benchmarks alike.
 
 Each host of a lab is in namespaces of its own. Nothing of it is on the machine's own file system,
 the machine's own daemon is never touched, and whatever ends the process that started a lab ends
@@ -9,6 +9,7 @@ the lab.
 from tests.lab.footprint import leftovers, traces
 from tests.lab.guests import VIRT_TYPE, guest_xml
 from tests.lab.host import Host
+from tests.lab.mariadb import MariaDB
 from tests.lab.requirements import LabError, check
 
-__all__ = ["VIRT_TYPE", "Host", "LabError", "check", "guest_xml", "leftovers", "traces"]
+__all__ = ["VIRT_TYPE", "Host", "LabError", "MariaDB", "check", "guest_xml", "leftovers", "traces"]

@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Optional
 
 from tests.lab.namespaces import Namespaces
+from tests.lab.ports import PORTS, reserve_ports
 from tests.lab.requirements import PATH, LabError
 
 _SECONDS_TO_START = 60
 _SECONDS_TO_STOP = 30
-_PORTS_PER_HOST = 16
-_FIRST_PORT = 24576  # below the ports that Linux gives to clients
-_PORT_BLOCKS = 256
 _SOCKET = "run/libvirt/libvirt-sock"
 _CAPABILITIES = "var/cache/libvirt/qemu/capabilities"
 
@@ -59,11 +57,9 @@ class Daemon:
         self._process: Optional[subprocess.Popen[str]] = None
         self.root = Path(f"/proc/{namespaces.pid}/root")
         self.uri = f"qemu+unix:///system?socket={self.root / _SOCKET}"
-        self._ports, first = _reserve_ports()
+        self._ports, first = reserve_ports()
         etc = self.root / "etc/libvirt"
-        (etc / "qemu.conf").write_text(
-            _QEMU_CONF.format(first=first, last=first + _PORTS_PER_HOST - 1)
-        )
+        (etc / "qemu.conf").write_text(_QEMU_CONF.format(first=first, last=first + PORTS - 1))
         (etc / "libvirtd.conf").write_text(_LIBVIRTD_CONF.format(uuid=uuids.uuid4()))
         directory = self.root / _CAPABILITIES
         directory.mkdir(parents=True)
@@ -169,22 +165,3 @@ class Daemon:
     def _remember_capabilities(self) -> None:
         for path in (self.root / _CAPABILITIES).iterdir():
             _known_capabilities[path.name] = path.read_bytes()
-
-
-def _reserve_ports() -> tuple[socket.socket, int]:
-    """Return what reserves some ports for migrations, and the first of them.
-
-    No other lab on this machine uses them. A name in the abstract socket name space is the
-    reservation: it vanishes with its owner, however that ends.
-
-    :raises LabError: there are too many labs already.
-    """
-    for block in range(_PORT_BLOCKS):
-        reservation = socket.socket(socket.AF_UNIX)
-        try:
-            reservation.bind(f"\0mthook-lab/ports/{block}")
-        except OSError:
-            reservation.close()
-        else:
-            return reservation, _FIRST_PORT + block * _PORTS_PER_HOST
-    raise LabError("Too many labs run on this machine.")

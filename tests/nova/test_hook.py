@@ -199,3 +199,18 @@ def test_a_database_that_cant_be_asked_leaves_it_to_on_error(
     assert "mthook: start of guest 'web-1' stopped ([hook] on_error = deny): " in error
     assert f"pinned to {OLD}, but would start as pc-i440fx-7.1; Nova can't be asked: " in error
     assert (urlsplit(here.cloud.cell_url()).password or "") not in error
+
+
+def test_a_rescue_may_have_another_machine_type(here: NovaSite) -> None:
+    """It is made from the rescue image; the guest keeps its pin, also when it is back."""
+    here.cloud.set_state(UUID, task_state="rescuing")
+
+    assert here.reboot(NEW) == ""
+
+    assert here.pin() == OLD
+    here.cloud.set_state(UUID, vm_state="rescued", task_state=None)
+    here.node.mthook("mthook-sync")
+    assert (here.pin(), here.node.machine("web-1")) == (OLD, NEW)
+    here.cloud.set_state(UUID, vm_state="active", task_state=None)
+    assert f"pinned to {OLD}" in here.reboot(NEW)
+    assert here.reboot(OLD) == ""

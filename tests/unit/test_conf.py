@@ -107,3 +107,27 @@ def test_one_of_the_two_databases_is_enough(tmp_path: Path, group: str) -> None:
 
     assert conf.hook_policy(conf.load([str(path)]), "seen").nova is True
     assert conf.has_nova(conf.load([])) is False
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[database]\n  connection = mysql+pymysql://nova:geheim@h/nova\n",
+        "[database]\n= mysql+pymysql://nova:geheim@h/nova\n",
+        "[database]\nconnection mysql+pymysql//nova.geheim@h/nova\n",
+        "[database]\nconnection = mysql+pymysql://nova:ab$geheim@h/nova\n",
+        "[database]\nconnection = mysql+pymysql://nova:ab${database.geheim}@h/nova\n",
+        "[api_database]\nconnection = mysql+pymysql://nova:ab${geheim}@h/nova\n",
+        "[DEFAULT]\nconnection = geheim${connection}\n[database]\nconnection = x${connection}\n",
+    ],
+)
+def test_no_message_quotes_a_password(tmp_path: Path, text: str) -> None:
+    """Whatever is wrong with the line that has it."""
+    path = tmp_path / "mthook.conf"
+    path.write_text(text)
+
+    with pytest.raises(ConfigError) as caught:
+        conf.load([str(path)])
+
+    assert "geheim" not in str(caught.value)
+    assert str(path) in str(caught.value)

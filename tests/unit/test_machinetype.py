@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mthook import machinetype
 from mthook.errors import MachineTypeError
 from mthook.machinetype import MachineType, compare, nearest, same_line
 
@@ -282,3 +283,30 @@ def test_neighbours_are_candidates_of_the_family(name: str, candidates: list[str
     assert len(set(offered)) == len(offered) <= 3
     assert set(offered) <= {*candidates, *DEBIAN} - {name}
     assert {MachineType.parse(o).family for o in offered} <= {MachineType.parse(name).family}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("pc", "q35", "virt", "s390-ccw-virtio", "pseries", "microvm", "ubuntu", "ubuntu-q35"),
+        *("pc-i440fx-7.2", "pc-q35-4.0.1", "pc-1.0", "virt-9.2", "s390-ccw-virtio-7.2"),
+        *("pc-q35-rhel10.2.0", "virt-rhel9.4.0", "s390-ccw-virtio-rhel9.6.0"),
+        *("pseries-9.0", "pseries-rhel7.6.0-sxxm", "microvm-7.2"),
+        *("pc-i440fx-focal", "pc-q35-jammy-hpb", "pc-i440fx-9.2+pve1"),
+    ],
+)
+def test_names_of_known_shapes_are_known(name: str) -> None:
+    """Whichever QEMU has them."""
+    assert machinetype.is_known(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("none", "isapc", "sbsa-ref", "pc-q35", "pc-i440fx", "pc-i440fx-7", "i440fx"),
+        *("q35-7.2", "i440fx-7.2", "pc-foo-1.0", "foo-1.0", "virtual-1.0"),
+    ],
+)
+def test_other_names_are_not(name: str) -> None:
+    """Slips of the pen among them."""
+    assert not machinetype.is_known(name)

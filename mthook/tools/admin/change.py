@@ -44,6 +44,7 @@ class Wish:
     :ivar actor: who.
     :ivar reason: why, in their own words.
     :ivar seen: the versioned name that the guest runs with, where it is known.
+    :ivar arch: its architecture, where no guest tells it.
     """
 
     machine: str
@@ -51,6 +52,7 @@ class Wish:
     actor: str
     reason: str | None = None
     seen: str | None = None
+    arch: str | None = None
 
 
 def check(catalog: Catalog, host: Host | None, instance: Instance, wish: Wish) -> list[str]:
@@ -76,15 +78,13 @@ def check(catalog: Catalog, host: Host | None, instance: Instance, wish: Wish) -
             force=wish.force,
             managed_save=instance.managed_save,
             windows=instance.windows,
-            nearest=_nearest(wish.machine, names),
+            nearest=nearest(wish.machine, names),
         )
     except MachineTypeError as error:
         raise Refused(str(error), ExitCode.UNSUPPORTED) from error
     except Refused as error:
         raise Refused(f"{instance}: {error}", error.code) from error
-    if _is_deprecated(catalog, instance, wish):
-        warnings.append(f"this host's QEMU deprecates {wish.machine}")
-    return warnings
+    return warnings + about_age(catalog, instance.arch, wish.machine)
 
 
 def check_state(instance: Instance, *, force: bool) -> list[str]:
@@ -119,7 +119,7 @@ def foresee(catalog: Catalog, host: Host | None, instance: Instance, wish: Wish)
     from mthook.host import realign
 
     try:
-        realign.prepare(host, pin_of(instance, wish), _offers(catalog), catalog)
+        realign.prepare(host, pin_of(instance, wish), offers(catalog), catalog)
     except ConversionError as error:
         raise Refused(f"{instance}: {error}", ExitCode.INCOMPATIBLE) from error
     except Refused as error:
@@ -144,7 +144,7 @@ def apply(catalog: Catalog, host: Host | None, instance: Instance, wish: Wish) -
         from mthook.host import realign
 
         try:
-            done = realign.realign(host, pin, _offers(catalog), catalog)
+            done = realign.realign(host, pin, offers(catalog), catalog)
         except Error as error:
             _put_back(catalog, instance, wish, f"put back: {error}")
             raise
@@ -168,7 +168,7 @@ def difference(
     """
     from mthook.host import domains, realign
 
-    if realign.prepare(host, pin, _offers(catalog), catalog) is None:
+    if realign.prepare(host, pin, offers(catalog), catalog) is None:
         return (), ""
     # Read again, without the passwords that a definition to be defined must have.
     before = domains.definition(host, instance.uuid, secrets=False)
@@ -179,17 +179,21 @@ def difference(
     return planned.changes if planned.converted else (), text
 
 
-def _nearest(machine: str, names: Sequence[str]) -> list[str]:
+def nearest(machine: str, names: Sequence[str]) -> list[str]:
     """Return supported names to offer in place of one that isn't; of a bare family its newest."""
     return machinetype.nearest(machine, names) or machinetype.nearest(f"{machine}-999.0", names)
 
 
-def _is_deprecated(catalog: Catalog, instance: Instance, wish: Wish) -> bool:
-    offered = [one for one in catalog.capabilities(instance.arch) if one.machine == wish.machine]
-    return any(one.deprecated for one in offered)
+def about_age(catalog: Catalog, arch: str | None, machine: str) -> list[str]:
+    """Return a warning if this host's QEMU deprecates a machine type."""
+    offered = [one for one in catalog.capabilities(arch) if one.machine == machine]
+    if any(one.deprecated for one in offered):
+        return [f"this host's QEMU deprecates {machine}"]
+    return []
 
 
-def _offers(catalog: Catalog) -> Offers:
+def offers(catalog: Catalog) -> Offers:
+    """Return what the emulators of this host offer, as the last sync saw them."""
     from mthook.host import capabilities
 
     return capabilities.offers(catalog.capabilities())
@@ -202,7 +206,7 @@ def pin_of(instance: Instance, wish: Wish) -> Pin:
         return Pin(
             instance.uuid,
             wish.machine,
-            instance.arch or "",
+            instance.arch or wish.arch or "",
             SOURCE,
             wish.actor,
             at,

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TextIO
 from cliff import command, lister
 from oslo_config import cfg
 
-from mthook.errors import Error, HostError, NotFound
+from mthook.catalog import files
+from mthook.errors import CatalogError, Error, HostError, NotFound
 from mthook.text import printable
 from mthook.tools.admin import exitcode
 from mthook.tools.admin.exitcode import ExitCode
@@ -24,6 +25,7 @@ from mthook.tools.admin.instances import Instance, look_up
 from mthook.tools.admin.parser import GLOBAL_OPTIONS, HelpFormatter, usage_error
 
 if TYPE_CHECKING:
+    from mthook.catalog.cells import Cells
     from mthook.catalog.store import Catalog
     from mthook.host.connection import Host
     from mthook.tools.admin.application import Admin
@@ -108,6 +110,33 @@ class Told(command.Command):
         LOG.info("catalog: %s", self.conf.catalog.path)
         with Catalog.open(self.conf.catalog.path, create=create) as catalog:
             yield catalog
+
+    @contextlib.contextmanager
+    def catalog_if_any(self) -> Iterator[Catalog | CatalogError]:
+        """Open the catalog; where it can't be used, as on an administrator's host, yield why."""
+        with contextlib.ExitStack() as stack:
+            catalog: Catalog | CatalogError
+            try:
+                # By itself: to open it would load Alembic first, for one that could be upgraded.
+                files.check(self.conf.catalog.path)
+                catalog = stack.enter_context(self.catalog())
+            except CatalogError as error:
+                LOG.info("%s", error)
+                catalog = error
+            yield catalog
+
+    @contextlib.contextmanager
+    def nova(self) -> Iterator[Cells]:
+        """Open Nova's databases; they are reached when they are asked.
+
+        :raises NovaError: what the configuration says of them can't be used.
+        """
+        from mthook.catalog import cells  # late, as the catalog
+
+        group = "api_database" if self.conf.api_database.connection else "database"
+        LOG.info("Nova's database: that of [%s] connection", group)
+        with cells.opened(self.conf) as found:
+            yield found
 
     @contextlib.contextmanager
     def host(self) -> Iterator[Host]:

@@ -4,18 +4,22 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 from mthook import policy
-from mthook.errors import CatalogError, Error, NotFound
+from mthook.conf import has_nova
+from mthook.errors import CatalogError, Error, NotFound, NovaConflict, NovaError
 from mthook.machinetype import MachineType
-from mthook.tools.admin import change
+from mthook.text import printable
+from mthook.tools.admin import change, nova, novachange
 from mthook.tools.admin.command import INSTANCE, Told, actor, utf8
 from mthook.tools.admin.exitcode import ExitCode
 from mthook.tools.admin.instances import Instance, look_up
 
 if TYPE_CHECKING:
+    from mthook.catalog.cells import Cells
     from mthook.catalog.store import Catalog
     from mthook.host.connection import Host
 
@@ -26,6 +30,8 @@ class Freeze(Told):
     An alias such as pc is another machine type after an upgrade of QEMU. The name is that of the
     running guest; of one that is shut off, the name it ran with when it was pinned, else that of
     its definition. A line for each instance goes to standard error.
+
+    Where Nova's database is configured, the alias is replaced there first.
     """
 
     codes: ClassVar = {
@@ -45,11 +51,17 @@ class Freeze(Told):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Freeze them one by one; one that can't be frozen doesn't keep the others from it."""
         code = ExitCode.OK
-        with self.catalog() as catalog, self.host() as host:
+        with contextlib.ExitStack() as stack:
+            catalog = stack.enter_context(self.catalog())
+            host = stack.enter_context(self.host())
+            cells = stack.enter_context(self.nova()) if has_nova(self.conf) else None
             for text in _aliased(catalog) if parsed_args.all else parsed_args.instances:
                 try:
-                    self._freeze(catalog, host, look_up(text, catalog, host))
-                except CatalogError:
+                    self._freeze(catalog, host, cells, look_up(text, catalog, host))
+                except NovaConflict as error:
+                    self.complain(str(error))
+                    code = max(code, ExitCode.ERROR)
+                except (CatalogError, NovaError):
                     raise  # the next one would fail likewise
                 except Error as error:
                     self.complain(str(error))
@@ -57,18 +69,46 @@ class Freeze(Told):
                     code = max(code, ExitCode.ERROR if found else ExitCode.NOT_FOUND)
         return code
 
-    def _freeze(self, catalog: Catalog, host: Host, instance: Instance) -> None:
+    def _freeze(
+        self, catalog: Catalog, host: Host, cells: Cells | None, instance: Instance
+    ) -> None:
         if instance.machine is None:
             raise Error(f"{instance}: no pin")
+        follow = host if self.conf.sync.realign else None
+        here = nova.Here(catalog, instance, follow, "")
+        recorded = nova.of_guest(cells, here) if cells else None
+        if recorded is not None:
+            _check_agreement(recorded, instance.machine, self.conf.host)
         if MachineType.parse(instance.machine).is_versioned:
             self.say(f"{instance}: {instance.machine} is a versioned name already")
             return
         machine = _runs(catalog, instance)
         wish = change.Wish(machine, force=False, actor=actor(), reason="frozen", seen=machine)
-        follow = host if self.conf.sync.realign else None
-        change.foresee(catalog, follow, instance, wish)
-        change.apply(catalog, follow, instance, wish)
+        if recorded is not None:
+            able, unable = novachange.foresee(here, wish)
+            for warning in unable:
+                self.warn(warning)
+            novachange.record(recorded, wish, [], able, self.warn)
+        else:
+            change.foresee(catalog, follow, instance, wish)
+            change.apply(catalog, follow, instance, wish)
         self.say(f"{instance}: {instance.machine} → {machine}")
+
+
+def _check_agreement(recorded: nova.Recorded, machine: str, host: str) -> None:
+    """Make sure that Nova has an instance on this host, and its pin recorded.
+
+    :raises Error: it doesn't.
+    """
+    found = recorded.nova
+    if found.host != host:
+        where = f"on {printable(found.host)}" if found.host else "on no host"
+        raise Error(f"{recorded}: Nova has it {where}, not here ([DEFAULT] host = {host})")
+    if found.machine != machine:
+        raise Error(
+            f"{recorded}: pinned to {machine}, but Nova has {printable(found.machine or 'none')}:"
+            " run mthook-sync first"
+        )
 
 
 def _aliased(catalog: Catalog) -> list[str]:

@@ -6,17 +6,18 @@ from __future__ import annotations
 import argparse
 import fnmatch
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from mthook import policy
-from mthook.catalog.records import Guest, HistoryEntry, Pin
+from mthook.catalog.records import Guest, HistoryEntry
+from mthook.conf import has_nova
 from mthook.errors import HostError
 from mthook.text import printable
+from mthook.tools.admin import unset
 from mthook.tools.admin.columns import Time
-from mthook.tools.admin.command import RowCommand, add_instance
+from mthook.tools.admin.command import RowCommand, UsageError, add_instance, utf8
 from mthook.tools.admin.exitcode import ExitCode
 from mthook.tools.admin.instances import uuid_of
+from mthook.tools.admin.rows import Row, rows
 
 if TYPE_CHECKING:
     from mthook.catalog.store import Catalog
@@ -44,60 +45,21 @@ _OPERATIONS = {
 }
 
 
-@dataclass(frozen=True)
-class Row:
-    """One instance as ``list`` shows it.
-
-    :ivar drift: in what the guest is unlike its pin; '' in nothing.
-    """
-
-    uuid: str
-    guest: Guest | None
-    pin: Pin | None
-    drift: str
-
-    @property
-    def machine(self) -> str | None:
-        """The pin, ``None`` without one."""
-        return self.pin.machine if self.pin else None
-
-    @property
-    def state(self) -> str:
-        """libvirt's word, or ``gone`` for a guest that is no longer on this host."""
-        return self.guest.state if self.guest and self.guest.gone_since is None else "gone"
-
-    @property
-    def machines(self) -> set[str]:
-        """Every machine type that has to do with the instance."""
-        guest = self.guest
-        known = (self.machine, guest.defined if guest else None, guest.running if guest else None)
-        return {machine for machine in known if machine}
-
-    def values(self) -> Sequence[str | Time]:
-        """Return the columns."""
-        guest, pin = self.guest, self.pin if self.machine else None
-        return (
-            self.uuid,
-            printable(guest.name) if guest else "",
-            self.state,
-            self.machine or "",
-            (guest.defined or "") if guest else "",
-            (guest.running or "") if guest else "",
-            pin.source if pin else "",
-            Time(pin.updated_at if pin else ""),
-            self.drift or "no",
-        )
-
-
 class List(RowCommand):
     """List instances and their pins, as the last sync and the hook have seen them.
 
     Options that select may be combined; an instance is listed that all of them select.
+
+    Where Nova's database is configured, --unset lists Nova's instances without a machine type, of
+    all hosts and cells, with other columns.
     """
 
     columns = ("UUID", "Name", "State", "Pin", "Defined", "Running", "Source", "Updated", "Drift")
     codes: ClassVar = {
         ExitCode.OK: "listed, however many there are; with --unset: there are none",
+        ExitCode.ERROR: "any other error, such as a cell that can't be reached (the others are"
+        " listed), a wrong command line included",
+        ExitCode.NOT_FOUND: "no cell has the UUID of --cell-uuid",
         ExitCode.SOME_UNSET: "with --unset: there are instances without a pin",
     }
 
@@ -106,12 +68,20 @@ class List(RowCommand):
         parser.add_argument(
             "--unset",
             action="store_true",
-            help="guests of this host without a pin; also such as no sync has seen",
+            help="guests of this host without a pin, also such as no sync has seen; in Nova"
+            " instances of any host without a recorded machine type",
+        )
+        parser.add_argument(
+            "--cell-uuid",
+            metavar="UUID",
+            type=utf8,
+            help="with --unset: only of this cell; needs [api_database] connection",
         )
         parser.add_argument(
             "--drift",
             action="store_true",
-            help="guests that run, or are defined, unlike their pin, or wait for a repair",
+            help="guests that run, are defined, or recorded in Nova, unlike their pin, or wait"
+            " for a repair",
         )
         parser.add_argument(
             "--machine",
@@ -124,8 +94,33 @@ class List(RowCommand):
             help="the same, for machine types that this host's QEMU deprecates",
         )
         parser.add_argument(
-            "--state", metavar="STATE", type=str.lower, choices=STATES, help=", ".join(STATES)
+            "--state",
+            metavar="STATE",
+            type=str.lower,
+            help=f"{', '.join(STATES)}; with --unset in Nova {', '.join(unset.STATES)}",
         )
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
+        """Return the headings and the rows."""
+        in_nova = parsed_args.unset and has_nova(self.conf)
+        _check_state(parsed_args.state, unset.STATES if in_nova else STATES)
+        if in_nova:
+            unset.check(parsed_args)
+            found = unset.Unset(self, parsed_args.cell_uuid, parsed_args.state)
+            return unset.COLUMNS, self._in_nova(found)
+        if parsed_args.cell_uuid is not None:
+            raise UsageError("--cell-uuid needs --unset, and [api_database] connection")
+        return super().take_action(parsed_args)
+
+    def _in_nova(self, found: unset.Unset) -> Iterator[Sequence[str]]:
+        """Yield Nova's instances without a machine type; the last one settles the exit code."""
+        yield from found
+        if found.failed:
+            self.code = ExitCode.ERROR
+        elif found.some:
+            self.code = ExitCode.SOME_UNSET
 
     def rows(self, args: argparse.Namespace) -> Iterator[Sequence[str | Time]]:
         """Yield the selected instances by name."""
@@ -134,7 +129,7 @@ class List(RowCommand):
             guests = catalog.guests()
             if args.unset:
                 guests = self._with_unseen(catalog, guests)
-            for row in _rows(catalog, guests):
+            for row in rows(catalog, guests):
                 if _is_selected(row, args, deprecated):
                     if args.unset:
                         self.code = ExitCode.SOME_UNSET
@@ -195,6 +190,11 @@ class History(RowCommand):
         return entries or catalog.history(self.look_up(text, catalog).uuid)
 
 
+def _check_state(state: str | None, states: Sequence[str]) -> None:
+    if state is not None and state not in states:
+        raise UsageError(f"no state '{printable(state)}', there are {', '.join(states)}")
+
+
 def _why(entry: HistoryEntry) -> str:
     """Return the reason; where the hook gives libvirt's word for what went on, in the operator's."""
     reason = entry.reason or ""
@@ -207,39 +207,6 @@ def _guests(host: Host) -> list[Guest]:
 
     found = (domain.as_guest() for domain in domains.list_domains(host))
     return [guest for guest in found if guest is not None]
-
-
-def _rows(catalog: Catalog, guests: Iterable[Guest]) -> Iterator[Row]:
-    """Yield all instances: guests by name, then pins of which no guest was ever seen here."""
-    pins = {pin.uuid: pin for pin in catalog.pins()}
-    aliases: dict[tuple[str | None, str, str], dict[str, str]] = {}
-    stopped = {repair.uuid for repair in catalog.repairs()}
-    for guest in guests:
-        key = (guest.emulator, guest.arch, guest.virt_type)
-        if key not in aliases:
-            aliases[key] = catalog.aliases(*key)
-        pin = pins.pop(guest.uuid, None)
-        drift = [*_drift(guest, pin, aliases[key]), *_stopped(guest.uuid in stopped)]
-        yield Row(guest.uuid, guest, pin, ", ".join(drift))
-    for uuid, pin in pins.items():
-        yield Row(uuid, None, pin, ", ".join(_stopped(uuid in stopped)))
-
-
-def _stopped(waits: bool) -> list[str]:
-    """Say that a guest waits for a repair, if it does."""
-    return ["start stopped"] if waits else []
-
-
-def _drift(guest: Guest, pin: Pin | None, aliases: dict[str, str]) -> list[str]:
-    """Say in what a guest is unlike its pin."""
-    if pin is None or pin.machine is None or guest.gone_since is not None:
-        return []
-    wanted = pin.machine
-    return [
-        f"{what} {machine}"
-        for what, machine in (("runs", guest.running), ("defined", guest.defined))
-        if machine and not policy.satisfied(wanted, machine, seen=pin.seen, aliases=aliases)
-    ]
 
 
 def _is_selected(row: Row, args: argparse.Namespace, deprecated: set[str]) -> bool:

@@ -9,11 +9,11 @@ from collections.abc import Collection, Iterator
 
 from mthook import policy, reconcile
 from mthook.catalog import cells
-from mthook.catalog.nova import Cell, NovaInstance
+from mthook.catalog.nova import RESCUED, Cell, NovaInstance
 from mthook.catalog.records import Compared, Pin
 from mthook.errors import Error, MachineTypeError, NotFound, NovaConflict, NovaError
 from mthook.host.capabilities import aliases
-from mthook.host.domains import Domain
+from mthook.host.domains import Domain, get_domain
 from mthook.machinetype import MachineType
 from mthook.text import printable
 from mthook.tools.syncing.alone import uninterrupted
@@ -37,6 +37,7 @@ class Side:
         self.works = True
         self.instances: dict[str, NovaInstance] = {}
         self.compared = round_.catalog.compared()
+        self._pins = {pin.uuid: pin.updated_at for pin in round_.catalog.pins()}
         with self.asking():
             self.cells = stack.enter_context(cells.opened(round_.conf))
             self.cell: Cell = self.cells.of_host(round_.conf.host)
@@ -60,9 +61,13 @@ class Side:
         return str(domain) if domain else f"{printable(instance.name)} ({instance.uuid})"
 
     def is_free(self, uuid: str) -> bool:
-        """Tell whether an instance is this host's, and Nova isn't at work on it."""
+        """Tell whether an instance is this host's, Nova isn't at work on it, and its domain isn't a rescue image's."""
         instance = self.instances.get(uuid)
-        return instance is not None and instance.task_state is None
+        return instance is not None and instance.task_state is None and instance.vm_state != RESCUED
+
+    def is_changed(self, pin: Pin) -> bool:
+        """Tell whether a pin was changed after Nova's database was looked at."""
+        return self._pins.get(pin.uuid) != pin.updated_at
 
     def compare(self, instance: NovaInstance, pin: Pin | None) -> tuple[str, bool]:
         """Return what is to be done about an instance, and whether it was rebuilt; see :mod:`.reconcile`."""
@@ -84,6 +89,7 @@ class Side:
             before=before,
             rebuilt=rebuilt,
             default=self.default(instance),
+            by_rescue=instance.by_rescue,
         )
         return outcome, rebuilt
 
@@ -99,19 +105,28 @@ class Side:
         return reconcile.default_machine(arch_of(instance), configured)
 
     def _check_host(self) -> None:
-        """Make sure that [DEFAULT] host is the name that nova-compute has.
+        """Make sure that [DEFAULT] host is the name that nova-compute has, and not another host's.
 
-        :raises NovaError: Nova has this host's guests on another one.
+        :raises NovaError: Nova has this host's guests on another one, or has guests on this one that aren't there.
         """
-        found = [domain.uuid for domain in self._round.domains.values() if is_novas(domain)]
-        if self.instances or not found:
-            return
-        places = self.cell.whereabouts(found).values()
-        hosts = {printable(one.host) for one in places if one.host and one.settled}
-        if hosts - {self._round.conf.host}:
+        host, domains = self._round.conf.host, self._round.domains
+        problem = ""
+        # The database takes upper for lower case, where nothing else does.
+        hosts = {one.host for one in self.instances.values() if one.host}
+        if self.instances.keys().isdisjoint(domains):
+            found = [domain.uuid for domain in domains.values() if is_novas(domain)]
+            places = self.cell.whereabouts(found).values()
+            hosts |= {one.host for one in places if one.host and one.settled}
+            unknown = self.instances.keys().isdisjoint(self.compared)
+            if unknown and any(is_up(one) for one in self.instances.values()):
+                problem = f"none of the instances that Nova has on {printable(host)} is here"
+        if hosts - {host}:
+            names = ", ".join(sorted(printable(one) for one in hosts))
+            problem = f"Nova has this host's guests on {names}"
+        if problem:
+            self.instances = {}
             raise NovaError(
-                f"Nova has this host's guests on {', '.join(sorted(hosts))}: is [DEFAULT] host"
-                f" = {printable(self._round.conf.host)} what nova-compute has?"
+                f"{problem}: is [DEFAULT] host = {printable(host)} what nova-compute has?"
             )
 
 
@@ -119,6 +134,11 @@ def is_novas(domain: Domain) -> bool:
     """Tell whether a domain is one of Nova's, as far as its XML can be read."""
     seen = domain.running or domain.defined
     return seen is not None and seen.nova
+
+
+def is_up(instance: NovaInstance) -> bool:
+    """Tell whether an instance must have a domain: it runs, and Nova isn't at work on it."""
+    return instance.vm_state == "active" and instance.task_state is None
 
 
 def arch_of(instance: NovaInstance) -> str:
@@ -138,6 +158,8 @@ def pull(round_: Round, side: Side) -> None:
 
 def _pull(round_: Round, side: Side, instance: NovaInstance) -> None:
     pin = round_.catalog.get_pin(instance.uuid)
+    if pin is not None and side.is_changed(pin):
+        return  # the hook's or an operator's work meanwhile; what Nova has by now the next run sees
     outcome, rebuilt = side.compare(instance, pin)
     reason = "rebuilt in Nova" if rebuilt else None
     if instance.machine is not None and outcome in (reconcile.PULL, reconcile.OVERRULE):
@@ -250,7 +272,19 @@ def seed_without_domain(round_: Round, side: Side) -> None:
                 _seed(round_, side, instance)
 
 
+def _has_come(round_: Round, uuid: str) -> bool:
+    """Tell whether a domain has come since the host was looked at."""
+    try:
+        get_domain(round_.host, uuid)
+    except NotFound:
+        return False
+    return True
+
+
 def _seed(round_: Round, side: Side, instance: NovaInstance) -> None:
+    if is_up(instance) or _has_come(round_, instance.uuid):
+        round_.report.left_alone(f"{side.who(instance)}: it runs, but wasn't found here")
+        return
     machine: str | None = None
     with side.asking():
         machine, source = side.cells.image_property(instance.uuid), "image property"

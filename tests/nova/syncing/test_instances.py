@@ -10,7 +10,7 @@ import pytest
 from tests.nova import happenings
 from tests.nova.syncing.conftest import NEW, OLD, OTHER, UUID, Compute
 
-STATES = ("active", "paused", "suspended", "stopped", "shelved", "error", "rescued", "soft-delete")
+STATES = ("active", "paused", "suspended", "stopped", "shelved", "error", "soft-delete")
 
 
 @pytest.mark.parametrize("state", STATES)

@@ -94,6 +94,7 @@ def test_every_column_of_the_hook_exists(
     recording.record_running(connection, guest, "q35-1", AT)
     recording.record_stop(connection, guest, "pc", "q35", "prepare", AT)
     recording.record_arrival(connection, UUID, "pc", AT)
+    recording.record_rewrite(connection, UUID, None, "pc", actor="gate", call="define", at=AT)
     policy = {"mode": "", "on_error": "", "migrate_mismatch": "", "style": "", "fingerprint": ""}
     recording.compile_policy(connection, fastsql.Policy(timeout=1.0, nova=True, **policy), AT)
     recording.record_compared(connection, UUID, "pc", 1, None)

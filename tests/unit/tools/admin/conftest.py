@@ -16,6 +16,8 @@ from mthook.catalog.store import Catalog
 from mthook.text import now
 from mthook.tools.admin.app import main
 
+from .cloud import Cloud
+
 #: libvirt's in-memory driver: domains, states and errors are real, there is no daemon and no QEMU.
 URI = "test:///default"
 UNREACHABLE = "qemu+unix:///system?socket=/nonexistent"
@@ -73,6 +75,18 @@ def config(tmp_path: Path, path: str) -> Path:
 def unreachable(config: Path) -> None:
     """libvirt is not there."""
     config.write_text(config.read_text().replace(URI, UNREACHABLE))
+
+
+@pytest.fixture
+def cloud(config: Path, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    """Nova, whose name for this host is "here"."""
+    found = Cloud()
+    monkeypatch.setattr("mthook.catalog.cells.opened", found.opened)
+    config.write_text(
+        f"[DEFAULT]\nhost = here\n{config.read_text()}"
+        "[api_database]\nconnection = mysql+pymysql://nova:sesame@192.0.2.1/nova_api\n"
+    )
+    return found
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def test_version(run: Run) -> None:
         (["hook", "remove"], "'hook' is no command by itself, there are 'hook install'"),
         (["help", "hook"], "there are 'hook install', 'hook status', 'hook uninstall'"),
         (["lst"], "no command 'lst', did you mean 'list'?"),
-        (["list", "--state", "bogus"], "invalid choice: 'bogus' (choose from 'running', "),
+        (["list", "--state", "bogus"], "no state 'bogus', there are running, paused, "),
         (["--bogus", "get", WEB], "no option '--bogus'"),
         (["get"], "the following arguments are required: UUID|NAME; see 'mthook-admin get --help'"),
         (["get", WEB, "--bogus"], "unrecognized arguments: --bogus"),

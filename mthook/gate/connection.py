@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One client's connection through the gate."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from typing import NamedTuple
+
+from mthook.errors import Error
+from mthook.gate import calls, errorreply, framing, log
+from mthook.gate.asking import Worker
+from mthook.gate.framing import Frames, Header, Piece
+from mthook.gate.identity import Connector, Connectors, Identity
+from mthook.gate.pipe import Entry, Pipe
+from mthook.gate.verdict import REFUSE, REWRITE
+from mthook.gate.xdr import Malformed
+
+#: Seconds a message may take from its first byte to its last. Streams may take any time: their bytes don't wait here.
+PATIENCE = 60
+#: Seconds for a client to open its connection, where the gate is told to stop meanwhile.
+OPENING = 1
+#: Bytes of a first call to a libvirtd that can't be reached; real ones have 28.
+_MAX_FIRST_CALL = 65536
+
+
+class Client(NamedTuple):
+    """Who is at the other end."""
+
+    identity: Identity
+    pid: int
+
+    def __str__(self) -> str:
+        return f"client uid {self.identity.uid}, process {self.pid}"
+
+
+class Connection:
+    """A client, libvirtd, and what goes between them.
+
+    :param upstream: path of libvirtd's socket.
+    :param worker: judges domains; None on a read-only socket, on which libvirtd takes none.
+    :param gone: is called once, when all is closed.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        client: Client,
+        upstream: str,
+        worker: Worker | None,
+        gone: Callable[[Connection], None],
+    ) -> None:
+        self._loop, self._sock, self.client = loop, sock, client
+        self._upstream, self._worker, self._gone = upstream, worker, gone
+        self._connector: Connector | None = None
+        self._server: socket.socket | None = None
+        self._pipes: list[Pipe] = []
+        self._calls: set[int] = set()
+        self._streams: set[int] = set()
+        self._draining = self._opened = self._closed = False
+        self._misunderstood = False
+        self._judging: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timed = 0
+
+    def connect(self, connectors: Connectors) -> None:
+        """Connect to libvirtd in the client's name; what the client writes waits in its socket until then."""
+        try:
+            self._connector = connectors.connect(
+                self.client.identity, self._upstream, self._connected
+            )
+        except Error as error:
+            log.error(f"{self.client}: {error}")
+            self.close()
+
+    def drain(self) -> None:
+        """Close as soon as no call waits for its answer; a client that is still opening its connection may do that."""
+        self._draining = True
+        if self._opened:
+            self._close_if_idle()
+        else:
+            self._loop.call_later(OPENING, self._close_if_idle)
+
+    def close(self, reason: str = "") -> None:
+        """Close both ends. Nobody is told but the log, and that only of a reason."""
+        if self._closed:
+            return
+        self._closed = True
+        if reason:
+            log.warning(f"{self.client}, cut off: {reason}")
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._judging:
+            task.cancel()
+        for pipe in self._pipes:
+            pipe.close()
+        self._sock.close()
+        if self._server is not None:
+            self._server.close()
+        if self._connector is not None:
+            self._connector.release()
+        self._gone(self)
+
+    def _connected(self, server: socket.socket | None, number: int) -> None:
+        if self._closed:
+            if server is not None:
+                server.close()
+        elif server is None:
+            self._refuse(number)
+        else:
+            server.setblocking(False)
+            self._server = server
+            self._open(server)
+
+    def _refuse(self, number: int) -> None:
+        """Tell the client in answer to its first call what libvirt's client library says where it can't connect."""
+        message = f"Failed to connect socket to '{self._upstream}': {os.strerror(number)}"
+        log.info(f"{self.client}: {message}")
+
+        def answer(piece: Piece, entry: Entry) -> None:
+            assert piece.header is not None
+            entry.answered = True
+            entry.data = errorreply.reply(
+                piece.header,
+                message,
+                code=errorreply.SYSTEM_ERROR,
+                domain=errorreply.FROM_RPC,
+                number=number,
+            )
+            pipe.eof = True
+
+        frames = Frames(_is_first_call)
+        pipe = Pipe(self._loop, self._sock, self._sock, frames, self.close, self._refused, answer)
+        self._pipes = [pipe]
+        self._expire(pipe)
+
+    def _refused(self) -> None:
+        if self._pipes and self._pipes[0].eof:
+            self.close()
+
+    def _open(self, server: socket.socket) -> None:
+        wanted = calls.wanted if self._worker is not None else None
+        inbound = Pipe(
+            self._loop,
+            self._sock,
+            server,
+            Frames(wanted, self._sent),
+            self.close,
+            self._watch,
+            self._judge,
+        )
+        outbound = Pipe(
+            self._loop, server, self._sock, Frames(None, self._received), self.close, self._settle
+        )
+        self._pipes = [inbound, outbound]
+
+    def _sent(self, header: Header) -> None:
+        if header.kind in (framing.CALL, framing.CALL_WITH_FDS):
+            self._calls.add(header.serial)
+            if calls.is_sasl(header):
+                for pipe in self._pipes:
+                    pipe.turn_raw = self._turn_raw
+        elif header.kind == framing.STREAM:
+            self._streams.add(header.serial)
+
+    def _received(self, header: Header) -> None:
+        if header.kind in (framing.REPLY, framing.REPLY_WITH_FDS):
+            self._calls.discard(header.serial)
+            self._opened = self._opened or calls.is_open(header)
+        elif header.kind == framing.STREAM:
+            if header.status == framing.CONTINUE:
+                self._streams.add(header.serial)
+            else:
+                self._streams.discard(header.serial)
+
+    def _turn_raw(self) -> None:
+        """Say that a session has a security layer of its own by now."""
+        if not any(pipe.raw for pipe in self._pipes):
+            log.warning(f"{self.client}: encrypted from here on, its domains can't be rewritten")
+
+    def _settle(self) -> None:
+        if self._pipes[0].eof and self._pipes[1].eof:
+            self.close()
+        elif self._pipes[1].eof and not self._pipes[1].waiting:
+            # libvirtd has gone: it would read nothing any more.
+            self.close()
+        elif self._draining and self._opened:
+            self._close_if_idle()
+
+    def _close_if_idle(self) -> None:
+        self._opened = True
+        busy = self._calls or self._streams or any(pipe.waiting for pipe in self._pipes)
+        if not busy and not any(pipe.frames.incomplete for pipe in self._pipes):
+            self.close()
+
+    def _watch(self) -> None:
+        """Look after a message that has begun and not ended."""
+        pipe = self._pipes[0]
+        if pipe.eof:
+            self._settle()
+        elif (
+            self._timer is None
+            and pipe.frames.incomplete
+            and pipe.frames.kind != framing.STREAM
+            and not pipe.raw
+        ):
+            self._expire(pipe)
+
+    def _expire(self, pipe: Pipe) -> None:
+        self._timed = pipe.frames.count
+        self._timer = self._loop.call_later(PATIENCE, self._expired, pipe)
+
+    def _expired(self, pipe: Pipe) -> None:
+        self._timer = None
+        if pipe.frames.count == self._timed and not pipe.waiting:
+            if pipe.frames.incomplete or self._server is None:
+                self.close(f"a message isn't complete after {PATIENCE} s")
+        elif self._server is not None:
+            self._watch()
+
+    def _judge(self, piece: Piece, entry: Entry) -> None:
+        assert piece.header is not None
+        header, message = piece.header, bytes(piece.data)
+        try:
+            carried = calls.read(header, message)
+        except Malformed as error:
+            carried = None
+            if not self._misunderstood:
+                self._misunderstood = True
+                log.warning(
+                    f"{self.client}: call {header.procedure} isn't as known: {error}; passed unchanged"
+                )
+        if carried is None:
+            entry.data = message
+        else:
+            task = self._loop.create_task(self._have_judged(header, message, carried, entry))
+            self._judging.add(task)
+            task.add_done_callback(self._judged)
+
+    async def _have_judged(
+        self, header: Header, message: bytes, carried: calls.Carried, entry: Entry
+    ) -> None:
+        assert self._worker is not None
+        answer = await self._worker.ask(carried.xml, carried.call, self.client.identity.uid)
+        inbound, outbound = self._pipes
+        if answer.verdict == REFUSE:
+            entry.data = b""
+            entry.answered = True
+            self._calls.discard(header.serial)
+            outbound.insert(errorreply.reply(header, answer.message))
+        elif answer.verdict == REWRITE:
+            entry.data = calls.replace(header, message, carried, answer.xml)
+        else:
+            entry.data = message
+        inbound.pump()
+
+    def _judged(self, task: asyncio.Task[None]) -> None:
+        self._judging.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self.close(f"a bug: {task.exception()!r}")
+
+
+def _is_first_call(header: Header) -> bool:
+    if header.length > _MAX_FIRST_CALL:
+        raise Malformed(f"a first call of {header.length} bytes")
+    return True

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One direction of a connection: what is read on one socket is written to the other, in order, with its descriptors.
+
+At most what one read brought, and one message that is being judged, wait here: nothing is read while something waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import os
+import socket
+from collections.abc import Callable
+
+from mthook.gate.framing import Buffer, Frames, Piece
+from mthook.gate.xdr import Malformed
+
+_READ = 1 << 18
+_MAX_FDS = 253
+_ANCILLARY = socket.CMSG_SPACE(_MAX_FDS * 4)
+_TRUNCATED = int(socket.MSG_CTRUNC)  # an enum's operators cost more than the read itself
+#: One for all connections: what is read is written, or copied, before the next read.
+_BUFFER = memoryview(bytearray(_READ))
+
+
+class Entry:
+    """Something that waits to be written.
+
+    :ivar data: as long as it is None nothing behind it goes either.
+    :ivar fds: descriptors that go with it.
+    :ivar message: the judged message that it carries a descriptor for.
+    :ivar answered: the message went no further, and its descriptors don't either.
+    """
+
+    __slots__ = ("answered", "data", "fds", "message")
+
+    def __init__(
+        self, data: Buffer | None, fds: tuple[int, ...] = (), message: Entry | None = None
+    ) -> None:
+        self.data = data
+        self.fds = fds
+        self.message = message
+        self.answered = False
+
+
+#: Gets a piece that was held back, and the entry that keeps its place.
+Judge = Callable[[Piece, Entry], None]
+
+
+class Pipe:
+    """Reads ``source``, writes ``sink``; both are non-blocking and somebody else's.
+
+    :param judge: is given the messages that ``frames`` holds back.
+    :param ended: is called once with the reason when this direction is broken, '' when a socket is.
+    :param passed: is called when something has been passed on.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        source: socket.socket,
+        sink: socket.socket,
+        frames: Frames,
+        ended: Callable[[str], None],
+        passed: Callable[[], None] | None = None,
+        judge: Judge | None = None,
+    ) -> None:
+        self._loop, self._source, self._sink, self.frames = loop, source, sink, frames
+        self._ended, self._passed, self._judge = ended, passed, judge
+        self._out: collections.deque[Entry] = collections.deque()
+        self._reading = self._writing = self._closed = False
+        #: No messages, but bytes that nobody else can read.
+        self.raw = False
+        #: Is told that bytes which are no messages pass as they are, and all after them; None: they mayn't.
+        self.turn_raw: Callable[[], None] | None = None
+        #: The source has ended.
+        self.eof = False
+        #: The message before, if it is a judged one: the descriptors that follow are its own.
+        self._before: Entry | None = None
+        self._resume()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something is to be written yet."""
+        return bool(self._out)
+
+    def close(self) -> None:
+        """Stop; what waits is lost."""
+        self._closed = True
+        self._pause()
+        self._stop_writing()
+        for entry in self._out:
+            _close_all(entry.fds)
+        self._out.clear()
+        _close_all(self.frames.stray)
+
+    def insert(self, message: bytes) -> None:
+        """Write a message of our own between two others."""
+        for piece in self.frames.insert(message):
+            self._out.append(Entry(piece.data))
+        self.pump()
+
+    def pump(self) -> None:
+        """Write what can be written; then read on, or hand on the end."""
+        while self._out and not self._closed:
+            entry = self._out[0]
+            if entry.data is None:
+                return
+            if entry.message is not None and entry.message.answered:
+                _close_all(entry.fds)
+            elif not self._write(entry):
+                return
+            self._out.popleft()
+        if self._closed:
+            return
+        self._stop_writing()
+        if self.eof:
+            self._hand_on_end()
+        else:
+            self._resume()
+        if self._passed is not None:
+            self._passed()
+
+    def _readable(self) -> None:
+        try:
+            size, ancillary, flags, _ = self._source.recvmsg_into((_BUFFER,), _ANCILLARY)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            size, ancillary, flags = 0, [], 0  # what was read before still counts
+        fds = _descriptors(ancillary) if ancillary else ()
+        if flags & _TRUNCATED:
+            _close_all(fds)
+            self._ended("file descriptors were lost: too many are open")
+        elif size == 0:
+            self.eof = True
+            self._pause()
+            if not self._out:
+                self.pump()
+        else:
+            self._take(_BUFFER[:size], fds)
+
+    def _take(self, data: memoryview, fds: tuple[int, ...]) -> None:
+        pieces = self._pieces(data, fds)
+        if len(pieces) == 1 and not self._out and pieces[0].header is None and not fds:
+            # By far the most frequent case: messages to be passed on, to somebody who reads them.
+            self._before = None
+            entry = Entry(pieces[0].data)
+            if self._write(entry):
+                if self._passed is not None:
+                    self._passed()
+                return
+            self._out.append(entry)
+        else:
+            self._line_up(pieces)
+            self.pump()
+        if self._out and not self._closed:
+            self._pause()
+            self._keep()
+
+    def _line_up(self, pieces: list[Piece]) -> None:
+        for piece in pieces:
+            if piece.header is not None and self._judge is not None:
+                self._before = Entry(None)
+                self._out.append(self._before)
+                self._judge(piece, self._before)
+            elif piece.descriptor:
+                self._out.append(Entry(piece.data, piece.fds, self._before))
+            else:
+                self._before = None
+                self._out.append(Entry(piece.data, piece.fds))
+
+    def _pieces(self, data: memoryview, fds: tuple[int, ...]) -> list[Piece]:
+        if self.raw:
+            return _raw_pieces(data, fds)
+        before = self.frames.pending if self.turn_raw is not None else b""
+        try:
+            return self.frames.feed(data, fds)
+        except Malformed as error:
+            if self.turn_raw is not None:
+                self.turn_raw()
+                self.raw = True
+                return _raw_pieces(memoryview(before + bytes(data)), fds)
+            _close_all(fds)
+            self._ended(f"{error} is not of libvirt's protocol")
+            return []
+        finally:
+            if self.frames.stray:
+                # libvirt reads messages without looking for descriptors: the kernel would drop them there.
+                _close_all(self.frames.stray)
+                self.frames.stray.clear()
+
+    def _keep(self) -> None:
+        """Copy what waits out of the buffer that all connections share."""
+        for entry in self._out:
+            if isinstance(entry.data, memoryview):
+                entry.data = bytes(entry.data)
+
+    def _write(self, entry: Entry) -> bool:
+        """Write an entry; False when some of it has to wait."""
+        assert entry.data is not None
+        try:
+            if entry.fds:
+                sent = socket.send_fds(self._sink, [entry.data], list(entry.fds))
+                _close_all(entry.fds)
+                entry.fds = ()
+            else:
+                sent = self._sink.send(entry.data)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError:
+            self._ended("")
+            return False
+        if sent == len(entry.data):
+            return True
+        if sent:
+            entry.data = memoryview(entry.data)[sent:]
+        if not self._writing:
+            self._writing = True
+            self._loop.add_writer(self._sink, self.pump)
+        return False
+
+    def _hand_on_end(self) -> None:
+        try:
+            self._sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._ended("")
+
+    def _resume(self) -> None:
+        if not self._reading and not self.eof:
+            self._reading = True
+            self._loop.add_reader(self._source, self._readable)
+
+    def _pause(self) -> None:
+        if self._reading:
+            self._reading = False
+            self._loop.remove_reader(self._source)
+
+    def _stop_writing(self) -> None:
+        if self._writing:
+            self._writing = False
+            self._loop.remove_writer(self._sink)
+
+
+def _raw_pieces(data: memoryview, fds: tuple[int, ...]) -> list[Piece]:
+    """Keep descriptors with the last byte, which is all that is known of their place."""
+    return [Piece(data[:-1]), Piece(data[-1:], fds=fds)] if fds else [Piece(data)]
+
+
+def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, ...]:
+    found: list[int] = []
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            whole = len(content) - len(content) % 4
+            found += memoryview(content[:whole]).cast("i").tolist()
+    return tuple(found)
+
+
+def _close_all(fds: tuple[int, ...] | list[int]) -> None:
+    for fd in fds:
+        os.close(fd)

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gate's sockets and connections, from READY to the last call's end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import resource
+import signal
+import socket
+from collections.abc import Sequence
+
+from mthook.catalog.records import HookPolicy
+from mthook.gate import identity, log, notify
+from mthook.gate.asking import Worker
+from mthook.gate.connection import Client, Connection
+from mthook.gate.identity import Connectors
+from mthook.gate.listening import Listener
+from mthook.gate.spawner import Spawner
+
+#: The most clients at once, as libvirtd's ``max_clients``; others wait in the queue of the socket.
+MAX_CLIENTS = 5000
+#: Seconds that calls may take to end once the gate is told to stop.
+DRAIN_SECONDS = 10
+#: How many clients are let in before those that are in get a turn.
+_AT_ONCE = 16
+#: Seconds until the next try where the system had nothing left for another client.
+_PAUSE = 1
+
+
+class Server:
+    """All of the gate that runs in its main process."""
+
+    def __init__(
+        self,
+        spawner: Spawner,
+        files: Sequence[str],
+        policy: HookPolicy,
+        listeners: Sequence[Listener],
+    ) -> None:
+        self._spawner = spawner
+        self._files = files
+        self._policy = policy
+        self._listeners = list(listeners)
+        self._connections: set[Connection] = set()
+        self._accepting = False
+        self._stopping = False
+        self._failed = False
+
+    async def serve(self) -> int:
+        """Serve clients until SIGTERM or SIGINT; return the exit status."""
+        self._loop = asyncio.get_running_loop()
+        self._empty = asyncio.Event()
+        _raise_limit()
+        self._connectors = Connectors(self._spawner, self._loop)
+        self._worker = Worker(self._spawner, self._loop, self._files, self._policy)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._stop)
+        self._spawner.watch(self._loop, self._spawner_ended)
+        await self._worker.ready()
+        self._accept_more()
+        notify.tell("READY=1")
+        self._watchdog(notify.watchdog_seconds())
+        for listener in self._listeners:
+            log.info(f"listening on {listener.sock.getsockname()} for {listener.upstream}")
+        await self._empty.wait()
+        self._worker.close()
+        return 1 if self._failed else 0
+
+    def _accept_more(self) -> None:
+        if not self._accepting and not self._stopping:
+            self._accepting = True
+            for listener in self._listeners:
+                listener.sock.setblocking(False)
+                self._loop.add_reader(listener.sock, self._accept, listener)
+
+    def _accept_no_more(self) -> None:
+        if self._accepting:
+            self._accepting = False
+            for listener in self._listeners:
+                self._loop.remove_reader(listener.sock)
+
+    def _accept(self, listener: Listener) -> None:
+        for _ in range(_AT_ONCE):
+            if len(self._connections) >= MAX_CLIENTS:
+                log.warning(f"{MAX_CLIENTS} clients are connected, others have to wait")
+                self._accept_no_more()
+                return
+            try:
+                sock, _ = listener.sock.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                log.error(f"no more clients for now: {error.strerror}")
+                self._accept_no_more()
+                self._loop.call_later(_PAUSE, self._accept_more)
+                return
+            self._let_in(sock, listener)
+
+    def _let_in(self, sock: socket.socket, listener: Listener) -> None:
+        sock.setblocking(False)
+        try:
+            who, pid = identity.of_client(sock)
+        except OSError as error:
+            sock.close()
+            why = "in too many groups" if error.errno == errno.ERANGE else error.strerror
+            log.warning(f"a client is turned away: {why}")
+            return
+        worker = None if listener.read_only else self._worker
+        client = Client(who, pid)
+        connection = Connection(self._loop, sock, client, listener.upstream, worker, self._gone)
+        self._connections.add(connection)
+        connection.connect(self._connectors)
+
+    def _gone(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        if self._stopping:
+            if not self._connections:
+                self._empty.set()
+        elif not self._accepting and len(self._connections) < MAX_CLIENTS:
+            self._accept_more()
+
+    def _stop(self) -> None:
+        """Let no more clients in, and those that are in go as soon as their calls are answered."""
+        if self._stopping:
+            return
+        self._stopping = True
+        notify.tell("STOPPING=1")
+        self._accept_no_more()
+        for listener in self._listeners:
+            listener.sock.close()
+            if listener.path is not None:
+                with contextlib.suppress(OSError):
+                    os.unlink(listener.path)
+        log.info(f"stopping, {len(self._connections)} clients are connected")
+        for connection in list(self._connections):
+            connection.drain()
+        self._loop.call_later(DRAIN_SECONDS, self._stop_now)
+        if not self._connections:
+            self._empty.set()
+
+    def _stop_now(self) -> None:
+        for connection in list(self._connections):
+            connection.close(f"the gate stops, and its calls take longer than {DRAIN_SECONDS} s")
+
+    def _spawner_ended(self) -> None:
+        log.error("the gate's helper processes are gone")
+        self._failed = True
+        self._stop()
+
+    def _watchdog(self, seconds: float | None) -> None:
+        if seconds is not None:
+            notify.tell("WATCHDOG=1")
+            self._loop.call_later(seconds, self._watchdog, seconds)
+
+
+def _raise_limit() -> None:
+    """Have as many descriptors as may be had: a client takes two."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

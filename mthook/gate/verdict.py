@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What becomes of a domain, in words that the gate's processes share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mthook import text
+from mthook.gate import log
+
+PASS, REWRITE, REFUSE = "pass", "rewrite", "refuse"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is to be done about a domain.
+
+    :ivar verdict: :data:`PASS`, :data:`REWRITE` or :data:`REFUSE`.
+    :ivar xml: the domain to send on in place of the client's.
+    :ivar message: what a refused client is told, one line.
+    :ivar uuid: whose history the rewrite belongs to; ``old`` and ``new`` are the machine types.
+    :ivar changes: what a change of family changed besides, a line each.
+    """
+
+    verdict: str = PASS
+    xml: bytes = b""
+    message: str = ""
+    uuid: str = ""
+    old: str | None = None
+    new: str = ""
+    changes: Sequence[str] = ()
+
+
+def broken(mode: str, on_error: str, why: str) -> Outcome:
+    """Return what becomes of a domain that can't be judged.
+
+    :param mode: [hook] mode.
+    :param on_error: [hook] on_error, which decides.
+    """
+    if mode == "off":
+        return Outcome()
+    log.error(f"a domain can't be judged: {why}")
+    if mode != "enforce" or on_error != "deny":
+        return Outcome()
+    why = text.printable(why, limit=1000)
+    return Outcome(REFUSE, message=f"mthook: refused ([hook] on_error = deny): {why}")

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``mthook-gate``: the proxy on libvirt's socket, in the foreground; under systemd with socket activation."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from mthook.tools import ending
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run mthook-gate.
+
+    :param argv: arguments without the program's name; ``None``: the process's own.
+    :return: 0 when it was told to stop, 1 after an error.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+
+    def command() -> int:
+        from mthook.gate.service import run  # here: see mthook.tools.ending
+
+        return run(arguments)
+
+    return ending.run("mthook-gate", command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Unmodified clients through the gate to real libvirt daemons."""

@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Domains on their way through the gate: rewritten, refused or let pass."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mthook import text
+from mthook.catalog import fastsql, recording
+from mthook.gate import errorreply, framing, xdr
+from tests.gate.rig import Rig, receive, receive_message, send_descriptor, wait_until
+from tests.unit.gate.messages import define, message, migrate, parameter, with_files
+from tests.unit.hook.conftest import UUID, domain, travelling
+
+OLD, NEW, Q35 = "pc-i440fx-6.2", "pc-i440fx-7.2", "pc-q35-7.2"
+
+
+@pytest.fixture(autouse=True)
+def fresh(rig: Rig) -> Iterator[None]:
+    """A guest pinned to OLD, and the default configuration."""
+    rig.configure("")
+    rig.pin(UUID, OLD)
+    yield
+    with rig.catalog() as catalog:
+        catalog.forget(UUID, actor="test", reason=None)
+
+
+def exchange(rig: Rig, data: bytes) -> bytes:
+    """Send a call; return what libvirtd gets, or else what the client is answered."""
+    with rig.pair() as (client, server):
+        client.sendall(data + message(157))
+        got = receive_message(server)
+        if got != message(157):
+            assert receive(server, 28) == message(157)
+            return got
+        return receive_message(client)
+
+
+def machine(data: bytes) -> str:
+    """The machine type in a message."""
+    return (
+        data.partition(b"machine=")[2][1:].partition(data.partition(b"machine=")[2][:1])[0].decode()
+    )
+
+
+def error(data: bytes) -> str:
+    """The text of an error, of which everything else is checked."""
+    reader = xdr.Reader(data, framing.HEADER_SIZE)
+    code, part = reader.integer(), reader.integer()
+    said = reader.optional_string()
+    assert (code, part, reader.integer()) == (
+        errorreply.CONFIG_UNSUPPORTED,
+        errorreply.FROM_QEMU,
+        2,
+    )
+    reader.uint()
+    assert (reader.optional_string(), reader.optional_string()) == (b"%s", said)
+    assert (reader.optional_string(), reader.integer(), reader.integer()) == (None, -1, -1)
+    assert reader.uint() == 0
+    reader.end()
+    return (said or b"").decode()
+
+
+@pytest.mark.parametrize(
+    ("make", "call"),
+    [
+        (lambda xml: message(10, xdr.string(xml) + xdr.uint(0), serial=9), "virDomainCreateXML"),
+        (lambda xml: message(11, xdr.string(xml), serial=9), "virDomainDefineXML"),
+        (lambda xml: define(xml, serial=9), "virDomainDefineXMLFlags"),
+        (
+            lambda xml: migrate(
+                parameter(b"persistent_xml", 7, xdr.string(xml)),
+                parameter(b"destination_xml", 7, xdr.string(domain(NEW))),
+            ),
+            "virDomainMigrate3",
+        ),
+    ],
+)
+def test_a_domain_unlike_its_pin_gets_the_pins_machine_type(rig: Rig, make, call: str) -> None:  # type: ignore[no-untyped-def]
+    """Nothing else of the message changes; the history names the call and the user."""
+    sent = make(domain(NEW))
+
+    got = exchange(rig, sent)
+
+    xml = _xml_in(got, sent)
+    assert machine(xml) == OLD
+    assert b'instance="%s" machine="%s"' % (UUID.encode(), OLD.encode()) in xml
+    assert got[4:] == sent[4:].replace(xdr.string(domain(NEW)), xdr.string(xml), 1)
+    wait_until(lambda: _last(rig) == ("rewritten", NEW, OLD, "gate uid 0", call), "the history")
+
+
+def _xml_in(got: bytes, sent: bytes) -> bytes:
+    begin = sent.index(xdr.string(domain(NEW)))
+    return xdr.Reader(got, begin).string()
+
+
+def _last(rig: Rig) -> tuple[str, str | None, str | None, str, str | None]:
+    with rig.catalog() as catalog:
+        entry = catalog.history(UUID)[-1]
+    return entry.event, entry.old, entry.new, entry.actor, entry.reason
+
+
+@pytest.mark.parametrize(
+    "xml",
+    [
+        domain(OLD),
+        domain(NEW, uuid="3f2c1d3e-0000-4000-8000-00000000ffff"),
+        domain(NEW).replace(UUID.encode(), b""),
+        domain(NEW).replace(f"<uuid>{UUID}</uuid>".encode(), b""),
+        b"<network/>",
+        b"",
+        b"<domain>",
+    ],
+    ids=["satisfied", "no pin", "empty uuid", "no uuid", "no domain", "empty", "broken"],
+)
+def test_every_other_domain_passes_byte_for_byte(rig: Rig, xml: bytes) -> None:
+    """What is wrong with it libvirtd knows best."""
+    assert exchange(rig, define(xml)) == define(xml)
+
+
+def test_a_domain_without_a_machine_type_gets_one(rig: Rig) -> None:
+    """libvirt's default of the day isn't what it's pinned to."""
+    got = exchange(rig, define(domain(NEW).replace(f" machine='{NEW}'".encode(), b"")))
+
+    assert machine(got) == OLD
+
+
+def test_a_pin_that_travels_with_the_guest_counts_where_there_is_no_row(rig: Rig) -> None:
+    """On a host that never saw it."""
+    with rig.catalog() as catalog:
+        catalog.forget(UUID, actor="test", reason=None)
+    xml = domain(NEW, metadata=travelling(OLD, "2026-11-22T13:00:00.000000Z"))
+
+    assert machine(exchange(rig, define(xml)).partition(b"</metadata>")[2]) == OLD
+
+
+def test_a_guest_that_was_let_in_with_other_hardware_is_defined_as_its_pin(rig: Rig) -> None:
+    """What it has it keeps until its next cold start; the definition is about that one."""
+    connection = fastsql.connect(str(rig.catalog_path), 5)
+    recording.record_arrival(connection, UUID, NEW, text.now())
+    connection.close()
+
+    assert machine(exchange(rig, define(domain(NEW)))) == OLD
+
+
+def test_a_pin_changed_a_moment_ago_counts(rig: Rig) -> None:
+    """Nothing is remembered from one call to the next."""
+    assert machine(exchange(rig, define(domain(NEW)))) == OLD
+    rig.pin(UUID, NEW)
+    assert exchange(rig, define(domain(NEW))) == define(domain(NEW))
+    assert machine(exchange(rig, define(domain(OLD)))) == NEW
+
+
+def test_what_cant_be_rewritten_is_refused_in_libvirts_own_way(rig: Rig) -> None:
+    """The error names guest, pin and reason, and carries the call's serial; libvirtd hears nothing of it."""
+    got = exchange(rig, define(domain(Q35), serial=77))
+
+    assert got[4:28] == message(350, kind=framing.REPLY, serial=77, status=framing.ERROR)[4:28]
+    assert error(got).startswith(
+        f"mthook: guest 'web-1' ({UUID}) is pinned to {OLD}, its definition says {Q35}, and can't be rewritten: "
+    )
+
+
+def test_what_cant_be_rewritten_passes_where_that_is_asked_for(rig: Rig) -> None:
+    """The configuration is read again when it changes."""
+    rig.configure("on_unconvertible = pass\n")
+
+    assert exchange(rig, define(domain(Q35))) == define(domain(Q35))
+    assert f"pinned to {OLD}, its definition says {Q35}; passed unchanged" in rig.log()
+
+
+def test_an_error_goes_between_two_of_libvirtds_messages(rig: Rig) -> None:
+    """Never into one that is on its way."""
+    stream = message(209, bytes(100000), kind=framing.STREAM, serial=5)
+    with rig.pair() as (client, server):
+        server.sendall(stream[:50000])
+        assert receive(client, 50000) == stream[:50000]
+        client.sendall(define(domain(Q35)) + message(157))
+        assert receive(server, 28) == message(157)
+        server.sendall(stream[50000:] + stream)
+        assert receive(client, 50028) == stream[50000:]
+        assert "can't be rewritten" in error(receive_message(client))
+        assert receive_message(client) == stream
+
+
+def test_the_descriptors_of_a_refused_call_go_no_further(rig: Rig, tmp_path: Path) -> None:
+    """Those of the next call do."""
+    read, write = os.pipe()
+    with rig.pair() as (client, server):
+        client.sendall(with_files(domain(Q35), 2))
+        for _ in range(2):
+            send_descriptor(client, write)
+        os.close(write)
+        client.sendall(message(157))
+        assert receive(server, 28) == message(157)
+        assert "can't be rewritten" in error(receive_message(client))
+        # All copies of the writing end are closed.
+        assert os.read(read, 1) == b""
+    os.close(read)
+
+
+def test_the_descriptors_of_a_rewritten_call_follow_it(rig: Rig, tmp_path: Path) -> None:
+    """And wait while it is judged."""
+    file = (tmp_path / "file").open("w+b")
+    with rig.pair() as (client, server):
+        client.sendall(with_files(domain(NEW), 1))
+        send_descriptor(client, file.fileno())
+        client.sendall(message(157))
+        assert machine(receive_message(server)) == OLD
+        from tests.gate.rig import receive_descriptor
+
+        os.close(receive_descriptor(server))
+        assert receive(server, 28) == message(157)
+
+
+@pytest.mark.parametrize(("mode", "says"), [("audit", True), ("off", False)])
+def test_in_modes_audit_and_off_nothing_is_rewritten(rig: Rig, mode: str, says: bool) -> None:
+    """Audit says what would be."""
+    before = len(rig.log())
+    rig.configure(f"[hook]\nmode = {mode}\n")
+
+    assert exchange(rig, define(domain(NEW))) == define(domain(NEW))
+
+    told = f"would be rewritten in mode enforce: pinned to {OLD}, but would start as {NEW}"
+    assert (told in rig.log()[before:]) == says
+
+
+def _damage(rig: Rig) -> bytes:
+    kept = rig.catalog_path.read_bytes()
+    for extra in ("-wal", "-shm"):
+        Path(f"{rig.catalog_path}{extra}").unlink(missing_ok=True)
+    rig.catalog_path.write_bytes(b"no database" * 1000)
+    return kept
+
+
+@pytest.mark.parametrize("on_error", ["allow", "deny"])
+def test_a_broken_catalog_follows_on_error(rig: Rig, on_error: str) -> None:
+    """As at the hook."""
+    with sqlite3.connect(rig.catalog_path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    kept = _damage(rig)
+    try:
+        rig.configure(f"[hook]\non_error = {on_error}\n")
+        got = exchange(rig, define(domain(NEW)))
+    finally:
+        rig.catalog_path.write_bytes(kept)
+    if on_error == "allow":
+        assert got == define(domain(NEW))
+    else:
+        assert error(got).startswith("mthook: refused ([hook] on_error = deny): the catalog ")
+    assert "a domain can't be judged: the catalog " in rig.log()
+
+
+def test_a_configuration_that_breaks_leaves_the_last_good_one_in_force(rig: Rig) -> None:
+    """Said once."""
+    rig.configure("on_unconvertible = pass\n")
+    assert exchange(rig, define(domain(Q35))) == define(domain(Q35))
+    before = len(rig.log())
+    rig.config.write_text("[hook\n")
+
+    for _ in range(2):
+        assert exchange(rig, define(domain(Q35))) == define(domain(Q35))
+
+    assert rig.log()[before:].count("the last good configuration holds") == 1

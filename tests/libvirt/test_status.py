@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""mthook-status on a real libvirtd with real guests, as an operator runs it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab import Host
+from tests.lab.site import CATALOG, CONFIG, UUID, Site, fresh
+
+OTHER = "3f2c1d3e-0000-4000-8000-000000000002"
+OLD, NEW, DEPRECATED = "pc-i440fx-6.2", "pc-i440fx-7.2", "pc-i440fx-1.7"
+NOVA = "<n:instance xmlns:n='http://openstack.org/xmlns/libvirt/nova/1.1'/>"
+
+RECORDED = "Machine types recorded"
+HOOK = "Hook"
+SYNC = "Last sync"
+DRIFT = "Drift"
+SUPPORTED = "Pins supported by QEMU"
+DEFINITIONS = "Definitions and saved state"
+STOPPED = "Stopped starts of Nova instances"
+
+
+@pytest.fixture(scope="module")
+def alpha() -> Iterator[Host]:
+    """A lab host for the tests of this module."""
+    with Host("alpha") as host:
+        yield host
+
+
+@pytest.fixture
+def here(alpha: Host) -> Iterator[Site]:
+    """The host with mthook just installed, and a guest that was booted since."""
+    site = fresh(alpha)
+    alpha.boot("web-1", OLD, uuid=UUID)
+    yield site
+    alpha.remove_guests()
+
+
+def wrong(here: Site, *arguments: str) -> dict[str, tuple[int, str]]:
+    """Return the checks that found something: result and details by title."""
+    arguments = ("upgrade", "check", "--json", *arguments)
+    done = here.node.mthook("mthook-status", *arguments, check=False)
+    assert done.stderr == ""
+    checks = json.loads(done.stdout)["checks"]
+    assert done.returncode == max(one["result"] for one in checks)
+    return {one["check"]: (one["result"], one["details"]) for one in checks if one["result"]}
+
+
+def test_a_host_with_mthook_at_work_is_well(here: Site) -> None:
+    """A running guest that the hook has pinned; the table is for people."""
+    done = here.node.mthook("mthook-status", "upgrade", "check")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("| Result: Success ") == 8
+    assert "Of 1 guest on this host none is without a pin." in done.stdout
+
+
+def test_a_host_without_mthook_is_told_what_to_do(here: Site) -> None:
+    """No hook, no catalog; nothing is made."""
+    here.node.mthook("mthook-admin", "hook", "uninstall")
+    here.node.run(["sh", "-c", "rm -r /var/lib/mthook/*"])
+
+    found = wrong(here)
+
+    assert found[HOOK] == (
+        2,
+        "/etc/libvirt/hooks/qemu: not installed: run 'mthook-admin hook install'.",
+    )
+    missing = (2, f"no catalog: {CATALOG} does not exist: run mthook-sync.")
+    assert [found[title] for title in (RECORDED, SYNC, DRIFT, SUPPORTED)] == [missing] * 4
+    assert list(here.node.path("/var/lib/mthook").iterdir()) == []
+
+
+def test_a_daemon_that_found_no_hook_at_its_start_is_told(here: Site) -> None:
+    """It doesn't look again by itself; the remedy that is named makes it."""
+    hook = here.node.path("/etc/libvirt/hooks/qemu")
+    away = hook.rename(hook.with_name("away"))
+    here.node.daemon.stop()
+    here.node.daemon.start()
+    away.rename(hook)
+
+    code, details = wrong(here)[HOOK]
+
+    assert code == 2
+    assert "not loaded: libvirtd (pid " in details
+    here.node.mthook("mthook-admin", "hook", "install")
+    assert wrong(here) == {}
+
+
+def test_a_stale_sync_is_told(here: Site) -> None:
+    """Cron has stopped."""
+    here.ask("catalog.set_last_sync('2026-01-01T00:00:00.000000Z', True)")
+
+    found = wrong(here)
+
+    assert list(found) == [SYNC]
+    assert found[SYNC][0] == 1
+    assert "ended at 2026-01-01T00:00:00Z, more than an hour ago" in found[SYNC][1]
+
+
+def test_drift_is_told_at_once(here: Site) -> None:
+    """Before any sync has seen it: the definition, and what runs."""
+    here.redefine(NEW)
+
+    found = wrong(here)
+
+    assert {title: code for title, (code, _) in found.items()} == {DRIFT: 1, DEFINITIONS: 1}
+    assert f"(web-1: defined {NEW})" in found[DRIFT][1]
+    assert f"(web-1: {NEW} instead of {OLD})" in found[DEFINITIONS][1]
+    here.set_pin(NEW)
+    assert f"(web-1: runs {OLD})" in wrong(here)[DRIFT][1]
+
+
+def test_a_guest_that_waits_for_a_repair_is_drift(here: Site) -> None:
+    """And the remedy is one: afterwards all is well."""
+    here.node.virsh("destroy", "web-1")
+    here.redefine(NEW)
+    assert "stopped: its machine type is pinned" in here.start()
+
+    assert "web-1: defined pc-i440fx-7.2, start stopped" in wrong(here)[DRIFT][1]
+    here.node.mthook("mthook-sync", "--only", "repair")
+    assert wrong(here) == {}
+
+
+def test_a_guest_without_a_pin_is_counted(here: Site) -> None:
+    """Defined since the last sync; the command that is named finds it too."""
+    here.redefine(OLD, "db-1", OTHER)
+
+    found = wrong(here)
+
+    assert list(found) == [RECORDED]
+    assert "Without a pin: 1 guest (db-1) of this host." in found[RECORDED][1]
+    listed = here.node.mthook("mthook-admin", "list", "--unset", "-f", "value", check=False)
+    assert (listed.returncode, listed.stdout.split()[:2]) == (3, [OTHER, "db-1"])
+
+
+def test_a_pin_that_qemu_lacks_is_a_failure(here: Site) -> None:
+    """By the lists of this host's real QEMU, and by asking it."""
+    here.set_pin("pc-i440fx-99.9")
+
+    code, details = wrong(here)[SUPPORTED]
+
+    assert code == 2
+    assert "(web-1: pc-i440fx-99.9, nearest pc-i440fx-" in details
+
+
+def test_a_pin_that_qemu_deprecates_is_a_warning(here: Site) -> None:
+    """The command that is named lists it."""
+    here.node.boot("db-1", DEPRECATED, uuid=OTHER)
+
+    code, details = wrong(here)[SUPPORTED]
+
+    assert code == 1
+    assert f"(db-1: {DEPRECATED})" in details
+    listed = here.node.mthook("mthook-admin", "list", "--deprecated", "-f", "value", "-c", "UUID")
+    assert listed.stdout == f"{OTHER}\n"
+
+
+def test_saved_state_with_another_machine_type_is_told(here: Site) -> None:
+    """A managed-save image; before its pin was changed it was no news."""
+    here.node.virsh("managedsave", "web-1")
+    assert wrong(here) == {}
+
+    here.set_pin(NEW)
+
+    _, details = wrong(here)[DEFINITIONS]
+    assert f"in a saved image or in snapshots: 1 guest (web-1: {OLD})." in details
+
+
+def test_nova_guests_without_a_database_are_told(here: Site) -> None:
+    """Unless the hook only watches."""
+    here.node.boot("db-1", OLD, uuid=OTHER, metadata=NOVA)
+
+    found = wrong(here)
+
+    assert list(found) == [STOPPED]
+    assert "Nova defines 1 guest (db-1) anew at each start" in found[STOPPED][1]
+    here.configure("[hook]\nmode = audit\n")
+    assert list(wrong(here)) == [HOOK]
+
+
+def test_a_daemon_that_is_down_is_told(here: Site) -> None:
+    """With what the last sync saw."""
+    here.node.mthook("mthook-sync")
+    here.node.virsh("destroy", "web-1")
+    here.node.daemon.stop()
+    try:
+        found = wrong(here)
+    finally:
+        here.node.daemon.start()
+
+    assert set(found) == {RECORDED, HOOK, DEFINITIONS}
+    assert {code for code, _ in found.values()} == {1}
+    assert found[HOOK][1] == "No libvirt daemon runs that could call it."
+    assert "this is how the last sync saw the guests" in found[RECORDED][1]
+
+
+def test_another_configuration_than_the_hooks_is_told(here: Site) -> None:
+    """What is checked is what the files say that are named."""
+    here.node.path("/etc/mthook/more.conf").write_text("[hook]\nmode = audit\n")
+
+    found = wrong(here, "--config-file", CONFIG, "--config-file", "/etc/mthook/more.conf")
+
+    assert list(found) == [HOOK]
+    assert found[HOOK][0] == 1
+    assert "run 'mthook-admin hook install', with the same --config-file." in found[HOOK][1]
+    assert "[hook] mode = audit" in found[HOOK][1]

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A stand-in for Nova's databases, with the promises of mthook.catalog.cells and .nova.
+
+The real ones are in tests/nova.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from mthook.catalog.nova import KEY, Change, NovaInstance
+from mthook.errors import NotFound, NovaConflict, NovaError
+
+
+class Cell:
+    """One cell database.
+
+    :ivar written: how often it was written to.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = f"Nova's cell {name}"
+        self.instances: dict[str, NovaInstance] = {}
+        self.written = 0
+        self.fault: str | None = None
+        self._row = 0
+
+    def get(self, uuid: str) -> NovaInstance:
+        """See :meth:`mthook.catalog.nova.Cell.get`."""
+        if self.fault:
+            raise NovaError(f"{self.name}: {self.fault}")
+        if uuid not in self.instances:
+            raise NotFound(f"no instance has the UUID {uuid}")
+        return self.instances[uuid]
+
+    def of_host(self, host: str) -> list[NovaInstance]:
+        """See :meth:`mthook.catalog.nova.Cell.of_host`."""
+        return [one for one in self.instances.values() if one.host == host]
+
+    def unset(self) -> Iterator[NovaInstance]:
+        """See :meth:`mthook.catalog.nova.Cell.unset`; a fault comes after the first row."""
+        for uuid in sorted(self.instances):
+            if self.instances[uuid].machine is None and self.instances[uuid].vm_state != "building":
+                yield self.instances[uuid]
+                if self.fault:
+                    raise NovaError(f"{self.name}: {self.fault}")
+
+    def record(
+        self,
+        uuid: str,
+        machine: str,
+        *,
+        expect: str | None,
+        host: str | None = None,
+        changes: Sequence[Change] = (),
+    ) -> int:
+        """See :meth:`mthook.catalog.nova.Cell.record`."""
+        instance = self.get(uuid)
+        if host is not None and instance.host != host:
+            raise NotFound(f"instance {uuid} is no longer on {host}")
+        buses = dict(instance.buses)
+        for change in (*changes, Change(KEY, expect, machine)):
+            found = instance.machine if change.key == KEY else buses.get(change.key)
+            if found != change.old:
+                raise NovaConflict(f"{change.key} of {uuid} is {found} in Nova now: look again")
+            if change.key != KEY:
+                buses[change.key] = change.new
+        self._row += 1
+        self.written += 1
+        self.instances[uuid] = replace(instance, machine=machine, row=self._row, buses=buses)
+        return self._row
+
+    def erase(self, uuid: str, *, expect: str) -> None:
+        """See :meth:`mthook.catalog.nova.Cell.erase`."""
+        if self.get(uuid).machine != expect:
+            raise NovaConflict(f"{KEY} of {uuid} is another in Nova now: look again")
+        self.written += 1
+        self.instances[uuid] = replace(self.get(uuid), machine=None, row=None)
+
+
+class Cloud:
+    """Cells; the first is that of every host."""
+
+    def __init__(self) -> None:
+        self.cells = {"c1": Cell("cell1"), "c2": Cell("cell2")}
+        self.image: str | None = None
+
+    def add(self, uuid: str, cell: str = "c1", **facts: Any) -> NovaInstance:
+        """Add an instance of this host, shut off."""
+        known = {"name": "web", "host": "here", "vm_state": "stopped", "task_state": None, **facts}
+        self.cells[cell].instances[uuid] = NovaInstance(uuid, **known)
+        return self.cells[cell].instances[uuid]
+
+    def machine(self, uuid: str) -> str | None:
+        """Return what Nova has recorded for an instance."""
+        return self.find(uuid)[1].machine
+
+    @contextlib.contextmanager
+    def opened(self, *_: object) -> Iterator[Cloud]:
+        """See :func:`mthook.catalog.cells.opened`."""
+        yield self
+
+    def all(self) -> list[Cell]:
+        """See :meth:`mthook.catalog.cells.Cells.all`."""
+        return list(self.cells.values())
+
+    def cell(self, uuid: str) -> Cell:
+        """See :meth:`mthook.catalog.cells.Cells.cell`."""
+        if uuid not in self.cells:
+            raise NotFound(f"no cell has the UUID {uuid}")
+        return self.cells[uuid]
+
+    def of_host(self, host: str) -> Cell:
+        """See :meth:`mthook.catalog.cells.Cells.of_host`."""
+        return self.cells["c1"]
+
+    def find(self, uuid: str) -> tuple[Cell, NovaInstance]:
+        """See :meth:`mthook.catalog.cells.Cells.find`."""
+        for cell in self.cells.values():
+            if cell.fault or uuid in cell.instances:
+                return cell, cell.get(uuid)
+        raise NotFound(f"no instance has the UUID {uuid}")
+
+    def image_property(self, uuid: str) -> str | None:
+        """See :meth:`mthook.catalog.cells.Cells.image_property`."""
+        return self.image

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether guests, pins and Nova say the same."""
+
+from __future__ import annotations
+
+from mthook.catalog import fastsql, recording
+from mthook.catalog.records import Compared
+from mthook.text import now
+from mthook.xmlrewrite import summary
+
+from .conftest import DB, NEW, OLD, WEB, Answer, Desk
+
+TITLE = "Drift"
+_LISTS = (
+    "'mthook-admin list --drift' lists them; what runs stays as it is until its next cold start."
+)
+
+
+def test_a_guest_that_is_what_its_pin_says_is_well(web: Desk) -> None:
+    """There is nothing to do."""
+    assert web.check(TITLE) == Answer(0, "Of 1 guest none is unlike its pin.")
+
+
+def test_an_alias_is_what_it_stands_for(web: Desk) -> None:
+    """As libvirt resolves it in the definition."""
+    web.guest("db-1", DB, NEW)
+    web.pin(DB, "pc", seen=NEW)
+
+    assert web.check(TITLE).code == 0
+
+
+def test_a_definition_unlike_the_pin_is_drift(web: Desk) -> None:
+    """As libvirt has it now, whatever the last sync saw."""
+    web.pin(WEB, NEW)
+
+    assert web.check(TITLE) == Answer(
+        1, f"Unlike their pin: 1 guest (web-1: defined {OLD}). {_LISTS}"
+    )
+
+
+def test_a_guest_that_runs_unlike_its_pin_is_drift(desk: Desk) -> None:
+    """Until its next cold start."""
+    desk.guest("web-1", WEB, OLD, state="")
+    desk.pin(WEB, NEW)
+
+    assert f"web-1: runs {OLD}, defined {OLD}" in desk.check(TITLE).details
+
+
+def test_a_guest_that_waits_for_a_repair_is_drift(web: Desk) -> None:
+    """Its start was stopped."""
+    guest = summary.Summary()
+    guest.uuid, guest.name = WEB, "web-1"
+    connection = fastsql.connect(web.path, 5)
+    recording.record_stop(connection, guest, OLD, NEW, "prepare", now())
+    connection.close()
+
+    assert "web-1: start stopped" in web.check(TITLE).details
+
+
+def test_a_record_of_novas_unlike_the_pin_is_drift(web: Desk) -> None:
+    """As the last sync found it."""
+    with web.catalog() as catalog:
+        catalog.set_compared(Compared(WEB, NEW, 1, None))
+
+    found = web.check(TITLE)
+
+    assert found.code == 1
+    assert f"web-1: Nova has {NEW}" in found.details

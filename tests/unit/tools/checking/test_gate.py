@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the gate is in use, and what that means for starts of Nova's."""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from mthook.text import now
+
+from .conftest import DATABASE, NEW, NOVA, OLD, WEB, Answer, Desk
+
+TITLE = "Stopped starts of Nova instances"
+RIGHT = "What passes the gate of 1 guest (web-1) gets its pin on the way. The gate is in use: "
+DAY = 86400
+
+
+@pytest.fixture
+def nova(desk: Desk) -> Desk:
+    """A compute host in mode enforce, without a database."""
+    desk.guest("web-1", WEB, OLD, NOVA)
+    desk.pin(WEB, OLD)
+    return desk
+
+
+def listen(desk: Desk) -> Path:
+    """Have the gate's socket somewhere else, and return where."""
+    path = desk.config.with_name("gate")
+    desk.configure(f"[gate]\nlisten = {path}\n")
+    return path
+
+
+def rewrite(desk: Desk, at: str) -> None:
+    """Record what the gate records."""
+    with desk.catalog() as catalog:
+        catalog.add_history(WEB, "rewritten", actor="gate uid 42", old=NEW, new=OLD, at=at)
+
+
+def with_nova_conf(desk: Desk, uri: str) -> tuple[Answer, Path]:
+    """Return what the check finds with nova.conf before mthook's own file, whose URI wins, and nova.conf's path."""
+    own, file = desk.config, desk.config.with_name("nova.conf")
+    file.write_text(f"[libvirt]\nconnection_uri = {uri}\n")
+    desk.config = file
+    return desk.check(TITLE, "--config-file", str(own)), file
+
+
+def test_nova_conf_with_the_gates_socket_is_use(nova: Desk) -> None:
+    """Though mthook itself goes another way."""
+    uri = "qemu+unix:///system?mode=direct&socket=/run/mthook/libvirt-sock"
+
+    found, file = with_nova_conf(nova, uri)
+
+    assert found == Answer(0, f"{RIGHT}{file} has its socket in [libvirt] connection_uri.")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["qemu+unix:///system?socket=/run/libvirt/libvirt-sock", "qemu:///system", "qemu://[/system"],
+)
+def test_another_uri_is_none(nova: Desk, uri: str) -> None:
+    """It leads past the gate."""
+    found, _ = with_nova_conf(nova, uri)
+
+    assert found.code == 1
+    assert found.details.endswith("The gate isn't in use.")
+
+
+def test_a_recent_rewrite_is_use(nova: Desk) -> None:
+    """The last of all guests' counts."""
+    at = now(time.time() - DAY)
+    rewrite(nova, at)
+    rewrite(nova, now(time.time() - 9 * DAY))
+
+    assert nova.check(TITLE) == Answer(0, f"{RIGHT}it rewrote a domain at {at.partition('.')[0]}Z.")
+
+
+def test_an_old_rewrite_is_none(nova: Desk) -> None:
+    """Somebody may have taken the gate away since."""
+    rewrite(nova, now(time.time() - 8 * DAY))
+
+    assert nova.check(TITLE).code == 1
+
+
+def test_a_socket_that_is_listened_on_is_no_use_yet(nova: Desk) -> None:
+    """Nova may still go past it."""
+    path = listen(nova)
+    with socket.socket(socket.AF_UNIX) as gate:
+        gate.bind(str(path))
+        gate.listen()
+        found = nova.check(TITLE)
+
+    assert found.code == 1
+    assert found.details.endswith(
+        f"{path} is listened on, but no configuration file given here names it in [libvirt]"
+        " connection_uri. The gate isn't in use."
+    )
+
+
+def test_a_socket_that_nobody_listens_on_is_none(nova: Desk) -> None:
+    """As a gate that was killed leaves it."""
+    with socket.socket(socket.AF_UNIX) as gate:
+        gate.bind(str(listen(nova)))
+
+        assert nova.check(TITLE).code == 1
+
+
+def test_beside_write_back_both_are_told(nova: Desk) -> None:
+    """Each is enough."""
+    rewrite(nova, now())
+    nova.configure(DATABASE)
+
+    found = nova.check(TITLE)
+
+    assert found.code == 0
+    assert "mthook-sync writes the pins" in found.details
+    assert "The gate is in use: it rewrote a domain at " in found.details
+
+
+def test_without_write_back_the_gate_is_enough(nova: Desk) -> None:
+    """Nova needs to know nothing."""
+    rewrite(nova, now())
+    nova.configure(f"{DATABASE}[sync]\nwrite_back = false\n")
+
+    assert nova.check(TITLE).details.startswith(RIGHT)

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether snapshots pass recorded machine types on."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import DATABASE, Answer, Desk
+
+TITLE = "Machine types in snapshots"
+CAVEAT = (
+    "Mind that Nova then unshelves an image-backed instance as the default machine type, for its"
+    " shelved image hasn't got it either."
+)
+WARNING = (
+    "Snapshots pass the machine types that mthook-sync writes to Nova's database on to new"
+    " instances; hw_machine_type in [DEFAULT] non_inheritable_image_properties of nova-api's"
+    f" nova.conf prevents it. {CAVEAT}"
+)
+
+
+def answer(desk: Desk, nova: str, own: str = DATABASE) -> Answer:
+    """Return what the check finds with that in nova.conf."""
+    desk.configure(own)
+    file = desk.config.with_name("nova.conf")
+    file.write_text(f"[DEFAULT]\ndebug = true\n{nova}")
+    return desk.check(TITLE, "--config-file", str(file))
+
+
+def test_a_property_that_images_do_not_inherit_is_well(desk: Desk) -> None:
+    """With what that means for shelved instances."""
+    listed = "non_inheritable_image_properties = cache_in_nova, hw_machine_type,bittorrent\n"
+
+    assert answer(desk, listed) == Answer(
+        0,
+        "non_inheritable_image_properties has hw_machine_type: snapshots don't pass it on. "
+        + CAVEAT,
+    )
+
+
+def test_a_list_without_it_is_a_warning(desk: Desk) -> None:
+    """With the remedy and its price."""
+    assert answer(desk, "non_inheritable_image_properties = hw_machine_types\n") == Answer(
+        1, WARNING
+    )
+
+
+def test_where_no_file_has_the_list_nova_conf_is_asked_for(desk: Desk) -> None:
+    """It may have it, where it isn't among the files."""
+    assert answer(desk, "") == Answer(
+        1,
+        f"{WARNING} No configuration file sets it: if nova.conf does, give that with --config-file.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("own", "reason"),
+    [
+        ("", "No database of Nova's is configured"),
+        (f"{DATABASE}[sync]\nwrite_back = false\n", "[sync] write_back = false"),
+        (f"{DATABASE}[pin]\nstyle = alias\n", "[pin] style = alias"),
+    ],
+)
+def test_where_no_versioned_name_is_written_it_does_not_matter(
+    desk: Desk, own: str, reason: str
+) -> None:
+    """An alias in an image is what Nova itself puts there."""
+    assert answer(desk, "", own) == Answer(
+        0, f"{reason}: no machine type gets into images by mthook."
+    )

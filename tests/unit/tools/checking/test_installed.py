@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the hook is there, known to libvirt, up to date, and protects."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from mthook.hook import install
+
+from .conftest import Answer, Desk, FakeDaemon
+
+TITLE = "Hook"
+
+
+def test_an_installed_hook_is_well(desk: Desk) -> None:
+    """Named, for there may be two places for it."""
+    assert desk.check(TITLE) == Answer(
+        0, f"{desk.hooks}/qemu is installed, up to date and known to libvirt, in mode enforce."
+    )
+
+
+def test_a_missing_hook_is_a_failure(desk: Desk) -> None:
+    """Nothing would stop a wrong start."""
+    (desk.hooks / "qemu").unlink()
+
+    assert desk.check(TITLE) == Answer(
+        2, f"{desk.hooks}/qemu: not installed: run 'mthook-admin hook install'."
+    )
+
+
+def test_a_hook_that_libvirt_may_not_run_is_a_failure(desk: Desk) -> None:
+    """As good as none."""
+    (desk.hooks / "qemu").chmod(0o644)
+
+    assert desk.check(TITLE) == Answer(
+        2, f"{desk.hooks}/qemu: not executable: run 'mthook-admin hook install'."
+    )
+
+
+def test_a_daemon_that_does_not_know_is_a_failure(desk: Desk) -> None:
+    """It runs since before the hook was there."""
+    desk.daemons.append(FakeDaemon(4712, "virtqemud", 98, 1e9))
+
+    found = desk.check(TITLE)
+
+    assert found.code == 2
+    assert "not loaded: virtqemud (pid 4712) runs since before" in found.details
+
+
+def test_a_daemon_that_was_told_knows(desk: Desk) -> None:
+    """As the catalog has it."""
+    desk.daemons.append(FakeDaemon(4712, "virtqemud", 98, 1e9))
+    with desk.catalog() as catalog:
+        catalog.set_daemons('["4712:98"]')
+
+    assert desk.check(TITLE).code == 0
+
+
+def test_without_a_daemon_nobody_calls_it(desk: Desk) -> None:
+    """A warning: libvirt may be about to be upgraded."""
+    desk.daemons.clear()
+
+    assert desk.check(TITLE) == Answer(1, "No libvirt daemon runs that could call it.")
+
+
+def test_a_hook_for_other_configuration_files_is_a_warning(desk: Desk) -> None:
+    """The one that is installed would act by another configuration than is checked here."""
+    other = desk.config.with_name("nova.conf")
+    other.write_text("")
+
+    assert desk.check(TITLE, "--config-file", str(other)) == Answer(
+        1,
+        f"{desk.hooks}/qemu isn't what this mthook would install for these configuration files:"
+        " run 'mthook-admin hook install', with the same --config-file.",
+    )
+
+
+@pytest.mark.parametrize("mode", ["audit", "off"])
+def test_a_mode_that_only_watches_is_a_warning(desk: Desk, mode: str) -> None:
+    """It doesn't protect yet."""
+    desk.configure(f"[hook]\nmode = {mode}\n")
+
+    assert desk.check(TITLE) == Answer(
+        1,
+        f"[hook] mode = {mode}: it stops no start and no definition is changed;"
+        " only mode = enforce protects.",
+    )
+
+
+def test_without_a_catalog_no_daemon_was_told(desk: Desk) -> None:
+    """One that was started since knows of the hook by itself."""
+    desk.configure("[catalog]\npath = /nonexistent/c\n")
+
+    assert "isn't what this mthook would install" in desk.check(TITLE).details
+
+
+def test_what_the_system_refuses_is_a_failure_in_words(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a hook on a disk that fails."""
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), "/etc/libvirt/hooks/qemu")
+
+    monkeypatch.setattr(install, "status", fail)
+
+    assert desk.check(TITLE) == Answer(2, "/etc/libvirt/hooks/qemu: Input/output error.")
