@@ -170,7 +170,8 @@ _GATE: list[cfg.Opt] = [
             ("refuse", "answer the client with an error that says why"),
             ("pass", "send it on unchanged and leave it to the hook"),
         ],
-        help="What happens to a definition that can't be brought to its pin, such as one of another family.",
+        help="What happens to a definition that can't be brought to its pin, such as one with a device that the pinned "
+        "machine type can't have.",
     ),
 ]
 

@@ -131,9 +131,7 @@ def _carry_out(
     except Error as error:
         return _unconvertible(guest, case.pin, found, error, settings)
     changes = rewritten.changes if rewritten.converted else ()
-    return Outcome(
-        REWRITE, rewritten.xml, uuid=case.uuid, old=found, new=case.pin, changes=changes
-    )
+    return Outcome(REWRITE, rewritten.xml, uuid=case.uuid, old=found, new=case.pin, changes=changes)
 
 
 def _unconvertible(

@@ -18,6 +18,8 @@ from tests.unit.gate.messages import define, message, migrate, parameter, with_f
 from tests.unit.hook.conftest import UUID, domain, travelling
 
 OLD, NEW, Q35 = "pc-i440fx-6.2", "pc-i440fx-7.2", "pc-q35-7.2"
+#: What would lose a device as a guest of OLD.
+LOST = domain(Q35).replace(b"</devices>", b"<iommu model='intel'/></devices>")
 
 
 @pytest.fixture(autouse=True)
@@ -156,21 +158,36 @@ def test_a_pin_changed_a_moment_ago_counts(rig: Rig) -> None:
     assert machine(exchange(rig, define(domain(OLD)))) == NEW
 
 
+def test_a_domain_of_another_family_is_converted(rig: Rig) -> None:
+    """The log says what becomes of it."""
+    disk = b"<disk type='file' device='cdrom'><target dev='sda' bus='sata'/></disk>"
+    nova = b"<nova:instance xmlns:nova='http://openstack.org/xmlns/libvirt/nova/1.1'/>"
+    xml = domain(Q35, metadata=nova.decode()).replace(b"</devices>", disk + b"</devices>")
+
+    got = exchange(rig, define(xml))
+
+    assert machine(got.partition(b"</metadata>")[2]) == OLD
+    assert b'<target dev="hda" bus="ide"/>' in got
+    wait_until(lambda: _last(rig)[:3] == ("rewritten", Q35, OLD), "the history")
+    wait_until(lambda: f"guest {UUID}: cdrom hda: bus sata → ide" in rig.log(), "the report")
+
+
 def test_what_cant_be_rewritten_is_refused_in_libvirts_own_way(rig: Rig) -> None:
     """The error names guest, pin and reason, and carries the call's serial; libvirtd hears nothing of it."""
-    got = exchange(rig, define(domain(Q35), serial=77))
+    got = exchange(rig, define(LOST, serial=77))
 
     assert got[4:28] == message(350, kind=framing.REPLY, serial=77, status=framing.ERROR)[4:28]
     assert error(got).startswith(
         f"mthook: guest 'web-1' ({UUID}) is pinned to {OLD}, its definition says {Q35}, and can't be rewritten: "
     )
+    assert error(got).endswith(f"iommu intel: {OLD} has no IOMMU; remove it from the guest first")
 
 
 def test_what_cant_be_rewritten_passes_where_that_is_asked_for(rig: Rig) -> None:
     """The configuration is read again when it changes."""
     rig.configure("on_unconvertible = pass\n")
 
-    assert exchange(rig, define(domain(Q35))) == define(domain(Q35))
+    assert exchange(rig, define(LOST)) == define(LOST)
     assert f"pinned to {OLD}, its definition says {Q35}; passed unchanged" in rig.log()
 
 
@@ -180,7 +197,7 @@ def test_an_error_goes_between_two_of_libvirtds_messages(rig: Rig) -> None:
     with rig.pair() as (client, server):
         server.sendall(stream[:50000])
         assert receive(client, 50000) == stream[:50000]
-        client.sendall(define(domain(Q35)) + message(157))
+        client.sendall(define(LOST) + message(157))
         assert receive(server, 28) == message(157)
         server.sendall(stream[50000:] + stream)
         assert receive(client, 50028) == stream[50000:]
@@ -192,7 +209,7 @@ def test_the_descriptors_of_a_refused_call_go_no_further(rig: Rig, tmp_path: Pat
     """Those of the next call do."""
     read, write = os.pipe()
     with rig.pair() as (client, server):
-        client.sendall(with_files(domain(Q35), 2))
+        client.sendall(with_files(LOST, 2))
         for _ in range(2):
             send_descriptor(client, write)
         os.close(write)
@@ -259,11 +276,11 @@ def test_a_broken_catalog_follows_on_error(rig: Rig, on_error: str) -> None:
 def test_a_configuration_that_breaks_leaves_the_last_good_one_in_force(rig: Rig) -> None:
     """Said once."""
     rig.configure("on_unconvertible = pass\n")
-    assert exchange(rig, define(domain(Q35))) == define(domain(Q35))
+    assert exchange(rig, define(LOST)) == define(LOST)
     before = len(rig.log())
     rig.config.write_text("[hook\n")
 
     for _ in range(2):
-        assert exchange(rig, define(domain(Q35))) == define(domain(Q35))
+        assert exchange(rig, define(LOST)) == define(LOST)
 
     assert rig.log()[before:].count("the last good configuration holds") == 1

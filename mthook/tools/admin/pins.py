@@ -135,7 +135,8 @@ class Set(Told):
         if not args.dry_run:
             self._tell(recorded, novachange.record(recorded, wish, changes, host, self.warn))
         elif host is not None and recorded.here is not None:
-            self._print_difference(recorded.here.catalog, host, recorded.here.instance, wish)
+            here = recorded.here
+            self._tell(recorded, self._show(here.catalog, host, here.instance, wish))
         self._report(str(recorded), instance.machine, machine, args.dry_run)
         for one in changes:
             self._report(f"{recorded}: {one.key}", one.old, one.new, args.dry_run)
@@ -184,15 +185,16 @@ class Set(Told):
         if not dry:
             self._tell(instance, change.apply(catalog, host, instance, wish))
         elif host is not None:
-            self._print_difference(catalog, host, instance, wish)
+            self._tell(instance, self._show(catalog, host, instance, wish))
 
-    def _print_difference(
+    def _show(
         self, catalog: Catalog, host: Host, instance: Instance, wish: change.Wish
-    ) -> None:
+    ) -> Sequence[str]:
+        """Print what would change in a definition; return what a change of family changes."""
         pin = change.pin_of(instance, wish)
         report, text = change.difference(catalog, host, instance, pin)
         self.app.stdout.write(text)
-        self._tell(instance, report)
+        return report
 
     def _tell(self, what: Instance | nova.Recorded, report: Sequence[str]) -> None:
         for line in report:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,12 @@ from .conftest import DB, NOBODY, WEB, Run, Said, defined, events, guest, pin, x
 
 WEB_LABEL = f"{WEB} (web)"
 IDE = {"image_hw_disk_bus": "ide", "image_hw_cdrom_bus": "ide", "image_hw_rescue_bus": "virtio"}
+
+
+IDE_DISK = (
+    "<disk type='file' device='disk'><source file='/nowhere'/><target dev='hda' bus='ide'/></disk>"
+)
+DISK_WITH_WWN = IDE_DISK.replace("</disk>", "<wwn>5000c50015ea71ac</wwn></disk>")
 
 
 @pytest.fixture
@@ -224,12 +231,33 @@ def test_a_definition_that_cannot_follow_is_a_warning(
     driver: libvirt.virConnect,
 ) -> None:
     """Nova makes another one at the next start."""
+    driver.defineXML(xml().replace("<devices>", f"<devices>{DISK_WITH_WWN}"))
+
     said = run("set", WEB, "pc-q35-7.2", "--force")
 
     assert said.code == 0
-    assert "the definition stays until Nova makes it anew\n" in said.err
-    assert "accepts it" not in said.err
+    assert "can't have its WWN: the definition stays until Nova makes it anew\n" in said.err
     assert (cloud.machine(WEB), defined(driver)) == ("pc-q35-7.2", "pc-i440fx-6.2")
+
+
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_another_family_is_reported(
+    run: Run,
+    cloud: Cloud,
+    catalog: Catalog,
+    novas: libvirt.virDomain,
+    driver: libvirt.virConnect,
+    options: Sequence[str],
+) -> None:
+    """What becomes of the guest's hardware, before and after it."""
+    driver.defineXML(xml().replace("<devices>", f"<devices>{IDE_DISK}"))
+
+    said = run("set", WEB, "pc-q35-7.2", "--force", *options)
+
+    assert said.code == 0
+    assert f"{WEB_LABEL}: disk hda: bus ide → sata\n" in said.err
+    assert ('<target dev="hda" bus="sata"' in said.out) == bool(options)
+    assert defined(driver) == ("pc-i440fx-6.2" if options else "pc-q35-7.2")
 
 
 @pytest.mark.usefixtures("unreachable")
