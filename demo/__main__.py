@@ -12,11 +12,14 @@ import textwrap
 import time
 
 from demo.stage import Stage, Unexpected
-from tests.lab import LabError, guest_xml, leftovers
+from tests.lab import Host, LabError, guest_xml, leftovers
 
 UUID = "7d3f0a52-6a0e-4c6f-9f3b-5f0a1c2d3e4f"
 #: Older than any that `pc` stands for by now, and in every QEMU from 6.2 to 12.
 OTHER = "pc-i440fx-6.2"
+#: Another mainboard altogether.
+BOARD = "pc-q35-6.2"
+CDROM = "<disk type='file' device='cdrom'><target dev='hda' bus='ide'/><readonly/></disk>"
 GATE = "qemu+unix:///system?socket=/run/mthook/libvirt-sock"
 NEWLY_DEFINED = "/var/lib/libvirt/web-1.xml"
 
@@ -49,7 +52,7 @@ def show(stage: Stage) -> None:
         stage.run(host, "mthook-admin", "hook", "install")
 
     stage.step("A new guest boots for the first time; mthook records what it really runs")
-    alpha.define(guest_xml("web-1", UUID, "pc"))
+    alpha.define(guest_xml("web-1", UUID, "pc", devices=CDROM))
     stage.run(alpha, "virsh", "start", "web-1")
     pin = alpha.machine("web-1")
     stage.say(
@@ -59,7 +62,7 @@ def show(stage: Stage) -> None:
 
     stage.step("Somebody redefines the guest with another machine type behind mthook's back")
     stage.run(alpha, "virsh", "destroy", "web-1")
-    alpha.define(guest_xml("web-1", UUID, OTHER))
+    alpha.define(guest_xml("web-1", UUID, OTHER, devices=CDROM))
     stage.say(
         f"The definition of web-1 now says {OTHER}: its next start would change its mainboard."
     )
@@ -78,7 +81,7 @@ def show(stage: Stage) -> None:
     stage.run(alpha, "virsh", "destroy", "web-1")
     stage.say(f"{NEWLY_DEFINED} is web-1 with machine type {OTHER}, as Nova might define it anew.")
     with stage.gate(alpha):
-        alpha.path(NEWLY_DEFINED).write_text(guest_xml("web-1", UUID, OTHER))
+        alpha.path(NEWLY_DEFINED).write_text(guest_xml("web-1", UUID, OTHER, devices=CDROM))
         for command in (("define", NEWLY_DEFINED), ("start", "web-1")):
             stage.run(alpha, "virsh", "-c", GATE, *command)
     stage.same(alpha.machine("web-1"), pin, "web-1 runs")
@@ -96,6 +99,21 @@ def show(stage: Stage) -> None:
     stage.same(beta.machine("web-1"), pin, "on beta web-1 runs")
     stage.expect(stage.run(beta, "mthook-admin", "get", "web-1"), pin)
 
+    stage.step("Another mainboard, because an operator wants it; and back, to the very same guest")
+    stage.run(beta, "virsh", "destroy", "web-1")
+    before = hardware(beta)
+    change = ("set", "web-1", BOARD, "--force", "--reason", "needs PCIe")
+    stage.expect(stage.run(beta, "mthook-admin", *change), "cdrom hda: bus ide → sata")
+    stage.run(beta, "virsh", "start", "web-1")
+    stage.same(beta.machine("web-1"), BOARD, "on beta web-1 runs")
+    stage.run(beta, "virsh", "destroy", "web-1")
+    stage.run(beta, "mthook-admin", "set", "web-1", pin, "--force")
+    stage.run(beta, "virsh", "start", "web-1")
+    stage.same(beta.machine("web-1"), pin, "on beta web-1 runs")
+    if hardware(beta) != before:
+        raise Unexpected("the devices and addresses were to be what they were")
+    stage.say("✓ with the devices, buses and PCI addresses that it had")
+
     stage.step("What an operator sees afterwards")
     stage.run(beta, "mthook-sync")
     columns = [
@@ -104,6 +122,12 @@ def show(stage: Stage) -> None:
     stage.expect(stage.run(beta, "mthook-admin", "list", *columns), "web-1")
     columns = [word for name in ("When", "Event", "From", "To", "By") for word in ("-c", name)]
     stage.expect(stage.run(alpha, "mthook-admin", "history", UUID, *columns), "stopped")
+
+
+def hardware(host: Host) -> list[str]:
+    """Return web-1's definition from the machine type on, line by line."""
+    lines = host.virsh("dumpxml", "--inactive", "web-1").stdout.splitlines()
+    return lines[lines.index("  <os>") :]
 
 
 if __name__ == "__main__":
