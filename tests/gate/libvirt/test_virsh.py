@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""virsh through the gate: every start is right the first time."""
+"""virsh and virt-install through the gate: every start is right the first time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from tests.gate.node import GATE, Node, gated, uri
 from tests.lab import Host, guest_xml
+from tests.lab.guests import VIRT_TYPE
 from tests.lab.site import UUID
 
 OLD, NEW = "pc-i440fx-6.2", "pc-i440fx-7.2"
@@ -58,6 +59,22 @@ def test_a_created_guest_starts_as_what_it_is_pinned_to(pinned: Node) -> None:
 
     assert pinned.node.machine("web-1") == OLD
     assert stops(pinned) == 0
+
+
+@pytest.mark.parametrize("options", [(), ("--transient",)])
+def test_virt_install_makes_a_guest_anew(pinned: Node, options: Sequence[str]) -> None:
+    """It creates the guest as one that ends with its installation, defines it, and listens to its events."""
+    guest = (
+        f"--name web-1 --uuid {UUID} --virt-type {VIRT_TYPE} --machine {NEW} --cpu qemu64,check=none"
+        " --memory 64 --disk none --network none --graphics none --boot hd --osinfo require=off"
+        " --install no_install=yes --noautoconsole"
+    )
+    install = ("env", "HOME=/var/lib/libvirt", "virt-install", "--connect", uri(GATE))
+    pinned.node.run([*install, *guest.split(), *options])
+
+    assert pinned.node.machine("web-1") == OLD
+    assert stops(pinned) == 0
+    assert ["rewritten", NEW, OLD] in pinned.events()
 
 
 def test_an_edited_definition_keeps_its_pin(pinned: Node) -> None:
