@@ -89,7 +89,7 @@ def record_pin(
     return True
 
 
-def release_pin(conn: Connection, uuid: str, *, reason: str, at: str) -> None:
+def release_pin(conn: Connection, uuid: str, *, actor: str, reason: str, at: str) -> None:
     """Release a guest's pin, if it has one: what it runs next is recorded anew."""
     with Transaction(conn):
         row = conn.execute("SELECT machine FROM pins WHERE uuid = ?", (uuid,)).fetchone()
@@ -98,10 +98,10 @@ def release_pin(conn: Connection, uuid: str, *, reason: str, at: str) -> None:
         conn.execute(
             "UPDATE pins SET machine = NULL, seen = NULL, actor = ?, reason = ?, updated_at = ?"
             " WHERE uuid = ?",
-            (HOOK, reason, at, uuid),
+            (actor, reason, at, uuid),
         )
         conn.execute("DELETE FROM repairs WHERE uuid = ?", (uuid,))
-        conn.execute(_ADD_HISTORY, (uuid, at, "unset", row[0], None, None, reason, HOOK))
+        conn.execute(_ADD_HISTORY, (uuid, at, "unset", row[0], None, None, reason, actor))
 
 
 def record_compared(

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import marshal
 import socket
+import weakref
 from collections.abc import Sequence
 
 from mthook.catalog.records import HookPolicy
@@ -16,6 +18,11 @@ from mthook.gate.spawner import Spawner
 from mthook.gate.verdict import Outcome, broken
 
 _PIECE = 1 << 18
+#: How many domains of one user are judged at once: each takes descriptors, and where Nova's database has to be asked
+#: two processes and a connection to it.
+_OF_A_USER = 32
+#: How many processes may die until one has looked at a domain.
+_TRIES = 10
 
 
 class Worker:
@@ -39,24 +46,41 @@ class Worker:
         self._limit = 2 * policy.timeout + 5
         self._control: socket.socket | None = None
         self._waiting: collections.deque[socket.socket] = collections.deque()
+        self._turns: weakref.WeakValueDictionary[int, asyncio.Semaphore] = (
+            weakref.WeakValueDictionary()
+        )
 
     async def ready(self) -> None:
         """Wait until the process is there and has loaded what it needs."""
         await self._exchange(b"")
 
     async def ask(self, xml: bytes, call: str, uid: int) -> Outcome:
-        """Have a domain judged."""
-        asked = marshal.dumps((xml, call, uid))
+        """Have a domain judged; who has many judged waits for their own."""
+        turns = self._turns.get(uid)
+        if turns is None:
+            turns = self._turns[uid] = asyncio.Semaphore(_OF_A_USER)
+        async with turns:
+            return await self._ask(marshal.dumps((xml, call, uid)))
+
+    async def _ask(self, asked: bytes) -> Outcome:
         why = "the worker process died"
+        died = 0
         try:
-            for _ in range(2):
+            for _ in range(_TRIES):
                 answer = await asyncio.wait_for(self._exchange(asked), self._limit)
-                if answer:
+                if answer is None:
+                    continue  # it died over another's domain
+                with contextlib.suppress(EOFError, ValueError, TypeError):
                     return Outcome(*marshal.loads(answer))
+                died += 1
+                if died == 2:
+                    break
         except asyncio.TimeoutError:
             why = f"no answer within {self._limit:.0f} s"
         except Error as error:
             why = str(error)
+        except OSError as error:
+            why = f"the worker process can't be asked: {error.strerror}"
         return broken(self._policy.mode, self._policy.on_error, why)
 
     def close(self) -> None:
@@ -66,19 +90,23 @@ class Worker:
             self._control.close()
             self._control = None
 
-    async def _exchange(self, asked: bytes) -> bytes:
-        """Send a question; return the answer, nothing if the process ended before it had one."""
+    async def _exchange(self, asked: bytes) -> bytes | None:
+        """Send a question; return the answer.
+
+        :return: less than an answer if the process ended over the question; None if it hadn't even read it: the kernel
+            tells one from the other.
+        """
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         with ours:
             self._waiting.append(theirs)
             try:
                 self._hand_over()
-            except Error:
+            except (Error, OSError):
                 while self._waiting:
                     self._waiting.popleft().close()
                 raise
-            answer = bytearray()
+            answer = b""
             try:
                 await self._loop.sock_sendall(ours, asked)
                 ours.shutdown(socket.SHUT_WR)
@@ -88,8 +116,8 @@ class Worker:
                         break
                     answer += piece
             except OSError:
-                answer.clear()
-            return bytes(answer)
+                return None
+            return answer
 
     def _hand_over(self) -> None:
         """Give the process the sockets that wait for it, as many as it takes at once."""
@@ -101,7 +129,7 @@ class Worker:
             except BlockingIOError:
                 self._loop.add_writer(control, self._hand_over)
                 return
-            except OSError as error:
+            except ConnectionError as error:
                 log.error(f"the worker process is gone: {error.strerror}")
                 self.close()
                 continue

@@ -7,15 +7,15 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
-from typing import NamedTuple
 
 from mthook.errors import Error
 from mthook.gate import calls, errorreply, framing, log
 from mthook.gate.asking import Worker
-from mthook.gate.framing import Frames, Header, Piece
-from mthook.gate.identity import Connector, Connectors, Identity
+from mthook.gate.budget import Budget
+from mthook.gate.framing import CALL_WITH_FDS, REPLY_WITH_FDS, Frames, Header, Piece
+from mthook.gate.identity import Client, Connector, Connectors
+from mthook.gate.judging import Judging
 from mthook.gate.pipe import Entry, Pipe
-from mthook.gate.verdict import REFUSE, REWRITE
 from mthook.gate.xdr import Malformed
 
 #: Seconds a message may take from its first byte to its last. Streams may take any time: their bytes don't wait here.
@@ -24,16 +24,9 @@ PATIENCE = 60
 OPENING = 1
 #: Bytes of a first call to a libvirtd that can't be reached; real ones have 28.
 _MAX_FIRST_CALL = 65536
-
-
-class Client(NamedTuple):
-    """Who is at the other end."""
-
-    identity: Identity
-    pid: int
-
-    def __str__(self) -> str:
-        return f"client uid {self.identity.uid}, process {self.pid}"
+#: How many calls and streams of a client are told apart, where it is to be known whether any is under way: a stream's
+#: packet costs a client 28 bytes and isn't answered.
+_MAX_NOTED = 1000
 
 
 class Connection:
@@ -41,6 +34,7 @@ class Connection:
 
     :param upstream: path of libvirtd's socket.
     :param worker: judges domains; None on a read-only socket, on which libvirtd takes none.
+    :param budget: counts the messages that wait.
     :param gone: is called once, when all is closed.
     """
 
@@ -51,20 +45,27 @@ class Connection:
         client: Client,
         upstream: str,
         worker: Worker | None,
+        budget: Budget,
         gone: Callable[[Connection], None],
     ) -> None:
         self._loop, self._sock, self.client = loop, sock, client
-        self._upstream, self._worker, self._gone = upstream, worker, gone
+        self._upstream, self._budget, self._gone = upstream, budget, gone
+        self._judging: Judging | None = None
+        if worker is not None:
+            self._judging = Judging(client, worker, self._refused_call, self._decided, self.close)
         self._connector: Connector | None = None
         self._server: socket.socket | None = None
         self._pipes: list[Pipe] = []
         self._calls: set[int] = set()
         self._streams: set[int] = set()
         self._draining = self._opened = self._closed = False
-        self._misunderstood = False
-        self._judging: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._timed = 0
+
+    @property
+    def uid(self) -> int:
+        """The client's user id."""
+        return self.client.identity.uid
 
     def connect(self, connectors: Connectors) -> None:
         """Connect to libvirtd in the client's name; what the client writes waits in its socket until then."""
@@ -93,8 +94,9 @@ class Connection:
             log.warning(f"{self.client}, cut off: {reason}")
         if self._timer is not None:
             self._timer.cancel()
-        for task in self._judging:
-            task.cancel()
+        if self._judging is not None:
+            self._judging.close()
+        self._budget.forget(self)
         for pipe in self._pipes:
             pipe.close()
         self._sock.close()
@@ -132,7 +134,7 @@ class Connection:
             )
             pipe.eof = True
 
-        frames = Frames(_is_first_call)
+        frames = Frames(_is_first_call, carriers=(CALL_WITH_FDS,))
         pipe = Pipe(self._loop, self._sock, self._sock, frames, self.close, self._refused, answer)
         self._pipes = [pipe]
         self._expire(pipe)
@@ -142,29 +144,39 @@ class Connection:
             self.close()
 
     def _open(self, server: socket.socket) -> None:
-        wanted = calls.wanted if self._worker is not None else None
+        judging = self._judging
+        wanted = calls.wanted if judging is not None else None
         inbound = Pipe(
             self._loop,
             self._sock,
             server,
-            Frames(wanted, self._sent),
+            Frames(wanted, self._sent, (CALL_WITH_FDS,)),
             self.close,
             self._watch,
-            self._judge,
+            judging.judge if judging is not None else None,
         )
-        outbound = Pipe(
-            self._loop, server, self._sock, Frames(None, self._received), self.close, self._settle
-        )
+        frames = Frames(None, self._received, (REPLY_WITH_FDS,))
+        outbound = Pipe(self._loop, server, self._sock, frames, self.close, self._settle)
         self._pipes = [inbound, outbound]
+        if judging is not None:
+            judging.begin(inbound, outbound)
 
     def _sent(self, header: Header) -> None:
         if header.kind in (framing.CALL, framing.CALL_WITH_FDS):
-            self._calls.add(header.serial)
+            _note(self._calls, header.serial)
+            if self._judging is not None and calls.wanted(header):
+                self._budget.take(self, header.length)
             if calls.is_sasl(header):
                 for pipe in self._pipes:
                     pipe.turn_raw = self._turn_raw
         elif header.kind == framing.STREAM:
-            self._streams.add(header.serial)
+            _note(self._streams, header.serial)
+
+    def _decided(self, header: Header) -> None:
+        self._budget.give(self, header.length)
+
+    def _refused_call(self, header: Header) -> None:
+        self._calls.discard(header.serial)
 
     def _received(self, header: Header) -> None:
         if header.kind in (framing.REPLY, framing.REPLY_WITH_FDS):
@@ -172,7 +184,7 @@ class Connection:
             self._opened = self._opened or calls.is_open(header)
         elif header.kind == framing.STREAM:
             if header.status == framing.CONTINUE:
-                self._streams.add(header.serial)
+                _note(self._streams, header.serial)
             else:
                 self._streams.discard(header.serial)
 
@@ -182,6 +194,8 @@ class Connection:
             log.warning(f"{self.client}: encrypted from here on, its domains can't be rewritten")
 
     def _settle(self) -> None:
+        if self._judging is not None:
+            self._judging.settle()
         if self._pipes[0].eof and self._pipes[1].eof:
             self.close()
         elif self._pipes[1].eof and not self._pipes[1].waiting:
@@ -199,12 +213,12 @@ class Connection:
     def _watch(self) -> None:
         """Look after a message that has begun and not ended."""
         pipe = self._pipes[0]
-        if pipe.eof:
+        if pipe.eof or self._draining:
             self._settle()
         elif (
             self._timer is None
             and pipe.frames.incomplete
-            and pipe.frames.kind != framing.STREAM
+            and not pipe.frames.streaming
             and not pipe.raw
         ):
             self._expire(pipe)
@@ -221,46 +235,10 @@ class Connection:
         elif self._server is not None:
             self._watch()
 
-    def _judge(self, piece: Piece, entry: Entry) -> None:
-        assert piece.header is not None
-        header, message = piece.header, bytes(piece.data)
-        try:
-            carried = calls.read(header, message)
-        except Malformed as error:
-            carried = None
-            if not self._misunderstood:
-                self._misunderstood = True
-                log.warning(
-                    f"{self.client}: call {header.procedure} isn't as known: {error}; passed unchanged"
-                )
-        if carried is None:
-            entry.data = message
-        else:
-            task = self._loop.create_task(self._have_judged(header, message, carried, entry))
-            self._judging.add(task)
-            task.add_done_callback(self._judged)
 
-    async def _have_judged(
-        self, header: Header, message: bytes, carried: calls.Carried, entry: Entry
-    ) -> None:
-        assert self._worker is not None
-        answer = await self._worker.ask(carried.xml, carried.call, self.client.identity.uid)
-        inbound, outbound = self._pipes
-        if answer.verdict == REFUSE:
-            entry.data = b""
-            entry.answered = True
-            self._calls.discard(header.serial)
-            outbound.insert(errorreply.reply(header, answer.message))
-        elif answer.verdict == REWRITE:
-            entry.data = calls.replace(header, message, carried, answer.xml)
-        else:
-            entry.data = message
-        inbound.pump()
-
-    def _judged(self, task: asyncio.Task[None]) -> None:
-        self._judging.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self.close(f"a bug: {task.exception()!r}")
+def _note(serials: set[int], serial: int) -> None:
+    if len(serials) < _MAX_NOTED:
+        serials.add(serial)
 
 
 def _is_first_call(header: Header) -> bool:

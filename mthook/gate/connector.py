@@ -12,6 +12,8 @@ import os
 import socket
 import struct
 
+from mthook.errors import Error
+
 _PATH_LIMIT = 4096
 #: Seconds to wait for a libvirtd that accepts nobody.
 _PATIENCE = 30
@@ -36,6 +38,9 @@ def _become(uid: int, gid: int, groups: list[int]) -> None:
     os.setgroups(groups)
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
+    became = (os.getresuid(), os.getresgid(), set(os.getgroups()))
+    if became != ((uid,) * 3, (gid,) * 3, set(groups)):
+        raise Error(f"can't become user {uid} with group {gid}")
 
 
 def _answer(control: socket.socket, path: str) -> None:

@@ -9,7 +9,7 @@ carrying one file descriptor (``virNetSocketSendFD``).
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple, Union
 
 from mthook.gate.xdr import Malformed
@@ -65,8 +65,9 @@ class Frames:
 
     :param wanted: which messages to hold back until they are complete; the others pass as they come.
     :param note: is told of every message when its header is complete.
-    :ivar count: how many messages have begun.
-    :ivar kind: the type of the last one.
+    :param carriers: types of messages behind which the reader of this direction looks for descriptors. libvirtd reads
+        none behind a reply, nor a client behind a call: taking bytes for such would lose the place of the next message.
+    :ivar count: how many messages have ended.
     :ivar stray: descriptors that came where libvirt reads none: to be closed.
     """
 
@@ -74,23 +75,35 @@ class Frames:
         self,
         wanted: Callable[[Header], bool] | None = None,
         note: Callable[[Header], None] | None = None,
+        carriers: Collection[int] = (CALL_WITH_FDS, REPLY_WITH_FDS),
     ) -> None:
         self._wanted = wanted
         self._note = note
+        self._carriers = carriers
         self._head = b""
         self._left = 0
         self._descriptors = 0
         self._held: bytearray | None = None
         self._holds: Header | None = None
         self._inserts: list[bytes] = []
+        self._kind = CALL
         self.count = 0
-        self.kind = CALL
         self.stray: list[int] = []
 
     @property
     def incomplete(self) -> bool:
         """Whether a message has begun and not ended."""
         return bool(self._head or self._left or self._descriptors)
+
+    @property
+    def streaming(self) -> bool:
+        """Whether what has begun is a stream's packet."""
+        return self._left > 0 and self._kind == STREAM
+
+    @property
+    def inserts(self) -> int:
+        """How many messages of our own wait for the end of another."""
+        return len(self._inserts)
 
     @property
     def pending(self) -> bytes:
@@ -107,7 +120,7 @@ class Frames:
     def feed(self, data: Buffer, fds: tuple[int, ...] = ()) -> list[Piece]:
         """Take what was read and return what can go on.
 
-        :param fds: descriptors that came with the last byte of ``data``.
+        :param fds: descriptors that came with the last byte of ``data``; libvirt sends and reads one with a byte.
         :raises Malformed: these are no messages; the pieces before are lost, as the connection is.
         """
         if self._head:
@@ -127,11 +140,12 @@ class Frames:
                 _add(pieces, data, begin, offset)
                 last = offset + 1 == size
                 pieces.append(
-                    Piece(data[offset : offset + 1], fds=fds if last else (), descriptor=True)
+                    Piece(data[offset : offset + 1], fds=fds[:1] if last else (), descriptor=True)
                 )
                 if last:
-                    fds = ()
+                    fds = fds[1:]
                 self._descriptors -= 1
+                self.count += not self._descriptors
                 offset += 1
                 begin = offset
                 continue
@@ -163,7 +177,7 @@ class Frames:
         header = Header._make(_HEADER.unpack_from(data, offset))
         _check_length(header.length)
         descriptors = 0
-        if header.kind == CALL_WITH_FDS or header.kind == REPLY_WITH_FDS:
+        if header.kind in self._carriers:
             if header.length < HEADER_SIZE + 4:
                 raise Malformed("a message with descriptors that doesn't say how many")
             if size - offset < HEADER_SIZE + 4:
@@ -172,8 +186,7 @@ class Frames:
             if descriptors > MAX_FDS:
                 raise Malformed(f"a message with {descriptors} descriptors")
         self._left, self._descriptors = header.length, descriptors
-        self.count += 1
-        self.kind = header.kind
+        self._kind = header.kind
         if self._note is not None:
             self._note(header)
         return header
@@ -181,6 +194,7 @@ class Frames:
     def _pass(self, data: Buffer, offset: int, size: int) -> int:
         taken = min(self._left, size - offset)
         self._left -= taken
+        self.count += not self._left and not self._descriptors
         if self._held is not None:
             self._held += data[offset : offset + taken]
         return taken

@@ -17,6 +17,8 @@ from mthook.gate.xdr import Malformed
 
 _READ = 1 << 18
 _MAX_FDS = 253
+#: Messages of our own that may wait for the end of one of libvirtd's.
+_MANY = 16
 _ANCILLARY = socket.CMSG_SPACE(_MAX_FDS * 4)
 _TRUNCATED = int(socket.MSG_CTRUNC)  # an enum's operators cost more than the read itself
 #: One for all connections: what is read is written, or copied, before the next read.
@@ -84,6 +86,11 @@ class Pipe:
         """Whether something is to be written yet."""
         return bool(self._out)
 
+    @property
+    def owes(self) -> bool:
+        """Whether something is to be written yet, or many messages of our own wait for another's end."""
+        return bool(self._out) or self.frames.inserts > _MANY
+
     def close(self) -> None:
         """Stop; what waits is lost."""
         self._closed = True
@@ -142,7 +149,7 @@ class Pipe:
 
     def _take(self, data: memoryview, fds: tuple[int, ...]) -> None:
         pieces = self._pieces(data, fds)
-        if len(pieces) == 1 and not self._out and pieces[0].header is None and not fds:
+        if len(pieces) == 1 and not self._out and _is_plain(pieces[0]):
             # By far the most frequent case: messages to be passed on, to somebody who reads them.
             self._before = None
             entry = Entry(pieces[0].data)
@@ -240,6 +247,10 @@ class Pipe:
         if self._writing:
             self._writing = False
             self._loop.remove_writer(self._sink)
+
+
+def _is_plain(piece: Piece) -> bool:
+    return piece.header is None and not piece.descriptor and not piece.fds
 
 
 def _raw_pieces(data: memoryview, fds: tuple[int, ...]) -> list[Piece]:

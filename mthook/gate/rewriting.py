@@ -61,9 +61,10 @@ class Settings:
         self._seen = seen
 
 
-def examine(xml: bytes, settings: Settings, *, may_wait: bool) -> Outcome | None:
+def examine(xml: bytes, settings: Settings, actor: str, *, may_wait: bool) -> Outcome | None:
     """Judge a domain.
 
+    :param actor: whom the history is to name where a pin changes by that.
     :param may_wait: whether Nova's database may be asked, within the hook's time limit.
     :return: None: it has to be asked, and mustn't.
     """
@@ -74,7 +75,7 @@ def examine(xml: bytes, settings: Settings, *, may_wait: bool) -> Outcome | None
         if guest.uuid is None:
             # A new guest: libvirt doesn't take it for one it has by that name.
             return Outcome()
-        return _judge(xml, guest, settings, may_wait)
+        return _judge(xml, guest, settings, actor, may_wait)
     except Error as error:
         return broken(settings.policy.mode, settings.policy.on_error, str(error))
     except Exception as error:  # a bug of mthook's counts like a broken catalog
@@ -83,13 +84,14 @@ def examine(xml: bytes, settings: Settings, *, may_wait: bool) -> Outcome | None
 
 
 def _judge(
-    xml: bytes, guest: summary.Summary, settings: Settings, may_wait: bool
+    xml: bytes, guest: summary.Summary, settings: Settings, actor: str, may_wait: bool
 ) -> Outcome | None:
     found = guest.machine
     guest.machine = found or _LEFT_OPEN
     arguments = [settings.catalog, ":".join(settings.files), guest.name, "prepare"]
     call = fast.Call(arguments, io.BytesIO(), io.StringIO())
     call.policy = settings.policy
+    call.actor = actor
     connection = fastsql.connect(call.catalog, call.patience)
     try:
         assert guest.uuid is not None

@@ -13,9 +13,11 @@ import socket
 from collections.abc import Sequence
 
 from mthook.catalog.records import HookPolicy
+from mthook.errors import Error
 from mthook.gate import identity, log, notify
 from mthook.gate.asking import Worker
-from mthook.gate.connection import Client, Connection
+from mthook.gate.budget import Budget
+from mthook.gate.connection import Connection
 from mthook.gate.identity import Connectors
 from mthook.gate.listening import Listener
 from mthook.gate.spawner import Spawner
@@ -54,10 +56,13 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self._empty = asyncio.Event()
         _raise_limit()
+        self._budget = Budget(self._loop)
         self._connectors = Connectors(self._spawner, self._loop)
         self._worker = Worker(self._spawner, self._loop, self._files, self._policy)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stop)
+        # "Read the configuration again": it is read at each domain anyway, and nobody needs to be cut off for that.
+        self._loop.add_signal_handler(signal.SIGHUP, lambda: None)
         self._spawner.watch(self._loop, self._spawner_ended)
         await self._worker.ready()
         self._accept_more()
@@ -102,17 +107,24 @@ class Server:
     def _let_in(self, sock: socket.socket, listener: Listener) -> None:
         sock.setblocking(False)
         try:
-            who, pid = identity.of_client(sock)
+            client = identity.of_client(sock)
         except OSError as error:
-            sock.close()
             why = "in too many groups" if error.errno == errno.ERANGE else error.strerror
-            log.warning(f"a client is turned away: {why}")
+            self._turn_away(sock, why)
+            return
+        except Error as error:
+            self._turn_away(sock, str(error))
             return
         worker = None if listener.read_only else self._worker
-        client = Client(who, pid)
-        connection = Connection(self._loop, sock, client, listener.upstream, worker, self._gone)
+        connection = Connection(
+            self._loop, sock, client, listener.upstream, worker, self._budget, self._gone
+        )
         self._connections.add(connection)
         connection.connect(self._connectors)
+
+    def _turn_away(self, sock: socket.socket, why: str | None) -> None:
+        sock.close()
+        log.warning(f"a client is turned away: {why}")
 
     def _gone(self, connection: Connection) -> None:
         self._connections.discard(connection)

@@ -10,19 +10,21 @@ import contextlib
 import importlib
 import marshal
 import os
+import select
 import signal
 import socket
 from collections.abc import Sequence
 from typing import NoReturn
 
-from mthook import text
-from mthook.catalog import fastsql, recording
 from mthook.errors import Error
-from mthook.gate import log, rewriting
+from mthook.gate import diary, log, rewriting
+from mthook.gate.diary import Diary
 from mthook.gate.rewriting import Settings
-from mthook.gate.verdict import REWRITE, Outcome
+from mthook.gate.verdict import REWRITE, Outcome, broken
 
 _PIECE = 1 << 18
+#: Seconds that a domain may take, besides what it may wait for the catalog.
+_SLACK = 5.0
 
 
 def serve(control: socket.socket, files: Sequence[str]) -> None:
@@ -31,16 +33,25 @@ def serve(control: socket.socket, files: Sequence[str]) -> None:
     Each message brings a socket: on it come the XML, the call and the client's user id, and on it goes the outcome.
     """
     settings = Settings(files)
+    book = Diary(settings)
     if settings.policy.nova:
         _load_for_nova()
     signal.signal(signal.SIGCHLD, _reap)
     while True:
+        if not select.select([control], [], [], book.wait)[0]:
+            book.write()
+            continue
         message, fds, _, _ = socket.recv_fds(control, 16, 1)
         if not message:
-            return
+            break
         for fd in fds:
             with socket.socket(fileno=fd) as channel, contextlib.suppress(ConnectionError):
-                _serve_one(channel, settings)
+                # A domain that it hangs over ends this process, and the next one goes on.
+                signal.setitimer(signal.ITIMER_REAL, settings.policy.timeout + _SLACK)
+                _serve_one(channel, settings, book)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+        book.write()
+    book.close(settings.policy.timeout)
 
 
 def _load_for_nova() -> None:
@@ -56,19 +67,35 @@ def _reap(number: int, frame: object) -> None:
             pass
 
 
-def _serve_one(channel: socket.socket, settings: Settings) -> None:
+def _serve_one(channel: socket.socket, settings: Settings, book: Diary) -> None:
     asked = _read(channel)
-    if (
-        not asked
-    ):  # the client went away meanwhile, or it's the gate that wants to know whether we are there
+    try:
+        xml, call, uid = marshal.loads(asked)
+    except (EOFError, ValueError, TypeError):
+        # The client went away meanwhile, or it's the gate that wants to know whether we are there.
         return
-    xml, call, uid = marshal.loads(asked)
     settings.refresh()
-    outcome = rewriting.examine(xml, settings, may_wait=False)
+    outcome = rewriting.examine(xml, settings, _actor(uid), may_wait=False)
+    if outcome is None:
+        outcome = _fork_for_nova(channel, settings, xml, call, uid)
     if outcome is not None:
-        _answer(channel, outcome, settings, call, uid)
-    elif os.fork() == 0:
+        _answer(channel, outcome)
+        if outcome.verdict == REWRITE:
+            book.add(_told(outcome, call, uid))
+
+
+def _fork_for_nova(
+    channel: socket.socket, settings: Settings, xml: bytes, call: str, uid: int
+) -> Outcome | None:
+    """Have a process of its own ask Nova's database and answer; return what is to be answered where there is none."""
+    try:
+        child = os.fork()
+    except OSError as error:
+        policy = settings.policy
+        return broken(policy.mode, policy.on_error, f"no helper process: {error.strerror}")
+    if child == 0:
         _wait_for_nova(channel, settings, xml, call, uid)
+    return None
 
 
 def _wait_for_nova(
@@ -77,44 +104,39 @@ def _wait_for_nova(
     code = 1
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        outcome = rewriting.examine(xml, settings, may_wait=True)
+        outcome = rewriting.examine(xml, settings, _actor(uid), may_wait=True)
         assert outcome is not None
-        _answer(channel, outcome, settings, call, uid)
+        _answer(channel, outcome)
+        if outcome.verdict == REWRITE:
+            one = _told(outcome, call, uid)
+            try:
+                diary.write(one, settings, settings.policy.timeout)
+            except Error as error:
+                diary.lose(one, error)
         code = 0
     finally:
         os._exit(code)
 
 
-def _answer(
-    channel: socket.socket, outcome: Outcome, settings: Settings, call: str, uid: int
-) -> None:
-    """Answer first, and then write down what was done: the disk takes longer than all the rest."""
+def _answer(channel: socket.socket, outcome: Outcome) -> None:
+    """Answer before anything is written down: the disk takes longer than all the rest."""
     with contextlib.suppress(OSError):  # the client went away meanwhile
         channel.sendall(marshal.dumps((outcome.verdict, outcome.xml, outcome.message)))
         channel.shutdown(socket.SHUT_RDWR)
-    if outcome.verdict != REWRITE:
-        return
-    try:
-        connection = fastsql.connect(settings.catalog, settings.policy.timeout)
-        try:
-            recording.record_rewrite(
-                connection,
-                outcome.uuid,
-                outcome.old,
-                outcome.new,
-                actor=f"gate uid {uid}",
-                call=call,
-                at=text.now(),
-            )
-        finally:
-            connection.close()
-    except Error as error:
-        log.error(f"a rewrite of guest {outcome.uuid} isn't recorded: {error}")
-    log.info(
-        f"guest {outcome.uuid}: {outcome.old or 'no machine type'} rewritten to {outcome.new} for uid {uid} ({call})"
-    )
+
+
+def _told(outcome: Outcome, call: str, uid: int) -> diary.Entry:
+    """Say that a domain was rewritten, and return what is to be written down of it."""
+    what = f"{outcome.old or 'no machine type'} rewritten to {outcome.new}"
+    log.info(f"guest {outcome.uuid}: {what} for uid {uid} ({call})")
     for line in outcome.changes:
         log.info(f"guest {outcome.uuid}: {line}")
+    return diary.entry(outcome, _actor(uid), call)
+
+
+def _actor(uid: int) -> str:
+    """Return whom the history names."""
+    return f"gate uid {uid}"
 
 
 def _read(channel: socket.socket) -> bytes:

@@ -46,6 +46,7 @@ class Call:
 
     :param argv: catalog, configuration files (joined by ``:``), then libvirt's own arguments: the guest's name, the
         operation, the sub-operation and an extra one.
+    :ivar actor: whom the history names for what this call records.
     :ivar catalog: path of the catalog; moves on to what the configuration says when that is newer.
     :ivar clear: all is in order, and ``started`` will have nothing to record.
     :ivar note: the file by which ``prepare`` tells ``hooks/qemu`` so.
@@ -58,6 +59,7 @@ class Call:
     """
 
     __slots__ = (
+        "actor",
         "begun",
         "catalog",
         "clear",
@@ -76,6 +78,7 @@ class Call:
         self.catalog, files, self.name, self.operation = argv[:4]
         self.files = files.split(":")
         self.note = os.path.join(os.path.dirname(self.catalog), f"cleared-{self.name}")
+        self.actor = "hook"
         self.clear = False
         self.begun = time.monotonic()
         self.policy: fastsql.Policy | None = None

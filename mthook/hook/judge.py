@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 #: The hook touches this file beside the catalog when it stopped a start; systemd's path unit then runs the repair.
 TRIGGER = "repair-wanted"
 
-ACTOR = "hook"
-
 #: Operations that tell of a guest that runs on this host by now.
 _RUNS = ("started", "reconnect", "attach")
 #: Operations at which libvirt brings a guest with its own machine type, which nobody can change any more.
@@ -179,7 +177,7 @@ class Case:
             machine,
             running=runs,
             source=source,
-            actor=ACTOR,
+            actor=self.call.actor,
             seen=runs,
             reason=reason,
             at=text.now(),

@@ -67,7 +67,7 @@ def _take_over(case: Case, machine: str, reason: str | None) -> None:
         case.guest,
         machine,
         source="Nova",
-        actor="hook",
+        actor=case.call.actor,
         reason=reason,
         at=at,
         replace=True,
@@ -79,6 +79,12 @@ def _take_over(case: Case, machine: str, reason: str | None) -> None:
 
 def _release(case: Case) -> None:
     """Let what the rebuilt guest runs be its new pin."""
-    recording.release_pin(case.connection, case.uuid, reason="rebuilt in Nova", at=text.now())
+    recording.release_pin(
+        case.connection,
+        case.uuid,
+        actor=case.call.actor,
+        reason="rebuilt in Nova",
+        at=text.now(),
+    )
     journal.info(f"{case.call} ({case.uuid}): pin {case.pin} released, rebuilt in Nova")
     case.pin, case.origin, case.known.machine = "", "", None

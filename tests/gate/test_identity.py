@@ -29,10 +29,12 @@ sys.stdin.read()
 """
 
 
-def _as(rig: Rig, uid: int, gid: int, *groups: int) -> subprocess.Popen[str]:
+def _as(
+    rig: Rig, uid: int, gid: int, *groups: int, data: bytes = message(66)
+) -> subprocess.Popen[str]:
     arguments = [str(rig.listen), str(uid), str(gid), ",".join(map(str, groups))]
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", CLIENT, *arguments, message(66).hex()],
+        [sys.executable, "-I", "-S", "-c", CLIENT, *arguments, data.hex()],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -49,7 +51,7 @@ def _reach(rig: Rig) -> None:
 
 def _peer(server: socket.socket) -> tuple[int, int, int]:
     raw = server.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    pid, uid, gid = struct.unpack("3i", raw)
+    pid, uid, gid = struct.unpack("iII", raw)
     return pid, uid, gid
 
 

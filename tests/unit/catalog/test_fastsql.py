@@ -172,7 +172,7 @@ def test_looking_up_leaves_nothing_behind(path: str, catalog: Catalog) -> None:
         lambda conn: recording.record_stop(conn, summary(), "pc", "q35", "prepare", AT),
         lambda conn: recording.record_arrival(conn, UUID, "pc", AT),
         lambda conn: recording.take_arrival(conn, UUID),
-        lambda conn: recording.release_pin(conn, UUID, reason="", at=AT),
+        lambda conn: recording.release_pin(conn, UUID, actor="hook", reason="", at=AT),
         lambda conn: recording.record_compared(conn, UUID, "pc", 1, None),
         lambda conn: recording.compile_policy(conn, fastsql.Policy(**_POLICY), AT),
     ],

@@ -98,7 +98,7 @@ def test_every_column_of_the_hook_exists(
     policy = {"mode": "", "on_error": "", "migrate_mismatch": "", "style": "", "fingerprint": ""}
     recording.compile_policy(connection, fastsql.Policy(timeout=1.0, nova=True, **policy), AT)
     recording.record_compared(connection, UUID, "pc", 1, None)
-    recording.release_pin(connection, UUID, reason="rebuilt", at=AT)
+    recording.release_pin(connection, UUID, actor="hook", reason="rebuilt", at=AT)
     fastsql.compared(connection, UUID)
     fastsql.lookup(connection, UUID, AT)
     fastsql.aliases(connection, KVM, "x86_64", "kvm")

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much of clients' messages may wait in the gate, all clients together."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+from collections.abc import Hashable
+from typing import Protocol
+
+#: Bytes of messages that are held back. One has at most 10 MiB, a usual domain 20 KiB.
+LIMIT = 128 * 1024 * 1024
+#: What a message takes besides its own bytes.
+_EACH = 2048
+
+
+class Holder(Hashable, Protocol):
+    """Somebody whose messages wait."""
+
+    @property
+    def uid(self) -> int:
+        """The user that it belongs to."""
+
+    def close(self, reason: str) -> None:
+        """End it."""
+
+
+class Budget:
+    """Counts what is held back, and ends who holds most where it is too much.
+
+    That is the largest of the user whose clients hold the most together: nobody can have another user's clients ended.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._held: dict[Holder, int] = {}
+        self._total = 0
+
+    def take(self, holder: Holder, size: int) -> None:
+        """Count a message of ``size`` bytes, as soon as it says that it will have so many."""
+        self._add(holder, size + _EACH)
+        while self._total > LIMIT:
+            most = self._most()
+            self.forget(most)
+            # Later: what it sends is just being read, maybe.
+            self._loop.call_soon(most.close, "its messages wait, and there is no room for more")
+
+    def give(self, holder: Holder, size: int) -> None:
+        """Count a message no more."""
+        if holder in self._held:
+            self._add(holder, -size - _EACH)
+
+    def forget(self, holder: Holder) -> None:
+        """Count nothing of somebody any more."""
+        self._total -= self._held.pop(holder, 0)
+
+    def _add(self, holder: Holder, size: int) -> None:
+        self._held[holder] = self._held.get(holder, 0) + size
+        self._total += size
+
+    def _most(self) -> Holder:
+        users: collections.Counter[int] = collections.Counter()
+        for holder, size in self._held.items():
+            users[holder.uid] += size
+        return max(self._held, key=lambda holder: (users[holder.uid], self._held[holder]))

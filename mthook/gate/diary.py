@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is rewritten, written down when the catalog can be: a verdict waits for nobody who writes to it."""
+
+from __future__ import annotations
+
+import collections
+import time
+from typing import NamedTuple
+
+from mthook import text
+from mthook.catalog import fastsql, recording
+from mthook.errors import Error
+from mthook.gate import log
+from mthook.gate.rewriting import Settings
+from mthook.gate.verdict import Outcome
+
+#: Seconds to wait for others that write, while there may be a domain to judge; and until the next try.
+_PATIENCE, _PAUSE = 0.05, 1.0
+#: Seconds, and rewrites, until those that can't be written down are given up.
+_LIMIT, _MOST = 60.0, 1000
+
+
+class Entry(NamedTuple):
+    """One rewrite.
+
+    :ivar at: when it was, as :func:`mthook.text.now` makes it.
+    """
+
+    uuid: str
+    old: str | None
+    new: str
+    actor: str
+    call: str
+    at: str
+
+
+def entry(outcome: Outcome, actor: str, call: str) -> Entry:
+    """Return what is to be written down of a rewrite, now."""
+    return Entry(outcome.uuid, outcome.old, outcome.new, actor, call, text.now())
+
+
+def write(one: Entry, settings: Settings, patience: float) -> None:
+    """Write a rewrite down.
+
+    :raises CatalogError: the catalog can't be written.
+    """
+    connection = fastsql.connect(settings.catalog, patience)
+    try:
+        recording.record_rewrite(
+            connection, one.uuid, one.old, one.new, actor=one.actor, call=one.call, at=one.at
+        )
+    finally:
+        connection.close()
+
+
+def lose(one: Entry, error: Error) -> None:
+    """Say that a rewrite isn't written down."""
+    log.error(f"a rewrite of guest {one.uuid} isn't recorded: {error}")
+
+
+class Diary:
+    """Rewrites that are to be written down."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._entries: collections.deque[tuple[float, Entry]] = collections.deque()
+        self._again = 0.0
+
+    @property
+    def wait(self) -> float | None:
+        """Seconds until there is something to do; None: nothing."""
+        return max(self._again - time.monotonic(), 0) if self._entries else None
+
+    def add(self, one: Entry) -> None:
+        """Write something down, now or later."""
+        self._entries.append((time.monotonic() + _LIMIT, one))
+
+    def write(self, patience: float = _PATIENCE) -> None:
+        """Write down what is to be, if it is time for that."""
+        while self._entries and time.monotonic() >= self._again:
+            until, one = self._entries[0]
+            try:
+                write(one, self._settings, patience)
+            except Error as error:
+                if time.monotonic() < until and len(self._entries) <= _MOST:
+                    self._again = time.monotonic() + _PAUSE
+                    return
+                lose(one, error)
+            self._entries.popleft()
+
+    def close(self, patience: float) -> None:
+        """Write down the rest, or say that it isn't."""
+        self._again = 0.0
+        self.write(patience)
+        for _, one in self._entries:
+            lose(one, Error("the gate ends"))

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What becomes of the calls of one connection that carry a domain."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+from collections.abc import Callable
+
+from mthook.gate import calls, errorreply, log
+from mthook.gate.asking import Worker
+from mthook.gate.framing import Header, Piece
+from mthook.gate.identity import Client
+from mthook.gate.pipe import Entry, Pipe
+from mthook.gate.verdict import REFUSE, REWRITE
+from mthook.gate.xdr import Malformed
+
+#: How many domains of one connection are judged at once; the others wait in their order.
+_AT_ONCE = 8
+
+
+class Judging:
+    """Has the domains of one connection judged.
+
+    :param refused: is given the header of a call that the gate has answered itself.
+    :param done: is given that of every call that is decided about.
+    :param failed: is called with what no client should be able to bring about.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        worker: Worker,
+        refused: Callable[[Header], None],
+        done: Callable[[Header], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        self._client, self._worker = client, worker
+        self._refused, self._done, self._failed = refused, done, failed
+        self._waiting: collections.deque[tuple[Header, bytes, calls.Carried, Entry]] = (
+            collections.deque()
+        )
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._read = asyncio.Event()
+        self._misunderstood = False
+
+    def begin(self, inbound: Pipe, outbound: Pipe) -> None:
+        """Take the pipes: the one that the calls come by, and the one for answers."""
+        self._inbound, self._outbound = inbound, outbound
+
+    def judge(self, piece: Piece, entry: Entry) -> None:
+        """Decide what goes in an entry's place, now or later."""
+        assert piece.header is not None
+        header, message = piece.header, bytes(piece.data)
+        try:
+            carried = calls.read(header, message)
+        except Malformed as error:
+            carried = None
+            self._say_misunderstood(header, error)
+        if carried is None:
+            entry.data = message
+            self._done(header)
+            return
+        self._waiting.append((header, message, carried, entry))
+        if len(self._tasks) < _AT_ONCE:
+            task = asyncio.get_running_loop().create_task(self._work())
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
+
+    def settle(self) -> None:
+        """Notice that the client has read something."""
+        self._read.set()
+
+    def close(self) -> None:
+        """Stop; nobody waits for a verdict any more."""
+        self._waiting.clear()
+        for task in self._tasks:
+            task.cancel()
+
+    async def _work(self) -> None:
+        while self._waiting:
+            header, message, carried, entry = self._waiting.popleft()
+            answer = await self._worker.ask(carried.xml, carried.call, self._client.identity.uid)
+            if answer.verdict == REFUSE:
+                await self._refuse(header, entry, answer.message)
+            elif answer.verdict == REWRITE:
+                entry.data = calls.replace(header, message, carried, answer.xml)
+            else:
+                entry.data = message
+            self._done(header)
+            self._inbound.pump()
+
+    async def _refuse(self, header: Header, entry: Entry, why: str) -> None:
+        """Answer in libvirtd's place; who reads no answers gets no further."""
+        self._refused(header)
+        self._outbound.insert(errorreply.reply(header, why))
+        while self._outbound.owes:
+            self._read.clear()
+            await self._read.wait()
+        entry.data = b""
+        entry.answered = True
+
+    def _say_misunderstood(self, header: Header, error: Malformed) -> None:
+        if not self._misunderstood:
+            self._misunderstood = True
+            log.warning(
+                f"{self._client}: call {header.procedure} isn't as known: {error}; passed unchanged"
+            )
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._failed(f"a bug: {task.exception()!r}")
