@@ -20,7 +20,7 @@ import pytest
 from mthook.gate import framing, xdr
 from tests.gate.rig import Rig, is_closed, receive, receive_message, wait_until
 from tests.gate.test_identity import _as, _peer, _reach
-from tests.gate.test_rewriting import NEW, OLD, Q35, error, exchange, machine
+from tests.gate.test_rewriting import LOST, NEW, OLD, error, exchange, machine
 from tests.unit.gate.messages import define, message, with_files
 from tests.unit.hook.conftest import UUID, domain
 
@@ -95,7 +95,7 @@ def test_who_reads_no_refusals_gets_no_more_of_them(tight: Rig) -> None:
     """Nothing piles up in the gate; what was refused is answered in the end."""
     many = 600
     with tight.pair() as (client, server):
-        data = define(domain(Q35)) * many + message(157)
+        data = define(LOST) * many + message(157)
         sender = threading.Thread(target=client.sendall, args=(data,))
         sender.start()
         server.settimeout(4)
@@ -212,7 +212,7 @@ def test_bytes_that_libvirtd_takes_for_a_message_are_one(tight: Rig) -> None:
 def test_nothing_is_left_of_a_refused_call(tight: Rig) -> None:
     """Not even bytes in its descriptors' place that come without one, and later."""
     with tight.pair() as (client, server):
-        client.sendall(with_files(domain(Q35), 3))
+        client.sendall(with_files(LOST, 3))
         receive_message(client)
         for byte in b"abc":
             client.sendall(bytes([byte]))
@@ -303,7 +303,7 @@ def test_a_gate_that_stops_waits_for_no_refused_call(tmp_path: Path) -> None:
             server.sendall(message(1, kind=framing.REPLY))
             receive(client, 28)
             os.kill(worker, signal.SIGSTOP)
-            client.sendall(define(domain(Q35)))
+            client.sendall(define(LOST))
             server.sendall(message(2, b"event", kind=framing.MESSAGE))
             receive_message(client)
             rig.process.send_signal(signal.SIGTERM)
