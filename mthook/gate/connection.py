@@ -164,8 +164,11 @@ class Connection:
     def _sent(self, header: Header) -> None:
         if header.kind in (framing.CALL, framing.CALL_WITH_FDS):
             _note(self._calls, header.serial)
-            if self._judging is not None and calls.wanted(header):
-                self._budget.take(self, header.length)
+            if self._judging is not None:
+                if calls.wanted(header):
+                    self._budget.take(self, header.length)
+                elif calls.is_open(header):
+                    self._judging.opening()
             if calls.is_sasl(header):
                 for pipe in self._pipes:
                     pipe.turn_raw = self._turn_raw
@@ -181,7 +184,10 @@ class Connection:
     def _received(self, header: Header) -> None:
         if header.kind in (framing.REPLY, framing.REPLY_WITH_FDS):
             self._calls.discard(header.serial)
-            self._opened = self._opened or calls.is_open(header)
+            if calls.is_open(header):
+                self._opened = True
+                if self._judging is not None:
+                    self._judging.opened(header.status == framing.OK)
         elif header.kind == framing.STREAM:
             if header.status == framing.CONTINUE:
                 _note(self._streams, header.serial)

@@ -12,7 +12,7 @@ from mthook.gate.asking import Worker
 from mthook.gate.framing import Header, Piece
 from mthook.gate.identity import Client
 from mthook.gate.pipe import Entry, Pipe
-from mthook.gate.verdict import REFUSE, REWRITE
+from mthook.gate.verdict import REFUSE, REWRITE, Outcome
 from mthook.gate.xdr import Malformed
 
 #: How many domains of one connection are judged at once; the others wait in their order.
@@ -43,10 +43,23 @@ class Judging:
         self._tasks: set[asyncio.Task[None]] = set()
         self._read = asyncio.Event()
         self._misunderstood = False
+        #: Whether libvirtd has let the client in; cleared: it's being asked.
+        self._is_open = False
+        self._settled = asyncio.Event()
+        self._settled.set()
 
     def begin(self, inbound: Pipe, outbound: Pipe) -> None:
         """Take the pipes: the one that the calls come by, and the one for answers."""
         self._inbound, self._outbound = inbound, outbound
+
+    def opening(self) -> None:
+        """Notice that the client asks libvirtd to be let in; calls behind that wait for the answer."""
+        self._settled.clear()
+
+    def opened(self, is_open: bool) -> None:
+        """Notice libvirtd's answer: whom it doesn't let in learns nothing about pins, and leaves no history."""
+        self._is_open = self._is_open or is_open
+        self._settled.set()
 
     def judge(self, piece: Piece, entry: Entry) -> None:
         """Decide what goes in an entry's place, now or later."""
@@ -80,7 +93,11 @@ class Judging:
     async def _work(self) -> None:
         while self._waiting:
             header, message, carried, entry = self._waiting.popleft()
-            answer = await self._worker.ask(carried.xml, carried.call, self._client.identity.uid)
+            await self._settled.wait()
+            answer = Outcome()  # libvirtd refuses what comes before it has let the client in
+            if self._is_open:
+                uid = self._client.identity.uid
+                answer = await self._worker.ask(carried.xml, carried.call, uid)
             if answer.verdict == REFUSE:
                 await self._refuse(header, entry, answer.message)
             elif answer.verdict == REWRITE:

@@ -14,9 +14,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mthook.catalog.store import Catalog
-from mthook.gate import framing
+from mthook.gate import calls, framing
+from tests.unit.gate.messages import message
 
 SECONDS = 10
+#: A client's call to be let in, and libvirtd's answer.
+OPEN = message(calls.CONNECT_OPEN, serial=0)
+OPENED = message(calls.CONNECT_OPEN, kind=framing.REPLY, serial=0)
 
 
 def wait_until(true: Callable[[], object], what: str) -> None:
@@ -124,12 +128,20 @@ class Rig:
         return client
 
     @contextlib.contextmanager
-    def pair(self) -> Iterator[tuple[socket.socket, socket.socket]]:
-        """A client, and libvirtd's end of its connection."""
+    def pair(self, *, let_in: bool = True) -> Iterator[tuple[socket.socket, socket.socket]]:
+        """A client, and libvirtd's end of its connection.
+
+        :param let_in: it has let the client in.
+        """
         with self.client() as client:
             server, _ = self.upstream.accept()
             server.settimeout(SECONDS)
             with server:
+                if let_in:
+                    client.sendall(OPEN)
+                    assert receive(server, len(OPEN)) == OPEN
+                    server.sendall(OPENED)
+                    assert receive(client, len(OPENED)) == OPENED
                 yield client, server
 
 

@@ -13,7 +13,7 @@ import pytest
 from mthook import text
 from mthook.catalog import fastsql, recording
 from mthook.gate import errorreply, framing, xdr
-from tests.gate.rig import Rig, receive, receive_message, send_descriptor, wait_until
+from tests.gate.rig import OPEN, OPENED, Rig, receive, receive_message, send_descriptor, wait_until
 from tests.unit.gate.messages import define, message, migrate, parameter, with_files
 from tests.unit.hook.conftest import UUID, domain, travelling
 
@@ -181,6 +181,33 @@ def test_what_cant_be_rewritten_is_refused_in_libvirts_own_way(rig: Rig) -> None
         f"mthook: guest 'web-1' ({UUID}) is pinned to {OLD}, its definition says {Q35}, and can't be rewritten: "
     )
     assert error(got).endswith(f"iommu intel: {OLD} has no IOMMU; remove it from the guest first")
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_who_isnt_let_in_learns_nothing_about_pins(rig: Rig, asks: bool) -> None:
+    """No refusal that names them, no history: libvirtd says what it says to everybody."""
+    before = _last(rig)
+    refused = message(1, b"\0" * 4, kind=framing.REPLY, serial=0, status=framing.ERROR)
+    with rig.pair(let_in=False) as (client, server):
+        if asks:
+            client.sendall(OPEN)
+            assert receive_message(server) == OPEN
+            server.sendall(refused)
+            assert receive_message(client) == refused
+        for xml in (LOST, domain(NEW)):
+            client.sendall(define(xml))
+            assert receive_message(server) == define(xml)
+    assert _last(rig) == before
+
+
+def test_a_definition_right_behind_the_opening_waits_for_libvirtds_answer(rig: Rig) -> None:
+    """It isn't let pass unread."""
+    with rig.pair(let_in=False) as (client, server):
+        client.sendall(OPEN + define(domain(NEW)))
+        assert receive_message(server) == OPEN
+        server.sendall(OPENED)
+        assert receive_message(client) == OPENED
+        assert machine(receive_message(server)) == OLD
 
 
 def test_what_cant_be_rewritten_passes_where_that_is_asked_for(rig: Rig) -> None:
