@@ -16,7 +16,7 @@ from lxml import etree
 from mthook.machinetype import MachineType
 from mthook.xmlrewrite import safexml
 from mthook.xmlrewrite.family import disks, drives
-from mthook.xmlrewrite.family.board import Conversion, addresses, devices
+from mthook.xmlrewrite.family.board import Conversion, addresses, bus_of, devices
 from mthook.xmlrewrite.family.likeness import Key, form, keyed
 from mthook.xmlrewrite.family.naming import named, pci_address
 from mthook.xmlrewrite.target import Original
@@ -106,7 +106,8 @@ class WayBack:
         self, before: etree._Element, after: etree._Element, now: etree._Element
     ) -> list[etree._Element]:
         olds = keyed(before)
-        afters, nows = keyed(after, self._names), keyed(now, self._names)
+        afters = keyed(after, self._names)
+        nows = keyed(now, self._names, afters)
         found = [self._child(old, afters.get(key), nows.get(key)) for key, old in olds.items()]
         for key, present in nows.items():
             if key in olds or (key in afters and form(afters[key]) == form(present)):
@@ -125,9 +126,10 @@ class WayBack:
             return copy.deepcopy(old) if after is None else None
         if after is None:
             return self._as_converted(now)
-        is_place = old.tag == "address" and old.get("type") == "pci"
-        if is_place or form(after) == form(now):
+        if form(after) == form(now):
             return copy.deepcopy(old)
+        if old.tag == "address" and _is_of_device(old):
+            return copy.deepcopy(old) if _is_boards(old, after, now) else self._as_converted(now)
         if str(old.tag).startswith("{"):
             return self._as_converted(now)  # others' elements are theirs as a whole
         return self._merge(old, after, now)
@@ -188,8 +190,30 @@ def _renamed(before: etree._Element, conversion: Conversion) -> dict[str, str]:
     return dict(zip(new, old))
 
 
+def _is_of_device(address: etree._Element) -> bool:
+    """Tell whether an address is where a guest's device is; one in ``<source>`` is the host's."""
+    device = address.getparent()
+    parent = device.getparent() if device is not None else None
+    return parent is not None and parent.tag == "devices"
+
+
+def _is_boards(old: etree._Element, after: etree._Element, now: etree._Element) -> bool:
+    """Tell whether an address that was changed since is still one that the board gave a device.
+
+    On the old board it comes back then. That of a device which was moved to another bus doesn't.
+    """
+    before, converted, present = (_bus_of_device(one) for one in (old, after, now))
+    return present == converted and (before != converted or old.get("type") == "pci")
+
+
+def _bus_of_device(address: etree._Element) -> tuple[str | None, str]:
+    device = address.getparent()
+    assert device is not None
+    return address.get("type"), bus_of(device) if device.tag == "disk" else ""
+
+
 def _drive_places(disk: etree._Element) -> list[tuple[str, ...]]:
-    bus = drives.target(disk).get("bus", "")
+    bus = bus_of(disk)
     parts = ("controller", "bus", "target", "unit")
     return [
         (bus, *(address.get(part, "0") for part in parts)) for address in addresses(disk, "drive")
