@@ -25,8 +25,9 @@ from mthook.xmlrewrite.family.drives import MAX_IDE
 from mthook.xmlrewrite.family.naming import named
 
 _QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
-#: The root buses by name: ``pci.0`` on i440fx, ``pcie.0`` on q35, and those that libvirt counts on.
-_BUS = re.compile(r"\bpcie?\.\d")
+#: The root buses by name: ``pci.0`` on i440fx, ``pcie.0`` on q35, and those that libvirt counts on;
+#: the two buses of an i440fx's IDE with two units each, a q35's six with one.
+_BUS = re.compile(r"\b(?:pcie?|ide)\.\d")
 _EXPANDERS = ("pci-expander-bus", "pcie-expander-bus")
 
 
@@ -86,7 +87,8 @@ def check_wwn(domain: etree._Element, conversion: Conversion) -> None:
 def check_arguments(domain: etree._Element, conversion: Conversion) -> None:
     """Arguments for QEMU that name a bus or a machine type are past libvirt's and mthook's reading.
 
-    libvirt defines it; the start fails with ``Bus 'pci.0' not found``.
+    libvirt defines it; the start fails with ``Bus 'pci.0' not found``, or ``Can't create IDE unit 1,
+    bus supports only 1 units``.
     """
     values = [
         arg.get("value", "") for arg in domain.iterfind(f"{{{_QEMU}}}commandline/{{{_QEMU}}}arg")

@@ -76,6 +76,12 @@ def check(inside: str, conversion: Conversion) -> None:
         ),
         (
             TO_Q35,
+            arguments("-device", "ide-hd,bus=ide.0,unit=1,drive=d"),
+            "qemu:commandline/qemu:arg",
+            "argument ide-hd,bus=ide.0,unit=1,drive=d for QEMU is made for pc-i440fx-7.2",
+        ),
+        (
+            TO_Q35,
             arguments("-machine", "pc,accel=tcg"),
             "qemu:commandline/qemu:arg",
             "argument pc,accel=tcg for QEMU is made for pc-i440fx-7.2",
@@ -145,6 +151,7 @@ def test_a_firmware_that_needs_smm_is_known_by_its_name(path: str) -> None:
         (TO_PC, disk("<wwn>5000c50015ea71ac</wwn>")),
         (TO_Q35, arguments("-fw_cfg", "name=opt/pci,string=1")),
         (TO_Q35, arguments("-machine", "hpet=off")),
+        (TO_Q35, arguments("-drive", "file=/srv/side.0.img,if=virtio")),
         (TO_Q35, arguments("-name", "pc")),
         (TO_Q35, "<launchSecurity type='sev'/>"),
         (TO_PC, "<os><loader secure='no'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader></os>"),

@@ -118,6 +118,7 @@ def test_a_device_behind_an_iommu_stays_virtio_1_0(device: str, changed: str) ->
         '<interface><model type="virtio-non-transitional"/><driver iommu="on"/></interface>',
         '<memballoon model="none"/>',
         '<rng model="virtio"><driver iommu="on"/><address type="ccw"/></rng>',
+        '<filesystem><driver type="virtiofs" iommu="on"/></filesystem>',
     ],
 )
 def test_what_is_no_plain_virtio_on_pci_is_left_alone(device: str) -> None:
