@@ -53,7 +53,10 @@ def controllers(domain: etree._Element, kind: str) -> list[etree._Element]:
 
 def disks_on(domain: etree._Element, bus: str) -> list[etree._Element]:
     """Return a domain's disks on a bus."""
-    return [disk for disk in devices(domain, "disk") if bus_of(disk) == bus]
+    # Thousands of devices are gone through in libxml2, not one by one.
+    found = (one.getparent() for one in domain.iter("target") if one.get("bus", bus) == bus)
+    disks = (disk for disk in found if disk is not None and disk.tag == "disk")
+    return [disk for disk in disks if _is_device(domain, disk) and bus_of(disk) == bus]
 
 
 def bus_of(disk: etree._Element) -> str:
@@ -66,10 +69,13 @@ def bus_of(disk: etree._Element) -> str:
 
 
 def pci_addresses(domain: etree._Element) -> list[etree._Element]:
-    """Return the PCI addresses of a domain's devices; one in ``<source>`` is the host's."""
+    """Return the PCI addresses of a domain's devices, but for those that leave all to libvirt.
+
+    One in ``<source>`` is the host's.
+    """
     found = []
     for address in domain.iter("address"):
-        if address.get("type") == "pci":
+        if address.get("type") == "pci" and (len(address.keys()) > 1 or len(address)):
             owner = address.getparent()
             if owner is not None and _is_device(domain, owner):
                 found.append(address)

@@ -17,7 +17,7 @@ from mthook.machinetype import MachineType
 from mthook.xmlrewrite import safexml
 from mthook.xmlrewrite.family import disks, drives
 from mthook.xmlrewrite.family.board import Conversion, addresses, bus_of, devices
-from mthook.xmlrewrite.family.likeness import Key, form, keyed
+from mthook.xmlrewrite.family.likeness import Key, keyed, same
 from mthook.xmlrewrite.family.naming import named, pci_address
 from mthook.xmlrewrite.target import Original
 
@@ -59,8 +59,7 @@ class WayBack:
         """
         if original is None:
             return None
-        before = safexml.parse(original.before).getroot()
-        after = safexml.parse(original.after).getroot()
+        before, after = (safexml.parse_kept(xml) for xml in (original.before, original.after))
         families = [_family(before), _family(after)]
         if families != [conversion.new.family, conversion.old.family]:
             return None
@@ -97,8 +96,8 @@ class WayBack:
             value = source.get(name)
             if value is not None:
                 merged.set(name, value)
-        same = (now.text or "").strip() == (after.text or "").strip()
-        merged.text = before.text if same else converted.text
+        unchanged = (now.text or "").strip() == (after.text or "").strip()
+        merged.text = before.text if unchanged else converted.text
         merged.extend(self._children(before, after, now))
         return merged
 
@@ -110,7 +109,7 @@ class WayBack:
         nows = keyed(now, self._names, afters)
         found = [self._child(old, afters.get(key), nows.get(key)) for key, old in olds.items()]
         for key, present in nows.items():
-            if key in olds or (key in afters and form(afters[key]) == form(present)):
+            if key in olds or (key in afters and same(afters[key], present)):
                 continue  # what came with the change of family goes with it
             new = self._as_converted(present)
             if new is not None:
@@ -126,7 +125,7 @@ class WayBack:
             return copy.deepcopy(old) if after is None else None
         if after is None:
             return self._as_converted(now)
-        if form(after) == form(now):
+        if same(after, now):
             return copy.deepcopy(old)
         if old.tag == "address" and _is_of_device(old):
             return copy.deepcopy(old) if _is_boards(old, after, now) else self._as_converted(now)
@@ -162,7 +161,7 @@ class WayBack:
         for key, part in result.items():
             if key not in present:
                 changes.append(f"{_title(part)}: restored{_where(part)}")
-            elif form(part) != form(present[key]):
+            elif not same(part, present[key]):
                 changes.append(f"{_title(part)}: as it was{_where(part)}")
         return changes
 
