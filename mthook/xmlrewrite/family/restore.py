@@ -42,7 +42,8 @@ class WayBack:
         self._at = at
         #: The domain as it is, and the elements that the passes are about to change.
         self._now = copy.deepcopy(domain)
-        self._converted = dict(zip(self._now.iter(), domain.iter()))
+        self._converted: dict[etree._Element, etree._Element] = {}
+        _pair(self._now, domain, self._converted)
         self._names: Mapping[str, str] = {}
         self._new: list[etree._Element] = []
 
@@ -72,6 +73,9 @@ class WayBack:
     def take(self) -> list[str]:
         """Make the domain, converted by now, what it was before; return what that changes."""
         merged = self._merge(self._before, self._after, self._now)
+        # While they are part of a document: lxml looks all through a tree without one for every
+        # element of it that is let go.
+        self._converted.clear()
         self._free_places(merged)
         etree.indent(merged)
         changes = [f"back to the definition kept on {self._at}; what was changed since then stays"]
@@ -164,6 +168,16 @@ class WayBack:
             elif not same(part, present[key]):
                 changes.append(f"{_title(part)}: as it was{_where(part)}")
         return changes
+
+
+def _pair(
+    one: etree._Element, other: etree._Element, pairs: dict[etree._Element, etree._Element]
+) -> None:
+    """Note for each element of a tree which one it is in a copy of it; others' only as a whole."""
+    pairs[one] = other
+    if not str(one.tag).startswith("{"):
+        for child, copied in zip(one, other):
+            _pair(child, copied, pairs)
 
 
 def _family(domain: etree._Element) -> str:
