@@ -23,10 +23,10 @@ from mthook.xmlrewrite.target import Original
 
 
 def without(conversion: Conversion) -> str:
-    """Say what isn't restored where nothing to go back to is kept."""
+    """Say what isn't restored where there is nothing to go back to, or it isn't known."""
     return (
-        f"no {conversion.new.family} definition of this guest is kept: PCI addresses, controllers"
-        " and buses that it may have had on one aren't restored"
+        "not restored: what PCI addresses, controllers and buses this guest may have had on"
+        f" {conversion.new.family} before"
     )
 
 
