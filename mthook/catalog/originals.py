@@ -12,7 +12,7 @@ from mthook.xmlrewrite.target import Original
 
 
 class Originals(Session):
-    """The part of the catalog that keeps definitions. They are kept without their passwords."""
+    """The part of the catalog that keeps definitions. They are kept without their secrets."""
 
     def original(self, uuid: str) -> Original | None:
         """Return what is kept of a guest, None if nothing is."""
@@ -23,7 +23,7 @@ class Originals(Session):
     def keep_original(self, uuid: str, original: Original | None) -> None:
         """Keep this of a guest in place of what was kept; None: nothing.
 
-        :param original: without secrets.
+        :param original: as :func:`mthook.xmlrewrite.secrets.without_secrets` leaves it.
         """
         with self.transaction() as connection:
             connection.execute(sa.delete(ORIGINALS).where(ORIGINALS.c.uuid == uuid))

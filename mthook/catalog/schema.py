@@ -152,7 +152,7 @@ COMPARED = Table(
 )
 
 #: What guests were before their last change of family, and right after it: domain XML without
-#: passwords.
+#: secrets.
 ORIGINALS = Table(
     "originals",
     METADATA,

@@ -21,6 +21,7 @@ from mthook.host.connection import Host
 from mthook.machinetype import nearest
 from mthook.text import now, printable
 from mthook.xmlrewrite import pipeline, summary
+from mthook.xmlrewrite.secrets import without_secrets
 
 #: :class:`~mthook.errors.Refused` codes of this module, as ``mthook-admin set`` has them.
 WRONG_STATE, UNSUPPORTED = 3, 5
@@ -150,7 +151,8 @@ def _convert(host: Host, pin: Pin, realignment: Realignment, originals: Original
     """Redefine a domain as one of another family, and keep what it was and what libvirt made of it."""
     kept = originals.original(pin.uuid)
     before, at = domains.definition(host, pin.uuid, secrets=False), now()
-    planned = plan(before, pin, originals, ports=host.ports).xml
+    planned = without_secrets(plan(before, pin, originals, ports=host.ports).xml)
+    before = without_secrets(before)
     originals.keep_original(pin.uuid, pipeline.Original(before, planned, at))
     try:
         domains.redefine(host, pin.uuid, realignment.after)
@@ -158,7 +160,7 @@ def _convert(host: Host, pin: Pin, realignment: Realignment, originals: Original
         originals.keep_original(pin.uuid, kept)
         raise
     # Only now are there the addresses that libvirt chose.
-    after = domains.definition(host, pin.uuid, secrets=False)
+    after = without_secrets(domains.definition(host, pin.uuid, secrets=False))
     originals.keep_original(pin.uuid, pipeline.Original(before, after, at))
 
 

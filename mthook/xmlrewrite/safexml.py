@@ -21,6 +21,18 @@ def parse(xml: bytes) -> etree._ElementTree:
     # expat, without entities, goes first: no DOCTYPE, foreign encoding or deep nesting reaches
     # libxml2.
     summary.read(xml)
+    return _parse(xml).getroottree()
+
+
+def parse_kept(xml: bytes) -> etree._Element:
+    """Return the root of a domain that :func:`serialize` wrote, and that only we could change since.
+
+    :raises DomainXMLError: it can't be read.
+    """
+    return _parse(xml)
+
+
+def _parse(xml: bytes) -> etree._Element:
     parser = etree.XMLParser(
         resolve_entities=False,
         no_network=True,
@@ -31,7 +43,7 @@ def parse(xml: bytes) -> etree._ElementTree:
         strip_cdata=False,
     )
     try:
-        return etree.fromstring(xml, parser).getroottree()
+        return etree.fromstring(xml, parser)
     except etree.XMLSyntaxError as error:
         raise DomainXMLError(f"not well-formed XML: {printable(error)}") from error
 

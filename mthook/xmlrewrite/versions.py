@@ -34,6 +34,18 @@ def _slots(domain: etree._Element) -> bool:
     return found is not None and "slots" in found.attrib
 
 
+def _smbios(table: str) -> Callable[[etree._Element], bool]:
+    def has(domain: etree._Element) -> bool:
+        smbios = domain.find("os/smbios")
+        return (
+            smbios is not None
+            and smbios.get("mode") == "sysinfo"
+            and domain.find(f"sysinfo/{table}") is not None
+        )
+
+    return has
+
+
 def _many_vcpus(domain: etree._Element) -> bool:
     text = (domain.findtext("vcpu") or "").strip()
     return text.isdigit() and int(text) > PC_MAX_VCPUS
@@ -42,11 +54,15 @@ def _many_vcpus(domain: etree._Element) -> bool:
 #: Element, the test for it, and for each family the oldest version that can have it. QEMU's words:
 #: ``vmcoreinfo device requires fw_cfg with DMA``; ``vmgenid requires DMA write support in fw_cfg,
 #: which this machine type does not provide``; ``"-memory 'slots|maxmem'" is not supported by:
-#: pc-i440fx-2.0``; libvirt's: ``Maximum CPUs greater than specified machine type limit 255``.
+#: pc-i440fx-2.0``; ``can't process fields for smbios types > 1 on machine versions < 2.1!``; libvirt's:
+#: ``Maximum CPUs greater than specified machine type limit 255``.
 _LIMITS: tuple[tuple[str, Callable[[etree._Element], bool], dict[str, Version]], ...] = (
     ("features/vmcoreinfo", _vmcoreinfo, {PC: (2, 5), Q35: (2, 5)}),
     ("genid", _genid, {PC: (2, 5), Q35: (2, 5)}),
     ("maxMemory", _slots, {PC: (2, 1), Q35: (2, 1)}),
+    ("sysinfo/baseBoard", _smbios("baseBoard"), {PC: (2, 1), Q35: (2, 1)}),
+    ("sysinfo/chassis", _smbios("chassis"), {PC: (2, 1), Q35: (2, 1)}),
+    ("sysinfo/oemStrings", _smbios("oemStrings"), {PC: (2, 1), Q35: (2, 1)}),
     ("vcpu", _many_vcpus, {Q35: (2, 8)}),
 )
 

@@ -14,6 +14,8 @@ from mthook.xmlrewrite.summary import NOVA_NAMESPACES
 PC, Q35 = "i440fx", "q35"
 #: How many vCPUs an i440fx takes, whatever QEMU's version; libvirt's ``maxCpus``.
 PC_MAX_VCPUS = 255
+#: The bus that libvirt puts a disk on by its name, where none is given.
+_BUSES = (("hd", "ide"), ("sd", "scsi"), ("vd", "virtio"), ("xvd", "xen"), ("ubd", "uml"))
 
 
 class Conversion:
@@ -52,16 +54,28 @@ def controllers(domain: etree._Element, kind: str) -> list[etree._Element]:
 def disks_on(domain: etree._Element, bus: str) -> list[etree._Element]:
     """Return a domain's disks on a bus."""
     # Thousands of devices are gone through in libxml2, not one by one.
-    found = (target.getparent() for target in domain.iter("target") if target.get("bus") == bus)
+    found = (one.getparent() for one in domain.iter("target") if one.get("bus", bus) == bus)
     disks = (disk for disk in found if disk is not None and disk.tag == "disk")
-    return [disk for disk in disks if _is_device(domain, disk) and _target(disk).get("bus") == bus]
+    return [disk for disk in disks if _is_device(domain, disk) and bus_of(disk) == bus]
+
+
+def bus_of(disk: etree._Element) -> str:
+    """Return the bus that a disk is on, '' where it can't be told."""
+    target = next(disk.iterchildren("target"), None)
+    if target is None:
+        return ""
+    given = target.get("bus")
+    return _usual_bus(disk, target.get("dev", "")) if given is None else given
 
 
 def pci_addresses(domain: etree._Element) -> list[etree._Element]:
-    """Return the PCI addresses of a domain's devices; one in ``<source>`` is the host's."""
+    """Return the PCI addresses of a domain's devices, but for those that leave all to libvirt.
+
+    One in ``<source>`` is the host's.
+    """
     found = []
     for address in domain.iter("address"):
-        if address.get("type") == "pci":
+        if address.get("type") == "pci" and (len(address.keys()) > 1 or len(address)):
             owner = address.getparent()
             if owner is not None and _is_device(domain, owner):
                 found.append(address)
@@ -102,8 +116,10 @@ def _is_device(domain: etree._Element, element: etree._Element) -> bool:
     return parent is not None and parent.tag == "devices" and parent.getparent() is domain
 
 
-def _target(disk: etree._Element) -> etree._Element:
-    return next(disk.iterchildren("target"))
+def _usual_bus(disk: etree._Element, name: str) -> str:
+    if disk.get("device") == "floppy":
+        return "fdc"
+    return next((bus for prefix, bus in _BUSES if name.startswith(prefix)), "")
 
 
 def number(text: str | None) -> int:

@@ -74,8 +74,7 @@ def drop_pci_addresses(domain: etree._Element, conversion: Conversion) -> list[s
     slots: dict[int, list[etree._Element]] = {}
     changes = []
     for address in pci_addresses(domain):
-        if len(address.attrib) > 1 or len(address):
-            slots.setdefault(_slot(address), []).append(address)
+        slots.setdefault(_slot(address), []).append(address)
     kept = {slot for slot, found in slots.items() if _stays(slot, found, conversion)}
     for slot, found in slots.items():
         for address in found if slot not in kept else ():

@@ -25,8 +25,12 @@ from mthook.xmlrewrite.family.drives import MAX_IDE
 from mthook.xmlrewrite.family.naming import named
 
 _QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
-#: The root buses by name: ``pci.0`` on i440fx, ``pcie.0`` on q35, and those that libvirt counts on.
-_BUS = re.compile(r"\bpcie?\.\d")
+#: The root buses by name: ``pci.0`` on i440fx, ``pcie.0`` on q35, and those that libvirt counts on;
+#: the two buses of an i440fx's IDE with two units each, a q35's six with one.
+_BUS = re.compile(r"\b(?:pcie?|ide)\.\d")
+#: libvirt's names of devices that have others on the other board: IDE disks, the controllers of
+#: either board.
+_OLD_ALIAS = re.compile(r"ide|sata0$|pcie?\.\d")
 _EXPANDERS = ("pci-expander-bus", "pcie-expander-bus")
 
 
@@ -86,7 +90,8 @@ def check_wwn(domain: etree._Element, conversion: Conversion) -> None:
 def check_arguments(domain: etree._Element, conversion: Conversion) -> None:
     """Arguments for QEMU that name a bus or a machine type are past libvirt's and mthook's reading.
 
-    libvirt defines it; the start fails with ``Bus 'pci.0' not found``.
+    libvirt defines it; the start fails with ``Bus 'pci.0' not found``, or ``Can't create IDE unit 1,
+    bus supports only 1 units``.
     """
     values = [
         arg.get("value", "") for arg in domain.iterfind(f"{{{_QEMU}}}commandline/{{{_QEMU}}}arg")
@@ -101,15 +106,21 @@ def check_arguments(domain: etree._Element, conversion: Conversion) -> None:
 
 
 def check_overrides(domain: etree._Element, conversion: Conversion) -> None:
-    """Likewise properties of devices that are given past libvirt."""
-    path = f"{{{_QEMU}}}override/{{{_QEMU}}}device/{{{_QEMU}}}frontend/{{{_QEMU}}}property"
-    for found in domain.iterfind(path):
-        if found.get("name") in ("bus", "addr") or _BUS.search(found.get("value", "")):
-            raise ConversionError(
-                f"property {printable(found.get('name'), 40)} for QEMU is made for"
-                f" {conversion.old}",
-                "qemu:override/qemu:device",
-            )
+    """Likewise properties of devices that are given past libvirt.
+
+    libvirt says nothing to properties of a device that isn't there: those of an IDE disk would be
+    lost.
+    """
+    for device in domain.iterfind(f"{{{_QEMU}}}override/{{{_QEMU}}}device"):
+        alias = device.get("alias", "")
+        for found in device.iterfind(f"{{{_QEMU}}}frontend/{{{_QEMU}}}property"):
+            placed = found.get("name") in ("bus", "addr") or _BUS.search(found.get("value", ""))
+            if placed or _OLD_ALIAS.match(alias):
+                raise ConversionError(
+                    f"property {printable(found.get('name'), 40)} for QEMU of"
+                    f" {printable(alias, 40)} is made for {conversion.old}",
+                    "qemu:override/qemu:device",
+                )
 
 
 def check_encryption(domain: etree._Element, conversion: Conversion) -> None:

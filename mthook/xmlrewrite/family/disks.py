@@ -16,6 +16,7 @@ from mthook.xmlrewrite.family import drives
 from mthook.xmlrewrite.family.board import (
     Conversion,
     addresses,
+    bus_of,
     controllers,
     devices,
     disks_on,
@@ -112,9 +113,8 @@ def _rename(disk: etree._Element, prefix: str, taken: set[str]) -> list[str]:
 
 
 def _set_bus(disk: etree._Element, bus: str) -> list[str]:
-    target = drives.target(disk)
-    old = target.get("bus")
-    target.set("bus", bus)
+    old = bus_of(disk)
+    drives.target(disk).set("bus", bus)
     return [f"{named(disk)}: bus {old} → {bus}"]
 
 
@@ -130,7 +130,7 @@ def _order(domain: etree._Element) -> list[int]:
     """Return the disks in the order in which libvirt keeps them: bus by bus, on each by name."""
     groups: dict[str, list[tuple[int, int]]] = {}
     for number, disk in enumerate(devices(domain, "disk")):
-        group = groups.setdefault(drives.target(disk).get("bus", ""), [])
+        group = groups.setdefault(bus_of(disk), [])
         if disk.get("device", "disk") == "disk":
             group.append((drives.name_index(disk), number))
     return [number for group in groups.values() for _, number in sorted(group)]

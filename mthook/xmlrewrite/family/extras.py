@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from lxml import etree
 
+from mthook.errors import MachineTypeError
+from mthook.machinetype import MachineType
 from mthook.text import printable
 from mthook.xmlrewrite import elements
 from mthook.xmlrewrite.family.board import Conversion, controllers, devices, nova_instance
@@ -62,17 +64,24 @@ def note_ports(domain: etree._Element, conversion: Conversion) -> list[str]:
 def set_property(domain: etree._Element, conversion: Conversion) -> list[str]:
     """Where Nova has noted the machine type in its metadata, note the new one.
 
-    libvirt doesn't read it; other programs do, and Nova writes it so.
+    libvirt doesn't read it; other programs do, and Nova writes it so. It may have noted an alias,
+    for which libvirt has put a version.
     """
     instance = nova_instance(domain)
     changes = []
     for found in instance.iter("{*}property") if instance is not None else ():
-        if found.get("name") == "hw_machine_type" and found.text == conversion.old.name:
+        noted = (found.text or "").strip()
+        if found.get("name") == "hw_machine_type" and _family(noted) == conversion.old.family:
             found.text = conversion.new.name
-            changes.append(
-                f"nova metadata: hw_machine_type {printable(conversion.old)} → {conversion.new}"
-            )
+            changes.append(f"nova metadata: hw_machine_type {printable(noted)} → {conversion.new}")
     return changes
+
+
+def _family(machine: str) -> str | None:
+    try:
+        return MachineType.parse(machine).family
+    except MachineTypeError:
+        return None
 
 
 def _controller(model: str) -> etree._Element:

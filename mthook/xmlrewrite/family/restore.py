@@ -16,17 +16,17 @@ from lxml import etree
 from mthook.machinetype import MachineType
 from mthook.xmlrewrite import safexml
 from mthook.xmlrewrite.family import disks, drives
-from mthook.xmlrewrite.family.board import Conversion, addresses, devices
-from mthook.xmlrewrite.family.likeness import Key, form, keyed
+from mthook.xmlrewrite.family.board import Conversion, addresses, bus_of, devices
+from mthook.xmlrewrite.family.likeness import Key, keyed, same
 from mthook.xmlrewrite.family.naming import named, pci_address
 from mthook.xmlrewrite.target import Original
 
 
 def without(conversion: Conversion) -> str:
-    """Say what isn't restored where nothing to go back to is kept."""
+    """Say what isn't restored where there is nothing to go back to, or it isn't known."""
     return (
-        f"no {conversion.new.family} definition of this guest is kept: PCI addresses, controllers"
-        " and buses that it may have had on one aren't restored"
+        "not restored: what PCI addresses, controllers and buses this guest may have had on"
+        f" {conversion.new.family} before"
     )
 
 
@@ -42,7 +42,8 @@ class WayBack:
         self._at = at
         #: The domain as it is, and the elements that the passes are about to change.
         self._now = copy.deepcopy(domain)
-        self._converted = dict(zip(self._now.iter(), domain.iter()))
+        self._converted: dict[etree._Element, etree._Element] = {}
+        _pair(self._now, domain, self._converted)
         self._names: Mapping[str, str] = {}
         self._new: list[etree._Element] = []
 
@@ -59,8 +60,7 @@ class WayBack:
         """
         if original is None:
             return None
-        before = safexml.parse(original.before).getroot()
-        after = safexml.parse(original.after).getroot()
+        before, after = (safexml.parse_kept(xml) for xml in (original.before, original.after))
         families = [_family(before), _family(after)]
         if families != [conversion.new.family, conversion.old.family]:
             return None
@@ -73,6 +73,9 @@ class WayBack:
     def take(self) -> list[str]:
         """Make the domain, converted by now, what it was before; return what that changes."""
         merged = self._merge(self._before, self._after, self._now)
+        # While they are part of a document: lxml looks all through a tree without one for every
+        # element of it that is let go.
+        self._converted.clear()
         self._free_places(merged)
         etree.indent(merged)
         changes = [f"back to the definition kept on {self._at}; what was changed since then stays"]
@@ -97,8 +100,8 @@ class WayBack:
             value = source.get(name)
             if value is not None:
                 merged.set(name, value)
-        same = (now.text or "").strip() == (after.text or "").strip()
-        merged.text = before.text if same else converted.text
+        unchanged = (now.text or "").strip() == (after.text or "").strip()
+        merged.text = before.text if unchanged else converted.text
         merged.extend(self._children(before, after, now))
         return merged
 
@@ -106,10 +109,11 @@ class WayBack:
         self, before: etree._Element, after: etree._Element, now: etree._Element
     ) -> list[etree._Element]:
         olds = keyed(before)
-        afters, nows = keyed(after, self._names), keyed(now, self._names)
+        afters = keyed(after, self._names)
+        nows = keyed(now, self._names, afters)
         found = [self._child(old, afters.get(key), nows.get(key)) for key, old in olds.items()]
         for key, present in nows.items():
-            if key in olds or (key in afters and form(afters[key]) == form(present)):
+            if key in olds or (key in afters and same(afters[key], present)):
                 continue  # what came with the change of family goes with it
             new = self._as_converted(present)
             if new is not None:
@@ -125,9 +129,10 @@ class WayBack:
             return copy.deepcopy(old) if after is None else None
         if after is None:
             return self._as_converted(now)
-        is_place = old.tag == "address" and old.get("type") == "pci"
-        if is_place or form(after) == form(now):
+        if same(after, now):
             return copy.deepcopy(old)
+        if old.tag == "address" and _is_of_device(old):
+            return copy.deepcopy(old) if _is_boards(old, after, now) else self._as_converted(now)
         if str(old.tag).startswith("{"):
             return self._as_converted(now)  # others' elements are theirs as a whole
         return self._merge(old, after, now)
@@ -160,9 +165,19 @@ class WayBack:
         for key, part in result.items():
             if key not in present:
                 changes.append(f"{_title(part)}: restored{_where(part)}")
-            elif form(part) != form(present[key]):
+            elif not same(part, present[key]):
                 changes.append(f"{_title(part)}: as it was{_where(part)}")
         return changes
+
+
+def _pair(
+    one: etree._Element, other: etree._Element, pairs: dict[etree._Element, etree._Element]
+) -> None:
+    """Note for each element of a tree which one it is in a copy of it; others' only as a whole."""
+    pairs[one] = other
+    if not str(one.tag).startswith("{"):
+        for child, copied in zip(one, other):
+            _pair(child, copied, pairs)
 
 
 def _family(domain: etree._Element) -> str:
@@ -188,8 +203,30 @@ def _renamed(before: etree._Element, conversion: Conversion) -> dict[str, str]:
     return dict(zip(new, old))
 
 
+def _is_of_device(address: etree._Element) -> bool:
+    """Tell whether an address is where a guest's device is; one in ``<source>`` is the host's."""
+    device = address.getparent()
+    parent = device.getparent() if device is not None else None
+    return parent is not None and parent.tag == "devices"
+
+
+def _is_boards(old: etree._Element, after: etree._Element, now: etree._Element) -> bool:
+    """Tell whether an address that was changed since is still one that the board gave a device.
+
+    On the old board it comes back then. That of a device which was moved to another bus doesn't.
+    """
+    before, converted, present = (_bus_of_device(one) for one in (old, after, now))
+    return present == converted and (before != converted or old.get("type") == "pci")
+
+
+def _bus_of_device(address: etree._Element) -> tuple[str | None, str]:
+    device = address.getparent()
+    assert device is not None
+    return address.get("type"), bus_of(device) if device.tag == "disk" else ""
+
+
 def _drive_places(disk: etree._Element) -> list[tuple[str, ...]]:
-    bus = drives.target(disk).get("bus", "")
+    bus = bus_of(disk)
     parts = ("controller", "bus", "target", "unit")
     return [
         (bus, *(address.get(part, "0") for part in parts)) for address in addresses(disk, "drive")

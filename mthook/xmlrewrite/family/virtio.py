@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from lxml import etree
 
-from mthook.xmlrewrite.family.board import Conversion, addresses, devices
+from mthook.xmlrewrite.family.board import Conversion, addresses, bus_of, devices
 from mthook.xmlrewrite.family.naming import named
 
 _MODERN = "virtio-non-transitional"
@@ -70,8 +70,11 @@ def _is_virtio(device: etree._Element) -> bool:
     if any(address.get("type") not in ("pci", "drive") for address in device.findall("address")):
         return False
     if device.tag == "disk":
-        found = device.find("target")
-        return found is not None and found.get("bus") == "virtio"
+        return bus_of(device) == "virtio"
+    if device.tag == "filesystem":
+        found = device.find("driver")
+        # virtiofs has never been anything but virtio 1.0, and has no other models.
+        return found is None or found.get("type") != "virtiofs"
     if device.tag == "controller":
         return device.get("type") == "virtio-serial" or device.get("model") == "virtio-scsi"
     return True

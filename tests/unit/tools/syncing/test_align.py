@@ -67,7 +67,7 @@ def test_a_guest_of_another_family_is_converted(setting: Setting) -> None:
     out = setting.sync("--dry-run")[1]
 
     assert f"would realign web-1 ({UUID}) from pc-q35-7.2 to pc-i440fx-7.2\n" in out
-    assert f"  web-1 ({UUID}): no i440fx definition of this guest is kept" in out
+    assert f"  web-1 ({UUID}): not restored: what PCI addresses" in out
     assert setting.sync() == (0, "", "")
     assert summary.read(setting.libvirt.defined[0].encode()).machine == "pc-i440fx-7.2"
     with setting.catalog() as catalog:

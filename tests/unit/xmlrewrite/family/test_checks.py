@@ -23,6 +23,14 @@ def arguments(*values: str) -> str:
     return f"<qemu:commandline {QEMU}>{args}</qemu:commandline>"
 
 
+def override(alias: str, name: str) -> str:
+    inside = (
+        f"<qemu:frontend><qemu:property name='{name}' type='unsigned' value='7'/></qemu:frontend>"
+    )
+    device = f"<qemu:device alias='{alias}'>{inside}</qemu:device>"
+    return f"<qemu:override {QEMU}>{device}</qemu:override>"
+
+
 def disk(inside: str, bus: str = "ide") -> str:
     return f"<devices><disk><target dev='hda' bus='{bus}'/>{inside}</disk></devices>"
 
@@ -76,9 +84,27 @@ def check(inside: str, conversion: Conversion) -> None:
         ),
         (
             TO_Q35,
+            arguments("-device", "ide-hd,bus=ide.0,unit=1,drive=d"),
+            "qemu:commandline/qemu:arg",
+            "argument ide-hd,bus=ide.0,unit=1,drive=d for QEMU is made for pc-i440fx-7.2",
+        ),
+        (
+            TO_Q35,
             arguments("-machine", "pc,accel=tcg"),
             "qemu:commandline/qemu:arg",
             "argument pc,accel=tcg for QEMU is made for pc-i440fx-7.2",
+        ),
+        (
+            TO_Q35,
+            override("ide0-0-0", "rotation_rate"),
+            "qemu:override/qemu:device",
+            "property rotation_rate for QEMU of ide0-0-0 is made for pc-i440fx-7.2",
+        ),
+        (
+            TO_PC,
+            override("net0", "addr"),
+            "qemu:override/qemu:device",
+            "property addr for QEMU of net0 is made for pc-q35-7.2",
         ),
         (
             TO_PC,
@@ -145,7 +171,10 @@ def test_a_firmware_that_needs_smm_is_known_by_its_name(path: str) -> None:
         (TO_PC, disk("<wwn>5000c50015ea71ac</wwn>")),
         (TO_Q35, arguments("-fw_cfg", "name=opt/pci,string=1")),
         (TO_Q35, arguments("-machine", "hpet=off")),
+        (TO_Q35, arguments("-drive", "file=/srv/side.0.img,if=virtio")),
         (TO_Q35, arguments("-name", "pc")),
+        (TO_Q35, override("ua-ide", "rotation_rate")),
+        (TO_PC, override("sata0-0-0", "rotation_rate")),
         (TO_Q35, "<launchSecurity type='sev'/>"),
         (TO_PC, "<os><loader secure='no'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader></os>"),
         (TO_PC, "<os><loader>/secboot/OVMF_CODE_4M.fd</loader></os>"),

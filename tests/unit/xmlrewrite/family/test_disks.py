@@ -34,6 +34,17 @@ def test_ide_disks_become_sata_disks_with_their_names_and_serials() -> None:
     )
 
 
+def test_a_disk_without_a_bus_is_on_that_of_its_name() -> None:
+    """libvirt accepts it so, and says ``IDE controllers are unsupported`` on q35."""
+    unnamed = '<disk device="{}"><target dev="{}"/></disk>'
+    others = unnamed.format("disk", "sda") + unnamed.format("floppy", "hdb")
+
+    found, changes = ran(disks.ide_to_sata, unnamed.format("disk", "hda") + others, TO_Q35)
+
+    assert found == disk("hda", "sata") + others
+    assert changes[0] == "disk hda: bus ide → sata"
+
+
 def test_a_cdrom_alone_needs_no_word_about_booting() -> None:
     """Firmware reads it."""
     assert ran(disks.ide_to_sata, disk("hdc", "ide", device="cdrom"), TO_Q35)[1] == [

@@ -118,6 +118,7 @@ def test_a_device_behind_an_iommu_stays_virtio_1_0(device: str, changed: str) ->
         '<interface><model type="virtio-non-transitional"/><driver iommu="on"/></interface>',
         '<memballoon model="none"/>',
         '<rng model="virtio"><driver iommu="on"/><address type="ccw"/></rng>',
+        '<filesystem><driver type="virtiofs" iommu="on"/></filesystem>',
     ],
 )
 def test_what_is_no_plain_virtio_on_pci_is_left_alone(device: str) -> None:
@@ -177,7 +178,7 @@ def test_a_domain_without_devices_gets_no_ports() -> None:
 
 
 def test_novas_note_of_the_machine_type_follows() -> None:
-    """Only what says the old one."""
+    """Also where it is an alias; not what says neither board."""
     text = (
         f'<metadata><n:instance xmlns:n="{NOVA}">'
         '<n:property name="hw_machine_type">{}</n:property></n:instance></metadata>'
@@ -187,4 +188,9 @@ def test_novas_note_of_the_machine_type_follows() -> None:
 
     assert found == text.format("pc-q35-7.2")
     assert changes == ["nova metadata: hw_machine_type pc-i440fx-7.2 → pc-q35-7.2"]
-    assert ran_on(extras.set_property, text.format("pc"), nova(TO_Q35))[1] == []
+    assert ran_on(extras.set_property, text.format("pc"), nova(TO_Q35)) == (
+        text.format("pc-q35-7.2"),
+        ["nova metadata: hw_machine_type pc → pc-q35-7.2"],
+    )
+    for other in ("q35", "virt", "not a name", ""):
+        assert ran_on(extras.set_property, text.format(other), nova(TO_Q35))[1] == []
