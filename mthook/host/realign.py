@@ -159,9 +159,10 @@ def _convert(host: Host, pin: Pin, realignment: Realignment, originals: Original
     except Error:
         originals.keep_original(pin.uuid, kept)
         raise
-    # Only now are there the addresses that libvirt chose.
-    after = without_secrets(domains.definition(host, pin.uuid, secrets=False))
-    originals.keep_original(pin.uuid, pipeline.Original(before, after, at))
+    with contextlib.suppress(Error):  # the definition is right; what was planned is kept
+        # Only now are there the addresses that libvirt chose.
+        after = without_secrets(domains.definition(host, pin.uuid, secrets=False))
+        originals.keep_original(pin.uuid, pipeline.Original(before, after, at))
 
 
 def _carry(host: Host, pin: Pin, offers: capabilities.Offers) -> None:

@@ -13,7 +13,8 @@ import pytest
 from mthook.catalog.records import Pin
 from mthook.catalog.store import Catalog
 from mthook.errors import ConversionError, HostError, NotFound, Refused
-from mthook.host import capabilities, realign
+from mthook.host import capabilities, domains, realign
+from mthook.host.connection import Host
 from mthook.xmlrewrite.secrets import without_secrets
 from mthook.xmlrewrite.target import Original
 from tests.unit.host.fakes import (
@@ -250,6 +251,27 @@ def test_a_conversion_that_libvirt_refuses_leaves_what_was_kept(
         kept = catalog.original(UUID)
 
     assert (kept and kept.before) == (earlier and earlier.before)
+
+
+def test_a_conversion_that_cant_be_looked_at_afterwards_is_done_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pin isn't put back then; what was planned is kept in place of what libvirt made of it."""
+    here, connection = host(FakeDomain(domain_xml("pc-i440fx-7.2")))
+    look = domains.definition
+
+    def fail_at_last(here: Host, uuid: str, **options: bool) -> bytes:
+        if connection.defined:
+            raise HostError("gone")
+        return look(here, uuid, **options)
+
+    monkeypatch.setattr(domains, "definition", fail_at_last)
+    with Catalog.open(str(tmp_path / "mthook" / "catalog.sqlite")) as catalog:
+        done = realign.realign(here, pin("pc-q35-7.2"), offers(), catalog)
+        kept = catalog.original(UUID)
+
+    assert done is not None and len(connection.defined) == 1
+    assert kept is not None and b"pc-q35-7.2" in kept.after
 
 
 def test_a_definition_without_a_machine_type_is_not_aligned() -> None:
