@@ -17,7 +17,7 @@ LARGE = "a domain of 1 MiB with 500 devices, i440fx → q35"
 LARGE_BACK = "a domain of 1 MiB with 500 devices, back"
 DENSE = "a domain of 1 MiB with 4500 devices, i440fx → q35"
 #: Milliseconds that each may take.
-LIMITS = {TYPICAL: 3.0, NOVA: 3.0, BACK: 6.0, LARGE: 50.0, LARGE_BACK: 100.0}
+LIMITS = {TYPICAL: 3.0, NOVA: 3.0, BACK: 3.0, LARGE: 50.0, LARGE_BACK: 50.0}
 _MIB = 1024 * 1024
 
 
