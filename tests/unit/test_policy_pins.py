@@ -6,21 +6,7 @@ from __future__ import annotations
 import pytest
 
 from mthook.policy import effective_pin, pin_for, satisfied
-
-OPERATIONS = [
-    "prepare",
-    "start",
-    "started",
-    "migrate",
-    "restore",
-    "reconnect",
-    "attach",
-    "stopped",
-    "release",
-    "future",
-]
-ALIASES = {"pc": "pc-i440fx-7.2", "q35": "pc-q35-7.2", "virt": "virt-7.2"}
-OLD, NEW = "pc-i440fx-6.2", "pc-i440fx-7.2"
+from tests.unit.test_policy import ALIASES, NEW, OLD, OPERATIONS
 
 
 @pytest.mark.parametrize(
