@@ -153,7 +153,7 @@ class Set(Told):
             raise UsageError(f"{recorded} has {printable(recorded.nova.machine)}: give a TYPE")
         machine = recorded.cells.image_property(recorded.nova.uuid)
         if machine is None:
-            raise UsageError(f"{recorded}: its image has no machine type: give a TYPE")
+            raise UsageError(f"{recorded}: no machine type of its image is known: give a TYPE")
         self.say(f"{recorded}: its image has {printable(machine)}")
         return machine
 

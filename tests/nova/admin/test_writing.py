@@ -98,7 +98,7 @@ def test_an_offloaded_instance_gets_its_images(cloud: Cloud, nova: Nova, run: Ru
 
     other = cloud.add_instance(vm_state="shelved_offloaded", host=None)
     assert run("set", other).err == (
-        f"mthook-admin: {other} (web): its image has no machine type: give a TYPE\n"
+        f"mthook-admin: {other} (web): no machine type of its image is known: give a TYPE\n"
     )
 
 

@@ -491,7 +491,7 @@ def test_without_a_type_the_images_is_taken(run: Run, cloud: Cloud) -> None:
 
 @pytest.mark.parametrize(
     ("machine", "complaint"),
-    [(None, "its image has no machine type: give a TYPE"), ("pc", "has pc: give a TYPE")],
+    [(None, "no machine type of its image is known: give a TYPE"), ("pc", "has pc: give a TYPE")],
 )
 def test_without_a_type_and_an_image_that_has_one_it_must_be_given(
     run: Run, cloud: Cloud, machine: str | None, complaint: str
