@@ -58,6 +58,11 @@ def check(recorded: Recorded, wish: change.Wish) -> list[str]:
         warnings.append(
             f"a cold start (hard reboot, stop and start, cold migration) makes it {wish.machine}"
         )
+    if nova.vm_state.startswith("shelved"):
+        warnings.append(
+            "unless its root is on a volume, unshelving takes the machine type of its shelved image:"
+            " give that the property hw_machine_type as well"
+        )
     return warnings + (change.about_age(here.catalog, arch, wish.machine) if here else [])
 
 

@@ -220,7 +220,10 @@ def test_libvirt_is_not_asked_for_an_offloaded_instance(
     cloud.add(WEB, machine="pc-i440fx-6.2", host=None, vm_state="shelved_offloaded")
     pin(catalog, WEB, "pc-i440fx-6.2")
 
-    assert run("set", WEB, "pc-i440fx-7.2").err == (f"{WEB_LABEL}: pc-i440fx-6.2 → pc-i440fx-7.2\n")
+    warning, result = run("set", WEB, "pc-i440fx-7.2").err.splitlines()
+
+    assert warning.endswith(": give that the property hw_machine_type as well")
+    assert result == f"{WEB_LABEL}: pc-i440fx-6.2 → pc-i440fx-7.2"
 
 
 def test_a_definition_that_cannot_follow_is_a_warning(
