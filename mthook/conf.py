@@ -126,8 +126,8 @@ _SYNC: list[cfg.Opt] = [
     cfg.BoolOpt(
         "realign",
         default=True,
-        help="Rewrite the definitions of domains to their pins, in mode enforce. What is asked for by name "
-        "(mthook-sync --only repair, mthook-admin set) is done all the same.",
+        help="Rewrite the definitions of domains to their pins, in mode enforce; false: also mthook-admin set and "
+        "freeze change pins alone. mthook-sync --only repair mends a definition all the same.",
     ),
 ]
 _GATE: list[cfg.Opt] = [

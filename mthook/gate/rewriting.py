@@ -131,18 +131,19 @@ def _carry_out(
         if len(rewritten.xml) > MAX_STRING:
             raise Malformed(f"rewritten it is longer than {MAX_STRING} bytes")
     except Error as error:
-        return _unconvertible(guest, case.pin, found, error, settings)
+        return _unconvertible(case, guest, found, error, settings)
     changes = rewritten.changes if rewritten.converted else ()
     return Outcome(REWRITE, rewritten.xml, uuid=case.uuid, old=found, new=case.pin, changes=changes)
 
 
 def _unconvertible(
-    guest: str, pin: str, found: str | None, error: Error, settings: Settings
+    case: judge.Case, guest: str, found: str | None, error: Error, settings: Settings
 ) -> Outcome:
     says = f"says {found}" if found else "names no machine type"
-    what = f"{guest} is pinned to {pin}, its definition {says}"
+    what = f"{guest} is pinned to {case.pin}, its definition {says}"
     if not settings.refuses:
         log.warning(f"{what}; passed unchanged ([gate] on_unconvertible): {error}")
         return Outcome()
     log.warning(f"{what}; refused: {error}")
-    return Outcome(REFUSE, message=f"mthook: {what}, and can't be rewritten: {error}")
+    accept = f"; 'mthook-admin set {case.uuid} {found} --force' accepts the change" if found else ""
+    return Outcome(REFUSE, message=f"mthook: {what}, and can't be rewritten: {error}{accept}")

@@ -180,7 +180,10 @@ def test_what_cant_be_rewritten_is_refused_in_libvirts_own_way(rig: Rig) -> None
     assert error(got).startswith(
         f"mthook: guest 'web-1' ({UUID}) is pinned to {OLD}, its definition says {Q35}, and can't be rewritten: "
     )
-    assert error(got).endswith(f"iommu intel: {OLD} has no IOMMU; remove it from the guest first")
+    assert error(got).endswith(
+        f"iommu intel: {OLD} has no IOMMU; remove it from the guest first;"
+        f" 'mthook-admin set {UUID} {Q35} --force' accepts the change"
+    )
 
 
 @pytest.mark.parametrize("asks", [True, False])

@@ -136,7 +136,10 @@ def test_what_was_changed_since_stays_changed(desk: Desk) -> None:
     assert "<target dev='vda' bus='virtio'/>" in after
     assert "<target dev='hda' bus='ide'/>" in after
     assert "slot='0x09'" in after
-    assert "web-1: interface 52:54:00:00:00:01: as it was, at PCI address 0000:00:09.0" in said
+    assert (
+        "web-1: interface 52:54:00:00:00:01: as it was, but for what was changed since or isn't kept,"
+        " at PCI address 0000:00:09.0\n"
+    ) in said
     gone = {line.strip() for line in before.splitlines()} - {
         line.strip() for line in after.splitlines()
     }

@@ -106,10 +106,13 @@ def check_state(instance: Instance, *, force: bool) -> list[str]:
         raise Refused(f"{instance}: {error}", error.code) from error
 
 
-def foresee(catalog: Catalog, host: Host | None, instance: Instance, wish: Wish) -> list[str]:
+def foresee(
+    catalog: Catalog, host: Host | None, instance: Instance, wish: Wish, *, follow: bool = True
+) -> list[str]:
     """Find out whether the instance's definition can follow its pin, before anything is changed.
 
     :param host: libvirt; ``None``: definitions aren't to follow.
+    :param follow: False: it isn't to follow, and only a warning tells where it doesn't fit.
     :return: warnings: with ``force``, a definition that may not follow stays as it is.
     :raises Refused: with the exit code: it can't follow.
     :raises HostError: libvirt refused.
@@ -118,6 +121,8 @@ def foresee(catalog: Catalog, host: Host | None, instance: Instance, wish: Wish)
         return []
     from mthook.host import realign
 
+    if not follow:
+        return _left_behind(catalog, instance, wish)
     try:
         realign.prepare(host, pin_of(instance, wish), offers(catalog), catalog)
     except ConversionError as error:
@@ -216,6 +221,19 @@ def pin_of(instance: Instance, wish: Wish) -> Pin:
         )
     seen = wish.seen or (instance.pin.seen if instance.machine == wish.machine else None)
     return replace(instance.pin, machine=wish.machine, source=SOURCE, updated_at=at, seen=seen)
+
+
+def _left_behind(catalog: Catalog, instance: Instance, wish: Wish) -> list[str]:
+    """Return a warning if the definition, which stays, doesn't say what the pin will: its start is stopped then."""
+    from mthook.host import capabilities, realign
+
+    defined = instance.domain.defined if instance.domain else None
+    if defined is None:
+        return []
+    offer = offers(catalog).get(capabilities.key_of(defined), {})
+    if realign.is_aligned(pin_of(instance, wish), defined, offer):
+        return []
+    return ["[sync] realign = false: its definition stays as it is"]
 
 
 def _write(catalog: Catalog, instance: Instance, wish: Wish) -> Pin:

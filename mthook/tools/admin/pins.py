@@ -168,23 +168,23 @@ class Set(Told):
             if instance.machine == wish.machine:
                 self.say(f"{instance}: already pinned to {wish.machine}")
                 return ExitCode.OK
-            follow = host if self.conf.sync.realign else None
-            self._change(catalog, follow, instance, wish, args.dry_run)
+            self._change(catalog, host, instance, wish, args.dry_run)
         self._report(str(instance), instance.machine, wish.machine, args.dry_run)
         return ExitCode.OK
 
     def _change(
         self, catalog: Catalog, host: Host | None, instance: Instance, wish: change.Wish, dry: bool
     ) -> None:
+        follow = self.conf.sync.realign
         warnings = change.check(catalog, host, instance, wish)
-        unable = change.foresee(catalog, host, instance, wish)
+        unable = change.foresee(catalog, host, instance, wish, follow=follow)
         for warning in [*warnings, *unable]:
             self.warn(warning)
-        if unable:
+        if unable or not follow:
             host = None
         if not dry:
             self._tell(instance, change.apply(catalog, host, instance, wish))
-        elif host is not None:
+        elif host is not None and instance.domain is not None:
             self._tell(instance, self._show(catalog, host, instance, wish))
 
     def _show(

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from mthook.catalog.records import Pin
-from mthook.errors import NotFound, Refused
+from mthook.errors import ConversionError, NotFound, Refused
 from mthook.host import realign
 from mthook.host.domains import Domain
 from mthook.text import printable
@@ -30,20 +30,14 @@ def align_one(round_: Round, domain: Domain, pin: Pin, *, snapshots: bool = Fals
     :param snapshots: also one that has snapshots, see :func:`mthook.host.realign.prepare`.
     :raises Error: as :func:`mthook.host.realign.prepare` does; nothing is changed then.
     """
-    if round_.report.dry_run:
-        change = realign.prepare(
-            round_.host, pin, round_.offers, round_.catalog, snapshots=snapshots
-        )
-    else:
-        with uninterrupted():
-            change = realign.realign(
-                round_.host, pin, round_.offers, round_.catalog, snapshots=snapshots
-            )
-            if change is not None:
-                round_.touched = True
-                round_.catalog.add_history(
-                    pin.uuid, "realigned", actor=ACTOR, old=change.old, new=change.new
-                )
+    try:
+        change = _change(round_, pin, snapshots)
+    except ConversionError as error:
+        # Whoever reads the reason at night is to see what it is about.
+        found = domain.defined.machine if domain.defined else None
+        raise ConversionError(
+            f"pinned to {pin.machine}, defined as {printable(found)}: {error}", error.element
+        ) from error
     latest = round_.catalog.get_pin(domain.uuid)
     if change is not None and latest is not None and latest.machine != pin.machine:
         align_one(round_, domain, latest, snapshots=snapshots)  # an operator changed it meanwhile
@@ -53,6 +47,21 @@ def align_one(round_: Round, domain: Domain, pin: Pin, *, snapshots: bool = Fals
         )
         if change.converted:
             round_.report.detail(str(domain), change.changes)
+
+
+def _change(round_: Round, pin: Pin, snapshots: bool) -> realign.Realignment | None:
+    """Realign a pin's domain, or in a dry run only work out what that means."""
+    about = (round_.host, pin, round_.offers, round_.catalog)
+    if round_.report.dry_run:
+        return realign.prepare(*about, snapshots=snapshots)
+    with uninterrupted():
+        change = realign.realign(*about, snapshots=snapshots)
+        if change is not None:
+            round_.touched = True
+            round_.catalog.add_history(
+                pin.uuid, "realigned", actor=ACTOR, old=change.old, new=change.new
+            )
+    return change
 
 
 def _newest(round_: Round, domain: Domain, pin: Pin, travelled: tuple[str, str] | None) -> Pin:

@@ -98,9 +98,12 @@ def check_arguments(domain: etree._Element, conversion: Conversion) -> None:
     ]
     for before, value in zip(["", *values], values):
         machine = before in ("-M", "-machine", "--machine") and _names_machine(value)
-        if machine or _BUS.search(value):
+        bus = _BUS.search(value)
+        if machine or bus:
+            # Not the argument itself: others than root read this, and it may hold a secret.
+            named_by = bus.group() if bus else before
             raise ConversionError(
-                f"argument {printable(value, 80)} for QEMU is made for {conversion.old}",
+                f"argument with {named_by} for QEMU is made for {conversion.old}",
                 "qemu:commandline/qemu:arg",
             )
 

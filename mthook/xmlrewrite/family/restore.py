@@ -160,13 +160,14 @@ class WayBack:
                         device.remove(address)
 
     def _differences(self, merged: etree._Element) -> list[str]:
+        kept = _parts(self._before, {})
         present, result = _parts(self._now, self._names), _parts(merged, {})
         changes = [f"{_title(part)}: removed" for key, part in present.items() if key not in result]
         for key, part in result.items():
             if key not in present:
                 changes.append(f"{_title(part)}: restored{_where(part)}")
             elif not same(part, present[key]):
-                changes.append(f"{_title(part)}: as it was{_where(part)}")
+                changes.append(f"{_title(part)}: {_likeness(part, kept.get(key))}{_where(part)}")
         return changes
 
 
@@ -242,6 +243,13 @@ def _parts(domain: etree._Element, names: Mapping[str, str]) -> dict[Key, etree.
         elif child.tag != "metadata":
             found[key] = child
     return found
+
+
+def _likeness(part: etree._Element, kept: etree._Element | None) -> str:
+    if kept is None:
+        return "new since then, converted"
+    whole = "as it was"
+    return whole if same(part, kept) else f"{whole}, but for what was changed since or isn't kept"
 
 
 def _title(part: etree._Element) -> str:

@@ -163,5 +163,7 @@ def test_what_another_family_cannot_have_is_an_error(setting: Setting) -> None:
     code, out, err = setting.sync()
 
     assert (code, out, len(err.splitlines())) == (1, "", 1)
-    assert err.startswith(f"mthook-sync: web-1 ({UUID}): iommu intel: ")
+    pinned = f"pinned to {OLD}, defined as pc-q35-"
+    assert err.startswith(f"mthook-sync: web-1 ({UUID}): {pinned}")
+    assert ": iommu intel: " in err
     assert setting.definitions() == before

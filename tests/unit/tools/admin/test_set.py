@@ -96,8 +96,10 @@ def test_a_guest_that_libvirt_lost_can_be_pinned(
     run: Run, catalog: Catalog, web: Guest, driver: libvirt.virConnect
 ) -> None:
     """It is undefined now, as a Nova guest is while it is rebooted hard."""
+    dry = run("set", "web-1", "pc-i440fx-7.2", "--dry-run")
     said = run("set", "web-1", "pc-i440fx-7.2")
 
+    assert dry == Said(0, "", "web-1: would change pc-i440fx-6.2 → pc-i440fx-7.2\n")
     assert said == Said(0, "", "web-1: pc-i440fx-6.2 → pc-i440fx-7.2\n")
 
 
@@ -119,9 +121,16 @@ def test_with_realign_off_the_definition_stays(
     """[sync] realign = false: definitions are somebody else's business."""
     config.write_text(f"{config.read_text()}[sync]\nrealign = false\n")
 
-    assert run("set", "web-1", "pc-i440fx-7.2").code == 0
+    warned = "mthook-admin: warning: [sync] realign = false: its definition stays as it is\n"
+
+    assert run("set", "web-1", "pc-i440fx-7.2").err == (
+        f"{warned}web-1: pc-i440fx-6.2 → pc-i440fx-7.2\n"
+    )
     assert run("get", "web-1").out == "pc-i440fx-7.2\n"
     assert defined(driver) == "pc-i440fx-6.2"
+
+    # Where the definition is right already there is nothing to warn of.
+    assert warned not in run("set", "web-1", "pc-i440fx-6.2", "--force").err
 
 
 def test_when_libvirt_refuses_the_definition_the_old_pin_is_put_back(

@@ -44,7 +44,7 @@ def test_definitions_are_realigned_where_asked_for(
 
 
 def test_what_another_family_cannot_have_is_an_error_that_names_the_guest(setting: Setting) -> None:
-    """The message does, and comes once although both realigning and repair meet it."""
+    """The message does, and what it is to become; it comes once although both realigning and repair meet it."""
     iommu = domain_xml("pc-q35-7.2").replace("</devices>", "<iommu model='intel'/></devices>")
     setting.libvirt.domains = [FakeDomain(iommu)]
     with setting.catalog() as catalog:
@@ -54,7 +54,8 @@ def test_what_another_family_cannot_have_is_an_error_that_names_the_guest(settin
     code, out, err = setting.sync()
 
     assert (code, out, len(err.splitlines())) == (1, "", 1)
-    assert err.startswith(f"mthook-sync: web-1 ({UUID}): ")
+    pinned = "pinned to pc-i440fx-7.2, defined as pc-q35-7.2: iommu intel: "
+    assert err.startswith(f"mthook-sync: web-1 ({UUID}): {pinned}")
     assert setting.libvirt.defined == []
 
 

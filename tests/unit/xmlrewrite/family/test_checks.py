@@ -72,27 +72,27 @@ def check(inside: str, conversion: Conversion) -> None:
         ),
         (
             TO_Q35,
-            arguments("-device", "e1000,bus=pci.0"),
+            arguments("-device", "iscsi,password=sesame,bus=pci.0"),
             "qemu:commandline/qemu:arg",
-            "argument e1000,bus=pci.0 for QEMU is made for pc-i440fx-7.2",
+            "argument with pci.0 for QEMU is made for pc-i440fx-7.2",
         ),
         (
             TO_PC,
             arguments("-device", '{"driver":"e1000","bus":"pcie.0"}'.replace('"', "&quot;")),
             "qemu:commandline/qemu:arg",
-            'argument {"driver":"e1000","bus":"pcie.0"} for QEMU is made for pc-q35-7.2',
+            "argument with pcie.0 for QEMU is made for pc-q35-7.2",
         ),
         (
             TO_Q35,
             arguments("-device", "ide-hd,bus=ide.0,unit=1,drive=d"),
             "qemu:commandline/qemu:arg",
-            "argument ide-hd,bus=ide.0,unit=1,drive=d for QEMU is made for pc-i440fx-7.2",
+            "argument with ide.0 for QEMU is made for pc-i440fx-7.2",
         ),
         (
             TO_Q35,
             arguments("-machine", "pc,accel=tcg"),
             "qemu:commandline/qemu:arg",
-            "argument pc,accel=tcg for QEMU is made for pc-i440fx-7.2",
+            "argument with -machine for QEMU is made for pc-i440fx-7.2",
         ),
         (
             TO_Q35,

@@ -61,6 +61,26 @@ def test_every_part_that_comes_back_is_reported() -> None:
     assert f"interface {NIC}: as it was, at PCI address 0000:00:03.0" in changes
 
 
+def test_what_comes_back_in_part_is_not_called_as_it_was() -> None:
+    """Nor is a device that came since: nobody is to look for the old model, or for an old place."""
+    assert EVERYTHING.out is not None
+    changed = EVERYTHING.out.replace(b'<model type="rtl8139"/>', b'<model type="e1000e"/>')
+    new = b'<interface type="user"><mac address="52:54:00:00:00:99"/>%s</interface>'
+    place = b'<address type="pci" domain="0" bus="0x0f" slot="0" function="0"/>'
+    changed = changed.replace(b"</devices>", new % place + b"</devices>")
+
+    changes = back(EVERYTHING, changed).changes
+
+    said = [line for line in changes if "as it was, but for" in line]
+    assert len(said) == 1
+    assert re.fullmatch(
+        r"interface [0-9a-f:]+: as it was, but for what was changed since or isn't kept,"
+        r" at PCI address 0000:[0-9a-f:.]+",
+        said[0],
+    )
+    assert "interface 52:54:00:00:00:99: new since then, converted" in changes
+
+
 @pytest.mark.parametrize(
     ("old", "new", "kept"),
     [
