@@ -164,11 +164,8 @@ class Connection:
     def _sent(self, header: Header) -> None:
         if header.kind in (framing.CALL, framing.CALL_WITH_FDS):
             _note(self._calls, header.serial)
-            if self._judging is not None:
-                if calls.wanted(header):
-                    self._budget.take(self, header.length)
-                elif calls.is_open(header):
-                    self._judging.opening()
+            if self._judging is not None and calls.wanted(header):
+                self._budget.take(self, header.length)
             if calls.is_sasl(header):
                 for pipe in self._pipes:
                     pipe.turn_raw = self._turn_raw
@@ -186,8 +183,8 @@ class Connection:
             self._calls.discard(header.serial)
             if calls.is_open(header):
                 self._opened = True
-                if self._judging is not None:
-                    self._judging.opened(header.status == framing.OK)
+                if self._judging is not None and header.status == framing.OK:
+                    self._judging.opened()
         elif header.kind == framing.STREAM:
             if header.status == framing.CONTINUE:
                 _note(self._streams, header.serial)

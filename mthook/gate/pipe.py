@@ -89,7 +89,7 @@ class Pipe:
     @property
     def owes(self) -> bool:
         """Whether something is to be written yet, or many messages of our own wait for another's end."""
-        return bool(self._out) or self.frames.inserts > _MANY
+        return not self._closed and (bool(self._out) or self.frames.inserts > _MANY)
 
     def close(self) -> None:
         """Stop; what waits is lost."""
