@@ -21,7 +21,7 @@ from mthook.gate import framing, xdr
 from tests.gate.rig import Rig, is_closed, receive, receive_message, wait_until
 from tests.gate.test_identity import _as, _peer, _reach
 from tests.gate.test_rewriting import LOST, NEW, OLD, error, exchange, machine
-from tests.unit.gate.messages import define, message, with_files
+from tests.unit.gate.messages import define, message, migrate, parameter, with_files
 from tests.unit.hook.conftest import UUID, domain
 
 MIB = 1 << 20
@@ -77,6 +77,21 @@ def test_streams_that_libvirtd_knows_nothing_of_take_no_memory(tight: Rig) -> No
         client.shutdown(socket.SHUT_WR)
         reader.join()
         assert _memory(tight) - before < 8
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_a_client_sent_goes_with_it(tight: Rig, whole: bool) -> None:
+    """Not only when Python looks for cycles."""
+    blank = xdr.string(b" " * 4_000_000)
+    data = migrate(parameter(b"persistent_xml", 7, blank), parameter(b"cookie", 7, blank))
+    before = _memory(tight)
+    with tight.pair():
+        for _ in range(30):
+            with tight.pair() as (client, server):
+                client.sendall(data if whole else data[:-1])
+                wait_until(lambda: whole or not _unread(client), "reading")  # noqa: B023
+                assert not whole or receive_message(server) == data
+    assert _memory(tight) - before < 50
 
 
 def test_many_definitions_at_once_keep_nobody_from_having_one_judged(tight: Rig) -> None:
