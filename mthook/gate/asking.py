@@ -86,6 +86,7 @@ class Worker:
     async def end(self) -> None:
         """Let the process end, which first writes down what it hasn't yet."""
         if self._control is not None:
+            self._loop.remove_writer(self._control)
             with contextlib.suppress(OSError, asyncio.TimeoutError):
                 self._control.shutdown(socket.SHUT_WR)
                 await asyncio.wait_for(self._loop.sock_recv(self._control, 1), self._limit)
