@@ -24,7 +24,6 @@ class Judging:
     """Has the domains of one connection judged.
 
     :param refused: is given the header of a call that the gate has answered itself.
-    :param done: is given that of every call that is decided about.
     :param failed: is called with what no client should be able to bring about.
     """
 
@@ -33,11 +32,10 @@ class Judging:
         client: Client,
         worker: Worker,
         refused: Callable[[Header], None],
-        done: Callable[[Header], None],
         failed: Callable[[str], None],
     ) -> None:
         self._client, self._worker = client, worker
-        self._refused, self._done, self._failed = refused, done, failed
+        self._refused, self._failed = refused, failed
         self._waiting: collections.deque[tuple[Header, bytes, calls.Carried, Entry]] = (
             collections.deque()
         )
@@ -69,7 +67,6 @@ class Judging:
             self._say_misunderstood(header, error)
         if carried is None:
             entry.data = message
-            self._done(header)
             return
         self._waiting.append((header, message, carried, entry))
         if len(self._tasks) < _AT_ONCE:
@@ -98,7 +95,6 @@ class Judging:
                 entry.data = calls.replace(header, message, carried, answer.xml)
             else:
                 entry.data = message
-            self._done(header)
             self._inbound.pump()
 
     async def _refuse(self, header: Header, entry: Entry, why: str) -> None:

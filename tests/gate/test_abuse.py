@@ -181,6 +181,18 @@ def test_the_user_whose_messages_take_most_is_cut_off_where_room_is_short(tight:
         )
 
 
+@pytest.mark.parametrize("let_in", [True, False])
+def test_what_libvirtd_doesnt_read_yet_takes_room_too(tight: Rig, let_in: bool) -> None:
+    """It lets a thousand clients wait before it looks at them."""
+    before = len(tight.log())
+    with contextlib.ExitStack() as stack:
+        for _ in range(5):
+            client, _ = stack.enter_context(tight.pair(let_in=let_in))
+            with contextlib.suppress(ConnectionError):
+                client.sendall(define(b" " * 4_500_000))
+        wait_until(lambda: "there is no room for more" in tight.log()[before:], "the end of one")
+
+
 def test_no_more_processes_for_a_user_who_lets_none_of_them_end(tight: Rig) -> None:
     """Stopped ones would go on taking what there is for all."""
     _reach(tight)

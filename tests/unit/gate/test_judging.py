@@ -30,7 +30,7 @@ async def _refuse_at_the_end() -> None:
             return Outcome(REFUSE, message=str(await asyncio.wait_for(answer, 10)))
 
     client = Client(Identity(0, 0, ()), os.getpid())
-    judging = Judging(client, Worker(), lambda _: None, lambda _: None, lambda _: None)  # type: ignore[arg-type]
+    judging = Judging(client, Worker(), lambda _: None, lambda _: None)  # type: ignore[arg-type]
     ours, theirs = socket.socketpair()
     with ours, theirs:
         pipes = [Pipe(loop, ours, theirs, Frames(), lambda _: None) for _ in range(2)]
