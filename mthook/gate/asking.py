@@ -83,8 +83,16 @@ class Worker:
             why = f"the worker process can't be asked: {error.strerror}"
         return broken(self._policy.mode, self._policy.on_error, why)
 
-    def close(self) -> None:
-        """End the process."""
+    async def end(self) -> None:
+        """Let the process end, which first writes down what it hasn't yet."""
+        if self._control is not None:
+            self._loop.remove_writer(self._control)
+            with contextlib.suppress(OSError, asyncio.TimeoutError):
+                self._control.shutdown(socket.SHUT_WR)
+                await asyncio.wait_for(self._loop.sock_recv(self._control, 1), self._limit)
+        self._drop()
+
+    def _drop(self) -> None:
         if self._control is not None:
             self._loop.remove_writer(self._control)
             self._control.close()
@@ -98,7 +106,7 @@ class Worker:
         """
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        with ours:
+        with ours, theirs:
             self._waiting.append(theirs)
             try:
                 self._hand_over()
@@ -106,18 +114,24 @@ class Worker:
                 while self._waiting:
                     self._waiting.popleft().close()
                 raise
-            answer = b""
             try:
-                await self._loop.sock_sendall(ours, asked)
-                ours.shutdown(socket.SHUT_WR)
-                while True:
-                    piece = await self._loop.sock_recv(ours, _PIECE)
-                    if not piece:
-                        break
-                    answer += piece
-            except OSError:
-                return None
-            return answer
+                return await self._converse(ours, asked)
+            finally:
+                with contextlib.suppress(ValueError):
+                    self._waiting.remove(theirs)
+
+    async def _converse(self, ours: socket.socket, asked: bytes) -> bytes | None:
+        answer = b""
+        try:
+            await self._loop.sock_sendall(ours, asked)
+            ours.shutdown(socket.SHUT_WR)
+            while True:
+                piece = await self._loop.sock_recv(ours, _PIECE)
+                if not piece:
+                    return answer
+                answer += piece
+        except OSError:
+            return None
 
     def _hand_over(self) -> None:
         """Give the process the sockets that wait for it, as many as it takes at once."""
@@ -131,7 +145,7 @@ class Worker:
                 return
             except ConnectionError as error:
                 log.error(f"the worker process is gone: {error.strerror}")
-                self.close()
+                self._drop()
                 continue
             theirs.close()
             self._waiting.popleft()

@@ -45,10 +45,12 @@ class Budget:
             # Later: what it sends is just being read, maybe.
             self._loop.call_soon(most.close, "its messages wait, and there is no room for more")
 
-    def give(self, holder: Holder, size: int) -> None:
-        """Count a message no more."""
+    def keep(self, holder: Holder, size: int) -> None:
+        """Count no more than ``size`` bytes of somebody: all that was before has gone on."""
         if holder in self._held:
-            self._add(holder, -size - _EACH)
+            self.forget(holder)
+            if size:
+                self._add(holder, size)
 
     def forget(self, holder: Holder) -> None:
         """Count nothing of somebody any more."""

@@ -52,7 +52,7 @@ class Connection:
         self._upstream, self._budget, self._gone = upstream, budget, gone
         self._judging: Judging | None = None
         if worker is not None:
-            self._judging = Judging(client, worker, self._refused_call, self._decided, self.close)
+            self._judging = Judging(client, worker, self._refused_call, self.close)
         self._connector: Connector | None = None
         self._server: socket.socket | None = None
         self._pipes: list[Pipe] = []
@@ -152,7 +152,7 @@ class Connection:
             server,
             Frames(wanted, self._sent, (CALL_WITH_FDS,)),
             self.close,
-            self._watch,
+            self._passed,
             judging.judge if judging is not None else None,
         )
         frames = Frames(None, self._received, (REPLY_WITH_FDS,))
@@ -164,19 +164,13 @@ class Connection:
     def _sent(self, header: Header) -> None:
         if header.kind in (framing.CALL, framing.CALL_WITH_FDS):
             _note(self._calls, header.serial)
-            if self._judging is not None:
-                if calls.wanted(header):
-                    self._budget.take(self, header.length)
-                elif calls.is_open(header):
-                    self._judging.opening()
+            if self._judging is not None and calls.wanted(header):
+                self._budget.take(self, header.length)
             if calls.is_sasl(header):
                 for pipe in self._pipes:
                     pipe.turn_raw = self._turn_raw
         elif header.kind == framing.STREAM:
             _note(self._streams, header.serial)
-
-    def _decided(self, header: Header) -> None:
-        self._budget.give(self, header.length)
 
     def _refused_call(self, header: Header) -> None:
         self._calls.discard(header.serial)
@@ -186,8 +180,8 @@ class Connection:
             self._calls.discard(header.serial)
             if calls.is_open(header):
                 self._opened = True
-                if self._judging is not None:
-                    self._judging.opened(header.status == framing.OK)
+                if self._judging is not None and header.status == framing.OK:
+                    self._judging.opened()
         elif header.kind == framing.STREAM:
             if header.status == framing.CONTINUE:
                 _note(self._streams, header.serial)
@@ -215,6 +209,11 @@ class Connection:
         busy = self._calls or self._streams or any(pipe.waiting for pipe in self._pipes)
         if not busy and not any(pipe.frames.incomplete for pipe in self._pipes):
             self.close()
+
+    def _passed(self) -> None:
+        pipe = self._pipes[0]
+        self._budget.keep(self, 0 if pipe.raw else pipe.frames.holding)
+        self._watch()
 
     def _watch(self) -> None:
         """Look after a message that has begun and not ended."""

@@ -78,15 +78,20 @@ class Diary:
     def write(self, patience: float = _PATIENCE) -> None:
         """Write down what is to be, if it is time for that."""
         while self._entries and time.monotonic() >= self._again:
-            until, one = self._entries[0]
             try:
-                write(one, self._settings, patience)
+                write(self._entries[0][1], self._settings, patience)
             except Error as error:
-                if time.monotonic() < until and len(self._entries) <= _MOST:
-                    self._again = time.monotonic() + _PAUSE
-                    return
-                lose(one, error)
-            self._entries.popleft()
+                self._again = time.monotonic() + _PAUSE
+                self._give_up(error)
+            else:
+                self._entries.popleft()
+
+    def _give_up(self, error: Error) -> None:
+        """Lose what has waited too long, or is too much, without another try for each."""
+        while self._entries and (
+            time.monotonic() >= self._entries[0][0] or len(self._entries) > _MOST
+        ):
+            lose(self._entries.popleft()[1], error)
 
     def close(self, patience: float) -> None:
         """Write down the rest, or say that it isn't."""

@@ -101,6 +101,11 @@ class Frames:
         return self._left > 0 and self._kind == STREAM
 
     @property
+    def holding(self) -> int:
+        """How long the message will be of which something is held back; 0: none."""
+        return self._holds.length if self._holds is not None else 0
+
+    @property
     def inserts(self) -> int:
         """How many messages of our own wait for the end of another."""
         return len(self._inserts)

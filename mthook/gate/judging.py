@@ -12,18 +12,18 @@ from mthook.gate.asking import Worker
 from mthook.gate.framing import Header, Piece
 from mthook.gate.identity import Client
 from mthook.gate.pipe import Entry, Pipe
-from mthook.gate.verdict import REFUSE, REWRITE, Outcome
+from mthook.gate.verdict import REFUSE, REWRITE
 from mthook.gate.xdr import Malformed
 
-#: How many domains of one connection are judged at once; the others wait in their order.
-_AT_ONCE = 8
+#: How many domains of one connection are judged at once; the others wait in their order. As long as they do nothing is
+#: read, keepalives neither: where Nova's database is silent, few at once would outlast libvirtd's patience of 30 s.
+_AT_ONCE = 32
 
 
 class Judging:
     """Has the domains of one connection judged.
 
     :param refused: is given the header of a call that the gate has answered itself.
-    :param done: is given that of every call that is decided about.
     :param failed: is called with what no client should be able to bring about.
     """
 
@@ -32,47 +32,41 @@ class Judging:
         client: Client,
         worker: Worker,
         refused: Callable[[Header], None],
-        done: Callable[[Header], None],
         failed: Callable[[str], None],
     ) -> None:
         self._client, self._worker = client, worker
-        self._refused, self._done, self._failed = refused, done, failed
+        self._refused, self._failed = refused, failed
         self._waiting: collections.deque[tuple[Header, bytes, calls.Carried, Entry]] = (
             collections.deque()
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._read = asyncio.Event()
-        self._misunderstood = False
-        #: Whether libvirtd has let the client in; cleared: it's being asked.
-        self._is_open = False
-        self._settled = asyncio.Event()
-        self._settled.set()
+        self._misunderstood = self._is_open = False
 
     def begin(self, inbound: Pipe, outbound: Pipe) -> None:
         """Take the pipes: the one that the calls come by, and the one for answers."""
         self._inbound, self._outbound = inbound, outbound
 
-    def opening(self) -> None:
-        """Notice that the client asks libvirtd to be let in; calls behind that wait for the answer."""
-        self._settled.clear()
+    def opened(self) -> None:
+        """Notice that libvirtd has let the client in.
 
-    def opened(self, is_open: bool) -> None:
-        """Notice libvirtd's answer: whom it doesn't let in learns nothing about pins, and leaves no history."""
-        self._is_open = self._is_open or is_open
-        self._settled.set()
+        Until then nothing is judged: whom it doesn't let in learns nothing about pins, and leaves no history. libvirtd
+        refuses such calls, and no client that follows the protocol makes one.
+        """
+        self._is_open = True
 
     def judge(self, piece: Piece, entry: Entry) -> None:
         """Decide what goes in an entry's place, now or later."""
         assert piece.header is not None
         header, message = piece.header, bytes(piece.data)
+        carried = None
         try:
-            carried = calls.read(header, message)
+            if self._is_open:
+                carried = calls.read(header, message)
         except Malformed as error:
-            carried = None
             self._say_misunderstood(header, error)
         if carried is None:
             entry.data = message
-            self._done(header)
             return
         self._waiting.append((header, message, carried, entry))
         if len(self._tasks) < _AT_ONCE:
@@ -93,18 +87,14 @@ class Judging:
     async def _work(self) -> None:
         while self._waiting:
             header, message, carried, entry = self._waiting.popleft()
-            await self._settled.wait()
-            answer = Outcome()  # libvirtd refuses what comes before it has let the client in
-            if self._is_open:
-                uid = self._client.identity.uid
-                answer = await self._worker.ask(carried.xml, carried.call, uid)
+            uid = self._client.identity.uid
+            answer = await self._worker.ask(carried.xml, carried.call, uid)
             if answer.verdict == REFUSE:
                 await self._refuse(header, entry, answer.message)
             elif answer.verdict == REWRITE:
                 entry.data = calls.replace(header, message, carried, answer.xml)
             else:
                 entry.data = message
-            self._done(header)
             self._inbound.pump()
 
     async def _refuse(self, header: Header, entry: Entry, why: str) -> None:

@@ -89,7 +89,7 @@ class Pipe:
     @property
     def owes(self) -> bool:
         """Whether something is to be written yet, or many messages of our own wait for another's end."""
-        return bool(self._out) or self.frames.inserts > _MANY
+        return not self._closed and (bool(self._out) or self.frames.inserts > _MANY)
 
     def close(self) -> None:
         """Stop; what waits is lost."""
@@ -100,6 +100,8 @@ class Pipe:
             _close_all(entry.fds)
         self._out.clear()
         _close_all(self.frames.stray)
+        # What it holds would stay until Python looks for cycles: up to 10 MiB.
+        self.frames = Frames()
 
     def insert(self, message: bytes) -> None:
         """Write a message of our own between two others."""
@@ -118,6 +120,7 @@ class Pipe:
             elif not self._write(entry):
                 return
             self._out.popleft()
+            entry.data = b""  # it may be kept for the descriptors behind it
         if self._closed:
             return
         self._stop_writing()

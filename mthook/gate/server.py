@@ -71,7 +71,7 @@ class Server:
         for listener in self._listeners:
             log.info(f"listening on {listener.sock.getsockname()} for {listener.upstream}")
         await self._empty.wait()
-        self._worker.close()
+        await self._worker.end()
         return 1 if self._failed else 0
 
     def _accept_more(self) -> None:

@@ -20,6 +20,7 @@ from mthook.errors import Error
 from mthook.gate import diary, log, rewriting
 from mthook.gate.diary import Diary
 from mthook.gate.rewriting import Settings
+from mthook.gate.spawner import close_others
 from mthook.gate.verdict import REWRITE, Outcome, broken
 
 _PIECE = 1 << 18
@@ -104,6 +105,9 @@ def _wait_for_nova(
     code = 1
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        # As long as this process held the worker's socket, the gate wouldn't learn of the worker's end.
+        close_others(channel.fileno())
+        signal.setitimer(signal.ITIMER_REAL, 2 * settings.policy.timeout + _SLACK)
         outcome = rewriting.examine(xml, settings, _actor(uid), may_wait=True)
         assert outcome is not None
         _answer(channel, outcome)

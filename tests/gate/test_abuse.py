@@ -21,7 +21,7 @@ from mthook.gate import framing, xdr
 from tests.gate.rig import Rig, is_closed, receive, receive_message, wait_until
 from tests.gate.test_identity import _as, _peer, _reach
 from tests.gate.test_rewriting import LOST, NEW, OLD, error, exchange, machine
-from tests.unit.gate.messages import define, message, with_files
+from tests.unit.gate.messages import define, message, migrate, parameter, with_files
 from tests.unit.hook.conftest import UUID, domain
 
 MIB = 1 << 20
@@ -77,6 +77,21 @@ def test_streams_that_libvirtd_knows_nothing_of_take_no_memory(tight: Rig) -> No
         client.shutdown(socket.SHUT_WR)
         reader.join()
         assert _memory(tight) - before < 8
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_a_client_sent_goes_with_it(tight: Rig, whole: bool) -> None:
+    """Not only when Python looks for cycles."""
+    blank = xdr.string(b" " * 4_000_000)
+    data = migrate(parameter(b"persistent_xml", 7, blank), parameter(b"cookie", 7, blank))
+    before = _memory(tight)
+    with tight.pair():
+        for _ in range(30):
+            with tight.pair() as (client, server):
+                client.sendall(data if whole else data[:-1])
+                wait_until(lambda: whole or not _unread(client), "reading")  # noqa: B023
+                assert not whole or receive_message(server) == data
+    assert _memory(tight) - before < 50
 
 
 def test_many_definitions_at_once_keep_nobody_from_having_one_judged(tight: Rig) -> None:
@@ -164,6 +179,18 @@ def test_the_user_whose_messages_take_most_is_cut_off_where_room_is_short(tight:
             f"mthook-gate: client uid 0, process {os.getpid()}, cut off: "
             "its messages wait, and there is no room for more"
         )
+
+
+@pytest.mark.parametrize("let_in", [True, False])
+def test_what_libvirtd_doesnt_read_yet_takes_room_too(tight: Rig, let_in: bool) -> None:
+    """It lets a thousand clients wait before it looks at them."""
+    before = len(tight.log())
+    with contextlib.ExitStack() as stack:
+        for _ in range(5):
+            client, _ = stack.enter_context(tight.pair(let_in=let_in))
+            with contextlib.suppress(ConnectionError):
+                client.sendall(define(b" " * 4_500_000))
+        wait_until(lambda: "there is no room for more" in tight.log()[before:], "the end of one")
 
 
 def test_no_more_processes_for_a_user_who_lets_none_of_them_end(tight: Rig) -> None:

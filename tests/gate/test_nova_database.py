@@ -83,3 +83,13 @@ def test_a_satisfied_pin_asks_nobody(silent: Rig) -> None:
         client.sendall(data)
         assert receive(server, len(data)) == data
     assert time.monotonic() - begun < 1
+
+
+def test_as_many_guests_as_nova_starts_at_once_wait_for_its_database_together(silent: Rig) -> None:
+    """On one connection, which libvirtd ends where it is silent for half a minute."""
+    with silent.pair() as (client, _):
+        begun = time.monotonic()
+        client.sendall(define(domain(NEW, metadata=NOVA)) * 20)
+        for _ in range(20):
+            assert b"no answer within" in receive_message(client)
+        assert time.monotonic() - begun < 2 * LIMIT

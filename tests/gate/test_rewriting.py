@@ -203,14 +203,15 @@ def test_who_isnt_let_in_learns_nothing_about_pins(rig: Rig, asks: bool) -> None
     assert _last(rig) == before
 
 
-def test_a_definition_right_behind_the_opening_waits_for_libvirtds_answer(rig: Rig) -> None:
-    """It isn't let pass unread."""
+def test_a_definition_before_the_opening_is_libvirtds_to_refuse(rig: Rig) -> None:
+    """Also if both come at once: neither waits for the other."""
     with rig.pair(let_in=False) as (client, server):
-        client.sendall(OPEN + define(domain(NEW)))
+        client.sendall(define(domain(NEW)) + OPEN + message(157))
+        assert receive_message(server) == define(domain(NEW))
         assert receive_message(server) == OPEN
         server.sendall(OPENED)
         assert receive_message(client) == OPENED
-        assert machine(receive_message(server)) == OLD
+        assert receive_message(server) == message(157)
 
 
 def test_what_cant_be_rewritten_passes_where_that_is_asked_for(rig: Rig) -> None:
