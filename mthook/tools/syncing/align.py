@@ -97,6 +97,13 @@ def _try(round_: Round, domain: Domain, pin: Pin) -> None:
         align_one(round_, domain, pin)
     except NotFound:
         return
+    except ConversionError as error:
+        nova = domain.defined is not None and domain.defined.nova
+        if round_.nova is None or not round_.nova.works or not nova:
+            raise
+        round_.report.left_alone(
+            f"{domain}: {error}; Nova makes another definition at its next start"
+        )
     except Refused as refusal:
         if refusal.code != realign.WRONG_STATE:
             raise

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from tests.lab import guest_xml
 from tests.lab.nova import MACHINE_KEY
 from tests.nova import happenings
 from tests.nova.client import Nova
-from tests.nova.syncing.conftest import NEW, OLD, OTHER, UUID, Compute
+from tests.nova.syncing.conftest import NEW, NOVA, OLD, OTHER, UUID, Compute
 
 
 def _live(compute: Compute, uuid: str = UUID) -> list[dict[str, object]]:
@@ -60,6 +61,20 @@ def test_novas_alias_is_the_pin_and_what_runs_is_remembered(compute: Compute) ->
 
     assert compute.pin() == ("pc", "Nova", OLD)
     assert compute.cloud.machine(UUID) == "pc"
+
+
+def test_a_definition_that_cant_be_converted_waits_for_novas_next(compute: Compute) -> None:
+    """It isn't what the next start boots, so that there is nothing to put right."""
+    compute.cloud.add_instance(UUID, machine=OLD)
+    xml = guest_xml("web-1", UUID, "pc-q35-7.2", metadata=NOVA, devices="<iommu model='intel'/>")
+    compute.node.define(xml)
+    compute.set_pin(OLD)
+
+    code, out, err = compute.sync("-v")
+
+    assert (code, out) == (0, "")
+    why = f"{OLD} has no IOMMU; remove it from the guest first"
+    assert f"iommu intel: {why}; Nova makes another definition at its next start\n" in err
 
 
 @pytest.mark.parametrize("source", ["running guest", "first boot", "Nova", "definition"])
