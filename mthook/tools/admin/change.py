@@ -84,6 +84,11 @@ def check(catalog: Catalog, host: Host | None, instance: Instance, wish: Wish) -
         raise Refused(str(error), ExitCode.UNSUPPORTED) from error
     except Refused as error:
         raise Refused(f"{instance}: {error}", error.code) from error
+    if wish.force and instance.domain is not None and instance.domain.snapshots:
+        warnings.append(
+            f"it has {instance.domain.snapshots} snapshot(s), which hold their own machine types: who"
+            " reverts to one gets that one's back"
+        )
     return warnings + about_age(catalog, instance.arch, wish.machine)
 
 
@@ -124,12 +129,16 @@ def foresee(
     if not follow:
         return _left_behind(catalog, instance, wish)
     try:
-        realign.prepare(host, pin_of(instance, wish), offers(catalog), catalog)
+        pin = pin_of(instance, wish)
+        realign.prepare(host, pin, offers(catalog), catalog, snapshots=wish.force)
     except ConversionError as error:
         raise Refused(f"{instance}: {error}", ExitCode.INCOMPATIBLE) from error
     except Refused as error:
         if not wish.force:
-            raise Refused(f"{error} (--force changes the pin alone)", error.code) from error
+            forced = "--force overrides"
+            if error.code != realign.WRONG_STATE:
+                forced = "--force changes the pin alone"
+            raise Refused(f"{error} ({forced})", error.code) from error
         return [f"{error}: its definition stays as it is"]
     return []
 
@@ -149,7 +158,7 @@ def apply(catalog: Catalog, host: Host | None, instance: Instance, wish: Wish) -
         from mthook.host import realign
 
         try:
-            done = realign.realign(host, pin, offers(catalog), catalog)
+            done = realign.realign(host, pin, offers(catalog), catalog, snapshots=wish.force)
         except Error as error:
             _put_back(catalog, instance, wish, f"put back: {error}")
             raise
@@ -161,10 +170,11 @@ def apply(catalog: Catalog, host: Host | None, instance: Instance, wish: Wish) -
 
 
 def difference(
-    catalog: Catalog, host: Host, instance: Instance, pin: Pin
+    catalog: Catalog, host: Host, instance: Instance, pin: Pin, *, snapshots: bool = False
 ) -> tuple[Sequence[str], str]:
     """Return what realigning an instance's definition to a pin changes.
 
+    :param snapshots: also that of one that has snapshots.
     :return: what a change of family changes, a line each; and all of it as a unified diff, '' where
         nothing changes.
     :raises Refused: it would be left alone.
@@ -173,7 +183,7 @@ def difference(
     """
     from mthook.host import domains, realign
 
-    if realign.prepare(host, pin, offers(catalog), catalog) is None:
+    if realign.prepare(host, pin, offers(catalog), catalog, snapshots=snapshots) is None:
         return (), ""
     # Read again, without the passwords that a definition to be defined must have.
     before = domains.definition(host, instance.uuid, secrets=False)

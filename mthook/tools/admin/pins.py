@@ -192,7 +192,7 @@ class Set(Told):
     ) -> Sequence[str]:
         """Print what would change in a definition; return what a change of family changes."""
         pin = change.pin_of(instance, wish)
-        report, text = change.difference(catalog, host, instance, pin)
+        report, text = change.difference(catalog, host, instance, pin, snapshots=wish.force)
         self.app.stdout.write(text)
         return report
 

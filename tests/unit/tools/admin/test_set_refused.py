@@ -66,33 +66,37 @@ def test_a_managed_save_image_is_code_3(
 def test_snapshots_are_code_3(
     run: Run, catalog: Catalog, domain: libvirt.virDomain, driver: libvirt.virConnect
 ) -> None:
-    """Realign leaves such a guest alone, so its pin stays with its definition."""
+    """A sync leaves such a guest alone, so its pin stays with its definition."""
     domain.snapshotCreateXML("<domainsnapshot><name>s</name></domainsnapshot>")
 
     said = run("set", "web-1", "pc-i440fx-7.2")
 
     assert said.code == 3
     assert said.err.startswith(f"mthook-admin: web-1 ({WEB}): left alone: it has 1 snapshot(s), ")
-    assert said.err.endswith(" (--force changes the pin alone)\n")
+    assert said.err.endswith(" (--force overrides)\n")
     assert len(events(catalog)) == 1
     assert defined(driver) == "pc-i440fx-6.2"
 
 
-def test_forced_with_snapshots_only_the_pin_changes(
-    run: Run, catalog: Catalog, domain: libvirt.virDomain, driver: libvirt.virConnect
+@pytest.mark.parametrize("machine", ["pc-i440fx-7.2", "pc-q35-7.2"])
+def test_forced_with_snapshots_the_definition_follows(
+    run: Run, domain: libvirt.virDomain, driver: libvirt.virConnect, machine: str
 ) -> None:
-    """The operator is told that the definition stays."""
+    """The next start would be stopped otherwise; a revert still brings back what the snapshot has."""
     domain.snapshotCreateXML("<domainsnapshot><name>s</name></domainsnapshot>")
 
-    said = run("set", "--force", "web-1", "pc-i440fx-7.2")
+    looked = run("set", "--force", "--dry-run", "web-1", machine)
+    said = run("set", "--force", "web-1", machine)
 
-    assert said.code == 0
-    warning, result = said.err.splitlines()
-    assert warning.startswith(f"mthook-admin: warning: web-1 ({WEB}): left alone: it has 1 ")
-    assert warning.endswith(": its definition stays as it is")
-    assert result == "web-1: pc-i440fx-6.2 → pc-i440fx-7.2"
-    assert run("get", "web-1").out == "pc-i440fx-7.2\n"
-    assert defined(driver) == "pc-i440fx-6.2"
+    assert f'+    <type arch="x86_64" machine="{machine}">' in looked.out
+    assert (looked.code, said.code, said.out) == (0, 0, "")
+    assert (
+        "mthook-admin: warning: it has 1 snapshot(s), which hold their own machine types: who"
+        " reverts to one gets that one's back\n"
+    ) in said.err
+    assert said.err.endswith(f"web-1: pc-i440fx-6.2 → {machine}\n")
+    assert run("get", "web-1").out == f"{machine}\n"
+    assert defined(driver) == machine
 
 
 @pytest.mark.parametrize(
