@@ -12,7 +12,7 @@ from __future__ import annotations
 from lxml import etree
 
 from mthook.errors import ConversionError
-from mthook.machinetype import MachineType
+from mthook.machinetype import MachineType, is_convertible
 from mthook.text import printable
 from mthook.xmlrewrite.family.board import PC, Q35
 from mthook.xmlrewrite.target import Target
@@ -88,7 +88,7 @@ def _check_arch(arch: str, wanted: MachineType) -> None:
 
 
 def _check_family(present: MachineType, wanted: MachineType) -> None:
-    if present.family != wanted.family and {present.family, wanted.family} != {PC, Q35}:
+    if not is_convertible(present.name, wanted.name):
         raise ConversionError(
             f"can't convert {present} ({present.family}) to {wanted} ({wanted.family}): only i440fx"
             " and q35 can be turned into each other",

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from mthook.catalog.store import Catalog
-from mthook.tools import sync
-from mthook.tools.admin.app import main
 from mthook.xmlrewrite import summary
 from tests.lab import Host, guest_xml
+from tests.libvirt.desk import Commands
 
 UUID = "3f2c1d3e-0000-4000-8000-000000000001"
 OTHER = "3f2c1d3e-0000-4000-8000-000000000002"
@@ -21,28 +20,8 @@ OLD, NEW = "pc-i440fx-6.2", "pc-i440fx-7.2"
 VNC = "<graphics type='vnc' port='-1' passwd='sesame'/>"
 
 
-class Desk:
-    """An operator's place at a lab host."""
-
-    def __init__(self, node: Host, directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.node = node
-        self.path = str(directory / "mthook" / "catalog.sqlite")
-        self._config = str(directory / "mthook.conf")
-        Path(self._config).write_text(
-            f"[catalog]\npath = {self.path}\n[libvirt]\nconnection_uri = {node.uri}\n"
-        )
-        self._capsys = capsys
-
-    def admin(self, *argv: str) -> tuple[int, str, str]:
-        """Run mthook-admin and return its exit code, standard output and standard error."""
-        self._capsys.readouterr()
-        code = main(["--config-file", self._config, *argv])
-        said = self._capsys.readouterr()
-        return int(code), said.out, said.err
-
-    def sync(self) -> None:
-        """Run mthook-sync, which pins every guest there is."""
-        assert sync.main(["--config-file", self._config]) == 0
+class Desk(Commands):
+    """With a guest, web-1."""
 
     def pin(self, machine: str, seen: str | None = None) -> None:
         """Pin web-1 as the hook does."""

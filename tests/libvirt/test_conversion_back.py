@@ -10,11 +10,10 @@ import pytest
 from lxml import etree
 
 from mthook.catalog.store import Catalog
-from mthook.tools import sync
-from mthook.tools.admin.app import main
 from tests.corpus import CONVERTED, Case, ident
 from tests.lab import Host, guest_xml
 from tests.libvirt.conversion import Daemon, lacks, startable
+from tests.libvirt.desk import Commands
 
 UUID = "3f2c1d3e-0000-4000-8000-000000000001"
 PC, Q35 = "pc-i440fx-7.2", "pc-q35-7.2"
@@ -29,17 +28,8 @@ DEVICES = f"""
 """
 
 
-class Desk:
-    """An operator's place at a lab host."""
-
-    def __init__(self, node: Host, directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.node = node
-        self.path = str(directory / "mthook" / "catalog.sqlite")
-        self._config = str(directory / "mthook.conf")
-        Path(self._config).write_text(
-            f"[catalog]\npath = {self.path}\n[libvirt]\nconnection_uri = {node.uri}\n"
-        )
-        self._capsys = capsys
+class Desk(Commands):
+    """With a guest, web-1, that changes its family."""
 
     def set(self, machine: str, *options: str) -> str:
         """Set web-1's machine type, which works; return what was said."""
@@ -47,15 +37,9 @@ class Desk:
 
     def run(self, *argv: str) -> tuple[str, str]:
         """Run mthook-admin, which works; return standard output and standard error."""
-        self._capsys.readouterr()
-        code = main(["--config-file", self._config, *argv])
-        said = self._capsys.readouterr()
-        assert code == 0, said.err
-        return said.out, said.err
-
-    def sync(self) -> None:
-        """Run mthook-sync."""
-        assert sync.main(["--config-file", self._config]) == 0
+        code, out, err = self.admin(*argv)
+        assert code == 0, err
+        return out, err
 
     def shown(self, *options: str) -> str:
         """Return web-1's definition, without mthook's own element."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from mthook.catalog.nova import Change
+from mthook.catalog.nova import Change, NovaInstance
 from mthook.catalog.records import Compared
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogError, HostError, NovaError
@@ -340,19 +340,24 @@ def test_when_the_old_value_cannot_be_put_back_both_faults_are_told(
     )
 
 
+def overtake(monkeypatch: pytest.MonkeyPatch, instance: NovaInstance) -> None:
+    """Let an instance become something else right before it is written."""
+    record = Cell.record
+
+    def meanwhile(cell: Cell, *arguments: object, **options: object) -> int:
+        cell.instances[instance.uuid] = instance
+        return record(cell, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Cell, "record", meanwhile)
+
+
 def test_a_value_that_changed_meanwhile_is_not_overwritten(
     run: Run, cloud: Cloud, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another operator was faster."""
     before = cloud.add(WEB, machine="pc-i440fx-6.2")
     pin(catalog, WEB, "pc-i440fx-6.2")
-    record = Cell.record
-
-    def meanwhile(cell: Cell, *arguments: object, **options: object) -> int:
-        cell.instances[WEB] = replace(before, machine="pc-i440fx-2.0")
-        return record(cell, *arguments, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Cell, "record", meanwhile)
+    overtake(monkeypatch, replace(before, machine="pc-i440fx-2.0"))
 
     said = run("set", WEB, "pc-i440fx-7.2")
 
@@ -368,13 +373,7 @@ def test_an_instance_that_has_just_moved_away_is_left_alone(
     """Its pin is another host's business now."""
     before = cloud.add(WEB, machine="pc-i440fx-6.2")
     pin(catalog, WEB, "pc-i440fx-6.2")
-    record = Cell.record
-
-    def meanwhile(cell: Cell, *arguments: object, **options: object) -> int:
-        cell.instances[WEB] = replace(before, host="beta")
-        return record(cell, *arguments, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Cell, "record", meanwhile)
+    overtake(monkeypatch, replace(before, host="beta"))
 
     said = run("set", WEB, "pc-i440fx-7.2")
 
