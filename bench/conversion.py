@@ -59,10 +59,7 @@ def _pair(name: str) -> tuple[bytes, bytes]:
 
 
 def _large(xml: bytes, most: int) -> bytes:
-    """Return a domain of 1 MiB: so many disks and network cards, the rest somebody's metadata.
-
-    libvirt can start one with some 500 devices at the most.
-    """
+    """Return a domain of 1 MiB: so many disks and network cards, the rest somebody's metadata."""
     device = """
     <disk type='file' device='disk'>
       <driver name='qemu' type='raw'/>
