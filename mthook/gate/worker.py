@@ -57,7 +57,7 @@ def serve(control: socket.socket, files: Sequence[str]) -> None:
 
 def _load_for_nova() -> None:
     """Load what asking Nova's database takes, once: each process forked for that would else load it anew."""
-    for module in ("mthook.catalog.cells", "sqlalchemy.dialects.mysql.pymysql", "pymysql"):
+    for module in ("mthook.nova.cells", "sqlalchemy.dialects.mysql.pymysql", "pymysql"):
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
 

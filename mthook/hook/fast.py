@@ -173,8 +173,8 @@ def _look_up(call: Call, uuid: str) -> tuple[Connection, fastsql.Known]:
     newer = _reload(call)
     connection, known = _open(call, uuid)
     if newer is not None:
+        from mthook import journal
         from mthook.catalog import recording
-        from mthook.hook import journal
 
         try:
             recording.compile_policy(connection, newer, text.now())
@@ -194,7 +194,8 @@ def _reload(call: Call) -> fastsql.Policy | None:
 
     :return: the policy to compile into the catalog, if there is a new one.
     """
-    from mthook.hook import journal, slow
+    from mthook import journal
+    from mthook.hook import slow
 
     try:
         call.catalog, fields = slow.read_configuration(call.files, call.left())
@@ -239,7 +240,7 @@ def _answer(
 
 def _broken(call: Call, why: str) -> int:
     """Answer without catalog or XML: only a start can be stopped, and only if the configuration asks for that."""
-    from mthook.hook import journal
+    from mthook import journal
 
     journal.error(f"{call}: {why}")
     if call.operation != "prepare":

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 
-from mthook import machinetype, policy, text
+from mthook import journal, machinetype, policy, text
 from mthook.catalog import fastsql, recording
 from mthook.errors import CatalogError
-from mthook.hook import journal, slow
+from mthook.hook import slow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from mthook import reconcile, text
+from mthook import journal, reconcile, text
 from mthook.catalog import fastsql, recording
-from mthook.hook import journal, slow
+from mthook.hook import slow
 from mthook.machinetype import MachineType
 
 TYPE_CHECKING = False

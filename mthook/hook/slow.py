@@ -136,9 +136,9 @@ def ask_nova(files: Sequence[str], uuid: str, seconds: float) -> Said | None:
 
     def work() -> tuple[Any, ...] | None:
         from mthook import conf, reconcile
-        from mthook.catalog import cells
-        from mthook.catalog.nova import RESCUING
         from mthook.errors import NotFound
+        from mthook.nova import cells
+        from mthook.nova.cell import RESCUING
 
         options = conf.load([path for path in files if os.path.exists(path)])
         with cells.opened(options) as nova:

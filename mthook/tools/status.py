@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
 
     def command() -> int:
-        from mthook.tools.checking.command import run  # here: see mthook.tools.ending
+        from mthook.tools.status_command import run  # here: see mthook.tools.ending
 
         return run(arguments)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from mthook.catalog.nova import Cell
+from mthook.nova.cell import Cell
 from tests.lab import MariaDB
 from tests.lab.nova import Cloud
 from tests.nova.client import Nova

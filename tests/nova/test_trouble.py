@@ -15,7 +15,8 @@ from typing import Any
 import pymysql
 import pytest
 
-from mthook.catalog import cells, nova
+from mthook.nova import cell as nova
+from mthook.nova import cells
 from tests.lab import MariaDB
 from tests.lab.nova import Cloud
 from tests.nova.moments import await_lock, before

@@ -13,7 +13,7 @@ from tests.lab import Host
 from tests.lab.nova import Cloud
 from tests.nova import happenings
 from tests.nova.client import Nova
-from tests.nova.syncing.conftest import Compute
+from tests.nova.sync.conftest import Compute
 
 #: The default after the upgrade; before it was Nova's own, pc.
 AFTER = ["x86_64=q35"]

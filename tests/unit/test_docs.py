@@ -18,10 +18,11 @@ import pytest
 import sqlalchemy as sa
 
 from mthook import conf
-from mthook.catalog import cells, nova
+from mthook.nova import cell as nova
+from mthook.nova import cells
+from mthook.tools import status_upgrade as upgrade
 from mthook.tools.admin.exitcode import ExitCode
-from mthook.tools.checking import upgrade
-from mthook.tools.syncing.command import Exit
+from mthook.tools.sync_command import Exit
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

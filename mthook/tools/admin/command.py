@@ -18,16 +18,16 @@ from oslo_config import cfg
 
 from mthook.catalog import files
 from mthook.errors import CatalogError, Error, HostError, NotFound
+from mthook.operations.lookup import Instance, look_up
 from mthook.text import printable
 from mthook.tools.admin import exitcode
 from mthook.tools.admin.exitcode import ExitCode
-from mthook.tools.admin.instances import Instance, look_up
 from mthook.tools.admin.parser import GLOBAL_OPTIONS, HelpFormatter, usage_error
 
 if TYPE_CHECKING:
-    from mthook.catalog.cells import Cells
     from mthook.catalog.store import Catalog
     from mthook.host.connection import Host
+    from mthook.nova.cells import Cells
     from mthook.tools.admin.application import Admin
 
 LOG = logging.getLogger("mthook.admin")
@@ -131,7 +131,7 @@ class Told(command.Command):
 
         :raises NovaError: what the configuration says of them can't be used.
         """
-        from mthook.catalog import cells  # late, as the catalog
+        from mthook.nova import cells  # late, as the catalog
 
         group = "api_database" if self.conf.api_database.connection else "database"
         LOG.info("Nova's database: that of [%s] connection", group)

@@ -17,9 +17,9 @@ from mthook.tools.admin.command import FILE, Told, UsageError, actor, read_input
 from mthook.tools.admin.exitcode import ExitCode
 
 if TYPE_CHECKING:
-    from mthook.catalog.cells import Cells
-    from mthook.catalog.nova import NovaInstance
     from mthook.catalog.store import Catalog
+    from mthook.nova.cell import NovaInstance
+    from mthook.nova.cells import Cells
 
 #: A hundred thousand pins are some 40 MB.
 _MAX_IMPORT = 1 << 30
@@ -54,13 +54,13 @@ class Export(Told):
         return self._code
 
     def _of_catalog(self) -> Iterator[str]:
-        from mthook.catalog.exchange import export_lines
+        from mthook.operations.exchange import export_lines
 
         with self.catalog() as catalog:
             yield from export_lines(catalog)
 
     def _of_nova(self, host: str) -> Iterator[str]:
-        from mthook.catalog.exchange import to_line
+        from mthook.operations.exchange import to_line
 
         if not has_nova(self.conf):
             raise UsageError("--host needs [database] or [api_database] connection")
@@ -93,7 +93,7 @@ class Import(Told):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Take over the pins."""
-        from mthook.catalog.exchange import import_lines
+        from mthook.operations.exchange import import_lines
 
         name, content = read_input(parsed_args.file, self.app.stdin, _MAX_IMPORT)
         try:

@@ -12,16 +12,17 @@ from mthook import policy
 from mthook.conf import has_nova
 from mthook.errors import CatalogError, Error, NotFound, NovaConflict, NovaError
 from mthook.machinetype import MachineType
+from mthook.operations import change, novachange
+from mthook.operations.lookup import Instance, look_up
 from mthook.text import printable
-from mthook.tools.admin import change, nova, novachange
+from mthook.tools.admin import nova
 from mthook.tools.admin.command import INSTANCE, Told, actor, utf8
 from mthook.tools.admin.exitcode import ExitCode
-from mthook.tools.admin.instances import Instance, look_up
 
 if TYPE_CHECKING:
-    from mthook.catalog.cells import Cells
     from mthook.catalog.store import Catalog
     from mthook.host.connection import Host
+    from mthook.nova.cells import Cells
 
 
 class Freeze(Told):

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from mthook.catalog.records import Guest, HistoryEntry
 from mthook.conf import has_nova
 from mthook.errors import HostError
+from mthook.operations.drift import Row, rows
+from mthook.operations.lookup import uuid_of
 from mthook.text import printable
 from mthook.tools.admin import unset
 from mthook.tools.admin.columns import Time
 from mthook.tools.admin.command import RowCommand, UsageError, add_instance, utf8
 from mthook.tools.admin.exitcode import ExitCode
-from mthook.tools.admin.instances import uuid_of
-from mthook.tools.admin.rows import Row, rows
 
 if TYPE_CHECKING:
     from mthook.catalog.store import Catalog

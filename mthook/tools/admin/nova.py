@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from mthook.conf import has_nova
 from mthook.errors import CatalogError, HostError, NotFound
+from mthook.operations.lookup import Instance, look_up, uuid_of
 from mthook.text import now, printable
-from mthook.tools.admin.instances import Instance, look_up, uuid_of
 
 if TYPE_CHECKING:
-    from mthook.catalog.cells import Cells
-    from mthook.catalog.nova import Cell, NovaInstance
     from mthook.catalog.store import Catalog
     from mthook.host.connection import Host
+    from mthook.nova.cell import Cell, NovaInstance
+    from mthook.nova.cells import Cells
     from mthook.tools.admin.command import Told
 
 

@@ -7,11 +7,12 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from mthook.operations import change, novachange
+from mthook.operations.lookup import Instance, look_up, see
 from mthook.text import printable
-from mthook.tools.admin import change, nova, novachange
+from mthook.tools.admin import nova
 from mthook.tools.admin.command import LOG, Told, UsageError, actor, add_instance, utf8
 from mthook.tools.admin.exitcode import ExitCode
-from mthook.tools.admin.instances import Instance, look_up, see
 
 if TYPE_CHECKING:
     from mthook.catalog.store import Catalog

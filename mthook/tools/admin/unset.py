@@ -13,8 +13,8 @@ from mthook.text import printable
 from mthook.tools.admin.command import Told, UsageError
 
 if TYPE_CHECKING:
-    from mthook.catalog.cells import Cells
-    from mthook.catalog.nova import Cell
+    from mthook.nova.cell import Cell
+    from mthook.nova.cells import Cells
 
 COLUMNS = ("UUID", "Name", "State", "Host", "Cell")
 #: What an instance's state can be in Nova (nova/compute/vm_states.py); ``building`` ones aren't listed.

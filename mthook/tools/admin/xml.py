@@ -7,11 +7,11 @@ import argparse
 from typing import ClassVar
 
 from mthook.errors import ConversionError, DomainXMLError, Error, Refused
+from mthook.operations import change
+from mthook.operations.lookup import look_up
 from mthook.text import printable
-from mthook.tools.admin import change
 from mthook.tools.admin.command import FILE, Told, add_instance, read_input
 from mthook.tools.admin.exitcode import ExitCode
-from mthook.tools.admin.instances import look_up
 from mthook.xmlrewrite import pipeline, summary
 
 

@@ -15,7 +15,7 @@ import pytest
 from nova.objects.fields import InstanceState
 
 from mthook import conf
-from mthook.catalog import cells
+from mthook.nova import cells
 from tests.lab.nova import MACHINE_KEY, Cloud
 from tests.nova.client import Nova
 

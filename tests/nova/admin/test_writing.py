@@ -139,7 +139,7 @@ def test_a_bus_that_changed_meanwhile_undoes_all(
         )
         return []
 
-    monkeypatch.setattr("mthook.tools.admin.novachange.check", meanwhile)
+    monkeypatch.setattr("mthook.operations.novachange.check", meanwhile)
 
     said = run("set", uuid, "q35", "--with-buses", "--force")
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from mthook.catalog.exchange import Imported, export_lines, import_lines
 from mthook.catalog.records import HistoryEntry
 from mthook.catalog.store import Catalog
 from mthook.errors import Error
+from mthook.operations.exchange import Imported, export_lines, import_lines
 
 from .samples import AT, LATER, OTHER, THIRD, UUID, pin
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from mthook import conf
+from mthook import conf, journal
 from mthook.catalog.records import Capability, HostFacts
 from mthook.catalog.store import Catalog
 from mthook.fingerprint import fingerprint
-from mthook.hook import fast, journal
+from mthook.hook import fast
 
 UUID = "7d3f0a52-6a0e-4c6f-9f3b-5f0a1c2d3e4f"
 IMAGE = "3c4d5e6f-7081-4293-a4b5-c6d7e8f90a1b"

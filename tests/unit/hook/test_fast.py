@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from mthook import conf, text
+from mthook import conf, journal, text
 from mthook.catalog import recording
 from mthook.errors import CatalogError
-from mthook.hook import fast, install, journal, judge, slow
+from mthook.hook import fast, install, judge, slow
 from tests.unit.hook.conftest import IMAGE, UUID, Answer, Hooked, domain, travelling
 
 SILENT = Answer(fast.ALLOWED, "", "", [])

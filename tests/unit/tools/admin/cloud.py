@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stand-in for Nova's databases, with the promises of mthook.catalog.cells and .nova.
+"""A stand-in for Nova's databases, with the promises of mthook.nova.cells and .nova.
 
 The real ones are in tests/nova.
 """
@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mthook.catalog.nova import KEY, Change, NovaInstance
 from mthook.errors import NotFound, NovaConflict, NovaError
+from mthook.nova.cell import KEY, Change, NovaInstance
 
 
 class Cell:
@@ -29,7 +29,7 @@ class Cell:
         self._row = 0
 
     def get(self, uuid: str) -> NovaInstance:
-        """See :meth:`mthook.catalog.nova.Cell.get`."""
+        """See :meth:`mthook.nova.cell.Cell.get`."""
         if self.fault:
             raise NovaError(f"{self.name}: {self.fault}")
         if uuid not in self.instances:
@@ -37,11 +37,11 @@ class Cell:
         return self.instances[uuid]
 
     def of_host(self, host: str) -> list[NovaInstance]:
-        """See :meth:`mthook.catalog.nova.Cell.of_host`."""
+        """See :meth:`mthook.nova.cell.Cell.of_host`."""
         return [one for one in self.instances.values() if one.host == host]
 
     def unset(self) -> Iterator[NovaInstance]:
-        """See :meth:`mthook.catalog.nova.Cell.unset`; a fault comes after the first row."""
+        """See :meth:`mthook.nova.cell.Cell.unset`; a fault comes after the first row."""
         for uuid in sorted(self.instances):
             if self.instances[uuid].machine is None and self.instances[uuid].vm_state != "building":
                 yield self.instances[uuid]
@@ -57,7 +57,7 @@ class Cell:
         host: str | None = None,
         changes: Sequence[Change] = (),
     ) -> int:
-        """See :meth:`mthook.catalog.nova.Cell.record`."""
+        """See :meth:`mthook.nova.cell.Cell.record`."""
         instance = self.get(uuid)
         if host is not None and instance.host != host:
             raise NotFound(f"instance {uuid} is no longer on {host}")
@@ -74,7 +74,7 @@ class Cell:
         return self._row
 
     def erase(self, uuid: str, *, expect: str) -> None:
-        """See :meth:`mthook.catalog.nova.Cell.erase`."""
+        """See :meth:`mthook.nova.cell.Cell.erase`."""
         if self.get(uuid).machine != expect:
             raise NovaConflict(f"{KEY} of {uuid} is another in Nova now: look again")
         self.written += 1
@@ -100,30 +100,30 @@ class Cloud:
 
     @contextlib.contextmanager
     def opened(self, *_: object) -> Iterator[Cloud]:
-        """See :func:`mthook.catalog.cells.opened`."""
+        """See :func:`mthook.nova.cells.opened`."""
         yield self
 
     def all(self) -> list[Cell]:
-        """See :meth:`mthook.catalog.cells.Cells.all`."""
+        """See :meth:`mthook.nova.cells.Cells.all`."""
         return list(self.cells.values())
 
     def cell(self, uuid: str) -> Cell:
-        """See :meth:`mthook.catalog.cells.Cells.cell`."""
+        """See :meth:`mthook.nova.cells.Cells.cell`."""
         if uuid not in self.cells:
             raise NotFound(f"no cell has the UUID {uuid}")
         return self.cells[uuid]
 
     def of_host(self, host: str) -> Cell:
-        """See :meth:`mthook.catalog.cells.Cells.of_host`."""
+        """See :meth:`mthook.nova.cells.Cells.of_host`."""
         return self.cells["c1"]
 
     def find(self, uuid: str) -> tuple[Cell, NovaInstance]:
-        """See :meth:`mthook.catalog.cells.Cells.find`."""
+        """See :meth:`mthook.nova.cells.Cells.find`."""
         for cell in self.cells.values():
             if cell.fault or uuid in cell.instances:
                 return cell, cell.get(uuid)
         raise NotFound(f"no instance has the UUID {uuid}")
 
     def image_property(self, uuid: str) -> str | None:
-        """See :meth:`mthook.catalog.cells.Cells.image_property`."""
+        """See :meth:`mthook.nova.cells.Cells.image_property`."""
         return self.image

@@ -81,7 +81,7 @@ def unreachable(config: Path) -> None:
 def cloud(config: Path, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     """Nova, whose name for this host is "here"."""
     found = Cloud()
-    monkeypatch.setattr("mthook.catalog.cells.opened", found.opened)
+    monkeypatch.setattr("mthook.nova.cells.opened", found.opened)
     config.write_text(
         f"[DEFAULT]\nhost = here\n{config.read_text()}"
         "[api_database]\nconnection = mysql+pymysql://nova:sesame@192.0.2.1/nova_api\n"

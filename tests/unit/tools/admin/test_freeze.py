@@ -9,8 +9,8 @@ import pytest
 from mthook.catalog.records import Guest
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogError
+from mthook.operations import change
 from mthook.text import now
-from mthook.tools.admin import change
 
 from .conftest import DB, NOBODY, WEB, Run, Said, defined, events, guest, pin, xml
 

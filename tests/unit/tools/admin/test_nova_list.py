@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from mthook.catalog.nova import NovaInstance
 from mthook.catalog.records import Compared
 from mthook.catalog.store import Catalog
+from mthook.nova.cell import NovaInstance
 from mthook.text import now
 from mthook.tools.admin import unset
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from mthook.catalog.nova import Change, NovaInstance
 from mthook.catalog.records import Compared
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogError, HostError, NovaError
 from mthook.host import domains
+from mthook.nova.cell import Change, NovaInstance
 from mthook.text import now
 
 from .cloud import Cell, Cloud
@@ -296,7 +296,7 @@ def test_when_libvirt_refuses_nova_gets_its_old_value_back(
 
     monkeypatch.setattr(domains, "redefine", refuse)
     monkeypatch.setattr(
-        "mthook.tools.admin.novachange.buses",
+        "mthook.operations.novachange.buses",
         lambda *_: [Change("image_hw_disk_bus", "ide", "sata")],
     )
 

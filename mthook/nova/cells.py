@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All of Nova's databases that the configuration leads to.
+
+With ``[api_database] connection`` those are the cells of its ``cell_mappings``; with ``[database] connection``
+alone it is that one. Where both are configured the API database is asked: in a controller's nova.conf the other one
+is often cell0's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import sqlalchemy as sa
+from oslo_config import cfg
+from sqlalchemy.exc import SQLAlchemyError
+
+from mthook.errors import NotFound, NovaError
+from mthook.nova.cell import Cell, NovaInstance
+from mthook.nova.connection import asking, engine
+from mthook.text import printable
+
+METADATA = sa.MetaData()
+
+CELL_MAPPINGS = sa.Table(
+    "cell_mappings",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("uuid", sa.String(36)),
+    sa.Column("name", sa.String(255)),
+    sa.Column("database_connection", sa.Text),
+)
+INSTANCE_MAPPINGS = sa.Table(
+    "instance_mappings",
+    METADATA,
+    sa.Column("instance_uuid", sa.String(36)),
+    sa.Column("cell_id", sa.Integer),
+)
+HOST_MAPPINGS = sa.Table(
+    "host_mappings",
+    METADATA,
+    sa.Column("host", sa.String(255)),
+    sa.Column("cell_id", sa.Integer),
+)
+REQUEST_SPECS = sa.Table(
+    "request_specs",
+    METADATA,
+    sa.Column("instance_uuid", sa.String(36)),
+    sa.Column("spec", sa.Text),
+)
+
+#: The cell of instances that no host could be found for (nova/objects/cell_mapping.py, ``CELL0_UUID``).
+CELL0 = "00000000-0000-0000-0000-000000000000"
+#: Seconds to wait for a database, once.
+SECONDS = 10
+
+_API = "Nova's API database"
+
+
+class Cells:
+    """Nova's databases.
+
+    :param conf: the configuration; it has at least one of the two connections.
+    :param seconds: to wait for a database, once.
+    :raises NovaError: a URL is none, or PyMySQL is missing. Every method raises it where a database fails.
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts, seconds: int = SECONDS) -> None:
+        self._conf = conf
+        self._seconds = seconds
+        self._opened: dict[str, Cell] = {}
+        self._api: sa.engine.Engine | None = None
+        if conf.api_database.connection:
+            url = parse(conf.api_database.connection, "[api_database] connection")
+            self._api = engine(url, _API, seconds)
+
+    def close(self) -> None:
+        """Close all connections."""
+        for cell in self._opened.values():
+            cell.close()
+        if self._api is not None:
+            self._api.dispose()
+
+    def all(self) -> list[Cell]:
+        """Return all cells but cell0, whose instances never ran."""
+        if self._api is None:
+            return [self._only()]
+        rows = self._ask(sa.select(CELL_MAPPINGS).order_by(CELL_MAPPINGS.c.id))
+        return [self._mapped(row) for row in rows if row.uuid != CELL0]
+
+    def cell(self, uuid: str) -> Cell:
+        """Return the cell of a UUID.
+
+        :raises NotFound: there is none.
+        :raises NovaError: only [database] connection is configured, which tells no UUID.
+        """
+        if self._api is None:
+            raise NovaError("cells have UUIDs only with [api_database] connection")
+        rows = self._ask(sa.select(CELL_MAPPINGS).where(CELL_MAPPINGS.c.uuid == uuid))
+        if not rows:
+            raise NotFound(f"no cell has the UUID {printable(uuid)}")
+        return self._mapped(rows[0])
+
+    def of_host(self, host: str) -> Cell:
+        """Return the cell of a compute host.
+
+        :raises NovaError: Nova knows no such host.
+        """
+        if self._api is None:
+            return self._only()
+        query = _joined(HOST_MAPPINGS, HOST_MAPPINGS.c.host == host)
+        rows = self._ask(query)
+        if not rows:
+            raise NovaError(f"{_API}: no cell has the host {printable(host)} ([DEFAULT] host)")
+        return self._mapped(rows[0])
+
+    def find(self, uuid: str) -> tuple[Cell, NovaInstance]:
+        """Return an instance and the cell that has it, cell0 included.
+
+        :raises NotFound: there is none, or it is deleted.
+        """
+        if self._api is None:
+            return self._only(), self._only().get(uuid)
+        rows = self._ask(_joined(INSTANCE_MAPPINGS, INSTANCE_MAPPINGS.c.instance_uuid == uuid))
+        if not rows:
+            raise NotFound(f"no instance has the UUID {printable(uuid)}")
+        cell = self._mapped(rows[0])
+        return cell, cell.get(uuid)
+
+    def image_property(self, uuid: str) -> str | None:
+        """Return the machine type that the image had which an instance was made from, if any.
+
+        Nova's scheduler keeps the image's properties in the API database.
+        """
+        if self._api is None:
+            return None
+        rows = self._ask(
+            sa.select(REQUEST_SPECS.c.spec).where(REQUEST_SPECS.c.instance_uuid == uuid)
+        )
+        return _machine_of(rows[0].spec) if rows else None
+
+    def _ask(self, query: sa.sql.Select[Any]) -> list[sa.engine.Row[Any]]:
+        assert self._api is not None
+        with asking(_API), self._api.connect() as connection:
+            return list(connection.execute(query))
+
+    def _only(self) -> Cell:
+        return self._open(
+            "", "Nova's database", self._conf.database.connection, "[database] connection"
+        )
+
+    def _mapped(self, row: sa.engine.Row[Any]) -> Cell:
+        name = printable(row.name or row.uuid)
+        return self._open(
+            row.uuid,
+            f"Nova's cell {name}",
+            row.database_connection or "",
+            f"the database_connection of cell {name}",
+        )
+
+    def _open(self, key: str, name: str, connection: str, what: str) -> Cell:
+        if key not in self._opened:
+            self._opened[key] = Cell(self._url(key, connection, what), name, self._seconds)
+        return self._opened[key]
+
+    def _url(self, key: str, connection: str, what: str) -> sa.engine.URL | NovaError:
+        """Return a cell's URL, or what is wrong with it: the other cells have nothing to do with that."""
+        try:
+            if key:
+                connection = fill_in(connection, self._conf.database.connection, what)
+            return parse(connection, what)
+        except NovaError as error:
+            return error
+
+
+@contextlib.contextmanager
+def opened(conf: cfg.ConfigOpts, seconds: int = SECONDS) -> Iterator[Cells]:
+    """Open Nova's databases for a ``with`` block; see :class:`Cells`."""
+    with contextlib.closing(Cells(conf, seconds)) as cells:
+        yield cells
+
+
+def parse(connection: str, what: str) -> sa.engine.URL:
+    """Return a database URL for PyMySQL, whatever MySQL driver it names.
+
+    :param what: what messages call it; they never quote it.
+    :raises NovaError: it is none, or not one of MySQL or MariaDB.
+    """
+    try:
+        url = sa.engine.make_url(connection)
+    except (SQLAlchemyError, ValueError):
+        raise NovaError(
+            f"{what} is no database URL such as mysql+pymysql://user:password@host/nova"
+        ) from None
+    if url.get_backend_name() not in ("mysql", "mariadb"):
+        raise NovaError(f"{what}: mthook reads Nova's data from MySQL and MariaDB only")
+    if "@" in (url.host or ""):
+        # Messages name the host: it would be the end of the password.
+        raise NovaError(f"{what} has more than one @: in a password it is written %40")
+    return url.set(drivername=f"{url.get_backend_name()}+pymysql")
+
+
+def fill_in(template: str, default: str | None, what: str) -> str:
+    """Return a cell's connection with the parts that it takes from ``[database] connection``.
+
+    As nova/objects/cell_mapping.py, ``_format_url``.
+
+    :param what: what messages call it; they never quote it.
+    :raises NovaError: it takes parts that there aren't.
+    """
+    if default is None:
+        if re.search(r"{[a-z]+}", template):
+            raise NovaError(f"{what} is a template, and [database] connection isn't set")
+        return template
+    try:
+        parts = urlsplit(default)
+        return template.format(
+            scheme=parts.scheme,
+            username=parts.username,
+            password=parts.password,
+            hostname=parts.hostname,
+            port=parts.port,
+            path=parts.path.lstrip("/"),
+            query=parts.query,
+            fragment=parts.fragment,
+        )
+    except (AttributeError, LookupError, TypeError, ValueError):
+        raise NovaError(f"{what} is a template that [database] connection doesn't fill") from None
+
+
+def _joined(mapping: sa.Table, condition: sa.sql.ColumnElement[bool]) -> sa.sql.Select[Any]:
+    """Return the query for the cell that something is mapped to."""
+    both = CELL_MAPPINGS.join(mapping, mapping.c.cell_id == CELL_MAPPINGS.c.id)
+    return sa.select(CELL_MAPPINGS).select_from(both).where(condition)
+
+
+def _machine_of(spec: str | None) -> str | None:
+    """Return the machine type in a serialized ``RequestSpec`` (nova/objects/request_spec.py)."""
+    try:
+        found = json.loads(spec or "")
+        for name in ("image", "properties"):
+            found = found["nova_object.data"][name]
+        machine = found["nova_object.data"].get("hw_machine_type")
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
+    return machine if isinstance(machine, str) and machine else None

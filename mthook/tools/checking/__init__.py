@@ -1,2 +1,0 @@
-# SPDX-License-Identifier: Apache-2.0
-"""The checks of mthook-status: may this host's default machine type be changed? They only read."""

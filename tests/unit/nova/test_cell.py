@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is read of an instance of Nova's, and what writing its machine type leaves."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from mthook.errors import NotFound, NovaConflict, NovaError
+from mthook.nova import cell as nova
+from mthook.nova.cell import ACTIONS, KEY, Cell, Change, Whereabouts
+from tests.unit.nova.novas import HOST, Databases, add, insert, put, rows
+
+URL = sa.engine.make_url("mysql+pymysql://mthook:geheim@db.example/cell1")
+OLD, NEW = "pc-i440fx-6.2", "pc-i440fx-7.2"
+
+
+@pytest.fixture
+def databases(monkeypatch: pytest.MonkeyPatch) -> Databases:
+    """Stand-ins for all databases."""
+    return Databases(monkeypatch)
+
+
+@pytest.fixture
+def engine(databases: Databases) -> sa.engine.Engine:
+    """The cell's."""
+    return databases["cell1"]
+
+
+@pytest.fixture
+def cell(engine: sa.engine.Engine) -> Cell:
+    """A cell without instances."""
+    return Cell(URL, "Nova's database", 10)
+
+
+def test_the_last_of_several_rows_counts_and_deleted_ones_dont(
+    cell: Cell, engine: sa.engine.Engine
+) -> None:
+    """As for Nova, which makes a dictionary of them."""
+    uuid = add(engine)
+    put(engine, uuid, "q35", deleted=1)
+    put(engine, uuid, OLD)
+    row = put(engine, uuid, NEW)
+
+    found = cell.get(uuid)
+
+    assert (found.machine, found.row, found.rows) == (NEW, row, 2)
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_an_empty_value_is_none(cell: Cell, engine: sa.engine.Engine, value: str | None) -> None:
+    """Nova takes it for one, too."""
+    uuid = add(engine)
+    put(engine, uuid, value)
+
+    assert (cell.get(uuid).machine, cell.get(uuid).row) == (None, None)
+    assert [one.uuid for one in cell.unset()] == [uuid]
+
+
+def test_a_key_that_differs_in_case_alone_is_another_one(
+    cell: Cell, engine: sa.engine.Engine
+) -> None:
+    """MariaDB compares it as equal."""
+    uuid = add(engine)
+    put(engine, uuid, OLD, key=KEY.upper())
+
+    assert cell.get(uuid).machine is None
+    assert [one.uuid for one in cell.unset()] == [uuid]
+
+
+@pytest.mark.parametrize(
+    ("properties", "arch"),
+    [
+        ({}, None),
+        ({"image_hw_architecture": "aarch64"}, "aarch64"),
+        ({"image_architecture": "AMD64"}, "x86_64"),
+        ({"image_architecture": "i386", "image_hw_architecture": "x64"}, "x86_64"),
+        ({"image_architecture": "i586"}, "i686"),
+    ],
+)
+def test_the_architecture_is_called_as_nova_calls_it(
+    cell: Cell, engine: sa.engine.Engine, properties: dict[str, str], arch: str | None
+) -> None:
+    """The newer property comes first."""
+    uuid = add(engine)
+    for key, value in properties.items():
+        put(engine, uuid, value, key)
+
+    assert cell.get(uuid).arch == arch
+
+
+def test_windows_and_buses_are_known(cell: Cell, engine: sa.engine.Engine) -> None:
+    """What a change of family has to look at."""
+    uuid = add(engine)
+    put(engine, uuid, "Windows", "image_os_type")
+    put(engine, uuid, "ide", "image_hw_cdrom_bus")
+
+    found = cell.get(uuid)
+
+    assert (found.windows, found.buses) == (True, {"image_hw_cdrom_bus": "ide"})
+
+
+def test_the_last_rebuild_counts_and_an_evacuation_after_it(
+    cell: Cell, engine: sa.engine.Engine
+) -> None:
+    """Row by row."""
+    uuid = add(engine)
+    at = datetime(2026, 11, 22, 13, 0, 0)
+
+    def act(action: str) -> int:
+        return insert(engine, ACTIONS, instance_uuid=uuid, action=action, start_time=at)
+
+    act("create")
+    assert cell.get(uuid).rebuild is None
+    first = act("rebuild")
+    assert (cell.get(uuid).rebuild, cell.get(uuid).rebuild_at) == (
+        first,
+        "2026-11-22T13:00:00.000000Z",
+    )
+    act("evacuate")
+    assert cell.get(uuid).evacuated
+    last = act("rebuild")
+    assert (cell.get(uuid).rebuild, cell.get(uuid).evacuated) == (last, False)
+
+
+def test_of_a_host_are_those_that_live_there(cell: Cell, engine: sa.engine.Engine) -> None:
+    """In any state but while they are being built; deleted ones never."""
+    mine = {add(engine), add(engine, vm_state=None), add(engine, vm_state="shelved")}
+    add(engine, host="beta")
+    add(engine, host=None, vm_state="shelved_offloaded")
+    add(engine, vm_state="building")
+    gone = add(engine, deleted=7)
+
+    assert {one.uuid for one in cell.of_host(HOST)} == mine
+    with pytest.raises(NotFound, match=gone):
+        cell.get(gone)
+
+
+@pytest.mark.parametrize("lacking", [{0}, {9}, {4, 5}, set(range(10)), set()])
+@pytest.mark.parametrize("page", [1, 3, 5, 10, 11])
+def test_those_without_are_found_wherever_a_page_ends(
+    cell: Cell,
+    engine: sa.engine.Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    page: int,
+    lacking: set[int],
+) -> None:
+    """Once each and by UUID, with deleted ones and those of other hosts among them."""
+    monkeypatch.setattr(nova, "_BATCH", page)
+    uuids = [f"3f2c1d3e-0000-4000-8000-{number:012x}" for number in range(10)]
+    for number, uuid in enumerate(uuids):
+        add(engine, uuid, host=f"host-{number % 3}")
+        if number not in lacking:
+            put(engine, uuid, OLD)
+            put(engine, uuid, NEW)
+    add(engine, "3f2c1d3e-0000-4000-8000-000000000003f", deleted=3)
+    add(engine, "3f2c1d3e-0000-4000-8000-000000000004f", vm_state="building")
+
+    assert [one.uuid for one in cell.unset()] == [uuids[number] for number in sorted(lacking)]
+
+
+def test_whereabouts_tell_who_is_on_the_way(cell: Cell, engine: sa.engine.Engine) -> None:
+    """Those that aren't known are left out."""
+    here = add(engine)
+    moving = add(engine, task_state="migrating")
+    resized = add(engine, vm_state="resized", host="beta")
+    gone = add(engine, deleted=5, host=None)
+
+    assert cell.whereabouts([here, moving, resized, gone, "nobody"]) == {
+        here: Whereabouts(HOST, False, True),
+        moving: Whereabouts(HOST, False, False),
+        resized: Whereabouts("beta", False, False),
+        gone: Whereabouts(None, True, True),
+    }
+
+
+def test_a_machine_type_is_added_changed_and_erased(cell: Cell, engine: sa.engine.Engine) -> None:
+    """The row stays the same one; nothing else of the instance is touched."""
+    uuid = add(engine)
+    put(engine, uuid, "ide", "image_hw_disk_bus")
+
+    row = cell.record(uuid, OLD, expect=None, host=HOST)
+    assert rows(engine, uuid) == [(row, OLD)]
+    assert cell.record(uuid, NEW, expect=OLD) == row
+    assert rows(engine, uuid) == [(row, NEW)]
+    cell.erase(uuid, expect=NEW)
+    assert rows(engine, uuid) == []
+    assert [value for _, value in rows(engine, uuid, "image_hw_disk_bus")] == ["ide"]
+
+
+def test_the_times_are_whole_seconds_of_utc(cell: Cell, engine: sa.engine.Engine) -> None:
+    """The first one when it is added, the second when it changes, and not when nothing does."""
+    uuid = add(engine)
+
+    def times() -> tuple[datetime | None, datetime | None]:
+        query = sa.select(nova.PROPERTIES.c.created_at, nova.PROPERTIES.c.updated_at)
+        with engine.connect() as connection:
+            created, updated = connection.execute(query).one()
+        return created, updated
+
+    cell.record(uuid, OLD, expect=None)
+    created, updated = times()
+    assert created is not None
+    assert abs((created - datetime.now(timezone.utc).replace(tzinfo=None)).total_seconds()) < 60
+    assert (created.microsecond, updated) == (0, None)
+    cell.record(uuid, OLD, expect=OLD)
+    assert times() == (created, None)
+    cell.record(uuid, NEW, expect=OLD)
+    assert times()[0] == created
+    assert times()[1] is not None
+
+
+def test_of_several_rows_one_is_left(cell: Cell, engine: sa.engine.Engine) -> None:
+    """Also where the value stays."""
+    uuid = add(engine)
+    put(engine, uuid, OLD)
+    last = put(engine, uuid, NEW)
+
+    assert cell.record(uuid, NEW, expect=NEW) == last
+
+    assert rows(engine, uuid) == [(last, NEW)]
+
+
+@pytest.mark.parametrize(("found", "expect"), [(OLD, None), (None, OLD), (NEW, OLD)])
+def test_what_isnt_expected_is_left_as_it_is(
+    cell: Cell, engine: sa.engine.Engine, found: str | None, expect: str | None
+) -> None:
+    """And what was to change with it."""
+    uuid = add(engine)
+    put(engine, uuid, "ide", "image_hw_disk_bus")
+    if found:
+        put(engine, uuid, found)
+    changes = [Change("image_hw_disk_bus", "ide", "sata")]
+
+    with pytest.raises(NovaConflict, match=f"{KEY} of {uuid} is {found or 'unset'} in Nova now"):
+        cell.record(uuid, "pc-q35-7.2", expect=expect, changes=changes)
+    if expect:
+        with pytest.raises(NovaConflict, match="somebody else changed it, look again"):
+            cell.erase(uuid, expect=expect)
+
+    assert [value for _, value in rows(engine, uuid)] == ([found] if found else [])
+    assert [value for _, value in rows(engine, uuid, "image_hw_disk_bus")] == ["ide"]
+
+
+def test_buses_change_with_the_machine_type_or_nothing_does(
+    cell: Cell, engine: sa.engine.Engine
+) -> None:
+    """In one transaction."""
+    uuid = add(engine)
+    put(engine, uuid, OLD)
+    put(engine, uuid, "ide", "image_hw_disk_bus")
+    right = Change("image_hw_disk_bus", "ide", "sata")
+
+    with pytest.raises(NovaConflict, match="image_hw_cdrom_bus"):
+        cell.record(
+            *(uuid, "pc-q35-7.2"),
+            expect=OLD,
+            changes=[right, Change("image_hw_cdrom_bus", "ide", "sata")],
+        )
+    assert [value for _, value in rows(engine, uuid, "image_hw_disk_bus")] == ["ide"]
+
+    cell.record(uuid, "pc-q35-7.2", expect=OLD, changes=[right])
+    assert [value for _, value in rows(engine, uuid, "image_hw_disk_bus")] == ["sata"]
+
+
+@pytest.mark.parametrize("change", [{"deleted": 4}, {"host": "beta"}, {"host": None}])
+def test_an_instance_that_has_gone_is_not_written(
+    cell: Cell, engine: sa.engine.Engine, change: dict[str, Any]
+) -> None:
+    """Since it was looked at."""
+    uuid = add(engine, **change)
+
+    with pytest.raises(NotFound, match=f"instance {uuid} is no longer on {HOST}"):
+        cell.record(uuid, OLD, expect=None, host=HOST)
+
+    assert rows(engine, uuid) == []
+
+
+def test_during_a_rebuild_nothing_is_written_for_its_host(
+    cell: Cell, engine: sa.engine.Engine
+) -> None:
+    """The image's machine type is on its way."""
+    uuid = add(engine, task_state="rebuild_spawning")
+
+    with pytest.raises(NovaConflict, match="is rebuilding"):
+        cell.record(uuid, OLD, expect=None, host=HOST)
+
+
+class MySQLError(Exception):
+    """As PyMySQL raises it: a number and words."""
+
+
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long it has waited between attempts."""
+    naps: list[float] = []
+    monkeypatch.setattr(time, "sleep", naps.append)
+    return naps
+
+
+def _fail(engine: sa.engine.Engine, number: int, times: int) -> None:
+    """Let the next reads fail in MySQL's way."""
+    left = [times]
+
+    def fail(*_: Any) -> None:
+        if left[0]:
+            left[0] -= 1
+            raise sa.exc.OperationalError("SELECT secret", {}, MySQLError(number, "words of it"))
+
+    sa.event.listen(engine, "before_cursor_execute", fail)
+
+
+@pytest.mark.parametrize(("times", "ok"), [(4, True), (5, False)])
+def test_a_deadlock_is_tried_five_times_in_all(
+    cell: Cell, engine: sa.engine.Engine, slept: list[float], times: int, ok: bool
+) -> None:
+    """With a little time in between, not always the same."""
+    uuid = add(engine)
+    _fail(engine, 1213, times)
+
+    if ok:
+        cell.record(uuid, OLD, expect=None)
+    else:
+        with pytest.raises(NovaError, match="^Nova's database: words of it$"):
+            cell.record(uuid, OLD, expect=None)
+
+    assert len(slept) == 4
+    assert all(0 < one < 1 for one in slept)
+    assert [value for _, value in rows(engine, uuid)] == ([OLD] if ok else [])
+
+
+def test_any_other_error_is_not_tried_again(
+    cell: Cell, engine: sa.engine.Engine, slept: list[float]
+) -> None:
+    """One line of the server's words: neither the statement nor its values."""
+    uuid = add(engine)
+    _fail(engine, 1205, 1)
+
+    with pytest.raises(NovaError, match="^Nova's database: words of it$"):
+        cell.record(uuid, OLD, expect=None)
+
+    assert slept == []

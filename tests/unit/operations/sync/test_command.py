@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line, the configuration, the lock, and what is printed."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mthook import __version__, journal
+from mthook.locks import only_one
+from mthook.operations.sync.report import Report
+from mthook.tools import sync
+from mthook.tools.sync_command import Exit
+from tests.unit.host.fakes import (
+    QEMU,
+    UUID,
+    FakeDomain,
+    domain_xml,
+)
+from tests.unit.operations.sync.setting import Setting
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o750])
+def test_a_catalog_open_to_others_is_refused(setting: Setting, mode: int) -> None:
+    """Neither lock nor catalog is made in a directory that others can look into."""
+    os.mkdir(os.path.dirname(setting.path), mode)
+
+    code, out, err = setting.sync()
+
+    assert (code, out, len(err.splitlines())) == (1, "", 1)
+    assert os.path.dirname(setting.path) in err
+    assert os.listdir(os.path.dirname(setting.path)) == []
+
+
+def test_a_lock_that_is_a_symbolic_link_is_refused(setting: Setting, tmp_path: Path) -> None:
+    """Nobody makes mthook-sync write its PID elsewhere."""
+    os.mkdir(os.path.dirname(setting.path), 0o700)
+    os.symlink(tmp_path / "target", tmp_path / "mthook" / "sync.lock")
+
+    code, _, err = setting.sync()
+
+    assert code == 1
+    assert err == (f"mthook-sync: {tmp_path}/mthook/sync.lock: Too many levels of symbolic links\n")
+    assert not (tmp_path / "target").exists()
+
+
+def test_a_second_sync_is_told_who_runs(setting: Setting) -> None:
+    """The exit status is the one for it, and the message names the PID."""
+    setting.sync()
+
+    with only_one(os.path.dirname(setting.path)):
+        assert setting.sync("-v") == (
+            3,
+            "",
+            f"mthook-sync: another mthook-sync is running: PID {os.getpid()}\n",
+        )
+
+
+def test_the_lock_names_its_last_holder_alone(setting: Setting) -> None:
+    """What an earlier run left in the file, a longer PID, is no part of the message."""
+    setting.sync()
+    lock = Path(setting.path).with_name("sync.lock")
+    lock.write_text("99999999999\n")
+
+    with only_one(os.path.dirname(setting.path)):
+        assert setting.sync()[2].endswith(f" is running: PID {os.getpid()}\n")
+
+
+def test_a_wrong_configuration_is_one_line(setting: Setting) -> None:
+    """It names the file, and nothing is created."""
+    setting.configure("[hook]\nmode = loud\n")
+
+    code, out, err = setting.sync()
+
+    assert (code, out, len(err.splitlines())) == (1, "", 1)
+    assert str(setting.config) in err
+    assert not os.path.exists(os.path.dirname(setting.path))
+
+
+def test_a_full_disk_is_one_line(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of the system's that nobody foresaw is told without a traceback."""
+
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device", "/tmp")
+
+    monkeypatch.setattr("tempfile.mkdtemp", full)
+
+    assert setting.sync("--dry-run") == (
+        1,
+        "",
+        "mthook-sync: [Errno 28] No space left on device: '/tmp'\n",
+    )
+
+
+@pytest.mark.parametrize("args", [["--only", "realing"], ["--no-such"], ["extra"]])
+def test_a_wrong_command_line_ends_with_2(setting: Setting, args: list[str]) -> None:
+    """As with any command: usage is 2."""
+    assert setting.sync(*args)[:2] == (Exit.USAGE, "")
+
+
+def test_what_the_configuration_forbids_cant_be_asked_for(setting: Setting) -> None:
+    """`--only realign` where [sync] realign is off would do nothing: it says so."""
+    setting.configure("[sync]\nrealign = false\n")
+
+    assert setting.sync("--only", "realign")[:2] == (Exit.USAGE, "")
+
+
+def test_help_tells_every_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each code is there with its meaning."""
+    assert sync.main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert [line for line in text.splitlines() if line[2:3].isdigit()] == [
+        f"  {code:d}  {code.meaning}" for code in Exit
+    ]
+
+
+def test_version(setting: Setting) -> None:
+    """Name and version on standard output."""
+    assert setting.sync("--version") == (0, f"mthook-sync {__version__}\n", "")
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """The system log."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as log:
+        log.bind(str(tmp_path / "log"))
+        monkeypatch.setattr(journal, "SOCKET", str(tmp_path / "log"))
+        yield log
+
+
+def logged(log: socket.socket) -> list[str]:
+    """Return the lines since the last call, with the priority and without the process."""
+    lines: list[str] = []
+    while True:
+        try:
+            head, _, text = log.recv(4096).decode().partition("]: ")
+        except BlockingIOError:
+            return lines
+        lines.append(f"{head.partition('mthook[')[0]}{text}")
+
+
+def test_what_is_done_is_logged(setting: Setting, log: socket.socket) -> None:
+    """A line of priority daemon.info for each; nothing of a dry run, nothing when all is well."""
+    setting.libvirt.domains = [FakeDomain(domain_xml(), running=domain_xml("pc-i440fx-6.2"))]
+
+    setting.sync("--dry-run")
+    assert logged(log) == []
+
+    setting.sync()
+    assert logged(log) == [
+        "<30>sync: compiled the configuration for the hook: mode enforce",
+        f"<30>sync: pinned web-1 ({UUID}) to pc-i440fx-6.2, from the running guest",
+        f"<30>sync: realigned web-1 ({UUID}) from pc-i440fx-7.2 to pc-i440fx-6.2",
+    ]
+    setting.sync()
+    assert logged(log) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "what", "line"),
+    [
+        ("repaired", "repair web-1: it runs", "repaired web-1: it runs"),
+        ("forgotten", "forget the pin of web-1", "forgot the pin of web-1"),
+        ("drifting", "note that web-1 runs pc", "noted that web-1 runs pc"),
+    ],
+)
+def test_what_is_done_is_logged_in_the_past_tense(
+    log: socket.socket, kind: str, what: str, line: str
+) -> None:
+    """Once, though several steps meet it."""
+    report = Report()
+    report.done(kind, what)
+    report.done(kind, what)
+
+    assert logged(log) == [f"<30>sync: {line}"]
+
+
+def test_left_alone_guests_are_told_of_on_request(setting: Setting) -> None:
+    """Silence is for cron; with -v there is a line for each, and a summary."""
+    saved = FakeDomain(domain_xml("pc-i440fx-7.2"), saved=domain_xml("pc-i440fx-6.2"))
+    setting.libvirt.domains = [saved]
+
+    assert setting.sync() == (0, "", "")
+    assert setting.sync("-v")[2] == (
+        f"mthook-sync: web-1 ({UUID}): left alone: it has a managed-save image, which holds its "
+        "own machine type\n"
+        "mthook-sync: guests: 1, pinned: 0, released: 0, written: 0, realigned: 0, repaired: 0, "
+        "forgotten: 0, drifting: 0, left alone: 1, errors: 0\n"
+    )
+
+
+def test_an_unsupported_pin_is_an_error_at_every_run(setting: Setting) -> None:
+    """The guest would not start again: that is worth a mail."""
+    setting.libvirt.domains = [FakeDomain()]
+    with setting.catalog() as catalog:
+        catalog.set_pin(UUID, "pc-i440fx-6.1", source="operator", actor="root")
+
+    said = {setting.sync() for _ in range(2)}
+
+    assert said == {
+        (
+            1,
+            "",
+            (
+                f"mthook-sync: web-1 ({UUID}): pinned to pc-i440fx-6.1, which {QEMU} (kvm) doesn't "
+                "offer on this host; nearest: pc-i440fx-6.2, pc-i440fx-7.2, pc-i440fx-1.7\n"
+            ),
+        )
+    }
+
+
+@pytest.mark.parametrize(
+    ("guests", "terminal", "bar"), [(201, True, True), (200, True, False), (201, False, False)]
+)
+def test_a_progress_bar_is_for_many_guests_and_a_terminal(
+    setting: Setting,
+    monkeypatch: pytest.MonkeyPatch,
+    guests: int,
+    terminal: bool,
+    bar: bool,
+) -> None:
+    """Neither cron nor an operator with few guests sees one."""
+    setting.libvirt.domains = [
+        FakeDomain(domain_xml(uuid=uuid), uuid=uuid)
+        for uuid in (f"3f2c1d3e-0000-4000-8000-{number:012}" for number in range(guests))
+    ]
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
+
+    code, out, err = setting.sync("--only", "repair")
+
+    assert (code, out, f"/{guests}" in err) == (0, "", bar)

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is kept of the host and its guests, and for how long."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from mthook.catalog.records import Guest
+from mthook.text import now
+from tests.unit.host.fakes import (
+    CAPABILITIES,
+    QEMU,
+    UUID,
+    FakeDomain,
+    domain_xml,
+)
+from tests.unit.operations.sync.setting import Setting
+
+#: Seconds.
+DAY = 24 * 3600
+
+
+def test_notes_of_starts_that_failed_are_swept(setting: Setting) -> None:
+    """A fresh one may belong to a start that is under way."""
+    with setting.catalog():
+        directory = Path(setting.path).parent
+    for name, age in (("cleared-old", 700), ("cleared-new", 5)):
+        (directory / name).touch()
+        os.utime(directory / name, (time.time() - age,) * 2)
+
+    setting.sync("--dry-run")
+    assert (directory / "cleared-old").exists()
+    setting.sync()
+
+    assert not (directory / "cleared-old").exists()
+    assert (directory / "cleared-new").exists()
+
+
+@pytest.mark.parametrize(
+    ("days", "nova", "known"), [(29, False, True), (31, False, False), (31, True, True)]
+)
+def test_only_guests_gone_for_a_month_are_forgotten(
+    setting: Setting, days: int, nova: bool, known: bool
+) -> None:
+    """Not one that has just moved away, and never one of Nova's; the history stays in any case."""
+    with setting.catalog() as catalog:
+        catalog.set_pin(UUID, "pc-i440fx-6.2", source="operator", actor="root")
+        catalog.see_guests(
+            [Guest(UUID, "web-1", "x86_64", "kvm", nova=nova)], now(time.time() - days * DAY - 60)
+        )
+        catalog.see_guests([], now(time.time() - days * DAY))
+
+    assert setting.sync() == (0, "", "")
+    assert (UUID in setting.pins()) is known
+    assert (setting.events()[-1][0] == "pruned") is not known
+
+
+def test_a_guest_that_comes_back_is_no_longer_gone(setting: Setting) -> None:
+    """One that moved away and back keeps its pin for good."""
+    with setting.catalog() as catalog:
+        catalog.set_pin(UUID, "pc-i440fx-7.2", source="operator", actor="root")
+        catalog.see_guests([Guest(UUID, "web-1", "x86_64", "kvm")], now(time.time() - 32 * DAY))
+        catalog.see_guests([], now(time.time() - 31 * DAY))
+    setting.libvirt.domains = [FakeDomain()]
+
+    setting.sync()
+
+    assert (setting.pins()[UUID][0], setting.guests()[UUID].gone_since) == ("pc-i440fx-7.2", None)
+
+
+def test_a_gone_guest_without_a_pin_is_forgotten_in_silence(setting: Setting) -> None:
+    """There is no pin to tell of."""
+    with setting.catalog() as catalog:
+        catalog.see_guests([Guest(UUID, "web-1", "x86_64", "kvm")], now(time.time() - 32 * DAY))
+        catalog.see_guests([], now(time.time() - 31 * DAY))
+
+    assert "forgotten: 0," in setting.sync("-v")[2]
+    assert setting.guests() == {}
+
+
+def test_a_full_run_says_when_and_how_it_ended(setting: Setting) -> None:
+    """A run with errors is not a good one; a run of one step says nothing about the whole."""
+    outcomes = []
+    for domains, args in (([], []), ([FakeDomain("<domain>")], []), ([], ["--only", "seed"])):
+        setting.libvirt.domains = domains
+        setting.sync(*args)
+        with setting.catalog() as catalog:
+            outcomes.append(catalog.host().last_sync_ok)
+
+    assert outcomes == [True, False, False]
+
+
+def test_capabilities_are_written_when_they_changed(setting: Setting) -> None:
+    """A host that is as it was costs no write; one with a new QEMU does."""
+    setting.sync()
+    with setting.catalog() as catalog:
+        seen = [catalog.host().seen_at]
+    for capabilities in (CAPABILITIES, CAPABILITIES.replace("6.2", "6.1")):
+        setting.libvirt.capabilities = capabilities
+        setting.sync()
+        with setting.catalog() as catalog:
+            seen.append(catalog.host().seen_at)
+            names = [one.machine for one in catalog.capabilities()]
+
+    assert seen[0] == seen[1] != seen[2]
+    assert "pc-i440fx-6.1" in names
+
+
+def test_a_new_qemu_is_noticed_by_its_version_alone(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small update brings no machine type, but pins keep the version they were seen with."""
+    setting.sync()
+    monkeypatch.setattr(setting.libvirt, "getVersion", lambda: 7002023)
+
+    setting.sync()
+
+    with setting.catalog() as catalog:
+        assert catalog.host().qemu_version == "7.2.23"
+
+
+def test_guests_are_kept_as_they_are(setting: Setting) -> None:
+    """All that the lists of mthook-admin show comes from here."""
+    domain = FakeDomain(running=domain_xml("pc-i440fx-6.2"))
+    setting.libvirt.domains = [domain]
+
+    setting.sync("--only", "seed")
+
+    guest = setting.guests()[UUID]
+    assert dataclasses.replace(guest, seen_at="") == Guest(
+        UUID, "web-1", "x86_64", "kvm", QEMU, "pc-i440fx-7.2", "pc-i440fx-6.2", "running"
+    )
