@@ -14,8 +14,8 @@ from bench.timing import Ratio, medians, report
 from mthook import conf
 from mthook.catalog.records import Pin
 from mthook.catalog.store import Catalog
-from mthook.fingerprint import fingerprint
 from mthook.hook import install
+from mthook.settings import fingerprint
 from mthook.text import now
 
 FIXTURE = Path(__file__).parents[1] / "tests" / "fixtures" / "hook-stdin" / "alpha-prepare.xml"
@@ -72,8 +72,8 @@ def _host(directory: Path, pins: int) -> Path:
             catalog.record_pin(
                 Pin(uuid, MACHINE, "x86_64", "running guest", "bench", now(), now(), seen=MACHINE)
             )
-        catalog.compile_policy(
-            conf.hook_policy(conf.load([str(config)]), fingerprint([str(config)]))
+        catalog.compile_settings(
+            conf.settings(conf.load([str(config)]), fingerprint([str(config)]))
         )
     settings = install.Settings.of_this_process(str(path), [str(config)])
     install.install(str(directory / "hooks"), settings)

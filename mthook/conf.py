@@ -14,9 +14,9 @@ from collections.abc import Iterable, Sequence
 
 from oslo_config import cfg
 
-from mthook.catalog.records import HookPolicy
 from mthook.errors import ConfigError
-from mthook.text import now, printable
+from mthook.settings import Settings
+from mthook.text import printable
 
 DEFAULT_FILE = "/etc/mthook/mthook.conf"
 
@@ -233,21 +233,20 @@ def has_nova(conf: cfg.ConfigOpts) -> bool:
     return bool(conf.database.connection or conf.api_database.connection)
 
 
-def hook_policy(conf: cfg.ConfigOpts, seen: str) -> HookPolicy:
+def settings(conf: cfg.ConfigOpts, fingerprint: str) -> Settings:
     """Return what the hook's fast path needs of the configuration.
 
-    :param seen: the :func:`~mthook.fingerprint.fingerprint` of the files, taken *before* they were read: a file that
-        changes in between then counts as newer, and is read again.
+    :param fingerprint: the :func:`~mthook.settings.fingerprint` of the files, taken *before* they were read: a file
+        that changes in between then counts as newer, and is read again.
     """
-    return HookPolicy(
+    return Settings(
         mode=conf.hook.mode,
         on_error=conf.hook.on_error,
         migrate_mismatch=conf.hook.migrate_mismatch,
         timeout=float(conf.hook.timeout),
         style=conf.pin.style,
         nova=has_nova(conf),
-        fingerprint=seen,
-        compiled_at=now(),
+        fingerprint=fingerprint,
     )
 
 

@@ -99,12 +99,12 @@ class NotFound(Error):
 class Refused(Error):
     """A rule forbids a change of machine type.
 
-    :param code: the exit code a command reports: 3 wrong state, 4 family, alias or older, 5 unsupported.
+    :param reason: which; one of :class:`mthook.policy.Refusal`.
     """
 
-    def __init__(self, message: str, code: int) -> None:
+    def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
-        self.code = code
+        self.reason = reason
 
 
 class InstallError(Error):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import Optional
 
-    Objection = tuple[int, str, str]
+    Objection = tuple[str, str, str]
     Pinned = tuple[str, str]
     Row = tuple[Optional[str], str]
 
@@ -37,6 +37,35 @@ _FOUND = {
     "reconnect": "runs as",
     "attach": "runs as",
 }
+
+
+class Refusal:
+    """Why a change of a guest's machine type is refused.
+
+    An enumeration in plain words: the standard library's costs the hook as much as all the rest of this module.
+
+    :cvar RUNNING: the guest isn't shut off.
+    :cvar SAVED: a managed-save image or snapshots hold a machine type of their own.
+    :cvar UNSUPPORTED: no known QEMU has the machine type, or it is no machine type at all.
+    :cvar FAMILY: it is of another family.
+    :cvar ALIAS: one of the two is an alias, the other a versioned name.
+    :cvar VENDOR: it is of another vendor's line.
+    :cvar OLDER: it is an older version.
+    :cvar INCOMPARABLE: the two can't be compared.
+    :cvar WINDOWS: the guest is a Windows.
+    :cvar UNCONVERTIBLE: the guest has what the other family can't have.
+    """
+
+    RUNNING = "running"
+    SAVED = "saved"
+    UNSUPPORTED = "unsupported"
+    FAMILY = "family"
+    ALIAS = "alias"
+    VENDOR = "vendor"
+    OLDER = "older"
+    INCOMPARABLE = "incomparable"
+    WINDOWS = "windows"
+    UNCONVERTIBLE = "unconvertible"
 
 
 class Decision:
@@ -232,33 +261,35 @@ def may_update(
     :param windows: the guest is a Windows.
     :param nearest: supported names to offer in place of one that isn't.
     :return: warnings for the operator.
-    :raises Refused: with the code a command exits with: 3 for the state, 5 for an unsupported type,
-        4 for another family, line, an older version, alias against versioned, and for any change
-        under Windows.
+    :raises Refused: with a :class:`Refusal` as its reason.
     :raises MachineTypeError: if ``new`` isn't a machine type's name.
     """
     wanted = MachineType.parse(new)
     if old == new:
         return []
     warnings = []
-    for code, what, outcome in (
+    for reason, what, outcome in (
         *_about_state(stopped, managed_save),
         *_about_support(wanted, supported, nearest),
         *_about_change(old, wanted, windows),
     ):
         if not force:
-            raise Refused(f"{what} (--force overrides)", code)
+            raise Refused(f"{what} (--force overrides)", reason)
         warnings.append(f"{what}: {outcome}")
     return warnings
 
 
 def _about_state(stopped: bool, managed_save: bool) -> Iterator[Objection]:
-    """Yield exit code, objection, and what happens when it is overridden; so do the next two."""
+    """Yield reason, objection, and what happens when it is overridden; so do the next two."""
     if not stopped:
-        yield 3, "the guest isn't shut off", "it keeps its machine type until its next cold start"
+        yield (
+            Refusal.RUNNING,
+            "the guest isn't shut off",
+            "it keeps its machine type until its next cold start",
+        )
     if managed_save:
         yield (
-            3,
+            Refusal.SAVED,
             "the guest has a managed-save image",
             "its next start restores that, with the machine type in it",
         )
@@ -270,7 +301,7 @@ def _about_support(
     if not supported:
         offer = ", ".join(nearest)
         what = f"no known host's QEMU supports {wanted}" + (f", but {offer}" if offer else "")
-        yield 5, what, "the guest can't start where it isn't supported"
+        yield Refusal.UNSUPPORTED, what, "the guest can't start where it isn't supported"
 
 
 def _about_change(old: str | None, wanted: MachineType, windows: bool) -> Iterator[Objection]:
@@ -278,25 +309,27 @@ def _about_change(old: str | None, wanted: MachineType, windows: bool) -> Iterat
         return
     misstep = _misstep(old, wanted)
     if misstep:
-        yield 4, misstep, "the guest's ABI will likely break"
+        yield (*misstep, "the guest's ABI will likely break")
     if windows:
         what = "Windows may lose IP addresses, disks and its activation with another machine type"
-        yield 4, what, "the guest's ABI will likely break"
+        yield Refusal.WINDOWS, what, "the guest's ABI will likely break"
 
 
-def _misstep(old: str, wanted: MachineType) -> str:
-    """Say why a change is more than one to a newer version of the same line, '' when it isn't."""
+def _misstep(old: str, wanted: MachineType) -> tuple[str, str] | None:
+    """Return why a change is more than one to a newer version of the same line, if it is."""
     try:
         pin = MachineType.parse(old)
     except MachineTypeError:
-        return f"{wanted} can't be compared with the pin '{printable(old, 80)}'"
+        what = f"{wanted} can't be compared with the pin '{printable(old, 80)}'"
+        return Refusal.INCOMPARABLE, what
     if pin.family != wanted.family:
-        return f"{wanted} is of another family ({wanted.family}) than {pin} ({pin.family})"
+        what = f"{wanted} is of another family ({wanted.family}) than {pin} ({pin.family})"
+        return Refusal.FAMILY, what
     if pin.is_alias != wanted.is_alias:
-        return f"one of {wanted} and {pin} is an alias, the other a versioned name"
+        return Refusal.ALIAS, f"one of {wanted} and {pin} is an alias, the other a versioned name"
     if pin.vendor != wanted.vendor:
-        return f"{wanted} is of another vendor's line than {pin}"
+        return Refusal.VENDOR, f"{wanted} is of another vendor's line than {pin}"
     order = machinetype.compare(wanted, pin)
     if order is None:
-        return f"{wanted} can't be compared with {pin}"
-    return f"{wanted} is older than {pin}" if order < 0 else ""
+        return Refusal.INCOMPARABLE, f"{wanted} can't be compared with {pin}"
+    return (Refusal.OLDER, f"{wanted} is older than {pin}") if order < 0 else None

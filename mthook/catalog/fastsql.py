@@ -13,6 +13,7 @@ import _sqlite3 as sqlite3
 
 from mthook.catalog.opening import Connection, Guard, open_database
 from mthook.errors import CatalogError, CatalogNewer
+from mthook.settings import Settings
 from mthook.text import printable
 
 TYPE_CHECKING = False
@@ -28,35 +29,10 @@ OLDER: tuple[str, ...] = ("0001", "0002")
 ARRIVAL_SECONDS = 120
 
 
-class Policy:
-    """The compiled configuration; see :class:`mthook.catalog.records.HookPolicy`."""
-
-    __slots__ = ("fingerprint", "migrate_mismatch", "mode", "nova", "on_error", "style", "timeout")
-
-    def __init__(
-        self,
-        *,
-        mode: str,
-        on_error: str,
-        migrate_mismatch: str,
-        timeout: float,
-        style: str,
-        nova: bool,
-        fingerprint: str,
-    ) -> None:
-        self.mode = mode
-        self.on_error = on_error
-        self.migrate_mismatch = migrate_mismatch
-        self.timeout = timeout
-        self.style = style
-        self.nova = nova
-        self.fingerprint = fingerprint
-
-
 class Known:
     """What the catalog knows about one guest.
 
-    :param policy: the compiled configuration, None where there is none yet.
+    :param settings: None where none are compiled yet.
     :param machine: its pin, None without one.
     :param seen: the versioned name seen when the pin was recorded.
     :param updated_at: when the row last changed.
@@ -73,10 +49,10 @@ class Known:
         "gone_since",
         "has_row",
         "machine",
-        "policy",
         "repair",
         "root_image",
         "seen",
+        "settings",
         "source",
         "updated_at",
     )
@@ -84,7 +60,7 @@ class Known:
     def __init__(
         self,
         *,
-        policy: Policy | None,
+        settings: Settings | None,
         machine: str | None,
         seen: str | None,
         updated_at: str | None,
@@ -95,7 +71,7 @@ class Known:
         gone_since: str | None,
         repair: bool,
     ) -> None:
-        self.policy = policy
+        self.settings = settings
         self.machine = machine
         self.seen = seen
         self.updated_at = updated_at
@@ -183,19 +159,9 @@ def lookup(conn: Connection, uuid: str, now: str) -> Known:
     """
     with Guard(conn):
         row = conn.execute(_LOOKUP, (uuid, now, ARRIVAL_SECONDS)).fetchone()
-    policy = None
-    if row[0] is not None:
-        policy = Policy(
-            mode=row[0],
-            on_error=row[1],
-            migrate_mismatch=row[2],
-            timeout=row[3],
-            style=row[4],
-            nova=bool(row[5]),
-            fingerprint=row[6],
-        )
+    settings = Settings(*row[:7]) if row[0] is not None else None
     return Known(
-        policy=policy,
+        settings=settings,
         has_row=row[7] is not None,
         machine=row[8],
         seen=row[9],

@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
 from mthook.catalog import fastsql
-from mthook.catalog.records import Capability, HookPolicy, HostFacts
+from mthook.catalog.records import Capability, HostFacts
 from mthook.catalog.schema import CAPABILITIES, HOST, POLICY
 from mthook.catalog.session import Session
+from mthook.settings import FIELDS, Settings
 from mthook.text import now
 
 
@@ -50,25 +51,25 @@ class Hosts(Session):
         """Return the names of all machine types, aliases too, or of those for one architecture."""
         return sorted({one.machine for one in self.capabilities(arch)})
 
-    def compile_policy(self, policy: HookPolicy) -> None:
+    def compile_settings(self, settings: Settings) -> None:
         """Keep what the hook needs of the configuration; what is kept already is not written."""
         with self.transaction() as connection:
-            old = self.hook_policy()
-            if old and replace(old, compiled_at="") == replace(policy, compiled_at=""):
+            old = self.settings()
+            if old and old.values()[:-1] == settings.values()[:-1]:
                 return
-            values = {**asdict(policy), "compiled_at": now()}
+            values = {**dict(zip(FIELDS, settings.values())), "compiled_at": now()}
             connection.execute(
                 insert(POLICY)
                 .values(id=1, **values)
                 .on_conflict_do_update([POLICY.c.id], set_=values)
             )
 
-    def hook_policy(self) -> HookPolicy | None:
+    def settings(self) -> Settings | None:
         """Return what was compiled last, None before the first time."""
         columns = [column for column in POLICY.c if column is not POLICY.c.id]
         with self.reading() as connection:
             row = connection.execute(sa.select(*columns)).first()
-        return HookPolicy(**row._mapping) if row else None
+        return Settings(**row._mapping) if row else None
 
     def host(self) -> HostFacts:
         """Return what is known of this host; everything is None before the first sync."""

@@ -11,7 +11,7 @@ from mthook.catalog.opening import Connection, Guard, Transaction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mthook.catalog.fastsql import Policy
+    from mthook.settings import Settings
     from mthook.xmlrewrite.summary import Summary
 
 #: Who the history names for what is recorded here.
@@ -200,22 +200,13 @@ def record_rewrite(
         conn.execute(_ADD_HISTORY, (uuid, at, "rewritten", old, new, None, call, actor))
 
 
-def compile_policy(conn: Connection, policy: Policy, at: str) -> None:
+def compile_settings(conn: Connection, settings: Settings, at: str) -> None:
     """Keep what the configuration says by now, so that the next hooks needn't read it."""
     with Transaction(conn):
         conn.execute(
             "INSERT OR REPLACE INTO policy (id, mode, on_error, migrate_mismatch, timeout, style,"
             " nova, fingerprint, compiled_at) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                policy.mode,
-                policy.on_error,
-                policy.migrate_mismatch,
-                policy.timeout,
-                policy.style,
-                policy.nova,
-                policy.fingerprint,
-                at,
-            ),
+            (*settings.values()[:-1], at),
         )
 
 

@@ -133,26 +133,6 @@ class HostFacts:
 
 
 @dataclass(frozen=True)
-class HookPolicy:
-    """The part of the configuration that the hook needs.
-
-    :param timeout: seconds.
-    :param nova: a database of Nova's is configured.
-    :param fingerprint: of the configuration files that it was compiled from.
-    :param compiled_at: when; the catalog fills it in.
-    """
-
-    mode: str
-    on_error: str
-    migrate_mismatch: str
-    timeout: float
-    style: str
-    nova: bool
-    fingerprint: str
-    compiled_at: str = ""
-
-
-@dataclass(frozen=True)
 class Compared:
     """What Nova's database said of an instance when its pin was last compared with it.
 

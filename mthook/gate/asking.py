@@ -11,11 +11,11 @@ import socket
 import weakref
 from collections.abc import Sequence
 
-from mthook.catalog.records import HookPolicy
 from mthook.errors import Error
 from mthook.gate import log
 from mthook.gate.spawner import Spawner
 from mthook.gate.verdict import Outcome, broken
+from mthook.settings import Settings
 
 _PIECE = 1 << 18
 #: How many domains of one user are judged at once: each takes descriptors, and where Nova's database has to be asked
@@ -28,7 +28,7 @@ _TRIES = 10
 class Worker:
     """Asks a worker process, and has a new one forked when that is gone.
 
-    :param policy: the configuration as it was at the start: where there is no answer it decides.
+    :param settings: as they were at the start: where there is no answer it decides.
     """
 
     def __init__(
@@ -36,14 +36,14 @@ class Worker:
         spawner: Spawner,
         loop: asyncio.AbstractEventLoop,
         files: Sequence[str],
-        policy: HookPolicy,
+        settings: Settings,
     ) -> None:
         self._spawner = spawner
         self._loop = loop
         self._files = list(files)
-        self._policy = policy
+        self._settings = settings
         #: What may hang has shorter limits.
-        self._limit = 2 * policy.timeout + 5
+        self._limit = 2 * settings.timeout + 5
         self._control: socket.socket | None = None
         self._waiting: collections.deque[socket.socket] = collections.deque()
         self._turns: weakref.WeakValueDictionary[int, asyncio.Semaphore] = (
@@ -81,7 +81,7 @@ class Worker:
             why = str(error)
         except OSError as error:
             why = f"the worker process can't be asked: {error.strerror}"
-        return broken(self._policy.mode, self._policy.on_error, why)
+        return broken(self._settings.mode, self._settings.on_error, why)
 
     async def end(self) -> None:
         """Let the process end, which first writes down what it hasn't yet."""

@@ -11,7 +11,7 @@ from mthook import text
 from mthook.catalog import fastsql, recording
 from mthook.errors import Error
 from mthook.gate import log
-from mthook.gate.rewriting import Settings
+from mthook.gate.rewriting import Configuration
 from mthook.gate.verdict import Outcome
 
 #: Seconds to wait for others that write, while there may be a domain to judge; and until the next try.
@@ -39,12 +39,12 @@ def entry(outcome: Outcome, actor: str, call: str) -> Entry:
     return Entry(outcome.uuid, outcome.old, outcome.new, actor, call, text.now())
 
 
-def write(one: Entry, settings: Settings, patience: float) -> None:
+def write(one: Entry, configuration: Configuration, patience: float) -> None:
     """Write a rewrite down.
 
     :raises CatalogError: the catalog can't be written.
     """
-    connection = fastsql.connect(settings.catalog, patience)
+    connection = fastsql.connect(configuration.catalog, patience)
     try:
         recording.record_rewrite(
             connection, one.uuid, one.old, one.new, actor=one.actor, call=one.call, at=one.at
@@ -61,8 +61,8 @@ def lose(one: Entry, error: Error) -> None:
 class Diary:
     """Rewrites that are to be written down."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
         self._entries: collections.deque[tuple[float, Entry]] = collections.deque()
         self._again = 0.0
 
@@ -79,7 +79,7 @@ class Diary:
         """Write down what is to be, if it is time for that."""
         while self._entries and time.monotonic() >= self._again:
             try:
-                write(self._entries[0][1], self._settings, patience)
+                write(self._entries[0][1], self._configuration, patience)
             except Error as error:
                 self._again = time.monotonic() + _PAUSE
                 self._give_up(error)

@@ -11,15 +11,14 @@ import io
 import os
 from collections.abc import Sequence
 
-from mthook import conf as configuration
-from mthook import policy, text
+from mthook import conf, policy, text
 from mthook.catalog import fastsql
 from mthook.errors import ConfigError, Error
-from mthook.fingerprint import fingerprint
 from mthook.gate import log
 from mthook.gate.verdict import REFUSE, REWRITE, Outcome, broken
 from mthook.gate.xdr import MAX_STRING, Malformed
 from mthook.hook import fast, judge, nova
+from mthook.settings import fingerprint
 from mthook.xmlrewrite import pipeline, summary
 
 #: What stands for the machine type of a domain that leaves the choice to libvirt. QEMU's own word for a board without
@@ -27,7 +26,7 @@ from mthook.xmlrewrite import pipeline, summary
 _LEFT_OPEN = "none"
 
 
-class Settings:
+class Configuration:
     """The configuration, as new as its files.
 
     :raises ConfigError: it is wrong from the beginning.
@@ -51,46 +50,46 @@ class Settings:
             self._broken = seen
 
     def _load(self, seen: str) -> None:
-        options = configuration.load([path for path in self.files if os.path.exists(path)])
-        fields = vars(configuration.hook_policy(options, seen)).copy()
-        del fields["compiled_at"]
-        self.policy = fastsql.Policy(**fields)
+        options = conf.load([path for path in self.files if os.path.exists(path)])
+        self.settings = conf.settings(options, seen)
         self.catalog: str = options.catalog.path
         self.refuses: bool = options.gate.on_unconvertible == "refuse"
         self.ports: int = options.libvirt.num_pcie_ports
         self._seen = seen
 
 
-def examine(xml: bytes, settings: Settings, actor: str, *, may_wait: bool) -> Outcome | None:
+def examine(
+    xml: bytes, configuration: Configuration, actor: str, *, may_wait: bool
+) -> Outcome | None:
     """Judge a domain.
 
     :param actor: whom the history is to name where a pin changes by that.
     :param may_wait: whether Nova's database may be asked, within the hook's time limit.
     :return: None: it has to be asked, and mustn't.
     """
-    if settings.policy.mode == "off":
+    if configuration.settings.mode == "off":
         return Outcome()
     try:
         guest = summary.read(xml)
         if guest.uuid is None:
             # A new guest: libvirt doesn't take it for one it has by that name.
             return Outcome()
-        return _judge(xml, guest, settings, actor, may_wait)
+        return _judge(xml, guest, configuration, actor, may_wait)
     except Error as error:
-        return broken(settings.policy.mode, settings.policy.on_error, str(error))
+        return broken(configuration.settings.mode, configuration.settings.on_error, str(error))
     except Exception as error:  # a bug of mthook's counts like a broken catalog
         why = f"{type(error).__name__}: {error}"
-        return broken(settings.policy.mode, settings.policy.on_error, why)
+        return broken(configuration.settings.mode, configuration.settings.on_error, why)
 
 
 def _judge(
-    xml: bytes, guest: summary.Summary, settings: Settings, actor: str, may_wait: bool
+    xml: bytes, guest: summary.Summary, configuration: Configuration, actor: str, may_wait: bool
 ) -> Outcome | None:
     found = guest.machine
     guest.machine = found or _LEFT_OPEN
-    arguments = [settings.catalog, ":".join(settings.files), guest.name, "prepare"]
+    arguments = [configuration.catalog, ":".join(configuration.files), guest.name, "prepare"]
     call = fast.Call(arguments, io.BytesIO(), io.StringIO())
-    call.policy = settings.policy
+    call.policy = configuration.settings
     call.actor = actor
     connection = fastsql.connect(call.catalog, call.patience)
     try:
@@ -110,7 +109,7 @@ def _judge(
             decision = case.decide()
     finally:
         connection.close()
-    return _carry_out(xml, case, decision, found, settings)
+    return _carry_out(xml, case, decision, found, configuration)
 
 
 def _carry_out(
@@ -118,30 +117,30 @@ def _carry_out(
     case: judge.Case,
     decision: policy.Decision,
     found: str | None,
-    settings: Settings,
+    configuration: Configuration,
 ) -> Outcome:
     guest = f"guest '{text.printable(case.guest.name)}' ({case.uuid})"
     if decision.verdict != "deny":
         if decision.reason:
             log.warning(f"{guest}: would be rewritten in mode enforce: {decision.reason}")
         return Outcome()
-    target = pipeline.Target(case.pin, case.uuid, case.since, ports=settings.ports)
+    target = pipeline.Target(case.pin, case.uuid, case.since, ports=configuration.ports)
     try:
         rewritten = pipeline.rewrite(xml, target)
         if len(rewritten.xml) > MAX_STRING:
             raise Malformed(f"rewritten it is longer than {MAX_STRING} bytes")
     except Error as error:
-        return _unconvertible(case, guest, found, error, settings)
+        return _unconvertible(case, guest, found, error, configuration)
     changes = rewritten.changes if rewritten.converted else ()
     return Outcome(REWRITE, rewritten.xml, uuid=case.uuid, old=found, new=case.pin, changes=changes)
 
 
 def _unconvertible(
-    case: judge.Case, guest: str, found: str | None, error: Error, settings: Settings
+    case: judge.Case, guest: str, found: str | None, error: Error, configuration: Configuration
 ) -> Outcome:
     says = f"says {found}" if found else "names no machine type"
     what = f"{guest} is pinned to {case.pin}, its definition {says}"
-    if not settings.refuses:
+    if not configuration.refuses:
         log.warning(f"{what}; passed unchanged ([gate] on_unconvertible): {error}")
         return Outcome()
     log.warning(f"{what}; refused: {error}")

@@ -12,7 +12,6 @@ import signal
 import socket
 from collections.abc import Sequence
 
-from mthook.catalog.records import HookPolicy
 from mthook.errors import Error
 from mthook.gate import identity, log, notify
 from mthook.gate.asking import Worker
@@ -21,6 +20,7 @@ from mthook.gate.connection import Connection
 from mthook.gate.identity import Connectors
 from mthook.gate.listening import Listener
 from mthook.gate.spawner import Spawner
+from mthook.settings import Settings
 
 #: The most clients at once, as libvirtd's ``max_clients``; others wait in the queue of the socket.
 MAX_CLIENTS = 5000
@@ -39,12 +39,12 @@ class Server:
         self,
         spawner: Spawner,
         files: Sequence[str],
-        policy: HookPolicy,
+        settings: Settings,
         listeners: Sequence[Listener],
     ) -> None:
         self._spawner = spawner
         self._files = files
-        self._policy = policy
+        self._settings = settings
         self._listeners = list(listeners)
         self._connections: set[Connection] = set()
         self._accepting = False
@@ -58,7 +58,7 @@ class Server:
         _raise_limit()
         self._budget = Budget(self._loop)
         self._connectors = Connectors(self._spawner, self._loop)
-        self._worker = Worker(self._spawner, self._loop, self._files, self._policy)
+        self._worker = Worker(self._spawner, self._loop, self._files, self._settings)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stop)
         # "Read the configuration again": it is read at each domain anyway, and nobody needs to be cut off for that.

@@ -38,8 +38,8 @@ def run(arguments: Sequence[str]) -> int:
         options = _parser(configuration.DEFAULT_FILE).parse_args(arguments)
         files = options.config_file or configuration.default_files()
         conf = configuration.load(options.config_file)
-        policy = configuration.hook_policy(conf, "")
-        return asyncio.run(Server(spawner, files, policy, listeners(conf)).serve())
+        settings = configuration.settings(conf, "")
+        return asyncio.run(Server(spawner, files, settings, listeners(conf)).serve())
     except Error as error:
         log.error(str(error))
         return 1

@@ -19,7 +19,7 @@ from typing import NoReturn
 from mthook.errors import Error
 from mthook.gate import diary, log, rewriting
 from mthook.gate.diary import Diary
-from mthook.gate.rewriting import Settings
+from mthook.gate.rewriting import Configuration
 from mthook.gate.spawner import close_others
 from mthook.gate.verdict import REWRITE, Outcome, broken
 
@@ -33,9 +33,9 @@ def serve(control: socket.socket, files: Sequence[str]) -> None:
 
     Each message brings a socket: on it come the XML, the call and the client's user id, and on it goes the outcome.
     """
-    settings = Settings(files)
-    book = Diary(settings)
-    if settings.policy.nova:
+    configuration = Configuration(files)
+    book = Diary(configuration)
+    if configuration.settings.nova:
         _load_for_nova()
     signal.signal(signal.SIGCHLD, _reap)
     while True:
@@ -48,11 +48,11 @@ def serve(control: socket.socket, files: Sequence[str]) -> None:
         for fd in fds:
             with socket.socket(fileno=fd) as channel, contextlib.suppress(ConnectionError):
                 # A domain that it hangs over ends this process, and the next one goes on.
-                signal.setitimer(signal.ITIMER_REAL, settings.policy.timeout + _SLACK)
-                _serve_one(channel, settings, book)
+                signal.setitimer(signal.ITIMER_REAL, configuration.settings.timeout + _SLACK)
+                _serve_one(channel, configuration, book)
                 signal.setitimer(signal.ITIMER_REAL, 0)
         book.write()
-    book.close(settings.policy.timeout)
+    book.close(configuration.settings.timeout)
 
 
 def _load_for_nova() -> None:
@@ -68,17 +68,17 @@ def _reap(number: int, frame: object) -> None:
             pass
 
 
-def _serve_one(channel: socket.socket, settings: Settings, book: Diary) -> None:
+def _serve_one(channel: socket.socket, configuration: Configuration, book: Diary) -> None:
     asked = _read(channel)
     try:
         xml, call, uid = marshal.loads(asked)
     except (EOFError, ValueError, TypeError):
         # The client went away meanwhile, or it's the gate that wants to know whether we are there.
         return
-    settings.refresh()
-    outcome = rewriting.examine(xml, settings, _actor(uid), may_wait=False)
+    configuration.refresh()
+    outcome = rewriting.examine(xml, configuration, _actor(uid), may_wait=False)
     if outcome is None:
-        outcome = _fork_for_nova(channel, settings, xml, call, uid)
+        outcome = _fork_for_nova(channel, configuration, xml, call, uid)
     if outcome is not None:
         _answer(channel, outcome)
         if outcome.verdict == REWRITE:
@@ -86,35 +86,35 @@ def _serve_one(channel: socket.socket, settings: Settings, book: Diary) -> None:
 
 
 def _fork_for_nova(
-    channel: socket.socket, settings: Settings, xml: bytes, call: str, uid: int
+    channel: socket.socket, configuration: Configuration, xml: bytes, call: str, uid: int
 ) -> Outcome | None:
     """Have a process of its own ask Nova's database and answer; return what is to be answered where there is none."""
     try:
         child = os.fork()
     except OSError as error:
-        policy = settings.policy
-        return broken(policy.mode, policy.on_error, f"no helper process: {error.strerror}")
+        settings = configuration.settings
+        return broken(settings.mode, settings.on_error, f"no helper process: {error.strerror}")
     if child == 0:
-        _wait_for_nova(channel, settings, xml, call, uid)
+        _wait_for_nova(channel, configuration, xml, call, uid)
     return None
 
 
 def _wait_for_nova(
-    channel: socket.socket, settings: Settings, xml: bytes, call: str, uid: int
+    channel: socket.socket, configuration: Configuration, xml: bytes, call: str, uid: int
 ) -> NoReturn:
     code = 1
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         # As long as this process held the worker's socket, the gate wouldn't learn of the worker's end.
         close_others(channel.fileno())
-        signal.setitimer(signal.ITIMER_REAL, 2 * settings.policy.timeout + _SLACK)
-        outcome = rewriting.examine(xml, settings, _actor(uid), may_wait=True)
+        signal.setitimer(signal.ITIMER_REAL, 2 * configuration.settings.timeout + _SLACK)
+        outcome = rewriting.examine(xml, configuration, _actor(uid), may_wait=True)
         assert outcome is not None
         _answer(channel, outcome)
         if outcome.verdict == REWRITE:
             one = _told(outcome, call, uid)
             try:
-                diary.write(one, settings, settings.policy.timeout)
+                diary.write(one, configuration, configuration.settings.timeout)
             except Error as error:
                 diary.lose(one, error)
         code = 0

@@ -20,7 +20,7 @@ import time
 from mthook import text
 from mthook.catalog import fastsql
 from mthook.errors import CatalogError, DomainXMLError, Error
-from mthook.fingerprint import fingerprint
+from mthook.settings import Settings, fingerprint
 from mthook.xmlrewrite import summary
 
 TYPE_CHECKING = False
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 ALLOWED = 0
 #: The status by which ``hooks/qemu`` tells mthook's own "stop it" from any accident of the interpreter.
 STOPPED = 77
-
-#: Seconds the slow path may take where the configuration that limits it can't be read: the option's default.
-DEFAULT_TIMEOUT = 5.0
 
 #: The part of the time limit that one wait for a locked catalog may take; a second wait or the slow path may follow.
 _LOCK_SHARE = 0.5
@@ -81,7 +78,7 @@ class Call:
         self.actor = "hook"
         self.clear = False
         self.begun = time.monotonic()
-        self.policy: fastsql.Policy | None = None
+        self.policy: Settings | None = None
         self.connection: Connection | None = None
         self.xml = b""
         self.output = output
@@ -90,7 +87,7 @@ class Call:
     @property
     def limit(self) -> float:
         """The seconds that this call may take in all."""
-        return DEFAULT_TIMEOUT if self.policy is None else self.policy.timeout
+        return Settings().timeout if self.policy is None else self.policy.timeout
 
     @property
     def patience(self) -> float:
@@ -166,8 +163,8 @@ def _leave_note(call: Call) -> None:
 def _look_up(call: Call, uuid: str) -> tuple[Connection, fastsql.Known]:
     """Open the catalog and read what it knows of the guest, with a policy as new as the configuration."""
     connection, known = _open(call, uuid)
-    call.policy = known.policy
-    if known.policy is not None and known.policy.fingerprint == fingerprint(call.files):
+    call.policy = known.settings
+    if known.settings is not None and known.settings.fingerprint == fingerprint(call.files):
         return connection, known
     connection.close()  # SQLite's locks don't survive the slow path's fork
     newer = _reload(call)
@@ -177,7 +174,7 @@ def _look_up(call: Call, uuid: str) -> tuple[Connection, fastsql.Known]:
         from mthook.catalog import recording
 
         try:
-            recording.compile_policy(connection, newer, text.now())
+            recording.compile_settings(connection, newer, text.now())
         except CatalogError as error:
             journal.error(f"{call}: the configuration can't be compiled: {error}")
     return connection, known
@@ -189,7 +186,7 @@ def _open(call: Call, uuid: str) -> tuple[Connection, fastsql.Known]:
     return connection, fastsql.lookup(connection, uuid, text.now())
 
 
-def _reload(call: Call) -> fastsql.Policy | None:
+def _reload(call: Call) -> Settings | None:
     """Bring ``call`` up to the configuration's present state; a broken one leaves the last good policy in force.
 
     :return: the policy to compile into the catalog, if there is a new one.
@@ -198,27 +195,14 @@ def _reload(call: Call) -> fastsql.Policy | None:
     from mthook.hook import slow
 
     try:
-        call.catalog, fields = slow.read_configuration(call.files, call.left())
+        call.catalog, settings = slow.read_configuration(call.files, call.left())
     except slow.SlowPathError as error:
         which = "the defaults hold" if call.policy is None else "the last good configuration holds"
         journal.error(f"{call}: {error}; {which}")
-        call.policy = call.policy or _defaults()
+        call.policy = call.policy or Settings()
         return None
-    call.policy = fastsql.Policy(**fields)
+    call.policy = settings
     return call.policy
-
-
-def _defaults() -> fastsql.Policy:
-    """Return the policy of a configuration that says nothing; a test holds it to the options' defaults."""
-    return fastsql.Policy(
-        mode="enforce",
-        on_error="allow",
-        migrate_mismatch="accept",
-        timeout=DEFAULT_TIMEOUT,
-        style="versioned",
-        nova=False,
-        fingerprint="",
-    )
 
 
 def _answer(

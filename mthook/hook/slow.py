@@ -13,6 +13,7 @@ import select
 import time
 
 from mthook.errors import Error
+from mthook.settings import Settings, fingerprint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,26 +104,23 @@ def _read_all(descriptor: int, deadline: float) -> bytes | None:
         data += piece
 
 
-def read_configuration(files: Sequence[str], seconds: float) -> tuple[str, dict[str, Any]]:
-    """Return the catalog's path and the compiled policy as the configuration files say now.
+def read_configuration(files: Sequence[str], seconds: float) -> tuple[str, Settings]:
+    """Return the catalog's path and the settings as the configuration files say now.
 
     A file that doesn't exist counts as empty, so that removing one brings its defaults back.
 
     :raises SlowPathError: the configuration is wrong or reading it took too long.
     """
 
-    def work() -> tuple[str, dict[str, Any]]:
+    def work() -> tuple[str, tuple[Any, ...]]:
         from mthook import conf
-        from mthook.fingerprint import fingerprint
 
-        seen = fingerprint(files)
+        taken = fingerprint(files)
         options = conf.load([path for path in files if os.path.exists(path)])
-        policy = vars(conf.hook_policy(options, seen)).copy()
-        del policy["compiled_at"]
-        return options.catalog.path, policy
+        return options.catalog.path, conf.settings(options, taken).values()
 
-    path, fields = in_child(work, seconds)
-    return path, fields
+    path, values = in_child(work, seconds)
+    return path, Settings(*values)
 
 
 def ask_nova(files: Sequence[str], uuid: str, seconds: float) -> Said | None:

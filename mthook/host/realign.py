@@ -19,12 +19,10 @@ from mthook.errors import Error, HostError, NotFound, Refused
 from mthook.host import capabilities, domains
 from mthook.host.connection import Host
 from mthook.machinetype import nearest
+from mthook.policy import Refusal
 from mthook.text import now, printable
 from mthook.xmlrewrite import pipeline, summary
 from mthook.xmlrewrite.secrets import without_secrets
-
-#: :class:`~mthook.errors.Refused` codes of this module, as ``mthook-admin set`` has them.
-WRONG_STATE, UNSUPPORTED = 3, 5
 
 
 @dataclass(frozen=True)
@@ -82,8 +80,7 @@ def prepare(
     :return: ``None`` when there is nothing to do: no persistent definition, or one that satisfies
         the pin.
     :raises NotFound: there is no such domain.
-    :raises Refused: code 3: the domain's state forbids it; code 5: this host can't run what the
-        pin says.
+    :raises Refused: saved state forbids it, or this host can't run what the pin says.
     :raises ConversionError: the pinned machine type can't have something that the domain has.
     :raises HostError: libvirt refused.
     """
@@ -190,13 +187,13 @@ def _check_state(domain: domains.Domain, snapshots: bool) -> None:
     if domain.managed_save:
         raise Refused(
             f"{domain}: left alone: it has a managed-save image, which holds its own machine type",
-            WRONG_STATE,
+            Refusal.SAVED,
         )
     if domain.snapshots and not snapshots:
         raise Refused(
             f"{domain}: left alone: it has {domain.snapshots} snapshot(s), which hold their own "
             "machine types",
-            WRONG_STATE,
+            Refusal.SAVED,
         )
 
 
@@ -211,7 +208,7 @@ def _check_offer(
         raise Refused(
             f"{domain}: pinned to {machine}, which {printable(key[0])} ({key[2]}) doesn't offer on "
             f"this host; nearest: {known}",
-            UNSUPPORTED,
+            Refusal.UNSUPPORTED,
         )
     stands_for = offer.get(machine) or machine
     if not policy.satisfied(
@@ -220,5 +217,5 @@ def _check_offer(
         raise Refused(
             f"{domain}: pinned to {machine}, seen as {pin.seen}; here that is {stands_for}, "
             "another vendor's",
-            UNSUPPORTED,
+            Refusal.UNSUPPORTED,
         )

@@ -23,8 +23,8 @@ from mthook.errors import (
 )
 from mthook.locks import uninterrupted
 from mthook.operations.lookup import Instance, see
+from mthook.policy import Refusal
 from mthook.text import now
-from mthook.tools.admin.exitcode import ExitCode
 from mthook.xmlrewrite import safexml
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def check(catalog: Catalog, host: Host | None, instance: Instance, wish: Wish) -
 
     :param host: libvirt; ``None``: definitions aren't to follow.
     :return: warnings.
-    :raises Refused: with the exit code, see :func:`mthook.policy.may_update`.
+    :raises Refused: see :func:`mthook.policy.may_update`.
     :raises CatalogError: the catalog doesn't know yet what QEMU supports.
     """
     names = catalog.machines(instance.arch)
@@ -81,9 +81,9 @@ def check(catalog: Catalog, host: Host | None, instance: Instance, wish: Wish) -
             nearest=nearest(wish.machine, names),
         )
     except MachineTypeError as error:
-        raise Refused(str(error), ExitCode.UNSUPPORTED) from error
+        raise Refused(str(error), Refusal.UNSUPPORTED) from error
     except Refused as error:
-        raise Refused(f"{instance}: {error}", error.code) from error
+        raise Refused(f"{instance}: {error}", error.reason) from error
     if wish.force and instance.domain is not None and instance.domain.snapshots:
         warnings.append(
             f"it has {instance.domain.snapshots} snapshot(s), which hold their own machine types: who"
@@ -96,7 +96,7 @@ def check_state(instance: Instance, *, force: bool) -> list[str]:
     """Check that an instance's pin may be released: no guest runs that would bring it back at once.
 
     :return: warnings.
-    :raises Refused: with the exit code.
+    :raises Refused: one does.
     """
     try:
         return policy.may_update(
@@ -108,7 +108,7 @@ def check_state(instance: Instance, *, force: bool) -> list[str]:
             force=force,
         )
     except Refused as error:
-        raise Refused(f"{instance}: {error}", error.code) from error
+        raise Refused(f"{instance}: {error}", error.reason) from error
 
 
 def foresee(
@@ -119,7 +119,7 @@ def foresee(
     :param host: libvirt; ``None``: definitions aren't to follow.
     :param follow: False: it isn't to follow, and only a warning tells where it doesn't fit.
     :return: warnings: with ``force``, a definition that may not follow stays as it is.
-    :raises Refused: with the exit code: it can't follow.
+    :raises Refused: it can't follow.
     :raises HostError: libvirt refused.
     """
     if host is None or instance.domain is None:
@@ -132,13 +132,13 @@ def foresee(
         pin = pin_of(instance, wish)
         realign.prepare(host, pin, offers(catalog), catalog, snapshots=wish.force)
     except ConversionError as error:
-        raise Refused(f"{instance}: {error}", ExitCode.INCOMPATIBLE) from error
+        raise Refused(f"{instance}: {error}", Refusal.UNCONVERTIBLE) from error
     except Refused as error:
         if not wish.force:
             forced = "--force overrides"
-            if error.code != realign.WRONG_STATE:
+            if error.reason != Refusal.SAVED:
                 forced = "--force changes the pin alone"
-            raise Refused(f"{error} ({forced})", error.code) from error
+            raise Refused(f"{error} ({forced})", error.reason) from error
         return [f"{error}: its definition stays as it is"]
     return []
 

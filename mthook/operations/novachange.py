@@ -19,8 +19,8 @@ from mthook.catalog.records import Compared
 from mthook.errors import CatalogError, CatalogMissing, Error, MachineTypeError, Refused
 from mthook.locks import uninterrupted
 from mthook.operations import change
+from mthook.policy import Refusal
 from mthook.text import printable
-from mthook.tools.admin.exitcode import ExitCode
 from mthook.tools.admin.nova import Here, Recorded
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def check(recorded: Recorded, wish: change.Wish) -> list[str]:
     """Check a change against policy, by what Nova says of the instance.
 
     :return: warnings.
-    :raises Refused: with the exit code, see :func:`mthook.policy.may_update`.
+    :raises Refused: see :func:`mthook.policy.may_update`.
     """
     nova, here, arch = recorded.nova, recorded.here, recorded.arch
     names = here.catalog.machines(arch) if here else []
@@ -51,7 +51,7 @@ def check(recorded: Recorded, wish: change.Wish) -> list[str]:
             nearest=change.nearest(wish.machine, names),
         )
     except MachineTypeError as error:
-        raise Refused(str(error), ExitCode.UNSUPPORTED) from error
+        raise Refused(str(error), Refusal.UNSUPPORTED) from error
     except Refused as error:
         raise _named(recorded, error) from error
     if not nova.stopped and nova.machine != wish.machine:
@@ -71,7 +71,7 @@ def check_release(recorded: Recorded, here: str, *, force: bool) -> list[str]:
 
     :param here: this host's name.
     :return: warnings.
-    :raises Refused: with the exit code: it isn't stopped.
+    :raises Refused: it isn't stopped.
     :raises Error: another host has it.
     """
     host = recorded.nova.host
@@ -91,8 +91,8 @@ def check_release(recorded: Recorded, here: str, *, force: bool) -> list[str]:
 
 
 def _named(recorded: Recorded, error: Refused) -> Refused:
-    state = f"{printable(recorded.nova.vm_state)}: " if error.code == ExitCode.WRONG_STATE else ""
-    return Refused(f"{recorded}: {state}{error}", error.code)
+    state = f"{printable(recorded.nova.vm_state)}: " if error.reason == Refusal.RUNNING else ""
+    return Refused(f"{recorded}: {state}{error}", error.reason)
 
 
 def buses(instance: NovaInstance, machine: str) -> list[Change]:

@@ -8,7 +8,6 @@ import contextlib
 import enum
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from oslo_config import cfg
@@ -16,13 +15,12 @@ from oslo_config import cfg
 from mthook import __version__
 from mthook import conf as configuration
 from mthook.catalog import files
-from mthook.catalog.records import HookPolicy
 from mthook.catalog.store import Catalog
 from mthook.errors import Error, HostError
-from mthook.fingerprint import fingerprint, same_files
 from mthook.locks import Busy, only_one
 from mthook.operations.sync.report import PROGRAM, Report
 from mthook.operations.sync.scratch import scratch
+from mthook.settings import Settings, fingerprint, same_files
 from mthook.text import printable
 from mthook.tools import ending
 
@@ -65,7 +63,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         conf = configuration.load(options.config_file)
         _check_step(parser, conf, options.only)
-        _sync(conf, configuration.hook_policy(conf, seen), options.only, report)
+        _sync(conf, configuration.settings(conf, seen), options.only, report)
     except Busy as error:
         report.error(str(error))
         return Exit.BUSY
@@ -122,10 +120,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _sync(conf: cfg.ConfigOpts, policy: HookPolicy, only: str | None, report: Report) -> None:
-    """Do one run. The policy is compiled first: the hook needs it whatever libvirt says."""
+def _sync(conf: cfg.ConfigOpts, settings: Settings, only: str | None, report: Report) -> None:
+    """Do one run. The settings are compiled first: the hook needs it whatever libvirt says."""
     with _catalog(conf.catalog.path, report.dry_run) as catalog:
-        _compile(catalog, policy, report)
+        _compile(catalog, settings, report)
         try:
             from mthook.operations.sync.steps import visit
         except ImportError as error:
@@ -146,16 +144,14 @@ def _catalog(path: str, dry_run: bool) -> Iterator[Catalog]:
         yield catalog
 
 
-def _compile(catalog: Catalog, policy: HookPolicy, report: Report) -> None:
+def _compile(catalog: Catalog, settings: Settings, report: Report) -> None:
     """Keep the configuration where the hook reads it.
 
     A hook that was installed with other configuration files compiles those for itself.
     """
-    old = catalog.hook_policy()
-    if old is not None and not same_files(old.fingerprint, policy.fingerprint):
+    old = catalog.settings()
+    if old is not None and not same_files(old.fingerprint, settings.fingerprint):
         return
-    catalog.compile_policy(policy)
-    if old is None or replace(policy, fingerprint="", compiled_at="") != replace(
-        old, fingerprint="", compiled_at=""
-    ):
-        report.done("compiled", f"compile the configuration for the hook: mode {policy.mode}")
+    catalog.compile_settings(settings)
+    if old is None or not settings.agree_with(old):
+        report.done("compiled", f"compile the configuration for the hook: mode {settings.mode}")

@@ -105,7 +105,7 @@ def test_one_of_the_two_databases_is_enough(tmp_path: Path, group: str) -> None:
     path = tmp_path / "mthook.conf"
     path.write_text(f"[{group}]\nconnection = mysql+pymysql://db/nova\n")
 
-    assert conf.hook_policy(conf.load([str(path)]), "seen").nova is True
+    assert conf.settings(conf.load([str(path)]), "seen").nova is True
     assert conf.has_nova(conf.load([])) is False
 
 

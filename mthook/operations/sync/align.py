@@ -9,6 +9,7 @@ from mthook.host import realign
 from mthook.host.domains import Domain
 from mthook.locks import uninterrupted
 from mthook.operations.sync.run import ACTOR, Round
+from mthook.policy import Refusal
 from mthook.text import printable
 
 
@@ -105,7 +106,7 @@ def _try(round_: Round, domain: Domain, pin: Pin) -> None:
             f"{domain}: {error}; Nova makes another definition at its next start"
         )
     except Refused as refusal:
-        if refusal.code != realign.WRONG_STATE:
+        if refusal.reason != Refusal.SAVED:
             raise
         round_.report.left_alone(str(refusal))
 

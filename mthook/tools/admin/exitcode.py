@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Mapping
 
 from mthook.errors import NotFound, Refused
+from mthook.policy import Refusal
 from mthook.tools import ending
 
 
@@ -36,6 +37,13 @@ class ExitCode(enum.IntEnum):
     BROKEN_PIPE = ending.BROKEN_PIPE
 
 
+#: Every other reason for a refusal is :attr:`ExitCode.INCOMPATIBLE`.
+_OF_REFUSAL = {
+    Refusal.RUNNING: ExitCode.WRONG_STATE,
+    Refusal.SAVED: ExitCode.WRONG_STATE,
+    Refusal.UNSUPPORTED: ExitCode.UNSUPPORTED,
+}
+
 HEADING = "exit codes:"
 
 _WIDTH = 78
@@ -49,7 +57,7 @@ def of(error: BaseException) -> int:
     if isinstance(error, NotFound):
         return ExitCode.NOT_FOUND
     if isinstance(error, Refused):
-        return error.code
+        return _OF_REFUSAL.get(error.reason, ExitCode.INCOMPATIBLE)
     return ExitCode.ERROR
 
 

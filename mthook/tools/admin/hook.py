@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 from mthook import conf
 from mthook.errors import CatalogMissing
-from mthook.fingerprint import fingerprint
 from mthook.hook import install
 from mthook.hook.daemons import Daemon
+from mthook.settings import fingerprint
 from mthook.tools.admin.columns import Answer
 from mthook.tools.admin.command import RowCommand, Told
 from mthook.tools.admin.exitcode import ExitCode
@@ -66,7 +66,7 @@ class Install(_Hook):
         """Compile the configuration for the hook, then put it in place."""
         seen = fingerprint(self.files)  # before they are read
         with self.catalog(create=True) as catalog:
-            catalog.compile_policy(conf.hook_policy(self.conf, seen))
+            catalog.compile_settings(conf.settings(self.conf, seen))
             path, daemons = install.install(parsed_args.hooks_dir, self.settings())
             catalog.set_daemons(json.dumps([daemon.identity for daemon in daemons]))
             synced = catalog.host().last_sync_at is not None

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,18 @@ import pytest
 
 from mthook.catalog import fastsql, recording
 from mthook.catalog.opening import Connection
-from mthook.catalog.records import Capability, HookPolicy, HostFacts
+from mthook.catalog.records import Capability, HostFacts
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogError
+from mthook.settings import Settings
 from mthook.text import now
 
 from .samples import AT, KVM, OTHER, UUID, alias, pin, summary
 
-POLICY = HookPolicy("audit", "deny", "refuse", 2.5, "alias", True, "/etc/mthook/mthook.conf:1:2:3")
+SETTINGS = Settings("audit", "deny", "refuse", 2.5, "alias", True, "/etc/mthook/mthook.conf:1:2:3")
 
 
-def _fields(value: fastsql.Known | fastsql.Policy) -> dict[str, object]:
+def _fields(value: fastsql.Known) -> dict[str, object]:
     return {name: getattr(value, name) for name in value.__slots__}
 
 
@@ -31,7 +31,7 @@ def _known(connection: Connection, uuid: str = UUID, at: str = AT) -> dict[str, 
 
 
 NOTHING = {
-    "policy": None,
+    "settings": None,
     "machine": None,
     "seen": None,
     "updated_at": None,
@@ -76,32 +76,20 @@ def test_a_released_pin_is_a_row_without_machine(connection: Connection, catalog
     assert (known.has_row, known.machine, known.seen) == (True, None, None)
 
 
-def test_the_policy_comes_with_any_lookup(connection: Connection, catalog: Catalog) -> None:
-    """The compiled policy is there for pinned and unknown guests alike."""
-    catalog.compile_policy(POLICY)
-    policy = fastsql.lookup(connection, UUID, AT).policy
-    expected = asdict(POLICY)
-    del expected["compiled_at"]
+def test_the_settings_come_with_any_lookup(connection: Connection, catalog: Catalog) -> None:
+    """The compiled settings are there for pinned and unknown guests alike."""
+    catalog.compile_settings(SETTINGS)
+    found = fastsql.lookup(connection, UUID, AT).settings
 
-    assert policy
-    assert expected == _fields(policy)
+    assert found == SETTINGS
 
 
-def test_the_hook_can_compile_the_policy_itself(connection: Connection, catalog: Catalog) -> None:
+def test_the_hook_can_compile_the_settings_itself(connection: Connection, catalog: Catalog) -> None:
     """What the slow path has read from the configuration is kept for the next hooks."""
-    catalog.compile_policy(HookPolicy("enforce", "allow", "accept", 5.0, "versioned", False, "old"))
-    policy = fastsql.Policy(
-        mode="audit",
-        on_error="deny",
-        migrate_mismatch="refuse",
-        timeout=2.5,
-        style="alias",
-        nova=True,
-        fingerprint="/etc/mthook/mthook.conf:1:2:3",
-    )
-    recording.compile_policy(connection, policy, AT)
+    catalog.compile_settings(Settings(fingerprint="old"))
+    recording.compile_settings(connection, SETTINGS, AT)
 
-    assert HookPolicy(**{**asdict(POLICY), "compiled_at": AT}) == catalog.hook_policy()
+    assert catalog.settings() == Settings(*SETTINGS.values()[:-1], compiled_at=AT)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -174,7 +162,7 @@ def test_looking_up_leaves_nothing_behind(path: str, catalog: Catalog) -> None:
         lambda conn: recording.take_arrival(conn, UUID),
         lambda conn: recording.release_pin(conn, UUID, actor="hook", reason="", at=AT),
         lambda conn: recording.record_compared(conn, UUID, "pc", 1, None),
-        lambda conn: recording.compile_policy(conn, fastsql.Policy(**_POLICY), AT),
+        lambda conn: recording.compile_settings(conn, SETTINGS, AT),
     ],
 )
 def test_every_failure_names_the_catalog(path: str, connection: Connection, call: object) -> None:

@@ -206,7 +206,7 @@ def test_a_message_stays_one_line(path: str) -> None:
 
 _FAST = ["__future__", "_stat", "genericpath", "os", "os.path", "posixpath", "stat", "mthook"]
 _FAST += ["mthook.catalog", "mthook.catalog.fastsql", "mthook.catalog.files", "mthook.errors"]
-_FAST += ["mthook.catalog.opening", "mthook.catalog.recording", "mthook.text"]
+_FAST += ["mthook.catalog.opening", "mthook.catalog.recording", "mthook.settings", "mthook.text"]
 _SLOW = ["alembic", "dataclasses", "enum", "json", "logging", "lxml", "re", "sqlalchemy", "typing"]
 
 

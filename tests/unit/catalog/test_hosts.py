@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from mthook.catalog import hosts
-from mthook.catalog.records import Capability, HookPolicy, HostFacts
+from mthook.catalog.records import Capability, HostFacts
 from mthook.catalog.store import Catalog
+from mthook.settings import Settings
 
 from .samples import AT, KVM, LATER, alias
 
@@ -17,7 +18,10 @@ ARM = Capability("/usr/bin/qemu-system-aarch64", "aarch64", "qemu", "virt-7.2", 
 PC = alias("pc", "pc-i440fx-7.2")
 VERSIONED = alias("pc-i440fx-7.2", None)
 FACTS = HostFacts("host1", "7.2.22", "9.0.0", AT)
-POLICY = HookPolicy("enforce", "allow", "accept", 5.0, "versioned", False, "fingerprint")
+
+
+def _settings(mode: str = "enforce", compiled_at: str = "") -> Settings:
+    return Settings(mode=mode, fingerprint="fingerprint", compiled_at=compiled_at)
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +80,7 @@ def test_aliases_are_the_hooks(catalog: Catalog) -> None:
 
 def test_before_the_first_sync_nothing_is_known(catalog: Catalog) -> None:
     """Absence is not an error."""
-    assert (HostFacts(), None) == (catalog.host(), catalog.hook_policy())
+    assert (HostFacts(), None) == (catalog.host(), catalog.settings())
 
 
 def test_host_facts_come_back(catalog: Catalog) -> None:
@@ -108,22 +112,22 @@ def test_daemons_can_be_forgotten(catalog: Catalog) -> None:
     assert HostFacts() == catalog.host()
 
 
-def test_the_policy_is_compiled(catalog: Catalog) -> None:
+def test_the_settings_are_compiled(catalog: Catalog) -> None:
     """It comes back with the time of its compilation; a new one replaces it."""
-    catalog.compile_policy(POLICY)
-    first = catalog.hook_policy()
-    catalog.compile_policy(replace(POLICY, mode="audit"))
+    catalog.compile_settings(_settings())
+    first = catalog.settings()
+    catalog.compile_settings(_settings("audit"))
 
-    assert replace(POLICY, compiled_at=LATER) == first
-    assert replace(POLICY, mode="audit", compiled_at=LATER) == catalog.hook_policy()
+    assert _settings(compiled_at=LATER) == first
+    assert _settings("audit", LATER) == catalog.settings()
 
 
-def test_the_same_policy_is_not_written_again(
+def test_the_same_settings_are_not_written_again(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every sync compiles it; only a changed one costs a write."""
-    catalog.compile_policy(POLICY)
+    catalog.compile_settings(_settings())
     monkeypatch.setattr(hosts, "now", lambda: "2027-01-01T00:00:00.000000Z")
-    catalog.compile_policy(POLICY)
+    catalog.compile_settings(_settings())
 
-    assert replace(POLICY, compiled_at=LATER) == catalog.hook_policy()
+    assert _settings(compiled_at=LATER) == catalog.settings()

@@ -70,7 +70,7 @@ def test_a_catalog_of_the_first_schema_keeps_its_pins(path: str) -> None:
         fastsql.connect(path, 1)
 
     with Catalog.open(path, create=False) as upgraded:
-        assert (upgraded.get_pin(UUID), upgraded.hook_policy()) == (pin(), None)
+        assert (upgraded.get_pin(UUID), upgraded.settings()) == (pin(), None)
         assert upgraded.compared() == {}
 
 

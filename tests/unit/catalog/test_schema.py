@@ -17,6 +17,7 @@ from mthook.catalog import fastsql, migrate, opening, recording
 from mthook.catalog.opening import Connection
 from mthook.catalog.schema import METADATA
 from mthook.catalog.store import Catalog
+from mthook.settings import Settings
 
 from .samples import AT, KVM, UUID, summary
 
@@ -95,8 +96,7 @@ def test_every_column_of_the_hook_exists(
     recording.record_stop(connection, guest, "pc", "q35", "prepare", AT)
     recording.record_arrival(connection, UUID, "pc", AT)
     recording.record_rewrite(connection, UUID, None, "pc", actor="gate", call="define", at=AT)
-    policy = {"mode": "", "on_error": "", "migrate_mismatch": "", "style": "", "fingerprint": ""}
-    recording.compile_policy(connection, fastsql.Policy(timeout=1.0, nova=True, **policy), AT)
+    recording.compile_settings(connection, Settings(), AT)
     recording.record_compared(connection, UUID, "pc", 1, None)
     recording.release_pin(connection, UUID, actor="hook", reason="rebuilt", at=AT)
     fastsql.compared(connection, UUID)

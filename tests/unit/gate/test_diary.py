@@ -12,7 +12,7 @@ import pytest
 from mthook.catalog.store import Catalog
 from mthook.gate import diary
 from mthook.gate.diary import Diary
-from mthook.gate.rewriting import Settings
+from mthook.gate.rewriting import Configuration
 from mthook.gate.verdict import REWRITE, Outcome
 from tests.unit.hook.conftest import UUID
 
@@ -27,7 +27,7 @@ def test_what_is_given_up_costs_no_time_for_each(
     config.write_text(f"[catalog]\npath = {path}\n")
     with Catalog.open(str(path)):
         pass
-    book = Diary(Settings([str(config)]))
+    book = Diary(Configuration([str(config)]))
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
     try:

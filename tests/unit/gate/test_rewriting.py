@@ -37,7 +37,7 @@ def test_a_pin_that_nova_changes_is_changed_by_the_gate(
     with Catalog.open(path) as catalog:
         catalog.set_pin(UUID, OLD, source="first boot", actor="test")
     monkeypatch.setattr(slow, "ask_nova", lambda *_: said)
-    settings = rewriting.Settings([str(config)])
+    settings = rewriting.Configuration([str(config)])
 
     outcome = rewriting.examine(domain(NEWEST, image=IMAGE), settings, "gate uid 42", may_wait=True)
 

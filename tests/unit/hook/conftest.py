@@ -14,8 +14,8 @@ import pytest
 from mthook import conf, journal
 from mthook.catalog.records import Capability, HostFacts
 from mthook.catalog.store import Catalog
-from mthook.fingerprint import fingerprint
 from mthook.hook import fast
+from mthook.settings import fingerprint
 
 UUID = "7d3f0a52-6a0e-4c6f-9f3b-5f0a1c2d3e4f"
 IMAGE = "3c4d5e6f-7081-4293-a4b5-c6d7e8f90a1b"
@@ -81,7 +81,7 @@ class Hooked:
         self.write(text)
         options = conf.load([str(self.config)])
         with self.catalog() as catalog:
-            catalog.compile_policy(conf.hook_policy(options, fingerprint([str(self.config)])))
+            catalog.compile_settings(conf.settings(options, fingerprint([str(self.config)])))
 
     def write(self, text: str) -> None:
         """Write the configuration, and leave it to the hook to notice."""

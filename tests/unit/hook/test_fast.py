@@ -17,6 +17,7 @@ from mthook import conf, journal, text
 from mthook.catalog import recording
 from mthook.errors import CatalogError
 from mthook.hook import fast, install, judge, slow
+from mthook.settings import Settings
 from tests.unit.hook.conftest import IMAGE, UUID, Answer, Hooked, domain, travelling
 
 SILENT = Answer(fast.ALLOWED, "", "", [])
@@ -465,7 +466,7 @@ def test_a_locked_catalog_costs_at_most_the_time_limit(hooked: Hooked) -> None:
     holder.close()
     assert answer.code == fast.STOPPED
     assert "is in use by another process" in answer.errors
-    assert time.monotonic() - begun < fast.DEFAULT_TIMEOUT + 1
+    assert time.monotonic() - begun < Settings().timeout + 1
 
 
 @pytest.mark.parametrize(("on_error", "code"), [("allow", fast.ALLOWED), ("deny", fast.STOPPED)])
@@ -598,7 +599,7 @@ def test_a_newer_configuration_counts_at_once_and_is_read_once(
     monkeypatch.setattr(slow, "read_configuration", lambda *_: pytest.fail("read again"))
     assert hooked.call("prepare", WRONG).code == fast.ALLOWED
     with hooked.catalog() as catalog:
-        policy = catalog.hook_policy()
+        policy = catalog.settings()
     assert policy is not None and policy.mode == "audit"
 
 
@@ -634,13 +635,7 @@ def test_a_broken_configuration_without_a_catalog_means_the_defaults(hooked: Hoo
 
 def test_the_hooks_defaults_are_the_options_defaults() -> None:
     """They stand twice, because the fast path can't read oslo.config."""
-    options = conf.hook_policy(conf.load([]), "")
-
-    defaults = fast._defaults()
-
-    assert {name: getattr(options, name) for name in defaults.__slots__} == {
-        name: getattr(defaults, name) for name in defaults.__slots__
-    }
+    assert conf.settings(conf.load([]), "") == Settings()
 
 
 def test_a_removed_configuration_brings_the_defaults_back(hooked: Hooked) -> None:
@@ -753,7 +748,7 @@ def test_the_environment_of_a_hook_is_enough(hooked: Hooked) -> None:
 
     assert (done.returncode, done.stdout, done.stderr) == (fast.ALLOWED, b"", b"")
     with hooked.catalog() as catalog:
-        policy = catalog.hook_policy()
+        policy = catalog.settings()
     assert policy is not None and policy.mode == "audit"
 
 

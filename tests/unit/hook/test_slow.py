@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from mthook.errors import DomainXMLError
-from mthook.fingerprint import fingerprint
 from mthook.hook import slow
+from mthook.settings import Settings, fingerprint
 
 
 @pytest.fixture
@@ -112,15 +112,7 @@ def test_the_configuration_comes_back_compiled(tmp_path: Path) -> None:
 
     assert slow.read_configuration(files, 10) == (
         "/x/c.sqlite",
-        {
-            "mode": "audit",
-            "on_error": "allow",
-            "migrate_mismatch": "accept",
-            "timeout": 2.5,
-            "style": "alias",
-            "nova": False,
-            "fingerprint": fingerprint(files),
-        },
+        Settings(mode="audit", timeout=2.5, style="alias", fingerprint=fingerprint(files)),
     )
 
 

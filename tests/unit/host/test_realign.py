@@ -15,6 +15,7 @@ from mthook.catalog.store import Catalog
 from mthook.errors import ConversionError, HostError, NotFound, Refused
 from mthook.host import capabilities, domains, realign
 from mthook.host.connection import Host
+from mthook.policy import Refusal
 from mthook.xmlrewrite.secrets import without_secrets
 from mthook.xmlrewrite.target import Original
 from tests.unit.host.fakes import (
@@ -156,7 +157,7 @@ def test_a_machine_type_that_the_emulator_lacks_is_refused() -> None:
     with pytest.raises(Refused) as caught:
         realign.realign(here, pin("pc-i440fx-6.1"), offers())
 
-    assert caught.value.code == realign.UNSUPPORTED
+    assert caught.value.reason == Refusal.UNSUPPORTED
     assert str(caught.value) == (
         f"web-1 ({UUID}): pinned to pc-i440fx-6.1, which {QEMU} (kvm) doesn't offer on this host; "
         "nearest: pc-i440fx-6.2, pc-i440fx-7.2, pc-i440fx-1.7"

@@ -82,7 +82,7 @@ def test_without_libvirt_the_policy_is_compiled_all_the_same(
         ),
     )
     with setting.catalog() as catalog:
-        policy, host = catalog.hook_policy(), catalog.host()
+        policy, host = catalog.settings(), catalog.host()
     assert policy is not None and policy.mode == "audit"
     assert (host.last_sync_at, host.qemu_version) == (None, None)
 
@@ -110,7 +110,7 @@ def test_without_libvirt_python_one_line_says_what_to_install(setting: Setting) 
         ),
     )
     with setting.catalog() as catalog:
-        assert catalog.hook_policy() is not None
+        assert catalog.settings() is not None
 
 
 def test_a_catalog_that_fails_ends_the_run(setting: Setting) -> None:

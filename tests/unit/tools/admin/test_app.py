@@ -13,6 +13,7 @@ import pytest
 from mthook import __version__
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogNewer, ConfigError, HostError, NotFound, Refused
+from mthook.policy import Refusal
 from mthook.tools.admin import exitcode
 from mthook.tools.admin.app import main
 from mthook.tools.admin.application import Admin
@@ -101,9 +102,9 @@ def test_a_wrong_command_line_is_one_line_and_code_1(
     ("error", "code"),
     [
         (NotFound("x"), 2),
-        (Refused("x", 3), 3),
-        (Refused("x", 4), 4),
-        (Refused("x", 5), 5),
+        (Refused("x", Refusal.RUNNING), 3),
+        (Refused("x", Refusal.OLDER), 4),
+        (Refused("x", Refusal.UNSUPPORTED), 5),
         (ConfigError("x"), 1),
         (HostError("x"), 1),
         (CatalogNewer("x", "y"), 1),

@@ -58,7 +58,7 @@ def test_install_writes_the_hook_and_compiles_the_policy(
     assert f"catalog={shlex.quote(path)}\n" in text
     assert f"config={shlex.quote(str(config))}\n" in text
     with Catalog.open(path, create=False) as catalog:
-        policy = catalog.hook_policy()
+        policy = catalog.settings()
     assert policy is not None
     assert policy.mode == "audit"
     assert policy.fingerprint.startswith(f"{config}:")

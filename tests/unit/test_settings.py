@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mthook.fingerprint import fingerprint, same_files
+from mthook.settings import fingerprint, same_files
 
 
 @pytest.mark.parametrize("change", ["write", "replace", "remove", "create"])

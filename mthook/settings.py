@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The part of the configuration that the hook needs, compiled into the catalog. On the hook's fast path: builtins only.
+
+The hook reads no configuration files as long as the fingerprint that is kept beside the settings is theirs.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: The settings by name, in the order of the catalog's columns.
+FIELDS = (
+    "mode",
+    "on_error",
+    "migrate_mismatch",
+    "timeout",
+    "style",
+    "nova",
+    "fingerprint",
+    "compiled_at",
+)
+
+
+class Settings:
+    """What the options of :mod:`mthook.conf` say that the hook goes by; without arguments, their defaults.
+
+    :ivar mode: [hook] mode.
+    :ivar on_error: [hook] on_error.
+    :ivar migrate_mismatch: [hook] migrate_mismatch.
+    :ivar timeout: [hook] timeout, in seconds.
+    :ivar style: [pin] style.
+    :ivar nova: a database of Nova's is configured.
+    :ivar fingerprint: of the configuration files that they were compiled from, see :func:`fingerprint`.
+    :ivar compiled_at: when, as :func:`mthook.text.now` has it; the catalog fills it in.
+    """
+
+    __slots__ = FIELDS
+
+    def __init__(
+        self,
+        mode: str = "enforce",
+        on_error: str = "allow",
+        migrate_mismatch: str = "accept",
+        timeout: float = 5.0,
+        style: str = "versioned",
+        nova: bool = False,
+        fingerprint: str = "",
+        compiled_at: str = "",
+    ) -> None:
+        self.mode = mode
+        self.on_error = on_error
+        self.migrate_mismatch = migrate_mismatch
+        self.timeout = timeout
+        self.style = style
+        self.nova = bool(nova)
+        self.fingerprint = fingerprint
+        self.compiled_at = compiled_at
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Settings) and self.values() == other.values()
+
+    def values(self) -> tuple[str | float, ...]:
+        """Return the settings in the order of :data:`FIELDS`, for the catalog and for a pipe."""
+        return tuple([getattr(self, name) for name in FIELDS])
+
+    def agree_with(self, other: Settings) -> bool:
+        """Tell whether the options are the same, whatever the files and the time that they come from."""
+        return self.values()[:-2] == other.values()[:-2]
+
+
+def fingerprint(paths: Iterable[str]) -> str:
+    """Return a text that differs whenever one of the files was written, replaced, created or removed.
+
+    The hook compares it with the one kept beside the settings: equal means that no file needs reading.
+
+    :param paths: configuration files in the order in which they are read; later ones override earlier ones.
+    """
+    parts = []
+    for path in map(os.path.abspath, paths):
+        try:
+            status = os.stat(path)
+        except OSError:
+            parts.append(f"{path}:-")
+        else:
+            parts.append(f"{path}:{status.st_mtime_ns}:{status.st_size}:{status.st_ino}")
+    return "\n".join(parts)
+
+
+def same_files(one: str, other: str) -> bool:
+    """Tell whether two fingerprints are of the same files, changed or not."""
+    return _paths(one) == _paths(other)
+
+
+def _paths(taken: str) -> list[str]:
+    # No configuration file of an installed hook has a colon in its name: the installer refuses it.
+    return [part.partition(":")[0] for part in taken.split("\n")]
