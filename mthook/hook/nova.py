@@ -11,6 +11,7 @@ from mthook.machinetype import MachineType
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mthook.hook.judge import Case
+    from mthook.nova.question import Recorded
 
 
 def consult(case: Case, wrong: str) -> None:
@@ -21,42 +22,43 @@ def consult(case: Case, wrong: str) -> None:
     """
     case.connection.close()  # SQLite's locks don't survive the slow path's fork
     try:
-        said = slow.ask_nova(case.call.files, case.uuid, case.call.left())
+        recorded = slow.ask_nova(case.call.files, case.uuid, case.call.left())
     except slow.SlowPathError as error:
         raise slow.SlowPathError(f"{wrong}; {error}" if wrong else str(error)) from error
     # The time limit is for what may hang; the catalog has its own.
     case.connection = fastsql.connect(case.call.catalog, case.call.patience)
-    if said is not None:
-        _reconcile(case, said)
+    if recorded is not None:
+        _reconcile(case, recorded)
         # The rescue image isn't the guest, and its machine type not the guest's: to stop it would help nobody.
-        case.rescue = said[6]
+        case.rescue = recorded.rescuing
 
 
-def _reconcile(case: Case, said: slow.Said) -> None:
-    recorded, row, by_rescue, rebuild, rebuild_at, rebuilding, _, default = said
+def _reconcile(case: Case, recorded: Recorded) -> None:
     before = fastsql.compared(case.connection, case.uuid)
     by_operator = case.known.source == "operator" and case.origin == "row"
-    rebuilt = rebuilding or reconcile.is_rebuilt(
-        rebuild, rebuild_at, before, case.since, by_operator=by_operator
+    rebuilt = recorded.rebuilding or reconcile.is_rebuilt(
+        recorded.rebuild, recorded.rebuild_at, before, case.since, by_operator=by_operator
     )
     outcome = reconcile.reconcile(
         case.pin or None,
-        recorded,
-        row,
+        recorded.machine,
+        recorded.row,
         by_operator=by_operator,
         before=before,
         rebuilt=rebuilt,
-        default=default,
-        by_rescue=by_rescue,
+        default=recorded.default,
+        by_rescue=recorded.by_rescue,
     )
-    if recorded is not None and outcome in (reconcile.PULL, reconcile.OVERRULE):
-        MachineType.parse(recorded)
-        _take_over(case, recorded, "rebuilt in Nova" if rebuilt else None)
+    if recorded.machine is not None and outcome in (reconcile.PULL, reconcile.OVERRULE):
+        MachineType.parse(recorded.machine)
+        _take_over(case, recorded.machine, "rebuilt in Nova" if rebuilt else None)
     elif outcome == reconcile.ASK_GUEST and case.pin:
         _release(case)
     else:
         return
-    recording.record_compared(case.connection, case.uuid, recorded, row, rebuild)
+    recording.record_compared(
+        case.connection, case.uuid, recorded.machine, recorded.row, recorded.rebuild
+    )
 
 
 def _take_over(case: Case, machine: str, reason: str | None) -> None:

@@ -13,16 +13,13 @@ import select
 import time
 
 from mthook.errors import Error
+from mthook.nova.question import Recorded, ask
 from mthook.settings import Settings, fingerprint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any, Optional
-
-    #: Machine type and row, whether a rescue wrote it, last rebuild and when it began, whether one goes on, whether a
-    #: rescue begins, Nova's default.
-    Said = tuple[Optional[str], Optional[int], bool, Optional[int], str, bool, bool, Optional[str]]
+    from typing import Any
 
 _SIGKILL = 9
 
@@ -123,39 +120,21 @@ def read_configuration(files: Sequence[str], seconds: float) -> tuple[str, Setti
     return path, Settings(*values)
 
 
-def ask_nova(files: Sequence[str], uuid: str, seconds: float) -> Said | None:
-    """Return what Nova's database says of an instance.
+def ask_nova(files: Sequence[str], uuid: str, seconds: float) -> Recorded | None:
+    """Return what Nova has recorded for an instance; see :func:`mthook.nova.question.ask`.
 
-    :return: its machine type, the row that holds it, whether that was written in rescue; its last rebuild and when
-        that began; whether it is being rebuilt, or put into rescue, at present; the machine type that Nova would record
-        from its configuration. None: Nova has no such instance.
     :raises SlowPathError: the database can't be read, or not in time.
     """
 
     def work() -> tuple[Any, ...] | None:
-        from mthook import conf, reconcile
-        from mthook.errors import NotFound
-        from mthook.nova import cells
-        from mthook.nova.cell import RESCUING
-
-        options = conf.load([path for path in files if os.path.exists(path)])
-        with cells.opened(options) as nova:
-            try:
-                _, found = nova.find(uuid)
-            except NotFound:
-                return None
-        arch = found.arch or os.uname().machine
-        rebuilding = found.task_state in reconcile.REBUILD_STATES and not found.evacuated
-        default = reconcile.default_machine(arch, options.libvirt.hw_machine_type)
-        written = (found.machine, found.row, found.by_rescue)
-        rescuing = found.task_state == RESCUING
-        return (*written, found.rebuild, found.rebuild_at, rebuilding, rescuing, default)
+        recorded = ask(files, uuid)
+        return recorded.values() if recorded else None
 
     try:
-        answer: Said | None = in_child(work, seconds)
+        values = in_child(work, seconds)
     except SlowPathError as error:
         raise SlowPathError(f"Nova can't be asked: {error}") from None
-    return answer
+    return Recorded(*values) if values else None
 
 
 def rewrite(xml: bytes, machine: str, instance: str, since: str, seconds: float) -> bytes:

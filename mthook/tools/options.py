@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line, as far as all programs have it in common: options, complaints, exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import enum
+import textwrap
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NoReturn
+
+from mthook import __version__, conf
+from mthook.text import printable
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+#: What every program ends with where its command line is wrong.
+USAGE = 2
+
+_WIDTH = 78
+
+
+class Exit(enum.IntEnum):
+    """What a program ends with, and what that means; each has a table of its own."""
+
+    meaning: str
+
+    def __new__(cls, code: int, meaning: str) -> Self:
+        """Make a member that knows its meaning, for ``--help``."""
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+
+def describe(codes: Iterable[tuple[int, str]]) -> str:
+    """Return exit codes with their meaning, for the end of a help text."""
+    lines = [
+        textwrap.fill(
+            f"{code:d}  {meaning}", _WIDTH, initial_indent="  ", subsequent_indent="     "
+        )
+        for code, meaning in codes
+    ]
+    return "\n".join(["exit codes:", *lines])
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that complains in one line, and takes no abbreviations.
+
+    :param exits: the program's exit codes; its help ends with them.
+    """
+
+    def __init__(
+        self, program: str, description: str, exits: type[Exit] | None = None, usage: str = ""
+    ) -> None:
+        super().__init__(
+            prog=program,
+            usage=usage or None,
+            description=description,
+            epilog=describe((one, one.meaning) for one in exits) if exits else None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        self.add_argument(
+            "--config-file",
+            action="append",
+            metavar="FILE",
+            help="configuration file, may be repeated, later ones win"
+            f" (default: {conf.DEFAULT_FILE} where it exists)",
+        )
+        self.add_argument("-v", "--verbose", action="store_true", help="say more")
+        self.add_argument("--version", action="version", version=f"{program} {__version__}")
+
+    def error(self, message: str) -> NoReturn:
+        """End with one line."""
+        self.exit(USAGE, f"{self.prog}: {printable(message)}; see '{self.prog} --help'\n")
