@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The corpus of domains: what goes into the pipeline, and what comes out or why it is refused.
 
-A case is ``NAME-in.xml``, ``NAME-target.json`` and either ``NAME-out.xml`` or ``NAME-refused.txt``.
+A case is ``NAME-in.xml``, an entry in ``targets.json`` and either ``NAME-out.xml`` or
+``NAME-refused.txt``.
 ``libvirt-*`` were defined in a real libvirt and are what it shows of them; ``nova-*`` were generated
 by real Nova code, for the same instance with either board; the others are made by hand.
 """
@@ -19,6 +20,8 @@ from mthook.xmlrewrite import summary
 from mthook.xmlrewrite.pipeline import Target
 
 DIRECTORY = Path(__file__).with_name("fixtures") / "domains"
+#: What each is to become, and what that changes.
+TARGETS = json.loads((DIRECTORY / "targets.json").read_text("utf-8"))
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Case:
 
 def read(name: str) -> Case:
     """Return a case."""
-    facts = json.loads((DIRECTORY / f"{name}-target.json").read_text("utf-8"))
+    facts = TARGETS[name]
     target = Target(
         facts["machine"], facts.get("instance"), facts.get("since"), ports=facts.get("ports", 0)
     )

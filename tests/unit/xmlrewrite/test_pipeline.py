@@ -14,7 +14,7 @@ from mthook.errors import ConversionError, DomainXMLError, Error, MachineTypeErr
 from mthook.machinetype import MachineType
 from mthook.xmlrewrite import pipeline, safexml, summary
 from mthook.xmlrewrite.pipeline import Target, rewrite
-from tests.corpus import CASES, DIRECTORY, REFUSED, REWRITTEN, Case, ident
+from tests.corpus import CASES, DIRECTORY, REFUSED, REWRITTEN, TARGETS, Case, ident
 
 from .fixtures import REAL
 from .hostile import HOSTILE, UUID
@@ -59,11 +59,12 @@ def test_what_cannot_be_converted_is_refused(case: Case) -> None:
 
 def test_no_golden_file_stands_alone() -> None:
     """Every file in the directory belongs to a case, and every case is complete."""
-    expected = {f"{case.name}{end}" for case in CASES for end in ("-in.xml", "-target.json")}
+    expected = {"targets.json", *(f"{case.name}-in.xml" for case in CASES)}
     expected |= {f"{case.name}-out.xml" for case in REWRITTEN}
     expected |= {f"{case.name}-refused.txt" for case in REFUSED}
 
     assert {path.name for path in DIRECTORY.iterdir()} == expected
+    assert TARGETS.keys() == {case.name for case in CASES}
 
 
 @pytest.mark.parametrize("path", REAL, ids=lambda path: path.stem)
