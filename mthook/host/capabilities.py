@@ -1,30 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The machine types that this host's emulators offer, as libvirt tells them.
 
-They are kept per emulator, architecture and domain type: two QEMUs on one host have different
-lists, and the same alias means another machine type in each. QEMU's own ``-machine help`` doesn't
-count, for libvirt refuses some of what it lists.
+QEMU's own ``-machine help`` doesn't count, for libvirt refuses some of what it lists.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from lxml import etree
 
-from mthook.catalog.records import Capability, HostFacts
+from mthook.catalog.offers import Key, key_of
+from mthook.catalog.records import Capability, Guest, HostFacts
 from mthook.errors import HostError
-from mthook.host.connection import Host, asking
+from mthook.host.connection import Host, libvirt_errors
 from mthook.host.domains import Domain
 from mthook.machinetype import KNOWN_ALIASES, MachineType
 from mthook.text import now, printable
 from mthook.xmlrewrite.summary import Summary
-
-#: What a list of machine types belongs to: emulator, architecture, domain type.
-Key = tuple[str, str, str]
-#: What an emulator offers: every machine type, and for an alias the versioned name behind it.
-Offer = Mapping[str, "str | None"]
-Offers = Mapping[Key, Offer]
 
 
 def host_facts(host: Host, hostname: str) -> HostFacts:
@@ -33,7 +26,7 @@ def host_facts(host: Host, hostname: str) -> HostFacts:
     :param hostname: as the configuration has it.
     :raises HostError: libvirt refused.
     """
-    with asking("libvirt doesn't tell its version"):
+    with libvirt_errors("libvirt doesn't tell its version"):
         return HostFacts(
             hostname=hostname,
             qemu_version=_dotted(host.connection.getVersion()),
@@ -50,7 +43,7 @@ def read_capabilities(host: Host, domains: Iterable[Domain] = ()) -> list[Capabi
         its whole list.
     :raises HostError: libvirt refused.
     """
-    with asking("libvirt doesn't tell its capabilities"):
+    with libvirt_errors("libvirt doesn't tell its capabilities"):
         document = etree.fromstring(host.connection.getCapabilities().encode(), _parser())
     found: dict[tuple[str, str, str, str], Capability] = {}
     for arch in document.iterfind("guest/arch"):
@@ -64,27 +57,9 @@ def read_capabilities(host: Host, domains: Iterable[Domain] = ()) -> list[Capabi
     return [found[key] for key in sorted(found)]
 
 
-def key_of(seen: Summary) -> Key:
-    """Return whose list of machine types counts for a domain."""
-    return (seen.emulator or "", seen.arch, seen.virt_type)
-
-
-def offers(capabilities: Iterable[Capability]) -> Offers:
-    """Return machine types by what they belong to."""
-    found: dict[Key, dict[str, str | None]] = {}
-    for one in capabilities:
-        found.setdefault((one.emulator, one.arch, one.virt_type), {})[one.machine] = one.canonical
-    return found
-
-
-def aliases(offer: Offer) -> dict[str, str]:
-    """Return the aliases among what an emulator offers, and what they stand for."""
-    return {machine: canonical for machine, canonical in offer.items() if canonical}
-
-
-def supports(host: Host, key: Key, machine: str) -> bool:
-    """Tell whether libvirt lets an emulator run a machine type; no if it can't ask that one."""
-    return _canonical(host, key, machine) is not None
+def supports(host: Host, guest: Guest | Summary, machine: str) -> bool:
+    """Tell whether libvirt lets a guest's emulator run a machine type; no if it can't ask that one."""
+    return _canonical(host, key_of(guest), machine) is not None
 
 
 def _dotted(version: int) -> str:
@@ -103,7 +78,6 @@ def _read_arch(arch: etree._Element) -> Iterator[Capability]:
         if not emulator:
             continue
         for machine in domain.findall("machine") or arch.findall("machine"):
-            max_cpus = machine.get("maxCpus", "")
             yield Capability(
                 emulator=emulator,
                 arch=arch.get("name", ""),
@@ -111,7 +85,6 @@ def _read_arch(arch: etree._Element) -> Iterator[Capability]:
                 machine=machine.text or "",
                 canonical=machine.get("canonical"),
                 deprecated=machine.get("deprecated") == "yes",
-                max_cpus=int(max_cpus) if max_cpus.isdigit() else None,
             )
 
 
@@ -119,12 +92,12 @@ def _unlisted(domains: Iterable[Domain], listed: set[Key]) -> dict[Key, set[str]
     """Return the machine types to ask for, by emulators that the capabilities leave out."""
     wanted: dict[Key, set[str]] = {}
     for domain in domains:
-        for seen in (domain.defined, domain.running):
-            if seen is None or not seen.emulator or not seen.machine:
+        for summary in (domain.defined, domain.running):
+            if summary is None or not summary.emulator or not summary.machine:
                 continue
-            key = key_of(seen)
+            key, machine = key_of(summary), summary.machine
             if key not in listed:
-                wanted.setdefault(key, set()).update([seen.machine, *_family_aliases(seen.machine)])
+                wanted.setdefault(key, set()).update([machine, *_family_aliases(machine)])
     return wanted
 
 
@@ -147,7 +120,7 @@ def _canonical(host: Host, key: Key, machine: str) -> str | None:
     """Return the versioned name of a machine type, or None where the emulator can't run it."""
     emulator, arch, virt_type = key
     try:
-        with asking(f"{printable(emulator)} can't be asked for {printable(machine)}"):
+        with libvirt_errors(f"{printable(emulator)} can't be asked for {printable(machine)}"):
             answer = host.connection.getDomainCapabilities(emulator, arch, machine, virt_type, 0)
     except HostError:
         return None

@@ -43,7 +43,7 @@ def connect(uri: str, *, readonly: bool = False, ports: int = 0) -> Iterator[Hos
     :raises HostError: libvirt can't be reached there.
     """
     libvirt.registerErrorHandler(_say_nothing, None)
-    with asking(f"libvirt at {printable(uri)} can't be reached"):
+    with libvirt_errors(f"libvirt at {printable(uri)} can't be reached"):
         connection = libvirt.openReadOnly(uri) if readonly else libvirt.open(uri)
     try:
         yield Host(uri, connection, ports)
@@ -54,7 +54,7 @@ def connect(uri: str, *, readonly: bool = False, ports: int = 0) -> Iterator[Hos
 
 
 @contextlib.contextmanager
-def asking(failure: str) -> Iterator[None]:
+def libvirt_errors(failure: str) -> Iterator[None]:
     """Turn libvirt's errors into mthook's, in one line.
 
     :param failure: what it means when the call fails; libvirt's reason follows it.

@@ -14,9 +14,10 @@ from lxml import etree
 
 from mthook.catalog.records import Guest
 from mthook.errors import DomainXMLError, HostError, NotFound
-from mthook.host.connection import Host, asking
+from mthook.host.connection import Host, libvirt_errors
 from mthook.text import printable
-from mthook.xmlrewrite import summary
+from mthook.xmlrewrite.definition import Definition
+from mthook.xmlrewrite.summary import PIN_NAMESPACE, Summary
 
 #: libvirt's states in the words of ``virsh list``; a "blocked" guest is one that waits.
 _STATES = {
@@ -51,35 +52,39 @@ class Domain:
     state: str
     active: bool
     persistent: bool
-    autostart: bool
     managed_save: bool
     snapshots: int
-    defined: summary.Summary | None = None
-    running: summary.Summary | None = None
+    defined: Summary | None = None
+    running: Summary | None = None
     saved: str | None = None
     problem: str | None = None
 
     def __str__(self) -> str:
         return f"{printable(self.name)} ({self.uuid})"
 
+    @property
+    def summary(self) -> Summary | None:
+        """What it runs, else what it is defined as."""
+        return self.running or self.defined
+
     def as_guest(self) -> Guest | None:
         """Return it as the catalog keeps it; ``None`` for one whose XML can't be read."""
-        seen = self.running or self.defined
-        if seen is None:
+        summary = self.summary
+        if summary is None:
             return None
         return Guest(
             uuid=self.uuid,
             name=self.name,
-            arch=seen.arch,
-            virt_type=seen.virt_type,
-            emulator=seen.emulator,
+            arch=summary.arch,
+            virt_type=summary.virt_type,
+            emulator=summary.emulator,
             defined=self.defined.machine if self.defined else None,
             running=self.running.machine if self.running else None,
             state=self.state,
             managed_save=self.managed_save,
             snapshots=self.snapshots,
-            nova=seen.nova,
-            windows=seen.windows,
+            nova=summary.nova,
+            windows=summary.windows,
         )
 
 
@@ -88,7 +93,7 @@ def count_domains(host: Host) -> int:
 
     :raises HostError: libvirt refused.
     """
-    with asking("the domains can't be counted"):
+    with libvirt_errors("the domains can't be counted"):
         return int(host.connection.numOfDomains()) + int(host.connection.numOfDefinedDomains())
 
 
@@ -98,12 +103,12 @@ def list_domains(host: Host) -> Iterator[Domain]:
     :raises HostError: libvirt refused the list, or the connection broke: what was yielded is not
         all there is.
     """
-    with asking("the domains can't be listed"):
+    with libvirt_errors("the domains can't be listed"):
         handles = host.connection.listAllDomains(0)
     for handle in handles:
         with contextlib.suppress(NotFound):
             try:
-                yield _look_at(handle)
+                yield _read(handle)
             except HostError as error:
                 if not host.is_alive():
                     raise
@@ -118,21 +123,22 @@ def find_domain(host: Host, name_or_uuid: str) -> Domain:
     """
     with contextlib.suppress(ValueError, NotFound):
         return get_domain(host, str(uuidlib.UUID(name_or_uuid)))
-    with asking(f"guest {printable(name_or_uuid)} can't be found"):
+    with libvirt_errors(f"guest {printable(name_or_uuid)} can't be found"):
         handle = host.connection.lookupByName(name_or_uuid)
-    return _look_at(handle)
+    return _read(handle)
 
 
-def get_domain(host: Host, uuid: str) -> Domain:
+def get_domain(host: Host, uuid: str, *, xml: bool = True) -> Domain:
     """Return the domain of a UUID.
 
+    :param xml: read its XML too; nothing that stands there is known otherwise.
     :raises NotFound: there is none.
     :raises HostError: libvirt refused.
     """
-    return _look_at(_handle(host, uuid))
+    return _read(_handle(host, uuid), xml=xml)
 
 
-def definition(host: Host, uuid: str, *, secrets: bool = True) -> bytes:
+def definition(host: Host, uuid: str, *, secrets: bool = True) -> Definition:
     """Return a domain's inactive definition.
 
     :param secrets: *with its passwords*, as :func:`redefine` needs it: without them a redefined
@@ -142,9 +148,20 @@ def definition(host: Host, uuid: str, *, secrets: bool = True) -> bytes:
     """
     handle = _handle(host, uuid)
     flags = libvirt.VIR_DOMAIN_XML_INACTIVE | (libvirt.VIR_DOMAIN_XML_SECURE if secrets else 0)
-    with asking(f"{printable(handle.name())} ({uuid}): the definition can't be read"):
-        xml: str = handle.XMLDesc(flags)
-    return xml.encode()
+    with libvirt_errors(f"{printable(handle.name())} ({uuid}): the definition can't be read"):
+        return Definition(handle.XMLDesc(flags).encode())
+
+
+def running(host: Host, uuid: str) -> Summary | None:
+    """Return what a domain runs, None if it doesn't run.
+
+    :raises NotFound: the domain is gone.
+    :raises DomainXMLError: its XML can't be read.
+    :raises HostError: libvirt refused.
+    """
+    handle = _handle(host, uuid)
+    with libvirt_errors(f"{printable(handle.name())} ({uuid}): its XML can't be had"):
+        return _running(handle) if handle.isActive() else None
 
 
 def redefine(host: Host, uuid: str, xml: bytes) -> None:
@@ -155,7 +172,7 @@ def redefine(host: Host, uuid: str, xml: bytes) -> None:
     :raises HostError: libvirt refused the definition; the old one stays.
     """
     handle = _handle(host, uuid)
-    with asking(f"{printable(handle.name())} ({uuid}): libvirt refuses the new definition"):
+    with libvirt_errors(f"{printable(handle.name())} ({uuid}): libvirt refuses the new definition"):
         host.connection.defineXMLFlags(xml.decode(), 0)
 
 
@@ -167,12 +184,12 @@ def carry(host: Host, uuid: str, machine: str, since: str) -> None:
     """
     handle = _handle(host, uuid)
     pin = etree.Element("pin", instance=uuid, machine=machine, since=since)
-    with asking(f"{printable(handle.name())} ({uuid}): can't be given its pin to carry"):
+    with libvirt_errors(f"{printable(handle.name())} ({uuid}): can't be given its pin to carry"):
         handle.setMetadata(
             libvirt.VIR_DOMAIN_METADATA_ELEMENT,
             etree.tostring(pin, encoding="unicode"),
             "mthook",
-            summary.PIN_NAMESPACE,
+            PIN_NAMESPACE,
             libvirt.VIR_DOMAIN_AFFECT_LIVE,
         )
 
@@ -184,20 +201,20 @@ def start(host: Host, uuid: str) -> None:
     :raises HostError: it doesn't start.
     """
     handle = _handle(host, uuid)
-    with asking(f"{printable(handle.name())} ({uuid}): can't be started"):
+    with libvirt_errors(f"{printable(handle.name())} ({uuid}): can't be started"):
         handle.create()
 
 
 def _handle(host: Host, uuid: str) -> Any:
     """Return libvirt's object for a domain."""
-    with asking(f"guest {printable(uuid)} can't be found"):
+    with libvirt_errors(f"guest {printable(uuid)} can't be found"):
         return host.connection.lookupByUUIDString(uuid)
 
 
-def _look_at(handle: Any) -> Domain:
+def _read(handle: Any, *, xml: bool = True) -> Domain:
     """Read all of one domain; that its XML can't be read is part of the answer."""
     who = f"{printable(handle.name())} ({handle.UUIDString()})"
-    with asking(f"{who}: can't be looked at"):
+    with libvirt_errors(f"{who}: can't be looked at"):
         state = handle.state()[0]
         active = bool(handle.isActive())
         saved = bool(handle.hasManagedSaveImage(0))
@@ -206,13 +223,13 @@ def _look_at(handle: Any) -> Domain:
             "name": handle.name(),
             "state": "saved" if saved and not active else _STATES.get(state, "no state"),
             "persistent": bool(handle.isPersistent()),
-            "autostart": bool(handle.autostart()),
             "managed_save": saved,
             "snapshots": int(handle.snapshotNum(0)),
         }
     try:
-        with asking("its XML can't be had"):
-            facts.update(_read_xml(handle, facts["persistent"], active, saved))
+        with libvirt_errors("its XML can't be had"):
+            if xml:
+                facts.update(_read_xml(handle, facts["persistent"], active, saved))
     except (DomainXMLError, HostError) as error:
         facts["problem"] = f"{who}: {error}"
     return Domain(active=active, **facts)
@@ -226,7 +243,6 @@ def _unreadable(handle: Any, error: HostError) -> Domain:
         state="no state",
         active=False,
         persistent=False,
-        autostart=False,
         managed_save=False,
         snapshots=0,
         problem=str(error),
@@ -239,14 +255,18 @@ def _read_xml(handle: Any, persistent: bool, active: bool, saved: bool) -> dict[
     if persistent:
         found["defined"] = _summary(handle.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
     if active:
-        running = _summary(handle.XMLDesc(0))
-        # A guest that ended meanwhile has given its definition instead.
-        found["running"] = running if handle.isActive() else None
+        found["running"] = _running(handle)
     elif saved:
-        with asking("its managed-save image can't be read"):
+        with libvirt_errors("its managed-save image can't be read"):
             found["saved"] = _summary(handle.managedSaveGetXMLDesc(0)).machine
     return found
 
 
-def _summary(xml: str) -> summary.Summary:
-    return summary.read(xml.encode())
+def _running(handle: Any) -> Summary | None:
+    summary = _summary(handle.XMLDesc(0))
+    # A guest that ended meanwhile has given its definition instead.
+    return summary if handle.isActive() else None
+
+
+def _summary(xml: str) -> Summary:
+    return Definition(xml.encode()).summary

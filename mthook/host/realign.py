@@ -13,94 +13,91 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mthook import policy
+from mthook.catalog.offers import Offer, Offers
 from mthook.catalog.originals import Originals
 from mthook.catalog.records import Pin
-from mthook.errors import Error, HostError, NotFound, Refused
+from mthook.errors import Error, HostError, Refused
 from mthook.host import capabilities, domains
 from mthook.host.connection import Host
 from mthook.machinetype import nearest
 from mthook.policy import Refusal
 from mthook.text import now, printable
-from mthook.xmlrewrite import pipeline, summary
+from mthook.xmlrewrite import pipeline
+from mthook.xmlrewrite.definition import Definition
 from mthook.xmlrewrite.secrets import without_secrets
+from mthook.xmlrewrite.summary import Summary
 
 
 @dataclass(frozen=True)
 class Realignment:
-    """A definition and what becomes of it.
+    """A definition and what is to become of it.
 
     :ivar old: the machine type it has.
     :ivar new: the machine type it is to have.
-    :ivar before: the definition, with its passwords: never to be printed.
-    :ivar after: the rewritten definition, likewise.
+    :ivar domain: whose it is; what its XML says isn't read into it.
+    :ivar since: since when its pin holds.
+    :ivar before: the definition.
+    :ivar after: the rewritten definition.
     :ivar changes: what differs, a line each.
     :ivar converted: whether the domain becomes one of another family.
     """
 
     old: str
     new: str
-    before: bytes = field(repr=False)
-    after: bytes = field(repr=False)
-    changes: Sequence[str] = field(default=(), repr=False)
-    converted: bool = field(default=False, repr=False)
-
-
-def plan(
-    domain_xml: bytes, pin: Pin, originals: Originals | None = None, *, ports: int = 0
-) -> pipeline.Rewritten:
-    """Return a domain's XML as its pin wants it, and what that changes.
-
-    :param pin: one that names a machine type.
-    :param originals: what guests were before their last change of family; ``None``: nothing is
-        kept.
-    :param ports: see :class:`mthook.host.connection.Host`.
-    :raises ConversionError: the pinned machine type can't have something that the domain has.
-    :raises DomainXMLError: the XML can't be read.
-    """
-    assert pin.machine is not None, "a released pin wants nothing"
-    original = originals.original(pin.uuid) if originals is not None else None
-    target = pipeline.Target(pin.machine, pin.uuid, pin.updated_at, ports=ports, original=original)
-    return pipeline.rewrite(domain_xml, target)
+    domain: domains.Domain = field(repr=False)
+    since: str = field(repr=False)
+    before: Definition = field(repr=False)
+    after: Definition = field(repr=False)
+    changes: Sequence[str] = field(repr=False)
+    converted: bool = field(repr=False)
 
 
 def prepare(
     host: Host,
     pin: Pin,
-    offers: capabilities.Offers,
+    offers: Offers,
     originals: Originals | None = None,
     *,
     snapshots: bool = False,
+    secrets: bool = True,
 ) -> Realignment | None:
     """Look at a pin's domain as it is now and work out what realigning it means; change nothing.
 
     :param offers: what the emulators of this host offer.
-    :param originals: see :func:`plan`.
+    :param originals: what guests were before their last change of family; ``None``: nothing is
+        kept.
     :param snapshots: also a domain that has snapshots. They keep machine types of their own: what
         is realigned lasts until the next revert, but the domain can be started until then.
+    :param secrets: False: to be shown, not to be carried out; see :func:`.domains.definition`.
     :return: ``None`` when there is nothing to do: no persistent definition, or one that satisfies
         the pin.
     :raises NotFound: there is no such domain.
     :raises Refused: saved state forbids it, or this host can't run what the pin says.
     :raises ConversionError: the pinned machine type can't have something that the domain has.
+    :raises DomainXMLError: the definition can't be read.
     :raises HostError: libvirt refused.
     """
-    domain = domains.get_domain(host, pin.uuid)
+    domain = domains.get_domain(host, pin.uuid, xml=False)
     if not domain.persistent:
         return None
-    before = domains.definition(host, pin.uuid)
-    seen = summary.read(before)
-    key = capabilities.key_of(seen)
-    offer = offers.get(key, {})
-    if is_aligned(pin, seen, offer):
+    before = domains.definition(host, pin.uuid, secrets=secrets)
+    offer = offers.of(before.summary)
+    if pin.machine is None or is_aligned(pin, before.summary, offer):
         return None
     _check_state(domain, snapshots)
-    planned = plan(before, pin, originals, ports=host.ports)
-    _check_offer(host, domain, pin, key, offer)
+    original = originals.original(pin.uuid) if originals is not None else None
+    target = pipeline.Target(
+        pin.machine, pin.uuid, pin.updated_at, ports=host.ports, original=original
+    )
+    planned = pipeline.rewrite(before, target)
+    _check_offer(host, domain, pin, before.summary, offer)
     return Realignment(
-        old=seen.machine or "",
-        new=pin.machine or "",
+        old=before.summary.machine or "",
+        new=pin.machine,
+        domain=domain,
+        since=pin.updated_at,
         before=before,
-        after=planned.xml,
+        after=Definition(planned.xml, planned.tree),
         changes=planned.changes,
         converted=planned.converted,
     )
@@ -109,11 +106,10 @@ def prepare(
 def realign(
     host: Host,
     pin: Pin,
-    offers: capabilities.Offers,
+    realignment: Realignment | None,
+    offers: Offers,
     originals: Originals | None = None,
-    *,
-    snapshots: bool = False,
-) -> Realignment | None:
+) -> None:
     """Redefine a pin's domain so that its definition satisfies the pin.
 
     Where that takes another family, what the definition was is kept, to lead it back one day.
@@ -121,64 +117,68 @@ def realign(
     Where the guest runs something else, the pin is put into its live metadata as well: a host that
     the guest moves to learns it from there.
 
-    :param originals: where definitions are kept, see :func:`plan`.
-    :param snapshots: see :func:`prepare`.
-    :return: what was done, or ``None`` when there was nothing to do.
-    :raises Error: as :func:`prepare` does, or that the definition changed meanwhile; it is
-        unchanged then.
+    :param pin: the one that was prepared for, or what was recorded since of the same machine type.
+    :param realignment: as :func:`prepare` returned it.
+    :param originals: where definitions are kept, see :func:`prepare`.
+    :raises HostError: libvirt refused, or the definition changed meanwhile; it is unchanged then.
+    :raises NotFound: the domain is gone.
     """
-    realignment = prepare(host, pin, offers, originals, snapshots=snapshots)
     if realignment is not None:
-        # libvirt can't be told to define only what is there still: look again at the last moment,
-        # lest somebody else's definition be overwritten.
-        if domains.definition(host, pin.uuid) != realignment.before:
-            raise HostError(f"{domains.get_domain(host, pin.uuid)}: changed meanwhile, try again")
-        if realignment.converted and originals is not None:
-            _convert(host, pin, realignment, originals)
-        else:
-            domains.redefine(host, pin.uuid, realignment.after)
-    with contextlib.suppress(
-        HostError, NotFound
-    ):  # the guest may have ended; its definition is right
+        _redefine(host, pin, realignment, originals)
+    with contextlib.suppress(Error):  # the guest may have ended; its definition is right
         _carry(host, pin, offers)
-    return realignment
 
 
-def _convert(host: Host, pin: Pin, realignment: Realignment, originals: Originals) -> None:
+def _redefine(host: Host, pin: Pin, realignment: Realignment, originals: Originals | None) -> None:
+    after = realignment.after
+    if pin.updated_at != realignment.since:
+        assert pin.machine == realignment.new
+        after = pipeline.carrying(after, pipeline.Target(realignment.new, pin.uuid, pin.updated_at))
+    # libvirt can't be told to define only what is there still: look again at the last moment, lest
+    # somebody else's definition be overwritten.
+    if domains.definition(host, pin.uuid).xml != realignment.before.xml:
+        raise HostError(f"{realignment.domain}: changed meanwhile, try again")
+    if realignment.converted and originals is not None:
+        _convert(host, pin.uuid, realignment.before, after, originals)
+    else:
+        domains.redefine(host, pin.uuid, after.xml)
+
+
+def _convert(
+    host: Host, uuid: str, before: Definition, after: Definition, originals: Originals
+) -> None:
     """Redefine a domain as one of another family, and keep what it was and what libvirt made of it."""
-    kept = originals.original(pin.uuid)
-    before, at = domains.definition(host, pin.uuid, secrets=False), now()
-    planned = without_secrets(plan(before, pin, originals, ports=host.ports).xml)
-    before = without_secrets(before)
-    originals.keep_original(pin.uuid, pipeline.Original(before, planned, at))
+    earlier, at = originals.original(uuid), now()
+    kept = pipeline.Original(without_secrets(before), without_secrets(after), at)
+    originals.keep_original(uuid, kept)
     try:
-        domains.redefine(host, pin.uuid, realignment.after)
+        domains.redefine(host, uuid, after.xml)
     except Error:
-        originals.keep_original(pin.uuid, kept)
+        originals.keep_original(uuid, earlier)
         raise
     with contextlib.suppress(Error):  # the definition is right; what was planned is kept
         # Only now are there the addresses that libvirt chose.
-        after = without_secrets(domains.definition(host, pin.uuid, secrets=False))
-        originals.keep_original(pin.uuid, pipeline.Original(before, after, at))
+        made = without_secrets(domains.definition(host, uuid))
+        originals.keep_original(uuid, pipeline.Original(kept.before, made, at))
 
 
-def _carry(host: Host, pin: Pin, offers: capabilities.Offers) -> None:
-    running = domains.get_domain(host, pin.uuid).running
+def _carry(host: Host, pin: Pin, offers: Offers) -> None:
+    running = domains.running(host, pin.uuid)
     if running is None or pin.machine is None or running.travelled == (pin.machine, pin.updated_at):
         return
-    if not is_aligned(pin, running, offers.get(capabilities.key_of(running), {})):
+    if not is_aligned(pin, running, offers.of(running)):
         domains.carry(host, pin.uuid, pin.machine, pin.updated_at)
 
 
-def is_aligned(pin: Pin, seen: summary.Summary, offer: capabilities.Offer) -> bool:
+def is_aligned(pin: Pin, summary: Summary, offer: Offer) -> bool:
     """Tell whether a domain's XML says what its pin wants.
 
     A released pin wants nothing, nor does that of a guest that was rebuilt and hasn't started yet.
     """
-    if pin.machine is None or policy.is_rebuilt(pin.root_image, seen.root_image):
+    if pin.machine is None or policy.is_rebuilt(pin.root_image, summary.root_image):
         return True
-    return seen.machine is not None and policy.satisfied(
-        pin.machine, seen.machine, seen=pin.seen, aliases=capabilities.aliases(offer)
+    return summary.machine is not None and policy.satisfied(
+        pin.machine, summary.machine, seen=pin.seen, aliases=offer.aliases
     )
 
 
@@ -198,22 +198,20 @@ def _check_state(domain: domains.Domain, snapshots: bool) -> None:
 
 
 def _check_offer(
-    host: Host, domain: domains.Domain, pin: Pin, key: capabilities.Key, offer: capabilities.Offer
+    host: Host, domain: domains.Domain, pin: Pin, summary: Summary, offer: Offer
 ) -> None:
     """Refuse a machine type that the domain's emulator doesn't have, or has from another vendor."""
     machine = pin.machine or ""
     # What libvirt's capabilities leave out may exist all the same: ask.
-    if machine not in offer and not capabilities.supports(host, key, machine):
-        known = ", ".join(nearest(machine, offer)) or "none"
+    if not offer.has(machine) and not capabilities.supports(host, summary, machine):
+        known = ", ".join(nearest(machine, offer.names)) or "none"
         raise Refused(
-            f"{domain}: pinned to {machine}, which {printable(key[0])} ({key[2]}) doesn't offer on "
-            f"this host; nearest: {known}",
+            f"{domain}: pinned to {machine}, which {printable(summary.emulator or '')}"
+            f" ({summary.virt_type}) doesn't offer on this host; nearest: {known}",
             Refusal.UNSUPPORTED,
         )
-    stands_for = offer.get(machine) or machine
-    if not policy.satisfied(
-        machine, stands_for, seen=pin.seen, aliases=capabilities.aliases(offer)
-    ):
+    stands_for = offer.stands_for(machine)
+    if not policy.satisfied(machine, stands_for, seen=pin.seen, aliases=offer.aliases):
         raise Refused(
             f"{domain}: pinned to {machine}, seen as {pin.seen}; here that is {stands_for}, "
             "another vendor's",

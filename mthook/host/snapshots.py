@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from lxml import etree
 
-from mthook.host.connection import Host, asking
+from mthook.host.connection import Host, libvirt_errors
 from mthook.text import printable
 
 #: Where a ``<domainsnapshot>`` has the domain: as it ran, and as it was defined.
@@ -18,7 +18,7 @@ def machines_in_snapshots(host: Host, uuid: str) -> set[str]:
     :raises NotFound: the domain is gone.
     :raises HostError: libvirt refused.
     """
-    with asking(f"the snapshots of guest {printable(uuid)} can't be read"):
+    with libvirt_errors(f"the snapshots of guest {printable(uuid)} can't be read"):
         snapshots = host.connection.lookupByUUIDString(uuid).listAllSnapshots(0)
         texts = [snapshot.getXMLDesc(0) for snapshot in snapshots]
     parser = etree.XMLParser(resolve_entities=False, load_dtd=False, no_network=True)

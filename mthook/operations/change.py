@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mthook import machinetype, policy
+from mthook.catalog.offers import Offers
 from mthook.catalog.records import Pin
 from mthook.errors import (
     CatalogConflict,
@@ -29,8 +30,8 @@ from mthook.xmlrewrite import safexml
 
 if TYPE_CHECKING:
     from mthook.catalog.store import Catalog
-    from mthook.host.capabilities import Offers
     from mthook.host.connection import Host
+    from mthook.host.realign import Realignment
 
 #: Where a pin set by an operator says it came from.
 SOURCE = "operator"
@@ -63,7 +64,7 @@ def check(catalog: Catalog, host: Host | None, instance: Instance, wish: Wish) -
     :raises Refused: see :func:`mthook.policy.may_update`.
     :raises CatalogError: the catalog doesn't know yet what QEMU supports.
     """
-    names = catalog.machines(instance.arch)
+    names = offers(catalog).like(instance.arch).names
     if not names and not wish.force:
         arch = instance.arch or "any architecture"
         raise CatalogError(
@@ -113,24 +114,25 @@ def check_state(instance: Instance, *, force: bool) -> list[str]:
 
 def foresee(
     catalog: Catalog, host: Host | None, instance: Instance, wish: Wish, *, follow: bool = True
-) -> list[str]:
+) -> tuple[Realignment | None, list[str]]:
     """Find out whether the instance's definition can follow its pin, before anything is changed.
 
     :param host: libvirt; ``None``: definitions aren't to follow.
     :param follow: False: it isn't to follow, and only a warning tells where it doesn't fit.
-    :return: warnings: with ``force``, a definition that may not follow stays as it is.
+    :return: what :func:`apply` is to do, ``None`` for nothing; and warnings: with ``force``, a
+        definition that may not follow stays as it is.
     :raises Refused: it can't follow.
     :raises HostError: libvirt refused.
     """
     if host is None or instance.domain is None:
-        return []
+        return None, []
     from mthook.host import realign
 
     if not follow:
-        return _left_behind(catalog, instance, wish)
+        return None, _left_behind(catalog, instance, wish)
     try:
         pin = pin_of(instance, wish)
-        realign.prepare(host, pin, offers(catalog), catalog, snapshots=wish.force)
+        return realign.prepare(host, pin, offers(catalog), catalog, snapshots=wish.force), []
     except ConversionError as error:
         raise Refused(f"{instance}: {error}", Refusal.UNCONVERTIBLE) from error
     except Refused as error:
@@ -139,14 +141,20 @@ def foresee(
             if error.reason != Refusal.SAVED:
                 forced = "--force changes the pin alone"
             raise Refused(f"{error} ({forced})", error.reason) from error
-        return [f"{error}: its definition stays as it is"]
-    return []
+        return None, [f"{error}: its definition stays as it is"]
 
 
-def apply(catalog: Catalog, host: Host | None, instance: Instance, wish: Wish) -> Sequence[str]:
+def apply(
+    catalog: Catalog,
+    host: Host | None,
+    instance: Instance,
+    wish: Wish,
+    realignment: Realignment | None,
+) -> Sequence[str]:
     """Change the pin and let the definition follow; when it doesn't, put the old pin back.
 
     :param host: libvirt; ``None``: the definition stays as it is.
+    :param realignment: of the definition, as :func:`foresee` returned it.
     :return: what a change of family changed in the definition, a line each.
     :raises Error: nothing is changed.
     """
@@ -158,15 +166,16 @@ def apply(catalog: Catalog, host: Host | None, instance: Instance, wish: Wish) -
         from mthook.host import realign
 
         try:
-            done = realign.realign(host, pin, offers(catalog), catalog, snapshots=wish.force)
+            realign.realign(host, pin, realignment, offers(catalog), catalog)
         except Error as error:
             _put_back(catalog, instance, wish, f"put back: {error}")
             raise
-        if done is None:
+        if realignment is None:
             return ()
-        catalog.add_history(pin.uuid, "realigned", actor=wish.actor, old=done.old, new=done.new)
-        catalog.touch_defined(pin.uuid, done.new)
-        return done.changes if done.converted else ()
+        old, new = realignment.old, realignment.new
+        catalog.add_history(pin.uuid, "realigned", actor=wish.actor, old=old, new=new)
+        catalog.touch_defined(pin.uuid, new)
+        return realignment.changes if realignment.converted else ()
 
 
 def difference(
@@ -181,15 +190,18 @@ def difference(
     :raises ConversionError: the pinned machine type can't have something that the guest has.
     :raises HostError: libvirt refused.
     """
-    from mthook.host import domains, realign
+    from mthook.host import realign
 
-    if realign.prepare(host, pin, offers(catalog), catalog, snapshots=snapshots) is None:
+    planned = realign.prepare(
+        host, pin, offers(catalog), catalog, snapshots=snapshots, secrets=False
+    )
+    if planned is None:
         return (), ""
-    # Read again, without the passwords that a definition to be defined must have.
-    before = domains.definition(host, instance.uuid, secrets=False)
-    planned = realign.plan(before, pin, catalog, ports=host.ports)
     text = safexml.unified_diff(
-        before, planned.xml, f"{instance} as defined", f"{instance} with {pin.machine}"
+        planned.before.tree,
+        planned.after.tree,
+        f"{instance} as defined",
+        f"{instance} with {pin.machine}",
     )
     return planned.changes if planned.converted else (), text
 
@@ -201,17 +213,14 @@ def nearest(machine: str, names: Sequence[str]) -> list[str]:
 
 def about_age(catalog: Catalog, arch: str | None, machine: str) -> list[str]:
     """Return a warning if this host's QEMU deprecates a machine type."""
-    offered = [one for one in catalog.capabilities(arch) if one.machine == machine]
-    if any(one.deprecated for one in offered):
+    if machine in offers(catalog).like(arch).deprecated:
         return [f"this host's QEMU deprecates {machine}"]
     return []
 
 
 def offers(catalog: Catalog) -> Offers:
     """Return what the emulators of this host offer, as the last sync saw them."""
-    from mthook.host import capabilities
-
-    return capabilities.offers(catalog.capabilities())
+    return Offers(catalog.capabilities())
 
 
 def pin_of(instance: Instance, wish: Wish) -> Pin:
@@ -235,13 +244,12 @@ def pin_of(instance: Instance, wish: Wish) -> Pin:
 
 def _left_behind(catalog: Catalog, instance: Instance, wish: Wish) -> list[str]:
     """Return a warning if the definition, which stays, doesn't say what the pin will: its start is stopped then."""
-    from mthook.host import capabilities, realign
+    from mthook.host import realign
 
     defined = instance.domain.defined if instance.domain else None
     if defined is None:
         return []
-    offer = offers(catalog).get(capabilities.key_of(defined), {})
-    if realign.is_aligned(pin_of(instance, wish), defined, offer):
+    if realign.is_aligned(pin_of(instance, wish), defined, offers(catalog).of(defined)):
         return []
     return ["[sync] realign = false: its definition stays as it is"]
 

@@ -25,6 +25,7 @@ from mthook.tools.admin.nova import Here, Recorded
 
 if TYPE_CHECKING:
     from mthook.host.connection import Host
+    from mthook.host.realign import Realignment
     from mthook.nova.cell import Change, NovaInstance
 
 #: The board that has IDE, and what takes its place on the others.
@@ -38,7 +39,7 @@ def check(recorded: Recorded, wish: change.Wish) -> list[str]:
     :raises Refused: see :func:`mthook.policy.may_update`.
     """
     nova, here, arch = recorded.nova, recorded.here, recorded.arch
-    names = here.catalog.machines(arch) if here else []
+    names = change.offers(here.catalog).like(arch).names if here else []
     try:
         warnings = policy.may_update(
             nova.machine,
@@ -121,10 +122,13 @@ def about(changes: Sequence[Change], machine: str) -> list[str]:
     ]
 
 
-def foresee(here: Here | None, wish: change.Wish) -> tuple[Host | None, list[str]]:
+def foresee(
+    here: Here | None, wish: change.Wish
+) -> tuple[Host | None, Realignment | None, list[str]]:
     """Find out whether an instance's definition can follow at once; else Nova makes it anew, at the next start.
 
-    :return: libvirt, or ``None`` where the definition is to stay as it is; and warnings.
+    :return: libvirt, or ``None`` where the definition is to stay as it is; what is to become of it; and
+        warnings.
     """
     problem = here.problem if here else ""
     if here is not None and here.host is not None and here.instance.domain is not None:
@@ -132,11 +136,11 @@ def foresee(here: Here | None, wish: change.Wish) -> tuple[Host | None, list[str
 
         pin, offers = change.pin_of(here.instance, wish), change.offers(here.catalog)
         try:
-            realign.prepare(here.host, pin, offers, here.catalog)
-            return here.host, []
+            return here.host, realign.prepare(here.host, pin, offers, here.catalog), []
         except Error as error:
             problem = str(error)
-    return None, [f"{problem}: the definition stays until Nova makes it anew"] if problem else []
+    stays = f"{problem}: the definition stays until Nova makes it anew"
+    return None, None, [stays] if problem else []
 
 
 def record(
@@ -144,12 +148,14 @@ def record(
     wish: change.Wish,
     changes: Sequence[Change],
     host: Host | None,
+    realignment: Realignment | None,
     warn: Callable[[str], None],
 ) -> Sequence[str]:
     """Change an instance's machine type in Nova, then here, or nowhere.
 
     :param changes: of device buses, in the same transaction of Nova's database.
     :param host: libvirt; ``None``: the definition stays as it is.
+    :param realignment: of the definition, as :func:`foresee` returned it.
     :return: what a change of family changed in the definition, a line each.
     :raises NovaConflict: somebody else has changed it.
     :raises Error: nothing is changed.
@@ -164,7 +170,7 @@ def record(
             _note(recorded, wish.machine, wish.actor, wish.reason, warn)
             return ()
         with _undone_by(functools.partial(_put_back, recorded, wish.machine, changes)):
-            report = change.apply(here.catalog, host, here.instance, wish)
+            report = change.apply(here.catalog, host, here.instance, wish, realignment)
         here.catalog.set_compared(Compared(nova.uuid, wish.machine, row, nova.rebuild))
         return report
 

@@ -7,6 +7,7 @@ from lxml import etree
 
 from mthook.errors import Error
 from mthook.xmlrewrite import safexml
+from mthook.xmlrewrite.definition import Definition
 from mthook.xmlrewrite.family import restore
 from mthook.xmlrewrite.family.board import Conversion, nova_instance
 from mthook.xmlrewrite.family.convert import convert
@@ -14,7 +15,7 @@ from mthook.xmlrewrite.machine import change_of_family, set_machine
 from mthook.xmlrewrite.metadata import carry_pin
 from mthook.xmlrewrite.target import Original, Target
 
-__all__ = ["Original", "Rewritten", "Target", "rewrite"]
+__all__ = ["Original", "Rewritten", "Target", "carrying", "rewrite"]
 
 
 class Rewritten:
@@ -23,25 +24,48 @@ class Rewritten:
     :ivar xml: the domain, the very same bytes when nothing had to change.
     :ivar changes: what was changed, a line each.
     :ivar converted: whether the domain is of another family now.
+    :ivar tree: what ``xml`` was written from, None when nothing had to change.
     """
 
-    __slots__ = ("changes", "converted", "xml")
+    __slots__ = ("changes", "converted", "tree", "xml")
 
-    def __init__(self, xml: bytes, changes: list[str], *, converted: bool = False) -> None:
+    def __init__(
+        self,
+        xml: bytes,
+        changes: list[str],
+        *,
+        converted: bool = False,
+        tree: etree._ElementTree | None = None,
+    ) -> None:
         self.xml = xml
         self.changes = changes
         self.converted = converted
+        self.tree = tree
 
 
-def rewrite(xml: bytes, target: Target) -> Rewritten:
+def rewrite(domain: bytes | Definition, target: Target) -> Rewritten:
     """Make a domain what its pin asks for.
+
+    :param domain: a :class:`.Definition` where more is to be read of it than this reads.
 
     :raises DomainXMLError: if the XML can't be read safely.
     :raises ConversionError: if it can't become that, or would lose a device; ``.element`` says
         which element stands in the way.
     :raises MachineTypeError: if the target isn't a machine type's name.
     """
-    tree = safexml.parse(xml)
+    if isinstance(domain, Definition):
+        return _rewrite(domain.xml, domain.copy(), target)
+    return _rewrite(domain, safexml.parse(domain), target)
+
+
+def carrying(definition: Definition, target: Target) -> Definition:
+    """Return a definition that carries the target's pin, and is else as it was."""
+    tree = definition.copy()
+    carry_pin(tree.getroot(), target)
+    return Definition(safexml.serialize(tree), tree)
+
+
+def _rewrite(xml: bytes, tree: etree._ElementTree, target: Target) -> Rewritten:
     domain = tree.getroot()
     family = change_of_family(domain, target)
     changes = set_machine(domain, target)
@@ -55,7 +79,7 @@ def rewrite(xml: bytes, target: Target) -> Rewritten:
     changes += carry_pin(domain, target)
     _verify(domain, target)
     result = safexml.serialize(tree, declaration=safexml.has_declaration(xml))
-    return Rewritten(result, changes, converted=family is not None)
+    return Rewritten(result, changes, converted=family is not None, tree=tree)
 
 
 def _convert(domain: etree._Element, conversion: Conversion, target: Target) -> list[str]:

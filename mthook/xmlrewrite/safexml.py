@@ -25,7 +25,7 @@ def parse(xml: bytes) -> etree._ElementTree:
 
 
 def parse_kept(xml: bytes) -> etree._Element:
-    """Return the root of a domain that :func:`serialize` wrote, and that only we could change since.
+    """Return the root of a domain that :func:`serialize` wrote, or that has been read already.
 
     :raises DomainXMLError: it can't be read.
     """
@@ -70,24 +70,16 @@ def serialize(tree: etree._ElementTree, *, declaration: bool = False) -> bytes:
     return b"\n".join(parts) + b"\n"
 
 
-def canonical(xml: bytes) -> bytes:
-    """Return a domain as Canonical XML 2.0, in which documents that say the same are equal.
-
-    :raises DomainXMLError: as :func:`parse`.
-    """
-    return etree.tostring(parse(xml), method="c14n2")
-
-
-def unified_diff(before: bytes, after: bytes, label_before: str, label_after: str) -> str:
+def unified_diff(
+    before: etree._ElementTree, after: etree._ElementTree, label_before: str, label_after: str
+) -> str:
     """Return what differs between two domains, for a terminal; '' when nothing does.
 
     Both are written the same way first, so that quotes and empty elements are no differences. The
     context shows neighbouring lines as they are: the text is for an operator's eyes, never for a
     log.
-
-    :raises DomainXMLError: as :func:`parse`.
     """
-    old, new = (serialize(parse(xml)).decode().split("\n")[:-1] for xml in (before, after))
+    old, new = (serialize(tree).decode().split("\n")[:-1] for tree in (before, after))
     lines = difflib.unified_diff(old, new, label_before, label_after, lineterm="")
     return "".join(_visible(line) + "\n" for line in lines)
 

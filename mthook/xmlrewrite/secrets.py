@@ -10,6 +10,7 @@ other programs keep in the metadata.
 from __future__ import annotations
 
 from mthook.xmlrewrite import elements, safexml
+from mthook.xmlrewrite.definition import Definition
 
 #: Whose text is left out.
 _TEXTS = ("os/cmdline", "sysinfo//*", "launchSecurity//*", "devices//cookie")
@@ -17,15 +18,15 @@ _TEXTS = ("os/cmdline", "sysinfo//*", "launchSecurity//*", "devices//cookie")
 _ATTRIBUTES = (("devices/graphics", "passwd"), ("devices//source", "query"))
 
 
-def without_secrets(xml: bytes) -> bytes:
+def without_secrets(definition: Definition) -> bytes:
     """Return a domain without secrets, and without elements of others' namespaces.
 
     What is left out counts as changed when :mod:`~mthook.xmlrewrite.family.restore` compares it
     with a whole domain, and so stays as the domain has it.
 
-    :raises DomainXMLError: as :func:`mthook.xmlrewrite.safexml.parse`.
+    :raises DomainXMLError: it can't be read.
     """
-    tree = safexml.parse(xml)
+    tree = definition.copy()
     domain = tree.getroot()
     for child in [*domain, *domain.iterfind("metadata/*")]:
         if str(child.tag).startswith("{"):

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from mthook.catalog.offers import Offers, key_of
+from mthook.catalog.records import Guest
 from mthook.errors import HostError, NotFound
 from mthook.host import capabilities, connection, domains
-from mthook.xmlrewrite import summary
+from mthook.xmlrewrite.secrets import without_secrets
 from tests.lab import VIRT_TYPE, Host, guest_xml
 
 UUID = "3f2c1d3e-0000-4000-8000-000000000001"
@@ -45,16 +47,15 @@ def test_a_running_guest_is_read_with_what_it_runs_and_what_it_is_defined_as(
     """Both machine types are there, and they may differ."""
     boot(node, "pc-i440fx-6.2")
     node.define(guest_xml("web-1", UUID, "pc-i440fx-7.2"))
-    node.virsh("autostart", "web-1")
 
     (domain,) = domains.list_domains(here)
 
     assert (domain.uuid, domain.name, domain.state) == (UUID, "web-1", "running")
-    assert (domain.active, domain.persistent, domain.autostart) == (True, True, True)
+    assert (domain.active, domain.persistent) == (True, True)
     assert (domain.managed_save, domain.snapshots, domain.saved) == (False, 0, None)
     assert domain.running is not None and domain.running.machine == "pc-i440fx-6.2"
     assert domain.defined is not None and domain.defined.machine == "pc-i440fx-7.2"
-    assert capabilities.key_of(domain.defined) == KEY
+    assert key_of(domain.defined) == KEY
     assert domains.count_domains(here) == 1
 
 
@@ -114,17 +115,34 @@ def test_the_definition_comes_with_passwords_only_where_they_are_wanted(
     """To redefine a guest they are needed, to show it they must not be there."""
     node.define(guest_xml("web-1", UUID, "pc-i440fx-7.2").replace("</devices>", VNC))
 
-    with_secrets = domains.definition(here, UUID)
-    without = domains.definition(here, UUID, secrets=False)
+    with_secrets = domains.definition(here, UUID).xml
+    without = domains.definition(here, UUID, secrets=False).xml
 
     assert (b"hushhush" in with_secrets, b"hushhush" in without) == (True, False)
+
+
+def test_what_only_they_show_who_may_see_passwords_is_not_kept(
+    node: Host, here: connection.Host
+) -> None:
+    """A definition is stripped of all that libvirt itself takes for secret."""
+    disk = (
+        "<disk type='network' device='cdrom'><driver name='qemu' type='raw'/>"
+        "<source protocol='https' name='a.iso'><host name='192.0.2.1' port='443'/>"
+        "<cookies><cookie name='session'>hushhush</cookie></cookies></source>"
+        "<target dev='sdz' bus='scsi'/><readonly/></disk>"
+    )
+    node.define(guest_xml("web-1", UUID, "q35").replace("</devices>", disk + VNC))
+    definition = domains.definition(here, UUID)
+
+    assert definition.xml.count(b"hushhush") == 2
+    assert b"hushhush" not in without_secrets(definition)
 
 
 def test_a_redefined_guest_keeps_running_as_it_is(node: Host, here: connection.Host) -> None:
     """Only what the next cold start boots is changed."""
     boot(node, "pc-i440fx-6.2")
 
-    xml = domains.definition(here, UUID).replace(b"pc-i440fx-6.2", b"pc-i440fx-7.2")
+    xml = domains.definition(here, UUID).xml.replace(b"pc-i440fx-6.2", b"pc-i440fx-7.2")
     domains.redefine(here, UUID, xml)
 
     domain = domains.get_domain(here, UUID)
@@ -137,7 +155,7 @@ def test_a_definition_that_libvirt_refuses_leaves_the_old_one(
 ) -> None:
     """The error names the guest and has libvirt's reason, in one line."""
     node.define(guest_xml("web-1", UUID, "pc-i440fx-6.2"))
-    before = domains.definition(here, UUID)
+    before = domains.definition(here, UUID).xml
 
     with pytest.raises(HostError) as caught:
         domains.redefine(here, UUID, before.replace(b"pc-i440fx-6.2", b"pc-i440fx-66.6"))
@@ -146,13 +164,13 @@ def test_a_definition_that_libvirt_refuses_leaves_the_old_one(
         f"web-1 ({UUID}): libvirt refuses the new definition: unsupported configuration: Emulator "
         f"'{QEMU}' does not support machine type 'pc-i440fx-66.6'"
     )
-    assert domains.definition(here, UUID) == before
+    assert domains.definition(here, UUID).xml == before
 
 
 def test_a_guest_that_is_gone_is_not_redefined(node: Host, here: connection.Host) -> None:
     """A definition for a guest that was undefined meanwhile doesn't bring it back."""
     node.define(guest_xml("web-1", UUID, "pc-i440fx-6.2"))
-    xml = domains.definition(here, UUID)
+    xml = domains.definition(here, UUID).xml
     node.virsh("undefine", "web-1")
 
     with pytest.raises(NotFound):
@@ -185,12 +203,12 @@ def test_a_guest_that_runs_cant_be_started(node: Host, here: connection.Host) ->
 
 def test_capabilities_are_those_of_the_host(here: connection.Host) -> None:
     """Every machine type that virsh lists is there, and the aliases resolve to the newest."""
-    offer = capabilities.offers(capabilities.read_capabilities(here))[KEY]
+    guest = Guest(UUID, "web-1", "x86_64", VIRT_TYPE, emulator=QEMU)
+    offer = Offers(capabilities.read_capabilities(here)).of(guest)
 
-    aliases = {"pc": "pc-i440fx-7.2", "q35": "pc-q35-7.2"}
-    assert capabilities.aliases(offer) == aliases
-    assert {"pc-i440fx-6.2", "pc-i440fx-7.2", "pc-q35-7.2"} <= set(offer)
-    assert [capabilities.supports(here, KEY, name) for name in ("pc", "pc-66.6")] == [True, False]
+    assert offer.aliases == {"pc": "pc-i440fx-7.2", "q35": "pc-q35-7.2"}
+    assert {"pc-i440fx-6.2", "pc-i440fx-7.2", "pc-q35-7.2"} <= set(offer.names)
+    assert [capabilities.supports(here, guest, name) for name in ("pc", "pc-66.6")] == [True, False]
 
 
 def test_the_emulator_of_a_guest_counts_though_libvirt_does_not_list_it(
@@ -203,11 +221,9 @@ def test_the_emulator_of_a_guest_counts_though_libvirt_does_not_list_it(
 
     found = capabilities.read_capabilities(here, domains.list_domains(here))
 
-    assert dict(capabilities.offers(found)[(other, "x86_64", VIRT_TYPE)]) == {
-        "pc": "pc-i440fx-7.2",
-        "pc-i440fx-6.2": None,
-        "pc-i440fx-7.2": None,
-    }
+    offer = Offers(found).like("x86_64", VIRT_TYPE, other)
+    assert offer.aliases == {"pc": "pc-i440fx-7.2"}
+    assert offer.names == ["pc", "pc-i440fx-6.2", "pc-i440fx-7.2"]
 
 
 def test_versions_are_those_of_the_host(node: Host, here: connection.Host) -> None:
@@ -250,6 +266,6 @@ def test_what_libvirt_shows_can_be_read(node: Host, here: connection.Host) -> No
     """A whole definition, with what libvirt adds to it, passes mthook's own reader."""
     node.define(guest_xml("web-1", UUID, "q35"))
 
-    seen = summary.read(domains.definition(here, UUID))
+    summary = domains.definition(here, UUID).summary
 
-    assert (seen.uuid, seen.machine, seen.arch) == (UUID, "pc-q35-7.2", "x86_64")
+    assert (summary.uuid, summary.machine, summary.arch) == (UUID, "pc-q35-7.2", "x86_64")

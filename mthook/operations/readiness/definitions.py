@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mthook import policy
+from mthook.catalog.offers import Offer, Offers
 from mthook.catalog.records import Pin
 from mthook.errors import HostError, NotFound
 from mthook.operations.readiness.findings import Findings, count, listed
@@ -13,7 +14,6 @@ from mthook.operations.readiness.sources import Sources
 from mthook.text import printable
 
 if TYPE_CHECKING:
-    from mthook.host.capabilities import Offer
     from mthook.host.connection import Host
     from mthook.host.domains import Domain
 
@@ -28,18 +28,15 @@ def check(sources: Sources) -> Findings:
     except HostError as error:
         findings.warn(f"{error}: what guests are defined as can't be looked at.")
         return findings
-    from mthook.host.capabilities import offers
-
-    offered = offers(sources.catalog().capabilities())
+    offers = Offers(sources.catalog().capabilities())
     unreadable, defined, held = [], [], []
     for domain in domains:
         if domain.problem is not None:
             unreadable.append(domain.problem)
         pin = sources.catalog().get_pin(domain.uuid)
-        seen = domain.running or domain.defined
-        if pin is None or pin.machine is None or seen is None:
+        if pin is None or pin.machine is None or domain.summary is None:
             continue
-        offer = offered.get((seen.emulator or "", seen.arch, seen.virt_type), {})
+        offer = offers.of(domain.summary)
         defined += _defined(domain, pin, offer)
         held += _held(sources.host(), domain, pin, offer)
     _tell(findings, unreadable, defined, held)
@@ -76,7 +73,6 @@ def _defined(domain: Domain, pin: Pin, offer: Offer) -> list[str]:
 
 def _held(host: Host, domain: Domain, pin: Pin, offer: Offer) -> list[str]:
     """Return the machine types unlike the pin that a guest's saved state holds."""
-    from mthook.host.capabilities import aliases
     from mthook.host.snapshots import machines_in_snapshots
 
     machines = {domain.saved} if domain.saved else set()
@@ -85,11 +81,10 @@ def _held(host: Host, domain: Domain, pin: Pin, offer: Offer) -> list[str]:
             machines |= machines_in_snapshots(host, domain.uuid)
         except NotFound:
             return []
-    known = aliases(offer)
     wanted = pin.machine or ""
     others = [
         machine
         for machine in sorted(machines)
-        if not policy.satisfied(wanted, machine, seen=pin.seen, aliases=known)
+        if not policy.satisfied(wanted, machine, seen=pin.seen, aliases=offer.aliases)
     ]
     return [f"{printable(domain.name)}: {', '.join(others)}"] if others else []

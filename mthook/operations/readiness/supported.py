@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mthook import policy
-from mthook.catalog.records import Capability, Guest, Pin
+from mthook.catalog.offers import Offer, Offers
+from mthook.catalog.records import Guest, Pin
 from mthook.errors import HostError
 from mthook.machinetype import nearest
 from mthook.operations.readiness.findings import Findings, count, listed
@@ -15,27 +16,24 @@ from mthook.text import printable
 
 TITLE = "Pins supported by QEMU"
 
-#: What an emulator offers, by name.
-_Offer = dict[str, Capability]
-
 
 def check(sources: Sources) -> Findings:
     """Hold every pin against what its guest's emulator offers."""
     findings = Findings()
     catalog = sources.catalog()
-    capabilities = catalog.capabilities()
-    if not capabilities:
+    offers = Offers(catalog.capabilities())
+    if not offers:
         findings.fail("What this host's QEMU offers isn't known yet: run 'mthook-sync -v'.")
         return findings
     unsupported, deprecated, number = [], [], 0
     for pin, guest in _pins(sources):
         number += 1
-        offer = {one.machine: one for one in capabilities if _concerns(one, pin, guest)}
+        offer = _offer(offers, pin, guest)
         name = printable(guest.name if guest else pin.uuid)
         if not (_is_offered(pin, offer) or _is_supported(sources, pin, guest)):
-            near = ", ".join(nearest(pin.machine or "", offer)) or "none"
+            near = ", ".join(nearest(pin.machine or "", offer.names)) or "none"
             unsupported.append(f"{name}: {pin.machine}, nearest {near}")
-        elif pin.machine in offer and offer[pin.machine].deprecated:
+        elif pin.machine in offer.deprecated:
             deprecated.append(f"{name}: {pin.machine}")
     if unsupported:
         findings.fail(
@@ -61,21 +59,19 @@ def _pins(sources: Sources) -> Iterator[tuple[Pin, Guest | None]]:
             yield pin, present.get(pin.uuid)
 
 
-def _concerns(one: Capability, pin: Pin, guest: Guest | None) -> bool:
-    """Tell whether a guest may run by a capability; without a guest any emulator may be the one."""
+def _offer(offers: Offers, pin: Pin, guest: Guest | None) -> Offer:
+    """Return what a guest may run by; without a guest any emulator may be the one."""
     if guest is None:
-        return pin.arch in ("", one.arch)
-    same = (one.arch, one.virt_type) == (guest.arch, guest.virt_type)
-    return same and guest.emulator in (None, one.emulator)
+        return offers.like(pin.arch)
+    return offers.like(guest.arch, guest.virt_type, guest.emulator)
 
 
-def _is_offered(pin: Pin, offer: _Offer) -> bool:
+def _is_offered(pin: Pin, offer: Offer) -> bool:
     """Tell whether an emulator offers a pin; an alias has to stand for the same vendor's line."""
     machine = pin.machine or ""
-    if machine not in offer:
-        return False
-    aliases = {one.machine: one.canonical for one in offer.values() if one.canonical}
-    return policy.satisfied(machine, aliases.get(machine, machine), seen=pin.seen, aliases=aliases)
+    return offer.has(machine) and policy.satisfied(
+        machine, offer.stands_for(machine), seen=pin.seen, aliases=offer.aliases
+    )
 
 
 def _is_supported(sources: Sources, pin: Pin, guest: Guest | None) -> bool:
@@ -88,4 +84,4 @@ def _is_supported(sources: Sources, pin: Pin, guest: Guest | None) -> bool:
         return False
     from mthook.host.capabilities import supports
 
-    return supports(host, (guest.emulator, guest.arch, guest.virt_type), pin.machine or "")
+    return supports(host, guest, pin.machine or "")

@@ -52,11 +52,12 @@ def align_one(round_: Round, domain: Domain, pin: Pin, *, snapshots: bool = Fals
 
 def _change(round_: Round, pin: Pin, snapshots: bool) -> realign.Realignment | None:
     """Realign a pin's domain, or in a dry run only work out what that means."""
-    about = (round_.host, pin, round_.offers, round_.catalog)
+    host, offers, originals = round_.host, round_.offers, round_.catalog
+    change = realign.prepare(host, pin, offers, originals, snapshots=snapshots)
     if round_.report.dry_run:
-        return realign.prepare(*about, snapshots=snapshots)
+        return change
     with uninterrupted():
-        change = realign.realign(*about, snapshots=snapshots)
+        realign.realign(host, pin, change, offers, originals)
         if change is not None:
             round_.touched = True
             round_.catalog.add_history(

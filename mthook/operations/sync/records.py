@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterator
 from mthook import policy, reconcile
 from mthook.catalog.records import Compared, Pin
 from mthook.errors import Error, MachineTypeError, NotFound, NovaConflict, NovaError
-from mthook.host.capabilities import aliases
 from mthook.host.domains import Domain, get_domain
 from mthook.locks import uninterrupted
 from mthook.machinetype import MachineType
@@ -223,7 +222,7 @@ def _seen(round_: Round, domain: Domain | None, machine: str, pin: Pin | None) -
     if domain is not None and domain.running is not None and domain.running.machine:
         return domain.running.machine
     known = [name for name in (pin.seen, pin.machine) if name] if pin else []
-    offered = aliases(round_.offer(domain.defined)) if domain and domain.defined else {}
+    offered = round_.offer(domain.defined).aliases if domain and domain.defined else {}
     for name in known:
         if MachineType.parse(name).is_versioned and policy.satisfied(
             machine, name, aliases=offered
@@ -241,7 +240,7 @@ def _record_anew(round_: Round, side: Side, instance: NovaInstance, pin: Pin) ->
             round_.report.done("released", f"release {side.who(instance)}: rebuilt in Nova")
         return
     machine, seen, source = evidence
-    wanted = policy.pin_for(machine, round_.conf.pin.style, aliases(round_.offer(seen)))
+    wanted = policy.pin_for(machine, round_.conf.pin.style, round_.offer(seen).aliases)
     if wanted != pin.machine:
         round_.catalog.set_pin(
             instance.uuid,

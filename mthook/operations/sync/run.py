@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from oslo_config import cfg
 
+from mthook.catalog.offers import Offer, Offers
 from mthook.catalog.records import HostFacts
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogConflict, CatalogError, Error, HostError, NotFound, Refused
-from mthook.host.capabilities import Offer, Offers, host_facts, key_of, offers, read_capabilities
+from mthook.host.capabilities import host_facts, read_capabilities
 from mthook.host.connection import Host
 from mthook.host.domains import Domain, count_domains, list_domains
 from mthook.operations.sync.report import PROGRAM, Report, progress
@@ -65,9 +66,9 @@ class Round:
             return True
         return self.nova.is_free(domain.uuid)
 
-    def offer(self, seen: Summary) -> Offer:
+    def offer(self, summary: Summary) -> Offer:
         """Return what a domain's emulator offers on this host."""
-        return self.offers.get(key_of(seen), {})
+        return self.offers.of(summary)
 
     @contextlib.contextmanager
     def guest(self, who: object) -> Iterator[None]:
@@ -111,4 +112,4 @@ class Round:
         )
         if found != self.catalog.capabilities() or host != same:
             self.catalog.replace_capabilities(found, self.facts)
-        return offers(found)
+        return Offers(found)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from mthook import policy
 from mthook.catalog.records import Pin
-from mthook.host.capabilities import aliases
 from mthook.host.domains import Domain
 from mthook.operations.sync.run import ACTOR, Round
 from mthook.text import now, printable
@@ -80,7 +79,7 @@ def record(
 def _record(round_: Round, domain: Domain, evidence: Evidence) -> None:
     """Pin a guest; a pin that it carries itself is its pin, whatever it is now."""
     machine, seen, source = evidence
-    known = aliases(round_.offer(seen))
+    known = round_.offer(seen).aliases
     wanted = policy.pin_for(machine, round_.conf.pin.style, known)
     if seen.travelled is not None:
         wanted, source = seen.travelled[0], "guest metadata"

@@ -86,13 +86,13 @@ class Freeze(Told):
         machine = _runs(catalog, instance)
         wish = change.Wish(machine, force=False, actor=actor(), reason="frozen", seen=machine)
         if recorded is not None:
-            able, unable = novachange.foresee(here, wish)
+            able, planned, unable = novachange.foresee(here, wish)
             for warning in unable:
                 self.warn(warning)
-            novachange.record(recorded, wish, [], able, self.warn)
+            novachange.record(recorded, wish, [], able, planned, self.warn)
         else:
-            change.foresee(catalog, follow, instance, wish)
-            change.apply(catalog, follow, instance, wish)
+            planned, _ = change.foresee(catalog, follow, instance, wish)
+            change.apply(catalog, follow, instance, wish, planned)
         self.say(f"{instance}: {instance.machine} → {machine}")
 
 

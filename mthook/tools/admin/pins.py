@@ -128,13 +128,15 @@ class Set(Told):
         wish = change.Wish(machine, args.force, actor(), args.reason, arch=instance.arch)
         warnings = novachange.check(recorded, wish)
         buses = novachange.buses(instance, machine)
-        host, unable = novachange.foresee(recorded.here, wish)
+        host, planned, unable = novachange.foresee(recorded.here, wish)
         about = [] if args.with_buses else novachange.about(buses, machine)
         for warning in [*warnings, *about, *unable]:
             self.warn(warning)
         changes = buses if args.with_buses else []
         if not args.dry_run:
-            self._tell(recorded, novachange.record(recorded, wish, changes, host, self.warn))
+            self._tell(
+                recorded, novachange.record(recorded, wish, changes, host, planned, self.warn)
+            )
         elif host is not None and recorded.here is not None:
             here = recorded.here
             self._tell(recorded, self._show(here.catalog, host, here.instance, wish))
@@ -178,13 +180,13 @@ class Set(Told):
     ) -> None:
         follow = self.conf.sync.realign
         warnings = change.check(catalog, host, instance, wish)
-        unable = change.foresee(catalog, host, instance, wish, follow=follow)
+        planned, unable = change.foresee(catalog, host, instance, wish, follow=follow)
         for warning in [*warnings, *unable]:
             self.warn(warning)
         if unable or not follow:
             host = None
         if not dry:
-            self._tell(instance, change.apply(catalog, host, instance, wish))
+            self._tell(instance, change.apply(catalog, host, instance, wish, planned))
         elif host is not None and instance.domain is not None:
             self._tell(instance, self._show(catalog, host, instance, wish))
 

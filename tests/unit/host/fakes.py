@@ -55,6 +55,7 @@ class FakeDomain:
     :param running: the live XML; ``None``: shut off.
     :param saved: the XML in a managed-save image.
     :param failing: an error that every look at it meets.
+    :ivar reads: how many times its XML was read.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class FakeDomain:
         self.persistent = True
         self.snapshots = 0
         self.carried: list[str] = []
+        self.reads = 0
 
     def setMetadata(self, kind: int, xml: str, key: str, uri: str, flags: int) -> None:
         """As in libvirt-python; only mthook's own element in the live XML."""
@@ -118,12 +120,9 @@ class FakeDomain:
         """As in libvirt-python."""
         return self.snapshots
 
-    def autostart(self) -> int:
-        """As in libvirt-python."""
-        return 0
-
     def XMLDesc(self, flags: int) -> str:
         """As in libvirt-python."""
+        self.reads += 1
         if flags & libvirt.VIR_DOMAIN_XML_INACTIVE or self.running is None:
             return self.defined
         return self.running

@@ -7,13 +7,13 @@ import libvirt
 import pytest
 
 from mthook.errors import HostError, NotFound
-from mthook.host.connection import Host, asking, connect
+from mthook.host.connection import Host, connect, libvirt_errors
 from tests.unit.host.fakes import FakeConnection, failure
 
 
 def test_a_missing_domain_is_not_found() -> None:
     """libvirt's "no domain" is the one error that means: there is no such guest."""
-    with pytest.raises(NotFound) as caught, asking("web-1: can't be read"):
+    with pytest.raises(NotFound) as caught, libvirt_errors("web-1: can't be read"):
         raise failure(libvirt.VIR_ERR_NO_DOMAIN, "Domain not found")
 
     assert str(caught.value) == "web-1: can't be read: Domain not found"
@@ -21,7 +21,7 @@ def test_a_missing_domain_is_not_found() -> None:
 
 def test_any_other_error_is_one_line_of_the_hosts() -> None:
     """An error with line ends in it becomes one line."""
-    with pytest.raises(HostError) as caught, asking("web-1: can't be started"):
+    with pytest.raises(HostError) as caught, libvirt_errors("web-1: can't be started"):
         raise failure(libvirt.VIR_ERR_INTERNAL_ERROR, "qemu said:\nno KVM\x1b[2J")
 
     assert str(caught.value) == "web-1: can't be started: qemu said:\\nno KVM\\x1b[2J"

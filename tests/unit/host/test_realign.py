@@ -10,12 +10,15 @@ from pathlib import Path
 import libvirt
 import pytest
 
+from mthook.catalog.offers import Offers
+from mthook.catalog.originals import Originals
 from mthook.catalog.records import Pin
 from mthook.catalog.store import Catalog
 from mthook.errors import ConversionError, HostError, NotFound, Refused
 from mthook.host import capabilities, domains, realign
 from mthook.host.connection import Host
 from mthook.policy import Refusal
+from mthook.xmlrewrite.definition import Definition
 from mthook.xmlrewrite.secrets import without_secrets
 from mthook.xmlrewrite.target import Original
 from tests.unit.host.fakes import (
@@ -36,16 +39,30 @@ def pin(machine: str | None, seen: str | None = None) -> Pin:
     return Pin(UUID, machine, "x86_64", "operator", "root", AT, AT, seen)
 
 
-def offers() -> capabilities.Offers:
+def offers() -> Offers:
     """Return what the host of the stand-ins offers."""
-    return capabilities.offers(capabilities.read_capabilities(host()[0]))
+    return Offers(capabilities.read_capabilities(host()[0]))
+
+
+def realigned(
+    here: Host,
+    pin: Pin,
+    offers: Offers,
+    originals: Originals | None = None,
+    *,
+    snapshots: bool = False,
+) -> realign.Realignment | None:
+    """Realign the guest of a pin; return what that was."""
+    planned = realign.prepare(here, pin, offers, originals, snapshots=snapshots)
+    realign.realign(here, pin, planned, offers, originals)
+    return planned
 
 
 def test_a_definition_gets_its_pin_and_carries_it() -> None:
     """The new definition has the pinned machine type, and names pin, guest and since when."""
     here, connection = host(FakeDomain(domain_xml("pc-i440fx-7.2")))
 
-    done = realign.realign(here, pin("pc-i440fx-6.2"), offers())
+    done = realigned(here, pin("pc-i440fx-6.2"), offers())
 
     assert done is not None
     assert (done.old, done.new) == ("pc-i440fx-7.2", "pc-i440fx-6.2")
@@ -71,7 +88,7 @@ def test_a_satisfied_pin_changes_nothing(machine: str | None, defined: str) -> N
     """Neither the same name, nor an alias of the family, nor a released pin asks for anything."""
     here, connection = host(FakeDomain(domain_xml(defined)))
 
-    assert realign.realign(here, pin(machine), offers()) is None
+    assert realigned(here, pin(machine), offers()) is None
     assert connection.defined == []
 
 
@@ -81,7 +98,7 @@ def test_a_transient_domain_has_no_definition_to_change() -> None:
     transient.persistent = False
     here, connection = host(transient)
 
-    assert realign.realign(here, pin("pc-i440fx-6.2"), offers()) is None
+    assert realigned(here, pin("pc-i440fx-6.2"), offers()) is None
     assert connection.defined == []
     assert transient.carried == [
         f'<pin instance="{UUID}" machine="pc-i440fx-6.2" since="{pin("pc").updated_at}"/>'
@@ -93,7 +110,7 @@ def test_a_guest_that_runs_what_it_is_pinned_to_carries_nothing() -> None:
     running = FakeDomain(domain_xml("pc-i440fx-7.2"), running=domain_xml("pc-i440fx-6.2"))
     here, _ = host(running)
 
-    realign.realign(here, pin("pc-i440fx-6.2"), offers())
+    realigned(here, pin("pc-i440fx-6.2"), offers())
 
     assert running.carried == []
 
@@ -105,8 +122,8 @@ def test_a_definition_with_snapshots_is_realigned_only_where_asked_for() -> None
     here, connection = host(domain)
 
     with pytest.raises(Refused, match="it has 1 snapshot"):
-        realign.realign(here, pin("pc-i440fx-6.2"), offers())
-    assert realign.realign(here, pin("pc-i440fx-6.2"), offers(), snapshots=True) is not None
+        realigned(here, pin("pc-i440fx-6.2"), offers())
+    assert realigned(here, pin("pc-i440fx-6.2"), offers(), snapshots=True) is not None
     assert len(connection.defined) == 1
 
 
@@ -117,7 +134,7 @@ def test_a_rebuilt_guest_is_left_to_its_next_start() -> None:
     here, connection = host(FakeDomain(domain_xml("pc-q35-7.2", metadata=metadata)))
     known = dataclasses.replace(pin("pc-i440fx-6.2"), root_image="old older")
 
-    assert realign.realign(here, known, offers()) is None
+    assert realigned(here, known, offers()) is None
     assert connection.defined == []
 
 
@@ -128,7 +145,7 @@ def test_a_definition_that_changes_under_our_hands_is_left_alone() -> None:
     connection.on_lookup = _change_at(domain, look=3)
 
     with pytest.raises(HostError, match="changed meanwhile, try again"):
-        realign.realign(here, pin("pc-i440fx-6.2"), offers())
+        realigned(here, pin("pc-i440fx-6.2"), offers())
     assert connection.defined == []
 
 
@@ -146,7 +163,7 @@ def test_a_domain_undefined_under_our_hands_does_not_come_back() -> None:
     connection.on_lookup = vanish
 
     with pytest.raises(NotFound):
-        realign.realign(here, pin("pc-i440fx-6.2"), offers())
+        realigned(here, pin("pc-i440fx-6.2"), offers())
     assert connection.defined == []
 
 
@@ -155,7 +172,7 @@ def test_a_machine_type_that_the_emulator_lacks_is_refused() -> None:
     here, connection = host(FakeDomain(domain_xml("pc-i440fx-7.2")))
 
     with pytest.raises(Refused) as caught:
-        realign.realign(here, pin("pc-i440fx-6.1"), offers())
+        realigned(here, pin("pc-i440fx-6.1"), offers())
 
     assert caught.value.reason == Refusal.UNSUPPORTED
     assert str(caught.value) == (
@@ -170,7 +187,7 @@ def test_nothing_near_is_said_too() -> None:
     here, _ = host(FakeDomain(domain_xml("pc-i440fx-7.2")))
 
     with pytest.raises(Refused, match="nearest: none$"):
-        realign.prepare(here, pin("pc-i440fx-6.1"), {})
+        realign.prepare(here, pin("pc-i440fx-6.1"), Offers(()))
 
 
 def test_what_libvirt_knows_beyond_its_capabilities_is_supported() -> None:
@@ -189,7 +206,7 @@ def test_an_alias_that_means_another_vendors_machine_type_here_is_refused() -> N
     here, connection = host(FakeDomain(domain_xml("pc-i440fx-7.2")))
 
     with pytest.raises(Refused) as caught:
-        realign.realign(here, pin("pc", seen="pc-i440fx-rhel7.6.0"), offers())
+        realigned(here, pin("pc", seen="pc-i440fx-rhel7.6.0"), offers())
 
     assert str(caught.value) == (
         f"web-1 ({UUID}): pinned to pc, seen as pc-i440fx-rhel7.6.0; here that is "
@@ -206,7 +223,7 @@ def test_what_another_family_cannot_have_is_refused() -> None:
     here, connection = host(FakeDomain(domain_xml().replace("</devices>", f"{WWN}</devices>")))
 
     with pytest.raises(ConversionError):
-        realign.realign(here, pin("pc-q35-7.2"), offers())
+        realigned(here, pin("pc-q35-7.2"), offers())
     assert connection.defined == []
 
 
@@ -216,21 +233,37 @@ def test_a_guest_of_another_family_is_converted_and_what_it_was_is_kept(tmp_path
     here, _ = host(domain)
     before = domain.defined.encode()
     with Catalog.open(str(tmp_path / "mthook" / "catalog.sqlite")) as catalog:
-        done = realign.realign(here, pin("pc-q35-7.2"), offers(), catalog)
+        done = realigned(here, pin("pc-q35-7.2"), offers(), catalog)
         kept = catalog.original(UUID)
 
     assert done is not None and done.converted
     assert done.changes[0] == "machine type: pc-i440fx-7.2 → pc-q35-7.2"
     assert kept is not None
     after = domain.defined.encode()
-    assert (kept.before, kept.after) == (without_secrets(before), without_secrets(after))
+    assert (kept.before, kept.after) == (
+        without_secrets(Definition(before)),
+        without_secrets(Definition(after)),
+    )
+
+
+def test_a_pin_recorded_since_is_the_one_that_is_carried() -> None:
+    """Whoever asks for a change works it out before the pin is recorded: since then it holds."""
+    here, connection = host(FakeDomain(domain_xml("pc-i440fx-7.2")))
+    planned = realign.prepare(here, pin("pc-i440fx-6.2"), offers())
+    later = "2026-11-22T13:00:01.000000Z"
+    recorded = dataclasses.replace(pin("pc-i440fx-6.2"), updated_at=later)
+
+    realign.realign(here, recorded, planned, offers())
+
+    (xml,) = connection.defined
+    assert Definition(xml.encode()).summary.travelled == ("pc-i440fx-6.2", later)
 
 
 def test_a_change_of_version_keeps_nothing(tmp_path: Path) -> None:
     """There is nothing that another version of the family couldn't have."""
     here, _ = host(FakeDomain(domain_xml("pc-i440fx-7.2")))
     with Catalog.open(str(tmp_path / "mthook" / "catalog.sqlite")) as catalog:
-        assert realign.realign(here, pin("pc-i440fx-6.2"), offers(), catalog) is not None
+        assert realigned(here, pin("pc-i440fx-6.2"), offers(), catalog) is not None
         assert catalog.original(UUID) is None
 
 
@@ -248,7 +281,7 @@ def test_a_conversion_that_libvirt_refuses_leaves_what_was_kept(
     with Catalog.open(str(tmp_path / "mthook" / "catalog.sqlite")) as catalog:
         catalog.keep_original(UUID, earlier)
         with pytest.raises(HostError):
-            realign.realign(here, pin("pc-q35-7.2"), offers(), catalog)
+            realigned(here, pin("pc-q35-7.2"), offers(), catalog)
         kept = catalog.original(UUID)
 
     assert (kept and kept.before) == (earlier and earlier.before)
@@ -261,14 +294,14 @@ def test_a_conversion_that_cant_be_looked_at_afterwards_is_done_all_the_same(
     here, connection = host(FakeDomain(domain_xml("pc-i440fx-7.2")))
     look = domains.definition
 
-    def fail_at_last(here: Host, uuid: str, **options: bool) -> bytes:
+    def fail_at_last(here: Host, uuid: str, **options: bool) -> Definition:
         if connection.defined:
             raise HostError("gone")
         return look(here, uuid, **options)
 
     monkeypatch.setattr(domains, "definition", fail_at_last)
     with Catalog.open(str(tmp_path / "mthook" / "catalog.sqlite")) as catalog:
-        done = realign.realign(here, pin("pc-q35-7.2"), offers(), catalog)
+        done = realigned(here, pin("pc-q35-7.2"), offers(), catalog)
         kept = catalog.original(UUID)
 
     assert done is not None and len(connection.defined) == 1
@@ -291,7 +324,7 @@ def test_only_the_pins_own_guest_is_touched() -> None:
     )
 
     with pytest.raises(NotFound):
-        realign.realign(here, pin("pc-i440fx-6.2"), offers())
+        realigned(here, pin("pc-i440fx-6.2"), offers())
     assert connection.defined == []
 
 

@@ -11,7 +11,7 @@ from lxml import etree
 from mthook.errors import DomainXMLError
 from mthook.xmlrewrite import safexml
 
-from .fixtures import REAL
+from .fixtures import REAL, canonical
 from .hostile import HOSTILE
 
 XINCLUDE = (
@@ -52,7 +52,7 @@ def test_a_round_trip_changes_nothing_canonically(path: Path) -> None:
 
     written = safexml.serialize(safexml.parse(xml))
 
-    assert safexml.canonical(written) == safexml.canonical(xml)
+    assert canonical(written) == canonical(xml)
     assert safexml.serialize(safexml.parse(written)) == written
 
 
@@ -97,8 +97,13 @@ def test_canonical_form_sees_through_spelling() -> None:
     one = b"<domain b='1' a='&#65;'><x></x><y xmlns='rel'/></domain>"
     two = b'<domain a="A"   b="1"><x/><y xmlns="rel"></y></domain>\n'
 
-    assert safexml.canonical(one) == safexml.canonical(two)
-    assert safexml.canonical(one) != safexml.canonical(one.replace(b"'1'", b"'2'"))
+    assert canonical(one) == canonical(two)
+    assert canonical(one) != canonical(one.replace(b"'1'", b"'2'"))
+
+
+def diff(before: bytes, after: bytes) -> str:
+    """Return what differs between the domains a and b."""
+    return safexml.unified_diff(safexml.parse(before), safexml.parse(after), "a", "b")
 
 
 def test_a_diff_shows_real_changes_only() -> None:
@@ -106,7 +111,7 @@ def test_a_diff_shows_real_changes_only() -> None:
     before = b"<domain type='kvm'>\n  <os>\n    <type machine='pc'></type>\n  </os>\n</domain>"
     after = b'<domain type="kvm">\n  <os>\n    <type machine="q35"/>\n  </os>\n</domain>\n'
 
-    assert safexml.unified_diff(before, after, "a", "b") == (
+    assert diff(before, after) == (
         "--- a\n+++ b\n@@ -1,5 +1,5 @@\n"
         ' <domain type="kvm">\n   <os>\n'
         '-    <type machine="pc"/>\n+    <type machine="q35"/>\n'
@@ -116,14 +121,14 @@ def test_a_diff_shows_real_changes_only() -> None:
 
 def test_a_diff_of_equals_is_empty() -> None:
     """Nothing is printed for the same domain in two spellings."""
-    assert safexml.unified_diff(b"<domain a='1'></domain>", b'<domain a="1"/>\n', "a", "b") == ""
+    assert diff(b"<domain a='1'></domain>", b'<domain a="1"/>\n') == ""
 
 
 def test_a_diff_can_not_drive_a_terminal() -> None:
     """Control characters of a guest's texts are escaped, tabs and lines stay."""
     before = "<domain>\n\t<name>a\x9b2J\u2028b</name>\n</domain>".encode()
 
-    assert safexml.unified_diff(before, b"<domain/>", "a", "b") == (
+    assert diff(before, b"<domain/>") == (
         "--- a\n+++ b\n@@ -1,3 +1 @@\n"
         "-<domain>\n-\t<name>a\\x9b2J\\u2028b</name>\n-</domain>\n+<domain/>\n"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from mthook.catalog.offers import key_of
 from mthook.catalog.records import Capability, Guest, HostFacts, Pin
 from mthook.host import capabilities
 from mthook.text import now
@@ -121,8 +122,8 @@ def test_libvirt_is_asked_for_what_its_list_lacks(
     desk.pin(WEB, NEW)
     asked = []
 
-    def supports(host: object, key: capabilities.Key, machine: str) -> bool:
-        asked.append((key, machine))
+    def supports(host: object, guest: Guest, machine: str) -> bool:
+        asked.append((key_of(guest), machine))
         return True
 
     monkeypatch.setattr(capabilities, "supports", supports)

@@ -12,6 +12,7 @@ from lxml import etree
 from mthook.xmlrewrite import safexml
 from mthook.xmlrewrite.pipeline import Original, Rewritten, Target, rewrite
 from tests.corpus import CONVERTED, Case, ident, read
+from tests.unit.xmlrewrite.fixtures import canonical
 
 AT = "2026-11-22T13:00:00.000000Z"
 CAPTURED = [case for case in CONVERTED if case.name.startswith("libvirt-")]
@@ -44,7 +45,7 @@ def test_an_unchanged_guest_becomes_exactly_what_it_was(case: Case) -> None:
 
     found = back(case, case.out)
 
-    assert safexml.canonical(found.xml) == safexml.canonical(case.xml)
+    assert canonical(found.xml) == canonical(case.xml)
     assert found.changes[1] == (
         f"back to the definition kept on {AT}; what was changed since then stays"
     )
