@@ -80,8 +80,7 @@ def ask(files: Sequence[str], uuid: str) -> Recorded | None:
     """
     from mthook import conf, reconcile
     from mthook.errors import NotFound
-    from mthook.nova import cells
-    from mthook.nova.cell import RESCUING
+    from mthook.nova import cells, states
 
     options = conf.load([path for path in files if os.path.exists(path)])
     with cells.opened(options) as nova:
@@ -96,7 +95,7 @@ def ask(files: Sequence[str], uuid: str) -> Recorded | None:
         by_rescue=found.by_rescue,
         rebuild=found.rebuild,
         rebuild_at=found.rebuild_at,
-        rebuilding=found.task_state in reconcile.REBUILD_STATES and not found.evacuated,
-        rescuing=found.task_state == RESCUING,
+        rebuilding=found.rebuilding and not found.evacuated,
+        rescuing=found.task_state == states.RESCUING,
         default=reconcile.default_machine(arch, options.libvirt.hw_machine_type),
     )
