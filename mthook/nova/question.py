@@ -26,17 +26,6 @@ class Recorded:
     :ivar default: the machine type that Nova would record from its configuration; None: none.
     """
 
-    __slots__ = (
-        "by_rescue",
-        "default",
-        "machine",
-        "rebuild",
-        "rebuild_at",
-        "rebuilding",
-        "rescuing",
-        "row",
-    )
-
     def __init__(
         self,
         machine: str | None,
@@ -59,16 +48,7 @@ class Recorded:
 
     def values(self) -> tuple[str | int | None, ...]:
         """Return it in the order of the constructor, for a pipe."""
-        return (
-            self.machine,
-            self.row,
-            self.by_rescue,
-            self.rebuild,
-            self.rebuild_at,
-            self.rebuilding,
-            self.rescuing,
-            self.default,
-        )
+        return tuple(vars(self).values())
 
 
 def ask(files: Sequence[str], uuid: str) -> Recorded | None:
