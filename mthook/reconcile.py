@@ -28,9 +28,6 @@ PUSH = "push"
 #: The pin counts no more, and Nova has no record: only the guest can tell.
 ASK_GUEST = "ask the guest"
 
-#: An instance's ``task_state`` while Nova rebuilds or evacuates it (nova/compute/task_states.py, ``rebuild_states``).
-REBUILD_STATES = ("rebuilding", "rebuild_block_device_mapping", "rebuild_spawning")
-
 #: Nova's own defaults (nova/virt/libvirt/utils.py, ``get_default_machine_type``).
 _BUILT_IN = {
     "armv7l": "virt",

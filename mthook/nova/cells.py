@@ -10,48 +10,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from oslo_config import cfg
-from sqlalchemy.exc import SQLAlchemyError
 
 from mthook.errors import NotFound, NovaError
-from mthook.nova.cell import Cell, NovaInstance
-from mthook.nova.connection import asking, engine
+from mthook.nova.cell import Cell
+from mthook.nova.connection import engine, errors_of, fill_in, parse_url
+from mthook.nova.instance import NovaInstance
+from mthook.nova.tables import CELL_MAPPINGS, HOST_MAPPINGS, INSTANCE_MAPPINGS, REQUEST_SPECS
 from mthook.text import printable
-
-METADATA = sa.MetaData()
-
-CELL_MAPPINGS = sa.Table(
-    "cell_mappings",
-    METADATA,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("uuid", sa.String(36)),
-    sa.Column("name", sa.String(255)),
-    sa.Column("database_connection", sa.Text),
-)
-INSTANCE_MAPPINGS = sa.Table(
-    "instance_mappings",
-    METADATA,
-    sa.Column("instance_uuid", sa.String(36)),
-    sa.Column("cell_id", sa.Integer),
-)
-HOST_MAPPINGS = sa.Table(
-    "host_mappings",
-    METADATA,
-    sa.Column("host", sa.String(255)),
-    sa.Column("cell_id", sa.Integer),
-)
-REQUEST_SPECS = sa.Table(
-    "request_specs",
-    METADATA,
-    sa.Column("instance_uuid", sa.String(36)),
-    sa.Column("spec", sa.Text),
-)
 
 #: The cell of instances that no host could be found for (nova/objects/cell_mapping.py, ``CELL0_UUID``).
 CELL0 = "00000000-0000-0000-0000-000000000000"
@@ -75,7 +45,7 @@ class Cells:
         self._opened: dict[str, Cell] = {}
         self._api: sa.engine.Engine | None = None
         if conf.api_database.connection:
-            url = parse(conf.api_database.connection, "[api_database] connection")
+            url = parse_url(conf.api_database.connection, "[api_database] connection")
             self._api = engine(url, _API, seconds)
 
     def close(self) -> None:
@@ -145,7 +115,7 @@ class Cells:
 
     def _ask(self, query: sa.sql.Select[Any]) -> list[sa.engine.Row[Any]]:
         assert self._api is not None
-        with asking(_API), self._api.connect() as connection:
+        with errors_of(_API), self._api.connect() as connection:
             return list(connection.execute(query))
 
     def _only(self) -> Cell:
@@ -172,7 +142,7 @@ class Cells:
         try:
             if key:
                 connection = fill_in(connection, self._conf.database.connection, what)
-            return parse(connection, what)
+            return parse_url(connection, what)
         except NovaError as error:
             return error
 
@@ -182,54 +152,6 @@ def opened(conf: cfg.ConfigOpts, seconds: int = SECONDS) -> Iterator[Cells]:
     """Open Nova's databases for a ``with`` block; see :class:`Cells`."""
     with contextlib.closing(Cells(conf, seconds)) as cells:
         yield cells
-
-
-def parse(connection: str, what: str) -> sa.engine.URL:
-    """Return a database URL for PyMySQL, whatever MySQL driver it names.
-
-    :param what: what messages call it; they never quote it.
-    :raises NovaError: it is none, or not one of MySQL or MariaDB.
-    """
-    try:
-        url = sa.engine.make_url(connection)
-    except (SQLAlchemyError, ValueError):
-        raise NovaError(
-            f"{what} is no database URL such as mysql+pymysql://user:password@host/nova"
-        ) from None
-    if url.get_backend_name() not in ("mysql", "mariadb"):
-        raise NovaError(f"{what}: mthook reads Nova's data from MySQL and MariaDB only")
-    if "@" in (url.host or ""):
-        # Messages name the host: it would be the end of the password.
-        raise NovaError(f"{what} has more than one @: in a password it is written %40")
-    return url.set(drivername=f"{url.get_backend_name()}+pymysql")
-
-
-def fill_in(template: str, default: str | None, what: str) -> str:
-    """Return a cell's connection with the parts that it takes from ``[database] connection``.
-
-    As nova/objects/cell_mapping.py, ``_format_url``.
-
-    :param what: what messages call it; they never quote it.
-    :raises NovaError: it takes parts that there aren't.
-    """
-    if default is None:
-        if re.search(r"{[a-z]+}", template):
-            raise NovaError(f"{what} is a template, and [database] connection isn't set")
-        return template
-    try:
-        parts = urlsplit(default)
-        return template.format(
-            scheme=parts.scheme,
-            username=parts.username,
-            password=parts.password,
-            hostname=parts.hostname,
-            port=parts.port,
-            path=parts.path.lstrip("/"),
-            query=parts.query,
-            fragment=parts.fragment,
-        )
-    except (AttributeError, LookupError, TypeError, ValueError):
-        raise NovaError(f"{what} is a template that [database] connection doesn't fill") from None
 
 
 def _joined(mapping: sa.Table, condition: sa.sql.ColumnElement[bool]) -> sa.sql.Select[Any]:

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -18,6 +20,47 @@ _DEADLOCK = 1213
 
 class Deadlock(NovaError):
     """The database has undone a transaction in favour of another one."""
+
+
+def parse_url(connection: str, what: str) -> sa.engine.URL:
+    """Return a database URL for PyMySQL, whatever MySQL driver it names.
+
+    :param what: what messages call it; they never quote it.
+    :raises NovaError: it is none, or not one of MySQL or MariaDB.
+    """
+    try:
+        url = sa.engine.make_url(connection)
+    except (SQLAlchemyError, ValueError):
+        raise NovaError(
+            f"{what} is no database URL such as mysql+pymysql://user:password@host/nova"
+        ) from None
+    if url.get_backend_name() not in ("mysql", "mariadb"):
+        raise NovaError(f"{what}: mthook reads Nova's data from MySQL and MariaDB only")
+    if "@" in (url.host or ""):
+        # Messages name the host: it would be the end of the password.
+        raise NovaError(f"{what} has more than one @: in a password it is written %40")
+    return url.set(drivername=f"{url.get_backend_name()}+pymysql")
+
+
+def fill_in(template: str, default: str | None, what: str) -> str:
+    """Return a cell's connection with the parts that it takes from ``[database] connection``.
+
+    As nova/objects/cell_mapping.py, ``_format_url``.
+
+    :param what: what messages call it; they never quote it.
+    :raises NovaError: it takes parts that there aren't.
+    """
+    if default is None:
+        if re.search(r"{[a-z]+}", template):
+            raise NovaError(f"{what} is a template, and [database] connection isn't set")
+        return template
+    try:
+        parts = urlsplit(default)
+        names = ("scheme", "username", "password", "hostname", "port", "query", "fragment")
+        values = {name: getattr(parts, name) for name in names}
+        return template.format(**values, path=parts.path.lstrip("/"))
+    except (AttributeError, LookupError, TypeError, ValueError):
+        raise NovaError(f"{what} is a template that [database] connection doesn't fill") from None
 
 
 def engine(url: sa.engine.URL, name: str, seconds: int) -> sa.engine.Engine:
@@ -52,7 +95,7 @@ def engine(url: sa.engine.URL, name: str, seconds: int) -> sa.engine.Engine:
 
 
 @contextlib.contextmanager
-def asking(name: str) -> Iterator[None]:
+def errors_of(name: str) -> Iterator[None]:
     """Turn what a database of Nova's fails with into one line.
 
     :param name: what messages call it.

@@ -26,17 +26,6 @@ class Recorded:
     :ivar default: the machine type that Nova would record from its configuration; None: none.
     """
 
-    __slots__ = (
-        "by_rescue",
-        "default",
-        "machine",
-        "rebuild",
-        "rebuild_at",
-        "rebuilding",
-        "rescuing",
-        "row",
-    )
-
     def __init__(
         self,
         machine: str | None,
@@ -59,16 +48,7 @@ class Recorded:
 
     def values(self) -> tuple[str | int | None, ...]:
         """Return it in the order of the constructor, for a pipe."""
-        return (
-            self.machine,
-            self.row,
-            self.by_rescue,
-            self.rebuild,
-            self.rebuild_at,
-            self.rebuilding,
-            self.rescuing,
-            self.default,
-        )
+        return tuple(vars(self).values())
 
 
 def ask(files: Sequence[str], uuid: str) -> Recorded | None:
@@ -80,8 +60,7 @@ def ask(files: Sequence[str], uuid: str) -> Recorded | None:
     """
     from mthook import conf, reconcile
     from mthook.errors import NotFound
-    from mthook.nova import cells
-    from mthook.nova.cell import RESCUING
+    from mthook.nova import cells, states
 
     options = conf.load([path for path in files if os.path.exists(path)])
     with cells.opened(options) as nova:
@@ -96,7 +75,7 @@ def ask(files: Sequence[str], uuid: str) -> Recorded | None:
         by_rescue=found.by_rescue,
         rebuild=found.rebuild,
         rebuild_at=found.rebuild_at,
-        rebuilding=found.task_state in reconcile.REBUILD_STATES and not found.evacuated,
-        rescuing=found.task_state == RESCUING,
+        rebuilding=found.rebuilding and not found.evacuated,
+        rescuing=found.task_state == states.RESCUING,
         default=reconcile.default_machine(arch, options.libvirt.hw_machine_type),
     )

@@ -18,6 +18,7 @@ from mthook import machinetype, policy
 from mthook.catalog.records import Compared
 from mthook.errors import CatalogError, CatalogMissing, Error, MachineTypeError, Refused
 from mthook.locks import uninterrupted
+from mthook.nova.instance import NovaInstance, PropertyChange
 from mthook.operations import change
 from mthook.policy import Refusal
 from mthook.text import printable
@@ -26,7 +27,6 @@ from mthook.tools.admin.nova import Here, Recorded
 if TYPE_CHECKING:
     from mthook.host.connection import Host
     from mthook.host.realign import Realignment
-    from mthook.nova.cell import Change, NovaInstance
 
 #: The board that has IDE, and what takes its place on the others.
 _IDE_FAMILY, _IDE, _IN_PLACE_OF_IDE = "i440fx", "ide", "sata"
@@ -96,22 +96,20 @@ def _named(recorded: Recorded, error: Refused) -> Refused:
     return Refused(f"{recorded}: {state}{error}", error.reason)
 
 
-def buses(instance: NovaInstance, machine: str) -> list[Change]:
+def buses(instance: NovaInstance, machine: str) -> list[PropertyChange]:
     """Return what must change of the device buses that Nova keeps beside an instance's machine type.
 
     No board but the i440fx has IDE; Nova would still ask for it, and every start would fail.
 
     :param machine: the machine type to be.
     """
-    from mthook.nova.cell import Change
-
     if machinetype.MachineType.parse(machine).family == _IDE_FAMILY:
         return []
     found = sorted(key for key, value in instance.buses.items() if value == _IDE)
-    return [Change(key, _IDE, _IN_PLACE_OF_IDE) for key in found]
+    return [PropertyChange(key, _IDE, _IN_PLACE_OF_IDE) for key in found]
 
 
-def about(changes: Sequence[Change], machine: str) -> list[str]:
+def about(changes: Sequence[PropertyChange], machine: str) -> list[str]:
     """Return a warning if device buses must change, and aren't going to."""
     if not changes:
         return []
@@ -146,7 +144,7 @@ def foresee(
 def record(
     recorded: Recorded,
     wish: change.Wish,
-    changes: Sequence[Change],
+    changes: Sequence[PropertyChange],
     host: Host | None,
     realignment: Realignment | None,
     warn: Callable[[str], None],
@@ -206,7 +204,7 @@ def _undone_by(undo: Callable[[], None]) -> Iterator[None]:
         raise Error(f"{error}: Nova's database has its old value again") from error
 
 
-def _put_back(recorded: Recorded, machine: str, changes: Sequence[Change]) -> None:
+def _put_back(recorded: Recorded, machine: str, changes: Sequence[PropertyChange]) -> None:
     nova = recorded.nova
     back = [replace(one, old=one.new, new=one.old) for one in changes if one.old is not None]
     recorded.cell.record(nova.uuid, nova.machine or machine, expect=machine, changes=back)

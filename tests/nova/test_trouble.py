@@ -15,8 +15,7 @@ from typing import Any
 import pymysql
 import pytest
 
-from mthook.nova import cell as nova
-from mthook.nova import cells
+from mthook.nova import cell, cells
 from tests.lab import MariaDB
 from tests.lab.nova import Cloud
 from tests.nova.moments import await_lock, before
@@ -326,7 +325,7 @@ def _deadlocks(mariadb: MariaDB) -> int:
 @pytest.fixture
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Long enough between two attempts for the rival to be first again."""
-    monkeypatch.setattr(nova.random, "uniform", lambda *_: 0.3)
+    monkeypatch.setattr(cell.random, "uniform", lambda *_: 0.3)
 
 
 @pytest.mark.usefixtures("_patient")

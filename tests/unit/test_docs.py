@@ -18,8 +18,7 @@ import pytest
 import sqlalchemy as sa
 
 from mthook import conf
-from mthook.nova import cell as nova
-from mthook.nova import cells
+from mthook.nova import tables
 from mthook.tools import status_upgrade as upgrade
 from mthook.tools.admin.exitcode import ExitCode
 from mthook.tools.sync_command import Exit
@@ -299,10 +298,10 @@ def test_the_rights_to_read_are_those_of_the_columns_that_are_read() -> None:
     compute, admin = granted("grants-compute.sql"), granted("grants-admin.sql")
 
     assert {key: names for key, names in compute.items() if key[0] == "SELECT"} == columns(
-        nova.METADATA
+        tables.CELL
     )
     assert {key: names for key, names in admin.items() if key[0] == "SELECT"} == columns(
-        nova.METADATA, cells.METADATA
+        tables.CELL, tables.API
     )
     assert {right for right, _ in [*compute, *admin]} == {"SELECT", "INSERT", "UPDATE"}
     assert compute.items() <= admin.items()

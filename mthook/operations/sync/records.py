@@ -14,7 +14,8 @@ from mthook.host.domains import Domain, get_domain
 from mthook.locks import uninterrupted
 from mthook.machinetype import MachineType
 from mthook.nova import cells
-from mthook.nova.cell import RESCUED, Cell, NovaInstance
+from mthook.nova.cell import Cell
+from mthook.nova.instance import NovaInstance
 from mthook.operations.sync.run import ACTOR, Round
 from mthook.operations.sync.seed import Evidence, observe, record
 from mthook.text import printable
@@ -62,7 +63,7 @@ class Side:
     def is_free(self, uuid: str) -> bool:
         """Tell whether an instance is this host's, Nova isn't at work on it, and its domain isn't a rescue image's."""
         instance = self.instances.get(uuid)
-        return instance is not None and instance.task_state is None and instance.vm_state != RESCUED
+        return instance is not None and instance.free
 
     def is_changed(self, pin: Pin) -> bool:
         """Tell whether a pin was changed after Nova's database was looked at."""
@@ -117,7 +118,7 @@ class Side:
             places = self.cell.whereabouts(found).values()
             hosts |= {one.host for one in places if one.host and one.settled}
             unknown = self.instances.keys().isdisjoint(self.compared)
-            if unknown and any(is_up(one) for one in self.instances.values()):
+            if unknown and any(one.must_run for one in self.instances.values()):
                 problem = f"none of the instances that Nova has on {printable(host)} is here"
         if hosts - {host}:
             names = ", ".join(sorted(printable(one) for one in hosts))
@@ -135,11 +136,6 @@ def is_novas(domain: Domain) -> bool:
     return seen is not None and seen.nova
 
 
-def is_up(instance: NovaInstance) -> bool:
-    """Tell whether an instance must have a domain: it runs, and Nova isn't at work on it."""
-    return instance.vm_state == "active" and instance.task_state is None
-
-
 def arch_of(instance: NovaInstance) -> str:
     """Return an instance's architecture: its image's, else this host's."""
     return instance.arch or os.uname().machine
@@ -149,7 +145,7 @@ def pull(round_: Round, side: Side) -> None:
     """Take over what Nova has recorded, and release pins from before a rebuild."""
     for instance in side.instances.values():
         with round_.guest(side.who(instance)):
-            if instance.task_state in reconcile.REBUILD_STATES:
+            if instance.rebuilding:
                 round_.report.left_alone(f"{side.who(instance)}: Nova is rebuilding it")
                 continue
             _pull(round_, side, instance)
@@ -281,7 +277,7 @@ def _has_come(round_: Round, uuid: str) -> bool:
 
 
 def _seed(round_: Round, side: Side, instance: NovaInstance) -> None:
-    if is_up(instance) or _has_come(round_, instance.uuid):
+    if instance.must_run or _has_come(round_, instance.uuid):
         round_.report.left_alone(f"{side.who(instance)}: it runs, but wasn't found here")
         return
     machine: str | None = None
@@ -312,7 +308,7 @@ def push(round_: Round, side: Side, only: Collection[str] | None = None) -> None
         if not side.works:
             return
         wanted = only is None or instance.uuid in only
-        if wanted and instance.task_state not in reconcile.REBUILD_STATES:
+        if wanted and not instance.rebuilding:
             with round_.guest(side.who(instance)), side.asking():
                 _push(round_, side, instance)
 

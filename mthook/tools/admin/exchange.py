@@ -12,14 +12,14 @@ from mthook.catalog.records import Pin
 from mthook.conf import has_nova
 from mthook.errors import CatalogError, Error, MachineTypeError, NotFound, NovaConflict
 from mthook.machinetype import MachineType
-from mthook.reconcile import REBUILD_STATES
+from mthook.nova.states import BUILDING
 from mthook.tools.admin.command import FILE, Told, UsageError, actor, read_input, utf8
 from mthook.tools.admin.exitcode import ExitCode
 
 if TYPE_CHECKING:
     from mthook.catalog.store import Catalog
-    from mthook.nova.cell import NovaInstance
     from mthook.nova.cells import Cells
+    from mthook.nova.instance import NovaInstance
 
 #: A hundred thousand pins are some 40 MB.
 _MAX_IMPORT = 1 << 30
@@ -144,5 +144,5 @@ def _write(cells: Cells, pin: Pin) -> bool:
 
 def _lacks(instance: NovaInstance, pin: Pin) -> bool:
     """Tell whether Nova has no machine type, and the pin isn't one from before a rebuild."""
-    at_work = instance.vm_state == "building" or instance.task_state in REBUILD_STATES
+    at_work = instance.vm_state == BUILDING or instance.rebuilding
     return instance.machine is None and not at_work and instance.rebuild_at <= pin.updated_at

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from mthook.catalog.records import Guest, HistoryEntry
 from mthook.conf import has_nova
 from mthook.errors import HostError
+from mthook.nova.states import VM_STATES
 from mthook.operations.drift import Row, rows
 from mthook.operations.lookup import uuid_of
 from mthook.text import printable
@@ -97,7 +98,7 @@ class List(RowCommand):
             "--state",
             metavar="STATE",
             type=str.lower,
-            help=f"{', '.join(STATES)}; with --unset in Nova {', '.join(unset.STATES)}",
+            help=f"{', '.join(STATES)}; with --unset in Nova {', '.join(VM_STATES)}",
         )
 
     def take_action(
@@ -105,7 +106,7 @@ class List(RowCommand):
     ) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
         """Return the headings and the rows."""
         in_nova = parsed_args.unset and has_nova(self.conf)
-        _check_state(parsed_args.state, unset.STATES if in_nova else STATES)
+        _check_state(parsed_args.state, VM_STATES if in_nova else STATES)
         if in_nova:
             unset.check(parsed_args)
             found = unset.Unset(self, parsed_args.cell_uuid, parsed_args.state)

@@ -16,8 +16,9 @@ from mthook.text import now, printable
 if TYPE_CHECKING:
     from mthook.catalog.store import Catalog
     from mthook.host.connection import Host
-    from mthook.nova.cell import Cell, NovaInstance
+    from mthook.nova.cell import Cell
     from mthook.nova.cells import Cells
+    from mthook.nova.instance import NovaInstance
     from mthook.tools.admin.command import Told
 
 

@@ -17,20 +17,6 @@ if TYPE_CHECKING:
     from mthook.nova.cells import Cells
 
 COLUMNS = ("UUID", "Name", "State", "Host", "Cell")
-#: What an instance's state can be in Nova (nova/compute/vm_states.py); ``building`` ones aren't listed.
-STATES = (
-    "active",
-    "paused",
-    "suspended",
-    "stopped",
-    "rescued",
-    "resized",
-    "soft-delete",
-    "deleted",
-    "error",
-    "shelved",
-    "shelved_offloaded",
-)
 #: Options of ``list`` that ask for what the database can't tell.
 _LOCAL = ("drift", "machine", "deprecated")
 

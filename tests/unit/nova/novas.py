@@ -10,8 +10,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
-from mthook.nova import cell as nova
-from mthook.nova import cells, connection
+from mthook.nova import cell, cells, connection, tables
+from mthook.nova.instance import MACHINE_KEY
 
 HOST = "alpha"
 
@@ -30,13 +30,13 @@ class Databases:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._engines: dict[str, sa.engine.Engine] = {}
-        for module in (cells, nova):
+        for module in (cells, cell):
             monkeypatch.setattr(module, "engine", self._engine)
 
     def __getitem__(self, name: str) -> sa.engine.Engine:
         """Return a database, a new one unless it was asked for before."""
         if name not in self._engines:
-            metadata = cells.METADATA if name == "api" else nova.METADATA
+            metadata = tables.API if name == "api" else tables.CELL
             self._engines[name] = database(metadata)
         return self._engines[name]
 
@@ -56,22 +56,22 @@ def add(engine: sa.engine.Engine, uuid: str | None = None, **columns: Any) -> st
     """Add an instance, active and of this host unless told otherwise, and return its UUID."""
     uuid = uuid or str(uuids.uuid4())
     about = {"host": HOST, "vm_state": "active", "deleted": 0, "display_name": "web", **columns}
-    insert(engine, nova.INSTANCES, uuid=uuid, **about)
+    insert(engine, tables.INSTANCES, uuid=uuid, **about)
     return uuid
 
 
 def put(
-    engine: sa.engine.Engine, uuid: str, value: str | None, key: str = nova.KEY, deleted: int = 0
+    engine: sa.engine.Engine, uuid: str, value: str | None, key: str = MACHINE_KEY, deleted: int = 0
 ) -> int:
     """Add a row of an instance's system metadata and return its number."""
     return insert(
-        engine, nova.PROPERTIES, instance_uuid=uuid, key=key, value=value, deleted=deleted
+        engine, tables.PROPERTIES, instance_uuid=uuid, key=key, value=value, deleted=deleted
     )
 
 
-def rows(engine: sa.engine.Engine, uuid: str, key: str = nova.KEY) -> list[tuple[int, str]]:
+def rows(engine: sa.engine.Engine, uuid: str, key: str = MACHINE_KEY) -> list[tuple[int, str]]:
     """Return number and value of the rows that count."""
-    table = nova.PROPERTIES
+    table = tables.PROPERTIES
     query = sa.select(table.c.id, table.c.value).where(
         table.c.instance_uuid == uuid, table.c.key == key, table.c.deleted == 0
     )

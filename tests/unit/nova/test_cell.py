@@ -11,8 +11,10 @@ import pytest
 import sqlalchemy as sa
 
 from mthook.errors import NotFound, NovaConflict, NovaError
-from mthook.nova import cell as nova
-from mthook.nova.cell import ACTIONS, KEY, Cell, Change, Whereabouts
+from mthook.nova import reading
+from mthook.nova.cell import Cell
+from mthook.nova.instance import MACHINE_KEY, PropertyChange, Whereabouts
+from mthook.nova.tables import ACTIONS, PROPERTIES
 from tests.unit.nova.novas import HOST, Databases, add, insert, put, rows
 
 URL = sa.engine.make_url("mysql+pymysql://mthook:geheim@db.example/cell1")
@@ -66,7 +68,7 @@ def test_a_key_that_differs_in_case_alone_is_another_one(
 ) -> None:
     """MariaDB compares it as equal."""
     uuid = add(engine)
-    put(engine, uuid, OLD, key=KEY.upper())
+    put(engine, uuid, OLD, key=MACHINE_KEY.upper())
 
     assert cell.get(uuid).machine is None
     assert [one.uuid for one in cell.unset()] == [uuid]
@@ -150,7 +152,7 @@ def test_those_without_are_found_wherever_a_page_ends(
     lacking: set[int],
 ) -> None:
     """Once each and by UUID, with deleted ones and those of other hosts among them."""
-    monkeypatch.setattr(nova, "_BATCH", page)
+    monkeypatch.setattr(reading, "_BATCH", page)
     uuids = [f"3f2c1d3e-0000-4000-8000-{number:012x}" for number in range(10)]
     for number, uuid in enumerate(uuids):
         add(engine, uuid, host=f"host-{number % 3}")
@@ -197,7 +199,7 @@ def test_the_times_are_whole_seconds_of_utc(cell: Cell, engine: sa.engine.Engine
     uuid = add(engine)
 
     def times() -> tuple[datetime | None, datetime | None]:
-        query = sa.select(nova.PROPERTIES.c.created_at, nova.PROPERTIES.c.updated_at)
+        query = sa.select(PROPERTIES.c.created_at, PROPERTIES.c.updated_at)
         with engine.connect() as connection:
             created, updated = connection.execute(query).one()
         return created, updated
@@ -234,9 +236,11 @@ def test_what_isnt_expected_is_left_as_it_is(
     put(engine, uuid, "ide", "image_hw_disk_bus")
     if found:
         put(engine, uuid, found)
-    changes = [Change("image_hw_disk_bus", "ide", "sata")]
+    changes = [PropertyChange("image_hw_disk_bus", "ide", "sata")]
 
-    with pytest.raises(NovaConflict, match=f"{KEY} of {uuid} is {found or 'unset'} in Nova now"):
+    with pytest.raises(
+        NovaConflict, match=f"{MACHINE_KEY} of {uuid} is {found or 'unset'} in Nova now"
+    ):
         cell.record(uuid, "pc-q35-7.2", expect=expect, changes=changes)
     if expect:
         with pytest.raises(NovaConflict, match="somebody else changed it, look again"):
@@ -253,13 +257,13 @@ def test_buses_change_with_the_machine_type_or_nothing_does(
     uuid = add(engine)
     put(engine, uuid, OLD)
     put(engine, uuid, "ide", "image_hw_disk_bus")
-    right = Change("image_hw_disk_bus", "ide", "sata")
+    right = PropertyChange("image_hw_disk_bus", "ide", "sata")
 
     with pytest.raises(NovaConflict, match="image_hw_cdrom_bus"):
         cell.record(
             *(uuid, "pc-q35-7.2"),
             expect=OLD,
-            changes=[right, Change("image_hw_cdrom_bus", "ide", "sata")],
+            changes=[right, PropertyChange("image_hw_cdrom_bus", "ide", "sata")],
         )
     assert [value for _, value in rows(engine, uuid, "image_hw_disk_bus")] == ["ide"]
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from mthook import conf
 from mthook.errors import NotFound, NovaError
-from mthook.nova import cells, connection
+from mthook.nova import cells, connection, tables
 from mthook.nova.cells import Cells
 from tests.unit.nova.novas import Databases, add, insert, put
 
@@ -35,7 +35,7 @@ def databases(monkeypatch: pytest.MonkeyPatch) -> Databases:
         (UUID2, None, "{scheme}://{username}:{password}@{hostname}:{port}/cell2?{query}"),
     )
     for uuid, name, url in mappings:
-        insert(found["api"], cells.CELL_MAPPINGS, uuid=uuid, name=name, database_connection=url)
+        insert(found["api"], tables.CELL_MAPPINGS, uuid=uuid, name=name, database_connection=url)
     return found
 
 
@@ -99,13 +99,13 @@ def test_the_api_database_leads_to_all_cells_but_cell0(
 
 def test_a_host_and_an_instance_lead_to_their_cell(opened: Open, databases: Databases) -> None:
     """An instance of cell0 is found as well."""
-    insert(databases["api"], cells.HOST_MAPPINGS, host="beta", cell_id=3)
+    insert(databases["api"], tables.HOST_MAPPINGS, host="beta", cell_id=3)
     nova = opened()
     uuids = {}
     for number, name in ((1, "cell0"), (3, "cell2")):
         uuids[name] = add(databases[name])
         insert(
-            *(databases["api"], cells.INSTANCE_MAPPINGS),
+            *(databases["api"], tables.INSTANCE_MAPPINGS),
             instance_uuid=uuids[name],
             cell_id=number,
         )
@@ -125,7 +125,7 @@ def test_an_instance_that_is_mapped_to_no_cell_yet_is_not_found(
     opened: Open, databases: Databases
 ) -> None:
     """It is being scheduled."""
-    insert(databases["api"], cells.INSTANCE_MAPPINGS, instance_uuid=UUID1, cell_id=None)
+    insert(databases["api"], tables.INSTANCE_MAPPINGS, instance_uuid=UUID1, cell_id=None)
 
     with pytest.raises(NotFound):
         opened().find(UUID1)
@@ -157,7 +157,7 @@ def test_the_image_property_is_in_the_request(
     opened: Open, databases: Databases, spec: str | None, machine: str | None
 ) -> None:
     """Whatever else stands there, it is no reason to fail."""
-    insert(databases["api"], cells.REQUEST_SPECS, instance_uuid=UUID1, spec=spec)
+    insert(databases["api"], tables.REQUEST_SPECS, instance_uuid=UUID1, spec=spec)
 
     assert opened().image_property(UUID1) == machine
 
@@ -179,7 +179,7 @@ def test_an_instance_without_a_request_has_no_image_property(opened: Open) -> No
 )
 def test_any_driver_becomes_pymysql(url: str, driver: str) -> None:
     """And all the rest stays: options of TLS, too."""
-    parsed = cells.parse(f"{url}?ssl_ca=/etc/ca.pem&charset=utf8", "it")
+    parsed = connection.parse_url(f"{url}?ssl_ca=/etc/ca.pem&charset=utf8", "it")
 
     assert parsed.drivername == driver
     assert dict(parsed.query) == {"ssl_ca": "/etc/ca.pem", "charset": "utf8"}
@@ -200,7 +200,7 @@ def test_any_driver_becomes_pymysql(url: str, driver: str) -> None:
 def test_a_wrong_url_is_refused_without_a_word_of_it(url: str, message: str) -> None:
     """It holds a password."""
     with pytest.raises(NovaError) as refused:
-        cells.parse(url, "it")
+        connection.parse_url(url, "it")
 
     assert message in str(refused.value)
     assert "geheim" not in str(refused.value)
@@ -217,7 +217,7 @@ def test_a_wrong_url_is_refused_without_a_word_of_it(url: str, message: str) -> 
 )
 def test_a_template_is_filled_as_nova_fills_it(template: str, filled: str) -> None:
     """From [database] connection, part by part."""
-    assert cells.fill_in(template, CELL1, "it") == filled
+    assert connection.fill_in(template, CELL1, "it") == filled
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_a_template_is_filled_as_nova_fills_it(template: str, filled: str) -> No
 def test_a_template_that_cant_be_filled_is_refused(template: str) -> None:
     """Without a word of it."""
     with pytest.raises(NovaError) as refused:
-        cells.fill_in(template, CELL1, "it")
+        connection.fill_in(template, CELL1, "it")
 
     assert str(refused.value) == "it is a template that [database] connection doesn't fill"
 
@@ -276,7 +276,7 @@ class MySQLError(Exception):
 )
 def test_what_goes_wrong_is_told_in_one_line(error: Exception, message: str) -> None:
     """With MySQL's words, and without statement, values or files."""
-    with pytest.raises(NovaError) as told, connection.asking("it"):
+    with pytest.raises(NovaError) as told, connection.errors_of("it"):
         raise error
 
     assert str(told.value) == message
@@ -286,5 +286,8 @@ def test_a_deadlock_is_one_of_its_own() -> None:
     """So that it can be tried again."""
     error = sa.exc.OperationalError("UPDATE", {}, MySQLError(1213, "Deadlock found"))
 
-    with pytest.raises(connection.Deadlock, match="^it: Deadlock found$"), connection.asking("it"):
+    with (
+        pytest.raises(connection.Deadlock, match="^it: Deadlock found$"),
+        connection.errors_of("it"),
+    ):
         raise error

@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 
 from mthook.errors import NovaError
-from mthook.nova import cells
 from mthook.nova.cell import Cell
+from mthook.nova.connection import parse_url
 
 #: Nothing listens there.
 _CLOSED = "127.0.0.1:1/nova"
@@ -29,7 +29,7 @@ _CLOSED = "127.0.0.1:1/nova"
 def test_a_wrong_url_is_told_without_the_password(url: str, words: str) -> None:
     """Whatever of it SQLAlchemy takes for something else."""
     with pytest.raises(NovaError) as caught:
-        Cell(cells.parse(url, "[database] connection"), "Nova's database", 2).get("x")
+        Cell(parse_url(url, "[database] connection"), "Nova's database", 2).get("x")
 
     said = str(caught.value)
     assert words in said

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stand-in for Nova's databases, with the promises of mthook.nova.cells and .nova.
+"""A stand-in for Nova's databases, with the promises of mthook.nova.cells and .cell.
 
 The real ones are in tests/nova.
 """
@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from mthook.errors import NotFound, NovaConflict, NovaError
-from mthook.nova.cell import KEY, Change, NovaInstance
+from mthook.nova.instance import MACHINE_KEY, NovaInstance, PropertyChange
 
 
 class Cell:
@@ -55,18 +55,18 @@ class Cell:
         *,
         expect: str | None,
         host: str | None = None,
-        changes: Sequence[Change] = (),
+        changes: Sequence[PropertyChange] = (),
     ) -> int:
         """See :meth:`mthook.nova.cell.Cell.record`."""
         instance = self.get(uuid)
         if host is not None and instance.host != host:
             raise NotFound(f"instance {uuid} is no longer on {host}")
         buses = dict(instance.buses)
-        for change in (*changes, Change(KEY, expect, machine)):
-            found = instance.machine if change.key == KEY else buses.get(change.key)
+        for change in (*changes, PropertyChange(MACHINE_KEY, expect, machine)):
+            found = instance.machine if change.key == MACHINE_KEY else buses.get(change.key)
             if found != change.old:
                 raise NovaConflict(f"{change.key} of {uuid} is {found} in Nova now: look again")
-            if change.key != KEY:
+            if change.key != MACHINE_KEY:
                 buses[change.key] = change.new
         self._row += 1
         self.written += 1
@@ -76,7 +76,7 @@ class Cell:
     def erase(self, uuid: str, *, expect: str) -> None:
         """See :meth:`mthook.nova.cell.Cell.erase`."""
         if self.get(uuid).machine != expect:
-            raise NovaConflict(f"{KEY} of {uuid} is another in Nova now: look again")
+            raise NovaConflict(f"{MACHINE_KEY} of {uuid} is another in Nova now: look again")
         self.written += 1
         self.instances[uuid] = replace(self.get(uuid), machine=None, row=None)
 

@@ -12,9 +12,9 @@ import pytest
 
 from mthook.catalog.records import Compared
 from mthook.catalog.store import Catalog
-from mthook.nova.cell import NovaInstance
+from mthook.nova.instance import NovaInstance
+from mthook.nova.states import VM_STATES
 from mthook.text import now
-from mthook.tools.admin import unset
 
 from .cloud import Cell, Cloud
 from .conftest import DB, NOBODY, WEB, Run, Said, guest, pin
@@ -159,4 +159,4 @@ def test_a_released_pin_is_unlike_nothing(run: Run, cloud: Cloud, catalog: Catal
 
 def test_states_are_lower_case(run: Run) -> None:
     """As --state makes what is typed."""
-    assert [state.lower() for state in unset.STATES] == list(unset.STATES)
+    assert [state.lower() for state in VM_STATES] == list(VM_STATES)

@@ -14,7 +14,7 @@ from mthook.catalog.records import Compared
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogError, HostError, NovaError
 from mthook.host import domains
-from mthook.nova.cell import Change, NovaInstance
+from mthook.nova.instance import NovaInstance, PropertyChange
 from mthook.text import now
 
 from .cloud import Cell, Cloud
@@ -297,7 +297,7 @@ def test_when_libvirt_refuses_nova_gets_its_old_value_back(
     monkeypatch.setattr(domains, "redefine", refuse)
     monkeypatch.setattr(
         "mthook.operations.novachange.buses",
-        lambda *_: [Change("image_hw_disk_bus", "ide", "sata")],
+        lambda *_: [PropertyChange("image_hw_disk_bus", "ide", "sata")],
     )
 
     said = run("set", WEB, "pc-i440fx-7.2", "--with-buses")

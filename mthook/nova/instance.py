@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An instance as Nova has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mthook.nova import states
+
+#: The key of the machine type in ``instance_system_metadata``.
+MACHINE_KEY = "image_hw_machine_type"
+#: The buses that Nova keeps beside it, and that a change of family can make invalid.
+BUS_KEYS = ("image_hw_cdrom_bus", "image_hw_disk_bus", "image_hw_rescue_bus")
+
+
+@dataclass(frozen=True)
+class NovaInstance:
+    """An instance as Nova has it.
+
+    :ivar host: of the host it is on; None for a shelved and offloaded one.
+    :ivar machine: the machine type recorded for it; None: none.
+    :ivar row: the id of the row that has it.
+    :ivar recorded_at: when that was written, as :func:`mthook.text.now` has it; '' where nothing tells.
+    :ivar rows: how many rows for it count, where one should.
+    :ivar arch: the architecture that its image asks for; None: the host's.
+    :ivar buses: what is recorded for device buses, by key.
+    :ivar rebuild: the id of its last rebuild in ``instance_actions``; None: never rebuilt.
+    :ivar rebuild_at: when that began, as :func:`mthook.text.now` has it; '' without one.
+    :ivar evacuated: an evacuation is more recent than that.
+    :ivar by_rescue: ``machine`` was written while it was in rescue. The XML of that is made from the rescue image, and
+        where that names no machine type, Nova records its default (nova/virt/libvirt/driver.py, ``rescue``).
+    """
+
+    uuid: str
+    name: str
+    host: str | None
+    vm_state: str
+    task_state: str | None
+    machine: str | None = None
+    row: int | None = None
+    recorded_at: str = ""
+    rows: int = 0
+    arch: str | None = None
+    windows: bool = False
+    buses: Mapping[str, str] = field(default_factory=dict)
+    rebuild: int | None = None
+    rebuild_at: str = ""
+    evacuated: bool = False
+    by_rescue: bool = False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether its machine type may be changed without ``--force``."""
+        return self.vm_state in states.STOPPED_STATES
+
+    @property
+    def must_run(self) -> bool:
+        """Whether it must have a domain: it is active, and Nova isn't at work on it."""
+        return self.vm_state == states.ACTIVE and self.task_state is None
+
+    @property
+    def free(self) -> bool:
+        """Whether Nova isn't at work on it, and its domain isn't a rescue image's."""
+        return self.task_state is None and self.vm_state != states.RESCUED
+
+    @property
+    def rebuilding(self) -> bool:
+        """Whether Nova rebuilds or evacuates it at present."""
+        return self.task_state in states.REBUILD_STATES
+
+
+@dataclass(frozen=True)
+class Whereabouts:
+    """Where Nova says that an instance is.
+
+    :ivar settled: not on its way from one host to another.
+    """
+
+    host: str | None
+    deleted: bool
+    settled: bool
+
+
+@dataclass(frozen=True)
+class PropertyChange:
+    """A row of ``instance_system_metadata`` to be changed.
+
+    :param old: the value that it must have; None: there must be none.
+    """
+
+    key: str
+    old: str | None
+    new: str
