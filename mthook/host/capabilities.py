@@ -103,7 +103,6 @@ def _read_arch(arch: etree._Element) -> Iterator[Capability]:
         if not emulator:
             continue
         for machine in domain.findall("machine") or arch.findall("machine"):
-            max_cpus = machine.get("maxCpus", "")
             yield Capability(
                 emulator=emulator,
                 arch=arch.get("name", ""),
@@ -111,7 +110,6 @@ def _read_arch(arch: etree._Element) -> Iterator[Capability]:
                 machine=machine.text or "",
                 canonical=machine.get("canonical"),
                 deprecated=machine.get("deprecated") == "yes",
-                max_cpus=int(max_cpus) if max_cpus.isdigit() else None,
             )
 
 

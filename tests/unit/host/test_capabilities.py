@@ -15,17 +15,17 @@ OLD = "/opt/qemu-2.12/qemu-system-x86_64"
 
 
 def test_every_machine_type_is_kept_with_what_libvirt_says_of_it() -> None:
-    """Alias, deprecation and the limit of CPUs are read for each."""
+    """Alias and deprecation are read for each."""
     here, _ = host()
     key = (QEMU, "x86_64", "kvm")
 
     assert capabilities.read_capabilities(here) == [
-        Capability(*key, "pc", "pc-i440fx-7.2", False, 255),
-        Capability(*key, "pc-i440fx-1.7", None, True, 255),
-        Capability(*key, "pc-i440fx-6.2", None, False, 255),
-        Capability(*key, "pc-i440fx-7.2", None, False, 255),
-        Capability(*key, "pc-q35-7.2", None, False, 288),
-        Capability(*key, "q35", "pc-q35-7.2", False, 288),
+        Capability(*key, "pc", "pc-i440fx-7.2", False),
+        Capability(*key, "pc-i440fx-1.7", None, True),
+        Capability(*key, "pc-i440fx-6.2", None, False),
+        Capability(*key, "pc-i440fx-7.2", None, False),
+        Capability(*key, "pc-q35-7.2", None, False),
+        Capability(*key, "q35", "pc-q35-7.2", False),
     ]
 
 
@@ -34,7 +34,7 @@ def test_a_domain_type_may_have_its_own_emulator_and_machine_types() -> None:
     here, _ = host(
         capabilities="<capabilities><guest><arch name='i686'><emulator>/bin/a</emulator>"
         "<machine>pc-1.0</machine><domain type='qemu'/><domain type='kvm'>"
-        "<emulator>/bin/b</emulator><machine maxCpus='many'>pc-1.1</machine></domain></arch>"
+        "<emulator>/bin/b</emulator><machine>pc-1.1</machine></domain></arch>"
         "<arch name='x86_64'><machine>pc-1.2</machine><domain type='xen'/></arch>"
         "</guest></capabilities>"
     )
