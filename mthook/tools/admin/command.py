@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TextIO
 from cliff import command, lister
 from oslo_config import cfg
 
+from mthook.catalog import files
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogError, Error, HostError, NotFound
 from mthook.operations.lookup import Instance, look_up
@@ -113,6 +114,7 @@ class Told(command.Command):
         with contextlib.ExitStack() as stack:
             catalog: Catalog | CatalogError
             try:
+                files.check(self.conf.catalog.path)  # what can't be opened isn't named as opened
                 catalog = stack.enter_context(self.catalog())
             except CatalogError as error:
                 LOG.info("%s", error)

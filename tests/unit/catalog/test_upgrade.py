@@ -153,7 +153,7 @@ def test_its_history_goes_on(old: str) -> None:
     """Also where the order of events is told by the rows' ids."""
     with Catalog.open(old) as catalog:
         catalog.add_history(UUID, "repaired", actor="mthook-sync")
-        ids = [row[0] for row in catalog.connection.execute("SELECT id FROM history")]
+        ids = [row[0] for row in catalog.connection.execute("SELECT id FROM history ORDER BY id")]
 
     assert ids == list(range(1, 11))
 
