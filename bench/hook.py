@@ -69,7 +69,7 @@ def _host(directory: Path, pins: int) -> Path:
                 if number == pins // 2
                 else f"{number:08x}-6a0e-4c6f-9f3b-{number * 7919 % 2**48:012x}"
             )
-            catalog.record_pin(
+            catalog.add_pin(
                 Pin(uuid, MACHINE, "x86_64", "running guest", "bench", now(), now(), seen=MACHINE)
             )
         catalog.compile_settings(

@@ -13,7 +13,6 @@ import sqlalchemy as sa
 from lxml import etree
 
 from mthook import conf
-from mthook.catalog.schema import PINS
 
 
 def main(config: str) -> int:
@@ -21,7 +20,8 @@ def main(config: str) -> int:
     options = conf.load([config])
     domain = etree.fromstring(sys.stdin.buffer.read())
     with sa.create_engine(f"sqlite:///{options.catalog.path}").connect() as connection:
-        query = sa.select(PINS.c.machine).where(PINS.c.uuid == domain.findtext("uuid"))
+        pins = sa.table("pins", sa.column("uuid"), sa.column("machine"))
+        query = sa.select(pins.c.machine).where(pins.c.uuid == domain.findtext("uuid"))
         machine = connection.execute(query).scalar()
     return 0 if machine == domain.find("os/type").get("machine") else 1
 

@@ -11,6 +11,7 @@
     ├── CatalogError            the catalog can't be used
     │   ├── CatalogMissing      there is none
     │   ├── CatalogUnsafe       wrong owner, mode or kind of file
+    │   ├── CatalogOlder        written by an older mthook
     │   ├── CatalogNewer        written by a newer mthook
     │   └── CatalogConflict     somebody else changed the pin meanwhile
     ├── NovaError               Nova's database can't be used
@@ -70,6 +71,10 @@ class CatalogMissing(CatalogError):
 
 class CatalogUnsafe(CatalogError):
     """The catalog could be read or changed by others than root."""
+
+
+class CatalogOlder(CatalogError):
+    """The catalog is empty or was written by an older mthook; ``mthook-sync`` brings it up to date."""
 
 
 class CatalogNewer(CatalogError):

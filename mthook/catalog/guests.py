@@ -1,28 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Guests as last seen on this host, and those that wait for a repair."""
+"""Guests as last seen on this host."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, replace
+from mthook.catalog.rows import Rows
 
-import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-from mthook.catalog.pins import Pins
-from mthook.catalog.records import Guest, Repair
-from mthook.catalog.schema import GUESTS, REPAIRS
-
-_INSERT = insert(GUESTS)
-#: Keeps a guest as it was seen, unless somebody has seen it later.
-_UPSERT = _INSERT.on_conflict_do_update(
-    [GUESTS.c.uuid],
-    set_={one.name: _INSERT.excluded[one.name] for one in GUESTS.c if not one.primary_key},
-    where=GUESTS.c.seen_at <= _INSERT.excluded.seen_at,
-)
+    from mthook.catalog.records import Guest
 
 
-class Guests(Pins):
+class Guests(Rows):
     """The part of the catalog about guests."""
 
     def see_guests(self, guests: Iterable[Guest], at: str) -> None:
@@ -33,63 +23,39 @@ class Guests(Pins):
         :param guests: all guests there are.
         :param at: when listing them began.
         """
-        rows = [asdict(replace(guest, seen_at=at, gone_since=None)) for guest in guests]
-        gone = sa.and_(GUESTS.c.seen_at < at, GUESTS.c.gone_since.is_(None))
-        with self.transaction() as connection:
-            if rows:
-                connection.execute(_UPSERT, rows)
-            connection.execute(sa.update(GUESTS).where(gone).values(gone_since=at, running=None))
+        gone = (
+            "UPDATE guests SET gone_since = ?1, running = NULL"
+            " WHERE seen_at < ?1 AND gone_since IS NULL"
+        )
+        with self.transaction():
+            self._see(guests, at)
+            self._change(gone, at)
 
     def see_guest(self, guest: Guest, at: str) -> None:
         """Keep one guest as it is now; of the others nothing is known. As in :meth:`see_guests`.
 
         :param at: when looking at it began.
         """
-        with self.transaction() as connection:
-            connection.execute(_UPSERT, asdict(replace(guest, seen_at=at, gone_since=None)))
+        self._see([guest], at)
 
     def touch_defined(self, uuid: str, machine: str) -> None:
         """Keep the machine type that a guest's definition was just given."""
-        with self.transaction() as connection:
-            this = sa.update(GUESTS).where(GUESTS.c.uuid == uuid)
-            connection.execute(this.values(defined=machine))
+        self._change("UPDATE guests SET defined = ? WHERE uuid = ?", machine, uuid)
 
     def guests(self) -> list[Guest]:
         """Return all guests by name, those that are gone too."""
-        with self.reading() as connection:
-            rows = connection.execute(sa.select(GUESTS).order_by(GUESTS.c.name, GUESTS.c.uuid))
-            return [Guest(**row._mapping) for row in rows]
+        return self._guests("ORDER BY name, uuid")
 
     def find(self, name_or_uuid: str) -> list[Guest]:
         """Return the guests of that UUID or name; present ones first: names are used again."""
-        wanted = sa.or_(GUESTS.c.uuid == name_or_uuid.lower(), GUESTS.c.name == name_or_uuid)
-        query = (
-            sa.select(GUESTS).where(wanted).order_by(GUESTS.c.gone_since.isnot(None), GUESTS.c.uuid)
-        )
-        with self.reading() as connection:
-            return [Guest(**row._mapping) for row in connection.execute(query)]
+        which = "WHERE uuid = ? OR name = ? ORDER BY gone_since NOT NULL, uuid"
+        return self._guests(which, name_or_uuid.lower(), name_or_uuid)
 
-    def repairs(self) -> list[Repair]:
-        """Return the guests that wait for a repair, those that wait longest first."""
-        query = sa.select(REPAIRS).order_by(REPAIRS.c.at, REPAIRS.c.uuid)
-        with self.reading() as connection:
-            return [Repair(**row._mapping) for row in connection.execute(query)]
+    def _guests(self, which: str, *values: object) -> list[Guest]:
+        from mthook.catalog.records import Guest
 
-    def leave_stopped(self, repair: Repair) -> None:
-        """Don't start a guest again whose start was stopped once more since this repair."""
-        again = sa.and_(REPAIRS.c.uuid == repair.uuid, REPAIRS.c.at > repair.at)
-        with self.transaction() as connection:
-            connection.execute(sa.update(REPAIRS).where(again).values(restart=False))
+        return [Guest(**row) for row in self._rows(f"SELECT * FROM guests {which}", *values)]
 
-    def finish_repair(self, uuid: str, *, event: str, reason: str | None, actor: str) -> bool:
-        """Take a guest off the repairs and say in its history how that ended.
-
-        :return: False when it is not there.
-        """
-        with self.transaction() as connection:
-            row = connection.execute(sa.select(REPAIRS).where(REPAIRS.c.uuid == uuid)).first()
-            if row is None:
-                return False
-            connection.execute(sa.delete(REPAIRS).where(REPAIRS.c.uuid == uuid))
-            self.add_history(uuid, event, actor=actor, old=row.found, new=row.pin, reason=reason)
-        return True
+    def _see(self, guests: Iterable[Guest], at: str) -> None:
+        rows = [{**vars(guest), "seen_at": at, "gone_since": None} for guest in guests]
+        self._put("guests", *rows, where="guests.seen_at <= excluded.seen_at")

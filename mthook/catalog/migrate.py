@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Creates a catalog, or brings an older one up to date.
-
-Imported only where there is something to do: Alembic takes long to import.
-"""
+"""Creates a catalog, or brings an older one up to date."""
 
 from __future__ import annotations
 
@@ -12,17 +9,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from alembic import command
-from alembic.config import Config
-
-from mthook.catalog import fastsql, files
-from mthook.catalog.opening import open_database
-from mthook.catalog.session import Session
+from mthook.catalog import files, lookup, schema
+from mthook.catalog.connection import Connection, Guard, open_database
 from mthook.errors import CatalogError, CatalogMissing
 from mthook.text import printable
 
-#: Where the steps are.
-SCRIPTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "migrations")
 #: Seconds between two tries to get the directory's lock.
 _PAUSE = 0.02
 
@@ -65,23 +56,27 @@ def _create(path: str, timeout: float) -> None:
 
 
 def _upgrade(database: str, path: str, timeout: float, create: bool) -> None:
-    """Run the steps a database lacks, all in one transaction; ``path`` is what messages name."""
-    raw = open_database(database, timeout)
-    raw.path = path
+    """Apply the steps a database lacks; ``path`` is what messages name."""
+    connection = open_database(database, timeout)
+    connection.path = path
     try:
-        revision = fastsql.read_revision(raw)
+        revision = lookup.read_revision(connection)
         if revision is None and not create:
             raise CatalogMissing(f"the catalog {printable(path)} is empty: run mthook-sync", path)
         if revision is not None:
-            fastsql.check_known(path, revision)
-        if revision != fastsql.SCHEMA:
-            with Session(raw).transaction() as connection:
-                config = Config()
-                config.set_main_option("script_location", SCRIPTS.replace("%", "%%"))
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
+            lookup.check_known(path, revision)
+        if revision != lookup.SCHEMA:
+            _apply(connection, revision, is_draft=database != path)
     finally:
-        raw.close()
+        connection.close()
+
+
+def _apply(connection: Connection, revision: str | None, *, is_draft: bool) -> None:
+    with Guard(connection):
+        if is_draft:  # half of one is thrown away: no journal on the disk is needed
+            connection.execute("PRAGMA journal_mode = MEMORY")
+        schema.bring_up(connection, revision)
+        connection.execute("PRAGMA journal_mode = WAL")
 
 
 @contextmanager

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the catalog keeps, as plain values. Times are text as :func:`mthook.text.now` makes it."""
+"""What the catalog keeps, as plain values. Times are text as :func:`mthook.text.now` makes it.
+
+Their fields are the columns of their tables. Imported where they are used: the hook records without them, and
+:mod:`dataclasses` takes longer to load than that.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +81,6 @@ class Capability:
 
     :param virt_type: ``kvm`` or ``qemu``.
     :param canonical: the versioned name, where ``machine`` is an alias.
-    :param max_cpus: most virtual CPUs, where known.
     """
 
     emulator: str
@@ -86,7 +89,6 @@ class Capability:
     machine: str
     canonical: str | None = None
     deprecated: bool = False
-    max_cpus: int | None = None
 
 
 @dataclass(frozen=True)

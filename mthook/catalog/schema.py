@@ -1,164 +1,237 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The catalog's tables, as the current mthook wants them.
+"""The catalog's tables, made by numbered steps. A step that was ever released is never changed.
 
-``migrations/`` brings a catalog of any age here; a test holds the two together. Times are UTC text
-as :func:`mthook.text.now` makes it. Rows that are looked up by UUID live in the index itself
-(``WITHOUT ROWID``), which spares the hook one search tree.
+The number of the last step is a row of the table ``alembic_version``: mthook 0.1.0 made its catalogs with Alembic,
+looks there, and refuses by that the catalog of a newer mthook. ``PRAGMA user_version`` it wouldn't see, and without
+the table it would take the catalog for a broken one and tell the operator to move it away.
+
+Times are UTC text as :func:`mthook.text.now` makes it. Rows that are looked up by UUID live in the index itself
+(``WITHOUT ROWID``), which spares the hook one search tree. SQLite as old as 3.34 has to understand all of it.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, CheckConstraint, Column, Float, Integer, MetaData, Table, Text
+from mthook.catalog.connection import Connection, Transaction
 
-METADATA = MetaData()
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
 
-#: What every guest is to keep. ``machine`` NULL: released, the next boot records anew. ``seen``:
-#: the versioned name the guest ran with when the pin was recorded. ``root_image``: Nova's image,
-#: which a rebuild changes.
-PINS = Table(
-    "pins",
-    METADATA,
-    Column("uuid", Text, primary_key=True),
-    Column("machine", Text),
-    Column("seen", Text),
-    Column("arch", Text, nullable=False),
-    Column("source", Text, nullable=False),
-    Column("reason", Text),
-    Column("actor", Text, nullable=False),
-    Column("root_image", Text),
-    Column("qemu_version", Text),
-    Column("libvirt_version", Text),
-    Column("created_at", Text, nullable=False),
-    Column("updated_at", Text, nullable=False),
-    sqlite_with_rowid=False,
-)
+    Step = Callable[[Connection], None]
 
-#: Whatever happened to a pin, oldest first.
-HISTORY = Table(
-    "history",
-    METADATA,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("uuid", Text, nullable=False, index=True),
-    Column("at", Text, nullable=False),
-    Column("event", Text, nullable=False),
-    Column("old", Text),
-    Column("new", Text),
-    Column("source", Text),
-    Column("reason", Text),
-    Column("actor", Text, nullable=False),
-    sqlite_autoincrement=True,
-)
+#: The steps by number, in their order.
+STEPS: dict[str, Step] = {}
 
-#: Guests whose start was stopped and whose definition is to be mended.
-REPAIRS = Table(
-    "repairs",
-    METADATA,
-    Column("uuid", Text, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("at", Text, nullable=False),
-    Column("pin", Text, nullable=False),
-    Column("found", Text, nullable=False),
-    Column("nova", Boolean, nullable=False),
-    Column("restart", Boolean, nullable=False),
-    sqlite_with_rowid=False,
-)
 
-#: Guests that have just been let in by ``migrate`` or ``restore``, whose ``prepare`` follows.
-ARRIVALS = Table(
-    "arrivals",
-    METADATA,
-    Column("uuid", Text, primary_key=True),
-    Column("at", Text, nullable=False),
-    Column("machine", Text, nullable=False),
-    sqlite_with_rowid=False,
-)
+def bring_up(connection: Connection, revision: str | None) -> None:
+    """Apply the steps that a catalog lacks, all in one transaction with the record of the last.
 
-#: What this host's emulators offer. ``canonical``: what an alias resolves to here.
-CAPABILITIES = Table(
-    "capabilities",
-    METADATA,
-    Column("emulator", Text, primary_key=True),
-    Column("arch", Text, primary_key=True),
-    Column("virt_type", Text, primary_key=True),
-    Column("machine", Text, primary_key=True),
-    Column("canonical", Text),
-    Column("deprecated", Boolean, nullable=False),
-    Column("max_cpus", Integer),
-    sqlite_with_rowid=False,
-)
+    :param revision: the last step it has seen; None: it is empty.
+    """
+    with Transaction(connection):
+        for number in [one for one in STEPS if revision is None or one > revision]:
+            STEPS[number](connection)
+            connection.execute("DELETE FROM alembic_version")
+            connection.execute("INSERT INTO alembic_version VALUES (?)", (number,))
 
-#: One row: this host, and how its last sync went. ``daemons``: JSON.
-HOST = Table(
-    "host",
-    METADATA,
-    Column("id", Integer, CheckConstraint("id = 1"), primary_key=True),
-    Column("hostname", Text),
-    Column("qemu_version", Text),
-    Column("libvirt_version", Text),
-    Column("seen_at", Text),
-    Column("daemons", Text),
-    Column("last_sync_at", Text),
-    Column("last_sync_ok", Boolean),
-)
 
-#: One row: the part of the configuration that the hook needs, and the fingerprint of the files it
-#: came from.
-POLICY = Table(
-    "policy",
-    METADATA,
-    Column("id", Integer, CheckConstraint("id = 1"), primary_key=True),
-    Column("mode", Text, nullable=False),
-    Column("on_error", Text, nullable=False),
-    Column("migrate_mismatch", Text, nullable=False),
-    Column("timeout", Float, nullable=False),
-    Column("style", Text, nullable=False),
-    Column("nova", Boolean, nullable=False),
-    Column("fingerprint", Text, nullable=False),
-    Column("compiled_at", Text, nullable=False),
-)
+def _step(number: str) -> Callable[[Step], Step]:
+    def register(step: Step) -> Step:
+        STEPS[number] = step
+        return step
 
-#: Every guest as last seen. ``defined`` and ``running``: its machine types; ``gone_since``: no
-#: longer on this host.
-GUESTS = Table(
-    "guests",
-    METADATA,
-    Column("uuid", Text, primary_key=True),
-    Column("name", Text, nullable=False, index=True),
-    Column("arch", Text, nullable=False),
-    Column("virt_type", Text, nullable=False),
-    Column("emulator", Text),
-    Column("defined", Text),
-    Column("running", Text),
-    Column("state", Text, nullable=False),
-    Column("managed_save", Boolean, nullable=False),
-    Column("snapshots", Integer, nullable=False),
-    Column("nova", Boolean, nullable=False),
-    Column("windows", Boolean, nullable=False),
-    Column("seen_at", Text, nullable=False),
-    Column("gone_since", Text),
-    sqlite_with_rowid=False,
-)
+    return register
 
-#: What Nova's database said of an instance when its pin was last compared with it. ``machine``:
-#: NULL where it had none; ``row``: id of the row that holds it; ``rebuild``: of its last rebuild.
-COMPARED = Table(
-    "compared",
-    METADATA,
-    Column("uuid", Text, primary_key=True),
-    Column("machine", Text),
-    Column("row", Integer),
-    Column("rebuild", Integer),
-    sqlite_with_rowid=False,
-)
 
-#: What guests were before their last change of family, and right after it: domain XML without
-#: secrets.
-ORIGINALS = Table(
-    "originals",
-    METADATA,
-    Column("uuid", Text, primary_key=True),
-    Column("at", Text, nullable=False),
-    Column("before", Text, nullable=False),
-    Column("after", Text, nullable=False),
-    sqlite_with_rowid=False,
-)
+@_step("0001")
+def _first(connection: Connection) -> None:
+    connection.execute("CREATE TABLE alembic_version (version_num TEXT NOT NULL PRIMARY KEY)")
+    # What every guest is to keep; see Pin. A machine of NULL: released, the next boot records anew.
+    connection.execute("""
+        CREATE TABLE pins (
+            uuid TEXT NOT NULL PRIMARY KEY,
+            machine TEXT,
+            seen TEXT,
+            arch TEXT NOT NULL,
+            source TEXT NOT NULL,
+            reason TEXT,
+            actor TEXT NOT NULL,
+            root_image TEXT,
+            qemu_version TEXT,
+            libvirt_version TEXT,
+            created_at TEXT NOT NULL,
+            updated_at TEXT NOT NULL
+        ) WITHOUT ROWID
+    """)
+    # Whatever happened to a pin, oldest first; see HistoryEntry.
+    connection.execute("""
+        CREATE TABLE history (
+            id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+            uuid TEXT NOT NULL,
+            at TEXT NOT NULL,
+            event TEXT NOT NULL,
+            old TEXT,
+            new TEXT,
+            source TEXT,
+            reason TEXT,
+            actor TEXT NOT NULL
+        )
+    """)
+    connection.execute("CREATE INDEX ix_history_uuid ON history (uuid)")
+    # Guests whose start was stopped and whose definition is to be mended; see Repair.
+    connection.execute("""
+        CREATE TABLE repairs (
+            uuid TEXT NOT NULL PRIMARY KEY,
+            name TEXT NOT NULL,
+            at TEXT NOT NULL,
+            pin TEXT NOT NULL,
+            found TEXT NOT NULL,
+            nova BOOLEAN NOT NULL,
+            restart BOOLEAN NOT NULL
+        ) WITHOUT ROWID
+    """)
+    # Guests that have just been let in by migrate or restore, whose prepare follows.
+    connection.execute("""
+        CREATE TABLE arrivals (
+            uuid TEXT NOT NULL PRIMARY KEY,
+            at TEXT NOT NULL,
+            machine TEXT NOT NULL
+        ) WITHOUT ROWID
+    """)
+    connection.execute("""
+        CREATE TABLE policy (
+            id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+            mode TEXT NOT NULL,
+            on_error TEXT NOT NULL,
+            migrate_mismatch TEXT NOT NULL,
+            timeout FLOAT NOT NULL,
+            style TEXT NOT NULL,
+            fingerprint TEXT NOT NULL,
+            compiled_at TEXT NOT NULL
+        )
+    """)
+    # One row: this host, and how its last sync went; see HostFacts.
+    connection.execute("""
+        CREATE TABLE host (
+            id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+            hostname TEXT,
+            qemu_version TEXT,
+            libvirt_version TEXT,
+            seen_at TEXT,
+            daemons TEXT,
+            last_sync_at TEXT,
+            last_sync_ok BOOLEAN
+        )
+    """)
+    connection.execute("""
+        CREATE TABLE capabilities (
+            emulator TEXT NOT NULL,
+            arch TEXT NOT NULL,
+            virt_type TEXT NOT NULL,
+            machine TEXT NOT NULL,
+            canonical TEXT,
+            deprecated BOOLEAN NOT NULL,
+            max_cpus INTEGER,
+            PRIMARY KEY (emulator, arch, virt_type, machine)
+        ) WITHOUT ROWID
+    """)
+    # Every guest as last seen; see Guest.
+    connection.execute("""
+        CREATE TABLE guests (
+            uuid TEXT NOT NULL PRIMARY KEY,
+            name TEXT NOT NULL,
+            arch TEXT NOT NULL,
+            virt_type TEXT NOT NULL,
+            emulator TEXT,
+            defined TEXT,
+            running TEXT,
+            state TEXT NOT NULL,
+            managed_save BOOLEAN NOT NULL,
+            snapshots INTEGER NOT NULL,
+            nova BOOLEAN NOT NULL,
+            windows BOOLEAN NOT NULL,
+            seen_at TEXT NOT NULL,
+            gone_since TEXT
+        ) WITHOUT ROWID
+    """)
+    connection.execute("CREATE INDEX ix_guests_name ON guests (name)")
+
+
+@_step("0002")
+def _nova(connection: Connection) -> None:
+    # What Nova's database said of an instance when its pin was last compared with it; see Compared.
+    connection.execute("""
+        CREATE TABLE compared (
+            uuid TEXT NOT NULL PRIMARY KEY,
+            machine TEXT,
+            row INTEGER,
+            rebuild INTEGER
+        ) WITHOUT ROWID
+    """)
+    # What it says is compiled anew.
+    connection.execute("DROP TABLE policy")
+    connection.execute("""
+        CREATE TABLE policy (
+            id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+            mode TEXT NOT NULL,
+            on_error TEXT NOT NULL,
+            migrate_mismatch TEXT NOT NULL,
+            timeout FLOAT NOT NULL,
+            style TEXT NOT NULL,
+            nova BOOLEAN NOT NULL,
+            fingerprint TEXT NOT NULL,
+            compiled_at TEXT NOT NULL
+        )
+    """)
+
+
+@_step("0003")
+def _originals(connection: Connection) -> None:
+    # What guests were before their last change of family, and right after it: domain XML without
+    # secrets.
+    connection.execute("""
+        CREATE TABLE originals (
+            uuid TEXT NOT NULL PRIMARY KEY,
+            at TEXT NOT NULL,
+            before TEXT NOT NULL,
+            after TEXT NOT NULL
+        ) WITHOUT ROWID
+    """)
+
+
+@_step("0004")
+def _settings(connection: Connection) -> None:
+    # Tables are made anew: to rename one takes SQLite longer than to make a whole catalog.
+    # One row: the part of the configuration that the hook needs; see Settings.
+    connection.execute("""
+        CREATE TABLE settings (
+            id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+            mode TEXT NOT NULL,
+            on_error TEXT NOT NULL,
+            migrate_mismatch TEXT NOT NULL,
+            timeout FLOAT NOT NULL,
+            style TEXT NOT NULL,
+            nova BOOLEAN NOT NULL,
+            fingerprint TEXT NOT NULL,
+            compiled_at TEXT NOT NULL
+        )
+    """)
+    connection.execute("INSERT INTO settings SELECT * FROM policy")
+    connection.execute("DROP TABLE policy")
+    # What this host's emulators offer; see Capability. Without max_cpus, which nothing read.
+    rows = connection.execute(
+        "SELECT emulator, arch, virt_type, machine, canonical, deprecated FROM capabilities"
+    ).fetchall()
+    connection.execute("DROP TABLE capabilities")
+    connection.execute("""
+        CREATE TABLE capabilities (
+            emulator TEXT NOT NULL,
+            arch TEXT NOT NULL,
+            virt_type TEXT NOT NULL,
+            machine TEXT NOT NULL,
+            canonical TEXT,
+            deprecated BOOLEAN NOT NULL,
+            PRIMARY KEY (emulator, arch, virt_type, machine)
+        ) WITHOUT ROWID
+    """)
+    connection.executemany("INSERT INTO capabilities VALUES (?, ?, ?, ?, ?, ?)", rows)

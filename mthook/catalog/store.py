@@ -1,28 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The catalog as the tools and the hook's slow path use it."""
+"""The whole catalog. The hook records through it: nothing is imported here that takes long."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from mthook.catalog import fastsql
+from mthook.catalog import lookup
+from mthook.catalog.connection import Guard
 from mthook.catalog.guests import Guests
 from mthook.catalog.hosts import Hosts
-from mthook.catalog.opening import Connection, open_database
 from mthook.catalog.originals import Originals
-from mthook.catalog.pins import ANY
-from mthook.errors import CatalogMissing
+from mthook.catalog.pins import ANY, Pins
+from mthook.errors import CatalogMissing, CatalogOlder
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["ANY", "Catalog"]
 
 
-class Catalog(Guests, Hosts, Originals):
+class Catalog(Pins, Guests, Hosts, Originals):
     """An open catalog; at the end of a ``with`` block it is closed.
 
-    Every method raises :class:`CatalogError` where SQLite fails.
+    Every method raises :class:`CatalogError` where SQLite fails; those that change something return once
+    that is on the disk.
     """
 
     @classmethod
@@ -36,43 +36,25 @@ class Catalog(Guests, Hosts, Originals):
         :raises CatalogNewer: a newer mthook has written it.
         :raises CatalogError: it can't be read, written or created.
         """
-        raw = _open_current(path, timeout)
-        if raw is None:
-            from mthook.catalog import migrate  # Alembic takes longer to import than all the rest
+        try:
+            connection = lookup.connect(path, timeout)
+        except (CatalogMissing, CatalogOlder):
+            from mthook.catalog import migrate
 
             migrate.bring_up(path, create=create, timeout=timeout)
-            raw = fastsql.connect(path, timeout)
-        return _opened(cls, raw)
+            connection = lookup.connect(path, timeout)
+        try:
+            with Guard(connection):
+                # An upgraded or restored copy may be in another mode, in which a writer would keep
+                # the hooks out.
+                connection.execute("PRAGMA journal_mode = WAL")
+        except BaseException:
+            connection.close()
+            raise
+        return cls(connection)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
         self.close()
-
-
-def _open_current(path: str, timeout: float) -> Connection | None:
-    """Open a catalog that is up to date; None when it is to be created or upgraded."""
-    try:
-        raw = open_database(path, timeout)
-    except CatalogMissing:
-        return None
-    try:
-        revision = fastsql.read_revision(raw)
-        if revision is not None:
-            fastsql.check_known(path, revision)
-    except BaseException:
-        raw.close()
-        raise
-    if revision == fastsql.SCHEMA:
-        return raw
-    raw.close()
-    return None
-
-
-def _opened(cls: type[Catalog], raw: Connection) -> Catalog:
-    try:
-        return cls(raw)
-    except BaseException:
-        raw.close()
-        raise

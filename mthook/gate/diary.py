@@ -8,7 +8,8 @@ import time
 from typing import NamedTuple
 
 from mthook import text
-from mthook.catalog import fastsql, recording
+from mthook.catalog import lookup
+from mthook.catalog.store import Catalog
 from mthook.errors import Error
 from mthook.gate import log
 from mthook.gate.rewriting import Configuration
@@ -44,13 +45,10 @@ def write(one: Entry, configuration: Configuration, patience: float) -> None:
 
     :raises CatalogError: the catalog can't be written.
     """
-    connection = fastsql.connect(configuration.catalog, patience)
-    try:
-        recording.record_rewrite(
-            connection, one.uuid, one.old, one.new, actor=one.actor, call=one.call, at=one.at
+    with Catalog(lookup.connect(configuration.catalog, patience)) as catalog:
+        catalog.record_rewrite(
+            one.uuid, one.old, one.new, actor=one.actor, call=one.call, at=one.at
         )
-    finally:
-        connection.close()
 
 
 def lose(one: Entry, error: Error) -> None:

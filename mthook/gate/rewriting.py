@@ -12,7 +12,7 @@ import os
 from collections.abc import Sequence
 
 from mthook import conf, policy, text
-from mthook.catalog import fastsql
+from mthook.catalog import lookup
 from mthook.errors import ConfigError, Error
 from mthook.gate import log
 from mthook.gate.verdict import REFUSE, REWRITE, Outcome, broken
@@ -91,10 +91,10 @@ def _judge(
     call = fast.Call(arguments, io.BytesIO(), io.StringIO())
     call.policy = configuration.settings
     call.actor = actor
-    connection = fastsql.connect(call.catalog, call.patience)
+    connection = lookup.connect(call.catalog, call.patience)
     try:
         assert guest.uuid is not None
-        known = fastsql.lookup(connection, guest.uuid, text.now())
+        known = lookup.lookup(connection, guest.uuid, text.now())
         # It was let in with the hardware it had; this is about the hardware it shall have.
         known.arrival = None
         if known.machine == found and found:

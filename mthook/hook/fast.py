@@ -18,7 +18,7 @@ import sys
 import time
 
 from mthook import text
-from mthook.catalog import fastsql
+from mthook.catalog import lookup
 from mthook.errors import CatalogError, DomainXMLError, Error
 from mthook.settings import Settings, fingerprint
 from mthook.xmlrewrite import summary
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import BinaryIO, NoReturn, TextIO
 
-    from mthook.catalog.opening import Connection
+    from mthook.catalog.connection import Connection
 
 ALLOWED = 0
 #: The status by which ``hooks/qemu`` tells mthook's own "stop it" from any accident of the interpreter.
@@ -160,7 +160,7 @@ def _leave_note(call: Call) -> None:
         return
 
 
-def _look_up(call: Call, uuid: str) -> tuple[Connection, fastsql.Known]:
+def _look_up(call: Call, uuid: str) -> tuple[Connection, lookup.Known]:
     """Open the catalog and read what it knows of the guest, with a policy as new as the configuration."""
     connection, known = _open(call, uuid)
     call.policy = known.settings
@@ -171,19 +171,19 @@ def _look_up(call: Call, uuid: str) -> tuple[Connection, fastsql.Known]:
     connection, known = _open(call, uuid)
     if newer is not None:
         from mthook import journal
-        from mthook.catalog import recording
+        from mthook.catalog.store import Catalog
 
         try:
-            recording.compile_settings(connection, newer, text.now())
+            Catalog(connection).compile_settings(newer)
         except CatalogError as error:
             journal.error(f"{call}: the configuration can't be compiled: {error}")
     return connection, known
 
 
-def _open(call: Call, uuid: str) -> tuple[Connection, fastsql.Known]:
-    connection = fastsql.connect(call.catalog, min(call.patience, call.left()))
+def _open(call: Call, uuid: str) -> tuple[Connection, lookup.Known]:
+    connection = lookup.connect(call.catalog, min(call.patience, call.left()))
     call.connection = connection
-    return connection, fastsql.lookup(connection, uuid, text.now())
+    return connection, lookup.lookup(connection, uuid, text.now())
 
 
 def _reload(call: Call) -> Settings | None:
@@ -205,9 +205,7 @@ def _reload(call: Call) -> Settings | None:
     return call.policy
 
 
-def _answer(
-    call: Call, guest: summary.Summary, connection: Connection, known: fastsql.Known
-) -> int:
+def _answer(call: Call, guest: summary.Summary, connection: Connection, known: lookup.Known) -> int:
     """Judge a guest that could be read against a catalog that could be read."""
     assert call.policy is not None
     if call.policy.mode == "off":

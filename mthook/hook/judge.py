@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 
 from mthook import journal, machinetype, policy, text
-from mthook.catalog import fastsql, recording
+from mthook.catalog import lookup
+from mthook.catalog.store import Catalog
 from mthook.errors import CatalogError
 from mthook.hook import slow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mthook.catalog.opening import Connection
+    from mthook.catalog.connection import Connection
     from mthook.hook.fast import Call
     from mthook.xmlrewrite.summary import Summary
 
@@ -59,7 +60,7 @@ class Case:
         call: Call,
         guest: Summary,
         connection: Connection,
-        known: fastsql.Known,
+        known: lookup.Known,
     ) -> None:
         assert call.policy is not None and guest.uuid is not None and guest.machine is not None
         self.call, self.guest, self.connection, self.known = call, guest, connection, known
@@ -81,7 +82,12 @@ class Case:
         self.since = metadata_since if self.origin == "metadata" else known.updated_at or ""
         # Reading has come through; what is to be written may wait as long as a call may take.
         connection.execute(f"PRAGMA busy_timeout = {int(call.limit * 1000)}")
-        self.aliases = fastsql.aliases(connection, guest.emulator, guest.arch, guest.virt_type)
+        self.aliases = lookup.aliases(connection, guest.emulator, guest.arch, guest.virt_type)
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog, to record in."""
+        return Catalog(self.connection)
 
     def answer(self) -> int:
         """Judge the guest and return the hook's answer."""
@@ -139,20 +145,18 @@ class Case:
     def _record(self, decision: policy.Decision) -> None:
         operation = self.call.operation
         if self._arrived():
-            recording.take_arrival(self.connection, self.uuid)
+            self.catalog.take_arrival(self.uuid)
         if decision.verdict == "deny":
             if self.origin == "metadata":
                 self._record_pin()  # the repair goes by the catalog's pin
-            recording.record_stop(
-                self.connection, self.guest, self.pin, self.found, operation, text.now()
-            )
+            self.catalog.record_stop(self.guest, self.pin, self.found, operation, text.now())
         elif operation in _RUNS or operation in _ARRIVES:
             if decision.record == "pin" or (self.origin == "metadata" and not self.rebuilt):
                 self._record_pin()
             if decision.record == "drift":
                 self._record_drift()
             elif decision.record == "nothing" and operation in _RUNS:
-                recording.record_running(self.connection, self.guest, self.found, text.now())
+                self.catalog.record_running(self.guest, self.found, text.now())
         elif decision.record == "drift":
             # A start in audit mode; whether it comes to drift is known when the guest runs.
             journal.warning(
@@ -171,8 +175,7 @@ class Case:
         elif not self.pin and self.known.machine is not None:
             reason = f"lived elsewhere since {self.known.gone_since}"
         runs = self.found if self.call.operation != "prepare" else None
-        recorded = recording.record_pin(
-            self.connection,
+        recorded = self.catalog.record_pin(
             self.guest,
             machine,
             running=runs,
@@ -197,10 +200,10 @@ class Case:
     def _record_drift(self) -> None:
         if self.call.operation in _ARRIVES:
             # The guest isn't here yet, and may fail to come: `started` records the drift, `prepare` lets it through.
-            recording.record_arrival(self.connection, self.uuid, self.found, text.now())
+            self.catalog.record_arrival(self.uuid, self.found, text.now())
         else:
-            recording.record_drift(
-                self.connection, self.guest, self.pin, self.found, self.call.operation, text.now()
+            self.catalog.record_drift(
+                self.guest, self.pin, self.found, self.call.operation, text.now()
             )
         journal.warning(
             f"{self.call} ({self.uuid}): drift: pinned to {self.pin}, it runs {self.found}"

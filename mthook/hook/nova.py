@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from mthook import journal, reconcile, text
-from mthook.catalog import fastsql, recording
+from mthook.catalog import lookup
 from mthook.hook import slow
 from mthook.machinetype import MachineType
 
@@ -26,7 +26,7 @@ def consult(case: Case, wrong: str) -> None:
     except slow.SlowPathError as error:
         raise slow.SlowPathError(f"{wrong}; {error}" if wrong else str(error)) from error
     # The time limit is for what may hang; the catalog has its own.
-    case.connection = fastsql.connect(case.call.catalog, case.call.patience)
+    case.connection = lookup.connect(case.call.catalog, case.call.patience)
     if recorded is not None:
         _reconcile(case, recorded)
         # The rescue image isn't the guest, and its machine type not the guest's: to stop it would help nobody.
@@ -34,7 +34,9 @@ def consult(case: Case, wrong: str) -> None:
 
 
 def _reconcile(case: Case, recorded: Recorded) -> None:
-    before = fastsql.compared(case.connection, case.uuid)
+    from mthook.catalog.records import Compared
+
+    before = lookup.compared(case.connection, case.uuid)
     by_operator = case.known.source == "operator" and case.origin == "row"
     rebuilt = recorded.rebuilding or reconcile.is_rebuilt(
         recorded.rebuild, recorded.rebuild_at, before, case.since, by_operator=by_operator
@@ -56,16 +58,13 @@ def _reconcile(case: Case, recorded: Recorded) -> None:
         _release(case)
     else:
         return
-    recording.record_compared(
-        case.connection, case.uuid, recorded.machine, recorded.row, recorded.rebuild
-    )
+    case.catalog.set_compared(Compared(case.uuid, recorded.machine, recorded.row, recorded.rebuild))
 
 
 def _take_over(case: Case, machine: str, reason: str | None) -> None:
     """Make what Nova has recorded the pin."""
     at = text.now()
-    recording.record_pin(
-        case.connection,
+    case.catalog.record_pin(
         case.guest,
         machine,
         source="Nova",
@@ -81,8 +80,7 @@ def _take_over(case: Case, machine: str, reason: str | None) -> None:
 
 def _release(case: Case) -> None:
     """Let what the rebuilt guest runs be its new pin."""
-    recording.release_pin(
-        case.connection,
+    case.catalog.unset_pin(
         case.uuid,
         actor=case.call.actor,
         reason="rebuilt in Nova",

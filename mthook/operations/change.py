@@ -263,7 +263,7 @@ def _write(catalog: Catalog, instance: Instance, wish: Wish) -> Pin:
             qemu_version=host.qemu_version,
             libvirt_version=host.libvirt_version,
         )
-        if not catalog.record_pin(pin):
+        if not catalog.add_pin(pin):
             raise CatalogConflict(
                 f"{instance}: its pin has just been recorded, look again", catalog.path
             )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mthook import text
-from mthook.catalog import fastsql, recording
+from mthook.catalog.store import Catalog
 from mthook.gate import errorreply, framing, xdr
 from tests.gate.rig import OPEN, OPENED, Rig, receive, receive_message, send_descriptor, wait_until
 from tests.unit.gate.messages import define, message, migrate, parameter, with_files
@@ -143,9 +143,8 @@ def test_a_pin_that_travels_with_the_guest_counts_where_there_is_no_row(rig: Rig
 
 def test_a_guest_that_was_let_in_with_other_hardware_is_defined_as_its_pin(rig: Rig) -> None:
     """What it has it keeps until its next cold start; the definition is about that one."""
-    connection = fastsql.connect(str(rig.catalog_path), 5)
-    recording.record_arrival(connection, UUID, NEW, text.now())
-    connection.close()
+    with Catalog.open(str(rig.catalog_path)) as catalog:
+        catalog.record_arrival(UUID, NEW, text.now())
 
     assert machine(exchange(rig, define(domain(NEW)))) == OLD
 

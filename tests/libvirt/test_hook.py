@@ -20,7 +20,7 @@ import sqlite3, sys, time
 holder = sqlite3.connect(sys.argv[1], isolation_level=None)
 holder.execute("PRAGMA locking_mode = EXCLUSIVE")
 holder.execute("BEGIN EXCLUSIVE")
-holder.execute("UPDATE policy SET mode = mode")
+holder.execute("UPDATE settings SET mode = mode")
 print("locked", flush=True)
 time.sleep(60)
 """

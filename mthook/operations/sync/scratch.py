@@ -9,8 +9,8 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 
-from mthook.catalog import fastsql, files
-from mthook.catalog.opening import Guard, open_database
+from mthook.catalog import files, lookup
+from mthook.catalog.connection import Guard, open_database
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogMissing
 
@@ -34,9 +34,9 @@ def scratch(path: str) -> Iterator[Catalog]:
 def _copy(path: str, copy: str) -> None:
     source = open_database(path, _TIMEOUT)
     with contextlib.closing(source), Guard(source):
-        revision = fastsql.read_revision(source)
+        revision = lookup.read_revision(source)
         if revision is not None:
-            fastsql.check_known(path, revision)
+            lookup.check_known(path, revision)
         files.create_file(copy)
         with contextlib.closing(sqlite3.connect(copy)) as target:
             source.backup(target)

@@ -59,7 +59,7 @@ def record(
     :return: False where it has a row by now, which stays.
     """
     at = now()
-    return round_.catalog.record_pin(
+    return round_.catalog.add_pin(
         Pin(
             uuid=uuid,
             machine=machine,

@@ -17,6 +17,7 @@ from cliff import command, lister
 from oslo_config import cfg
 
 from mthook.catalog import files
+from mthook.catalog.store import Catalog
 from mthook.errors import CatalogError, Error, HostError, NotFound
 from mthook.operations.lookup import Instance, look_up
 from mthook.text import printable
@@ -25,7 +26,6 @@ from mthook.tools.admin.exitcode import ExitCode
 from mthook.tools.admin.parser import GLOBAL_OPTIONS, HelpFormatter, usage_error
 
 if TYPE_CHECKING:
-    from mthook.catalog.store import Catalog
     from mthook.host.connection import Host
     from mthook.nova.cells import Cells
     from mthook.tools.admin.application import Admin
@@ -104,9 +104,6 @@ class Told(command.Command):
         :param create: make one where there is none.
         :raises CatalogError: it can't be used.
         """
-        # Late: SQLAlchemy takes longer to load than all the rest, and help has no need of it.
-        from mthook.catalog.store import Catalog
-
         LOG.info("catalog: %s", self.conf.catalog.path)
         with Catalog.open(self.conf.catalog.path, create=create) as catalog:
             yield catalog
@@ -117,8 +114,7 @@ class Told(command.Command):
         with contextlib.ExitStack() as stack:
             catalog: Catalog | CatalogError
             try:
-                # By itself: to open it would load Alembic first, for one that could be upgraded.
-                files.check(self.conf.catalog.path)
+                files.check(self.conf.catalog.path)  # what can't be opened isn't named as opened
                 catalog = stack.enter_context(self.catalog())
             except CatalogError as error:
                 LOG.info("%s", error)
@@ -131,7 +127,7 @@ class Told(command.Command):
 
         :raises NovaError: what the configuration says of them can't be used.
         """
-        from mthook.nova import cells  # late, as the catalog
+        from mthook.nova import cells  # late: SQLAlchemy takes longer to load than all the rest
 
         group = "api_database" if self.conf.api_database.connection else "database"
         LOG.info("Nova's database: that of [%s] connection", group)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from mthook.catalog import fastsql, recording
 from mthook.catalog.records import HistoryEntry
 from mthook.catalog.store import Catalog
 from mthook.host.connection import connect
@@ -86,9 +85,8 @@ class Setting:
     def stop_start(self, *, nova: bool = False) -> None:
         """Leave what the hook leaves when it stops the start of web-1."""
         guest = summary.read(guest_xml("web-1", UUID, NEW, metadata=NOVA if nova else "").encode())
-        connection = fastsql.connect(self.path, 5)
-        recording.record_stop(connection, guest, OLD, NEW, "prepare", now())
-        connection.close()
+        with Catalog.open(self.path) as catalog:
+            catalog.record_stop(guest, OLD, NEW, "prepare", now())
 
     def dump(self) -> list[str]:
         """Return all that the catalog holds but when guests and host were last seen, as SQL."""

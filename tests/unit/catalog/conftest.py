@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mthook.catalog import fastsql
-from mthook.catalog.opening import Connection
+from mthook.catalog import lookup
+from mthook.catalog.connection import Connection
 from mthook.catalog.store import Catalog
 
 
@@ -29,6 +29,12 @@ def catalog(path: str) -> Iterator[Catalog]:
 @pytest.fixture
 def connection(path: str, catalog: Catalog) -> Iterator[Connection]:
     """The hook's connection to the new catalog."""
-    opened = fastsql.connect(path, timeout=5)
+    opened = lookup.connect(path, timeout=5)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def hook(connection: Connection) -> Catalog:
+    """The new catalog as the hook sees it."""
+    return Catalog(connection)

@@ -14,7 +14,7 @@ import signal
 import time
 from typing import Callable
 
-from mthook.catalog import fastsql, recording
+from mthook.catalog import lookup
 from mthook.catalog.store import Catalog
 
 from .samples import AT, summary
@@ -27,9 +27,9 @@ def hook(path: str, round_number: int, acknowledge: Callable[[str], None]) -> No
     """Record pins as hooks do, each with its own connection."""
     for number in range(1_000_000):
         uuid = f"hook-{round_number:03}-{number:06}"
-        connection = fastsql.connect(path, 30)
-        recording.record_pin(
-            connection, summary(uuid), "pc", source="first boot", at=AT, running="pc"
+        connection = lookup.connect(path, 30)
+        Catalog(connection).record_pin(
+            summary(uuid), "pc", source="first boot", at=AT, running="pc"
         )
         acknowledge(f"{uuid} pc")
         connection.close()

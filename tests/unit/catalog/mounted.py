@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable
 from typing import Callable
 
-from mthook.catalog import fastsql, recording
+from mthook.catalog import lookup
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogError
 
@@ -48,11 +48,11 @@ def _guests() -> Iterable[str]:
 
 
 def _record_many(path: str, recorded: list[str]) -> None:
-    connection = fastsql.connect(path, 5)
+    connection = lookup.connect(path, 5)
     try:
         for uuid in _guests():
             guest = summary(uuid)
-            recording.record_pin(connection, guest, "pc", source="first boot", at=AT, running="pc")
+            Catalog(connection).record_pin(guest, "pc", source="first boot", at=AT, running="pc")
             recorded.append(uuid)
     finally:
         connection.close()
@@ -74,7 +74,7 @@ def no_room_for_a_catalog(directory: str) -> object:
     left = os.listdir(f"{directory}/mthook")
     os.unlink(ballast)
     with Catalog.open(path) as catalog:
-        return [error, left, catalog.record_pin(pin())]
+        return [error, left, catalog.add_pin(pin())]
 
 
 def disk_fills_up(directory: str) -> object:
@@ -90,11 +90,11 @@ def disk_fills_up(directory: str) -> object:
         answers.append(_error(lambda use=use, recorded=recorded: use(path, recorded)))  # type: ignore[misc]
         answers.append(len(recorded) > 0)
         os.unlink(ballast)
-        with Catalog.open(path) as catalog, catalog.reading() as connection:
+        with Catalog.open(path) as catalog:
             machine = "pc" if use is _record_many else "q35"
             found = {one.uuid for one in catalog.pins() if one.machine == machine}
             answers.append(sorted(found.symmetric_difference(recorded)))
-            answers.append(connection.exec_driver_sql("PRAGMA integrity_check").scalar())
+            answers.append(catalog.connection.execute("PRAGMA integrity_check").fetchone()[0])
     return answers
 
 
@@ -102,7 +102,7 @@ def read_only(directory: str) -> object:
     """Use a catalog on a disk that has become read-only."""
     path = f"{directory}/mthook/catalog.sqlite"
     with Catalog.open(path) as catalog:
-        catalog.record_pin(pin())
+        catalog.add_pin(pin())
     _mount("-o", "remount,ro", directory)
     return [
         _error(lambda: _record_many(path, [])),

@@ -10,7 +10,8 @@ from typing import Callable
 
 import pytest
 
-from mthook.catalog import fastsql, files, opening, recording
+from mthook.catalog import files, lookup
+from mthook.catalog.connection import explain
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogError
 
@@ -19,10 +20,10 @@ from .samples import AT, UUID, pin, summary
 
 def _record(path: str) -> None:
     """Do what a hook does for a new guest."""
-    connection = fastsql.connect(path, timeout=0.1)
+    connection = lookup.connect(path, timeout=0.1)
     try:
-        fastsql.lookup(connection, UUID, AT)
-        recording.record_pin(connection, summary(), "pc", source="first boot", at=AT)
+        lookup.lookup(connection, UUID, AT)
+        Catalog(connection).record_pin(summary(), "pc", source="first boot", at=AT)
     finally:
         connection.close()
 
@@ -79,7 +80,7 @@ def test_another_programs_database_is_no_catalog(path: str, use: Use) -> None:
 @both
 def test_a_damaged_catalog_is_named_so(path: str, catalog: Catalog, use: Use) -> None:
     """Every page but the first overwritten, as a broken disk would."""
-    catalog.record_pin(pin())
+    catalog.add_pin(pin())
     catalog.close()
     content = Path(path).read_bytes()
     Path(path).write_bytes(content[:4096] + b"\xa5" * (len(content) - 4096))
@@ -137,24 +138,24 @@ def test_the_store_can_go_on_after_it_was_locked_out(path: str, catalog: Catalog
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(CatalogError):
-            waiting.record_pin(pin())
+            waiting.add_pin(pin())
         other.execute("COMMIT")
         other.close()
 
-        assert waiting.record_pin(pin())
+        assert waiting.add_pin(pin())
         assert waiting.get_pin(UUID) == pin()
 
 
 def test_a_full_catalog_keeps_what_it_has(path: str, catalog: Catalog) -> None:
     """What no longer fits is not written, and the rest stays whole."""
-    hook = fastsql.connect(path, timeout=5)
+    hook = lookup.connect(path, timeout=5)
     pages = hook.execute("PRAGMA page_count").fetchone()[0]
     hook.execute(f"PRAGMA max_page_count = {pages}")
     recorded: list[str] = []
     with pytest.raises(CatalogError) as caught:
         for number in range(10000):
             guest = summary(f"{UUID[:-5]}{number:05}")
-            recording.record_pin(hook, guest, "pc" * 50, source="first boot", at=AT, running="pc")
+            Catalog(hook).record_pin(guest, "pc" * 50, source="first boot", at=AT, running="pc")
             recorded.append(f"{UUID[:-5]}{number:05}")
     hook.close()
 
@@ -169,7 +170,7 @@ def test_a_full_catalog_keeps_what_it_has(path: str, catalog: Catalog) -> None:
 def test_a_column_that_is_missing_is_named(path: str, catalog: Catalog) -> None:
     """A catalog that somebody has changed by hand."""
     with catalog.transaction() as direct:
-        direct.exec_driver_sql("ALTER TABLE pins RENAME COLUMN seen TO gone")
+        direct.execute("ALTER TABLE pins RENAME COLUMN seen TO gone")
 
     assert _refusal(_record, path) == (
         f"the catalog {path} is not a whole catalog: restore a copy, or move it away and run "
@@ -194,7 +195,7 @@ def test_a_file_that_sqlite_cannot_open_is_named(
 
 def test_every_message_is_one_line() -> None:
     """Whatever SQLite says and wherever the catalog is."""
-    error = opening.explain("/a\nb", sqlite3.OperationalError('near "x\ny": syntax error'))
+    error = explain("/a\nb", sqlite3.OperationalError('near "x\ny": syntax error'))
 
     assert str(error) == 'the catalog /a\\nb can\'t be used: near "x\\ny": syntax error'
     assert error.path == "/a\nb"

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from mthook.catalog import fastsql, migrate
+from mthook.catalog import lookup
 from mthook.catalog.store import Catalog
 
 from .crash import admin, hook, kill_round
@@ -19,7 +19,7 @@ LONGEST = 0.05
 
 def _state(path: str) -> tuple[dict[str, str], dict[str, str]]:
     """Return all pins and what the history says they should be."""
-    connection = fastsql.connect(path, 5)
+    connection = lookup.connect(path, 5)
     pins = dict(connection.execute("SELECT uuid, machine FROM pins"))
     history = dict(connection.execute("SELECT uuid, new FROM history ORDER BY id"))
     connection.close()
@@ -27,7 +27,7 @@ def _state(path: str) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _health(path: str) -> object:
-    connection = fastsql.connect(path, 5)
+    connection = lookup.connect(path, 5)
     health = connection.execute("PRAGMA integrity_check").fetchone()[0]
     connection.close()
     return health
@@ -63,14 +63,13 @@ def test_killed_writers_lose_nothing_acknowledged(path: str) -> None:
 
 def test_a_killed_creator_leaves_no_half_catalog(tmp_path: Path) -> None:
     """Whenever the first open is killed, there is a whole catalog or none, and the next works."""
-    assert migrate.SCRIPTS  # imported here, not in each of the killed
     whole = 0
     for number in range(30):
         path = str(tmp_path / str(number) / "catalog.sqlite")
         longest, patient = number / 100, number % 3 == 2
         acknowledged = kill_round(path, [admin, admin], number, longest, patient=patient)
         if os.path.exists(path):
-            fastsql.connect(path, 5).close()
+            lookup.connect(path, 5).close()
             whole += 1
         with Catalog.open(path) as catalog:
             pins = {pin.uuid for pin in catalog.pins()}

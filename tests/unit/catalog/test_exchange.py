@@ -26,8 +26,8 @@ def _line(**changes: object) -> str:
 def test_a_line_is_a_pin(catalog: Catalog) -> None:
     """One JSON object per pin, without line ends, released pins too."""
     odd = replace(pin(), reason="two\nlines, ü")
-    catalog.record_pin(odd)
-    catalog.record_pin(pin(OTHER, None))
+    catalog.add_pin(odd)
+    catalog.add_pin(pin(OTHER, None))
     lines = list(export_lines(catalog))
 
     expected = [{"format": "mthook-pin-1", **asdict(one)} for one in (odd, pin(OTHER, None))]
@@ -39,7 +39,7 @@ def test_pins_survive_the_way_to_another_host(catalog: Catalog, tmp_path: Path) 
     """What is exported here is there after the import, with its history saying so."""
     everything = [pin(), replace(pin(OTHER, "q35"), reason="ü\n"), pin(THIRD, None)]
     for one in everything:
-        catalog.record_pin(one)
+        catalog.add_pin(one)
     with Catalog.open(str(tmp_path / "other" / "catalog.sqlite")) as other:
         counts = import_lines(other, export_lines(catalog), actor="root")
         found, history = list(other.pins()), other.history(UUID)
@@ -54,7 +54,7 @@ def test_pins_survive_the_way_to_another_host(catalog: Catalog, tmp_path: Path) 
 
 def test_a_second_import_changes_nothing(catalog: Catalog) -> None:
     """The same pins are left as they are."""
-    catalog.record_pin(pin())
+    catalog.add_pin(pin())
     counts = import_lines(catalog, list(export_lines(catalog)), actor="root")
 
     assert Imported(unchanged=1) == counts
@@ -63,7 +63,7 @@ def test_a_second_import_changes_nothing(catalog: Catalog) -> None:
 
 def test_a_newer_pin_here_stays(catalog: Catalog) -> None:
     """An old export doesn't bring old pins back."""
-    catalog.record_pin(pin(machine="pc-i440fx-8.0", updated_at=LATER))
+    catalog.add_pin(pin(machine="pc-i440fx-8.0", updated_at=LATER))
 
     assert Imported(unchanged=1) == import_lines(catalog, [_line()], actor="root")
     assert pin(machine="pc-i440fx-8.0", updated_at=LATER) == catalog.get_pin(UUID)
@@ -71,7 +71,7 @@ def test_a_newer_pin_here_stays(catalog: Catalog) -> None:
 
 def test_a_newer_pin_is_taken(catalog: Catalog) -> None:
     """The history says what it was."""
-    catalog.record_pin(pin())
+    catalog.add_pin(pin())
     newer = pin(machine="q35", updated_at=LATER)
     line = json.dumps({"format": "mthook-pin-1", **asdict(newer)})
 
@@ -148,7 +148,7 @@ def test_a_bad_machine_type_is_named(catalog: Catalog) -> None:
 def test_an_import_that_fails_half_way_imports_nothing(catalog: Catalog) -> None:
     """All pins are one transaction."""
     with catalog.transaction() as direct:
-        direct.exec_driver_sql(
+        direct.execute(
             "CREATE TRIGGER no BEFORE INSERT ON pins WHEN new.uuid LIKE '%2'"
             " BEGIN SELECT RAISE(ABORT, 'no'); END"
         )

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mthook.catalog import recording
-from mthook.catalog.opening import Connection
 from mthook.catalog.records import Guest, HistoryEntry, Repair
 from mthook.catalog.store import Catalog
 
@@ -55,13 +53,11 @@ def test_a_guest_that_is_back_is_not_gone(catalog: Catalog) -> None:
     assert [replace(WEB, name="web2", seen_at=LATEST)] == catalog.guests()
 
 
-def test_a_guest_started_while_guests_were_listed_stays(
-    catalog: Catalog, connection: Connection
-) -> None:
+def test_a_guest_started_while_guests_were_listed_stays(catalog: Catalog, hook: Catalog) -> None:
     """The hook knew better: neither is a new guest gone nor an old one back to what it was."""
     catalog.see_guests([replace(WEB, running=None)], AT)
-    recording.record_running(connection, summary(), "pc-q35-8.0", LATEST)
-    recording.record_running(connection, summary(THIRD, "new"), "pc-q35-8.0", LATEST)
+    hook.record_running(summary(), "pc-q35-8.0", LATEST)
+    hook.record_running(summary(THIRD, "new"), "pc-q35-8.0", LATEST)
     catalog.see_guests([replace(WEB, running=None, state="shut off")], LATER)
 
     found = {guest.name: (guest.running, guest.gone_since) for guest in catalog.guests()}
@@ -121,24 +117,22 @@ def test_strange_names_are_kept_as_they_are(catalog: Catalog) -> None:
     assert [replace(one, seen_at=AT) for one in guests] == [catalog.find(name)[0] for name in names]
 
 
-def test_the_oldest_repair_comes_first(catalog: Catalog, connection: Connection) -> None:
+def test_the_oldest_repair_comes_first(catalog: Catalog, hook: Catalog) -> None:
     """Whoever waits longest is mended first."""
-    recording.record_stop(connection, summary(OTHER, "db1"), "pc", "q35", "prepare", LATER)
-    recording.record_stop(connection, summary(), "pc", "q35", "prepare", AT)
+    hook.record_stop(summary(OTHER, "db1"), "pc", "q35", "prepare", LATER)
+    hook.record_stop(summary(), "pc", "q35", "prepare", AT)
 
     first = Repair(UUID, "web1", AT, "pc", "q35", False, True)
     second = Repair(OTHER, "db1", LATER, "pc", "q35", False, True)
     assert [first, second] == catalog.repairs()
 
 
-def test_a_guest_stopped_once_more_is_left_stopped(
-    catalog: Catalog, connection: Connection
-) -> None:
+def test_a_guest_stopped_once_more_is_left_stopped(catalog: Catalog, hook: Catalog) -> None:
     """Starting it again and again would never end; only a stop since the repair counts."""
     for guest in (summary(), summary(OTHER, "db1")):
-        recording.record_stop(connection, guest, "pc", "q35", "prepare", AT)
+        hook.record_stop(guest, "pc", "q35", "prepare", AT)
     begun = catalog.repairs()
-    recording.record_stop(connection, summary(), "pc", "q35", "prepare", LATER)
+    hook.record_stop(summary(), "pc", "q35", "prepare", LATER)
     for repair in begun:
         catalog.leave_stopped(repair)
 
@@ -147,9 +141,9 @@ def test_a_guest_stopped_once_more_is_left_stopped(
     assert catalog.repairs() == [other, again]
 
 
-def test_a_finished_repair_is_history(catalog: Catalog, connection: Connection) -> None:
+def test_a_finished_repair_is_history(catalog: Catalog, hook: Catalog) -> None:
     """It waits no more, and how it ended can be read."""
-    recording.record_stop(connection, summary(), "pc", "q35", "prepare", AT)
+    hook.record_stop(summary(), "pc", "q35", "prepare", AT)
 
     assert catalog.finish_repair(UUID, event="repaired", reason="started", actor="mthook-sync")
     entry = catalog.history(UUID)[-1]

@@ -14,7 +14,7 @@ from mthook.settings import Settings
 
 from .samples import AT, KVM, LATER, alias
 
-ARM = Capability("/usr/bin/qemu-system-aarch64", "aarch64", "qemu", "virt-7.2", None, True, 512)
+ARM = Capability("/usr/bin/qemu-system-aarch64", "aarch64", "qemu", "virt-7.2", None, True)
 PC = alias("pc", "pc-i440fx-7.2")
 VERSIONED = alias("pc-i440fx-7.2", None)
 FACTS = HostFacts("host1", "7.2.22", "9.0.0", AT)

@@ -7,30 +7,31 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mthook.catalog import fastsql
+from mthook.catalog import lookup
 from mthook.catalog.records import Guest
 from mthook.catalog.store import Catalog
 
 from .samples import AT, UUID, alias
 
-ROOT = str(Path(fastsql.__file__).parents[2])
+ROOT = str(Path(lookup.__file__).parents[2])
 #: How many hooks run at once.
 HOOKS = 200
 
 #: What a hook does for a new guest.
 _HOOK = f"""
 import sys; sys.path.insert(0, {ROOT!r})
-from mthook.catalog import fastsql, recording
+from mthook.catalog import lookup
+from mthook.catalog.store import Catalog
 class Guest:
     name, arch, virt_type, emulator = "", "x86_64", "kvm", None
     root_image, nova, windows = None, False, False
 guest = Guest()
 guest.uuid, at = sys.argv[2], "2026-11-22T13:00:00.000000Z"
 sys.stdin.readline()
-connection = fastsql.connect(sys.argv[1], 30)
-if fastsql.lookup(connection, guest.uuid, at).has_row:
+connection = lookup.connect(sys.argv[1], 30)
+if lookup.lookup(connection, guest.uuid, at).has_row:
     sys.exit("there already")
-new = recording.record_pin(connection, guest, "pc", source="first boot", at=at, running="pc")
+new = Catalog(connection).record_pin(guest, "pc", source="first boot", at=at, running="pc")
 connection.close()
 print(new)
 """

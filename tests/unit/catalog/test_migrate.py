@@ -6,99 +6,77 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
+from typing import Callable
 
 import pytest
-from alembic import command
-from alembic.config import Config
 
-from mthook.catalog import fastsql, files, migrate
-from mthook.catalog.opening import open_database
-from mthook.catalog.schema import PINS
-from mthook.catalog.session import Session
+from mthook.catalog import files, lookup, migrate, schema
+from mthook.catalog.connection import Connection
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogError
 
 from .samples import UUID, make_empty, names, pin
 
-ROOT = str(Path(fastsql.__file__).parents[2])
+Steps = dict[str, Callable[[Connection], object]]
+
+ROOT = str(Path(lookup.__file__).parents[2])
 
 
 def test_an_empty_file_becomes_a_catalog(path: str) -> None:
-    """The first migration starts from nothing."""
+    """The first step starts from nothing."""
     make_empty(path)
     with Catalog.open(path) as catalog:
-        assert catalog.record_pin(pin())
+        assert catalog.add_pin(pin())
 
     assert names(path) == ["catalog.sqlite"]
 
 
-def test_an_older_catalog_is_upgraded(
-    path: str, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
+    """The steps, which a newer mthook has one more of."""
+    monkeypatch.setattr(lookup, "SCHEMA", "9999")
+    monkeypatch.setattr(lookup, "OLDER", tuple(schema.STEPS))
+    monkeypatch.setattr(schema, "STEPS", dict(schema.STEPS))
+    return schema.STEPS
+
+
+def test_an_older_catalog_is_upgraded(path: str, catalog: Catalog, steps: Steps) -> None:
     """The steps it lacks run in one transaction, which others wait for."""
-    steps: list[str] = []
-
-    def upgrade(config: Config, revision: str) -> None:
-        connection = config.attributes["connection"]
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-        steps.append(revision)
-
-    monkeypatch.setattr(fastsql, "SCHEMA", "9999")
-    monkeypatch.setattr(fastsql, "OLDER", ("0001", "0002", "0003"))
-    monkeypatch.setattr("alembic.command.upgrade", upgrade)
-    catalog.record_pin(pin())
+    ran: list[bool] = []
+    steps["9999"] = lambda connection: ran.append(connection.in_transaction)
+    catalog.add_pin(pin())
     with Catalog.open(path, create=False) as upgraded:
         found = upgraded.get_pin(UUID)
+    Catalog.open(path, create=False).close()
 
-    assert (found, steps) == (pin(), ["head"])
-
-
-def test_a_catalog_of_the_first_schema_keeps_its_pins(path: str) -> None:
-    """The real steps from there to here; what is compiled is compiled anew."""
-    make_empty(path)
-    raw = open_database(path, 1)
-    with Session(raw).transaction() as connection:
-        config = Config()
-        config.set_main_option("script_location", migrate.SCRIPTS)
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-        connection.execute(PINS.insert().values(**asdict(pin())))
-    raw.close()
-    with pytest.raises(CatalogError, match="run mthook-sync"):
-        fastsql.connect(path, 1)
-
-    with Catalog.open(path, create=False) as upgraded:
-        assert (upgraded.get_pin(UUID), upgraded.settings()) == (pin(), None)
-        assert upgraded.compared() == {}
+    assert (found, ran) == (pin(), [True])
 
 
 def test_a_failed_upgrade_changes_nothing(
-    path: str, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+    path: str, catalog: Catalog, monkeypatch: pytest.MonkeyPatch, steps: Steps
 ) -> None:
-    """A step that breaks is undone with the record that it ran."""
+    """A step that breaks is undone with those before it and the record that they ran."""
 
-    def upgrade(config: Config, revision: str) -> None:
-        connection = config.attributes["connection"]
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-        connection.exec_driver_sql("DROP TABLE pins")
-        connection.exec_driver_sql("broken")
+    def broken(connection: Connection) -> None:
+        connection.execute("DROP TABLE pins")
+        connection.execute("broken")
 
-    catalog.record_pin(pin())
-    with monkeypatch.context() as newer, pytest.raises(CatalogError):
-        newer.setattr(fastsql, "SCHEMA", "9999")
-        newer.setattr(fastsql, "OLDER", ("0001", "0002", "0003"))
-        newer.setattr("alembic.command.upgrade", upgrade)
+    catalog.add_pin(pin())
+    steps["9998"] = lambda connection: connection.execute("DROP TABLE guests")
+    steps["9999"] = broken
+    with pytest.raises(CatalogError):
         Catalog.open(path)
+    monkeypatch.undo()
 
     with Catalog.open(path, create=False) as again:
         assert again.get_pin(UUID) == pin()
+        assert again.guests() == []
 
 
 def test_bringing_up_what_is_up_to_date_changes_nothing(path: str, catalog: Catalog) -> None:
     """Of two that want to upgrade a catalog the second finds the work done."""
-    catalog.record_pin(pin())
+    catalog.add_pin(pin())
     catalog.close()
     before = Path(path).read_bytes()
     migrate.bring_up(path, create=False, timeout=1)
@@ -112,7 +90,7 @@ def test_what_a_killed_creator_left_is_no_hindrance(path: str) -> None:
     for name in (".new", ".new-journal", ".new-wal", ".new-shm"):
         Path(path + name).write_bytes(b"half")
     with Catalog.open(path) as catalog:
-        assert catalog.record_pin(pin())
+        assert catalog.add_pin(pin())
 
     assert names(path) == ["catalog.sqlite"]
 

@@ -40,7 +40,7 @@ def test_the_last_one_counts(catalog: Catalog) -> None:
 
 def test_a_forgotten_guest_leaves_no_definition(catalog: Catalog) -> None:
     """It goes with the pin."""
-    catalog.record_pin(Pin(UUID, "pc", "x86_64", "operator", "root", AT, AT))
+    catalog.add_pin(Pin(UUID, "pc", "x86_64", "operator", "root", AT, AT))
     catalog.keep_original(UUID, FIRST)
     catalog.keep_original(OTHER, SECOND)
 

@@ -9,8 +9,7 @@ from typing import Callable
 
 import pytest
 
-from mthook.catalog import pins, recording
-from mthook.catalog.opening import Connection
+from mthook.catalog import history, pins
 from mthook.catalog.records import Guest, HistoryEntry, HostFacts, Pin
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogConflict, CatalogError
@@ -24,12 +23,13 @@ OLD = "pc-i440fx-7.2"
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is always one second after the samples were made."""
-    monkeypatch.setattr(pins, "now", lambda: LATER)
+    for module in (pins, history):
+        monkeypatch.setattr(module, "now", lambda: LATER)
 
 
 def test_a_pin_comes_back_whole(catalog: Catalog) -> None:
     """Every field is kept, and the history says that it was recorded."""
-    assert catalog.record_pin(pin())
+    assert catalog.add_pin(pin())
 
     assert pin() == catalog.get_pin(UUID)
     entry = HistoryEntry(
@@ -46,11 +46,11 @@ def test_no_row_is_no_pin(catalog: Catalog) -> None:
 
 def test_recording_never_replaces(catalog: Catalog) -> None:
     """A row, also a released one, stays as it is and no history is written."""
-    catalog.record_pin(pin())
-    catalog.record_pin(pin(OTHER, None))
+    catalog.add_pin(pin())
+    catalog.add_pin(pin(OTHER, None))
 
-    assert not catalog.record_pin(pin(machine=NEW))
-    assert not catalog.record_pin(pin(OTHER, NEW))
+    assert not catalog.add_pin(pin(machine=NEW))
+    assert not catalog.add_pin(pin(OTHER, NEW))
     assert [pin(), pin(OTHER, None)] == list(catalog.pins())
     assert len(catalog.history(UUID)) == 1
 
@@ -59,7 +59,7 @@ def test_all_pins_come_by_uuid(catalog: Catalog, monkeypatch: pytest.MonkeyPatch
     """Also in several batches, and while the reader writes."""
     monkeypatch.setattr(pins, "_BATCH", 2)
     for uuid in (THIRD, UUID, OTHER):
-        catalog.record_pin(pin(uuid))
+        catalog.add_pin(pin(uuid))
     found = []
     for one in catalog.pins():
         catalog.unset_pin(one.uuid, actor="root")
@@ -70,7 +70,7 @@ def test_all_pins_come_by_uuid(catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 
 def test_an_operator_changes_a_pin(catalog: Catalog) -> None:
     """The row says who, why and when; the history what it was."""
-    catalog.record_pin(pin())
+    catalog.add_pin(pin())
     catalog.replace_capabilities([], HostFacts("host1", "8.0.0", "9.5.0", AT))
     changed = catalog.set_pin(UUID, NEW, source="operator", actor="root", reason="CVE", seen=NEW)
 
@@ -108,14 +108,14 @@ def test_an_operator_pins_what_had_no_pin(catalog: Catalog, seen_before: bool) -
 
 def test_another_machine_type_forgets_what_was_seen(catalog: Catalog) -> None:
     """What a guest ran with says nothing about another pin."""
-    catalog.record_pin(pin())
+    catalog.add_pin(pin())
 
     assert catalog.set_pin(UUID, NEW, source="operator", actor="root").seen is None
 
 
 def test_the_same_pin_from_another_source_keeps_what_was_seen(catalog: Catalog) -> None:
     """An operator who confirms a pin takes it over."""
-    catalog.record_pin(pin())
+    catalog.add_pin(pin())
     confirmed = catalog.set_pin(UUID, OLD, source="operator", actor="root")
 
     assert (confirmed.seen, confirmed.source, confirmed.updated_at) == (OLD, "operator", LATER)
@@ -124,7 +124,7 @@ def test_the_same_pin_from_another_source_keeps_what_was_seen(catalog: Catalog) 
 
 def test_setting_what_is_set_writes_nothing(catalog: Catalog) -> None:
     """Neither row nor history change."""
-    catalog.record_pin(pin())
+    catalog.add_pin(pin())
 
     assert pin() == catalog.set_pin(UUID, OLD, source="running guest", actor="root")
     assert pin() == catalog.get_pin(UUID)
@@ -178,14 +178,14 @@ def test_compare_and_set_loses(
 
 def _have(catalog: Catalog, machine: str | None) -> None:
     if machine:
-        catalog.record_pin(pin())
+        catalog.add_pin(pin())
     if machine == "released":
         catalog.unset_pin(UUID, actor="root")
 
 
 def test_unset_releases(catalog: Catalog) -> None:
     """The row stays, without machine type; the history says what it was."""
-    catalog.record_pin(pin())
+    catalog.add_pin(pin())
 
     assert catalog.unset_pin(UUID, actor="root", reason="rebuilt")
     released = replace(
@@ -198,34 +198,34 @@ def test_unset_releases(catalog: Catalog) -> None:
 
 def test_there_must_be_something_to_unset(catalog: Catalog) -> None:
     """Neither a stranger nor a released pin is released (again)."""
-    catalog.record_pin(pin(OTHER, None))
+    catalog.add_pin(pin(OTHER, None))
 
     assert not catalog.unset_pin(UUID, actor="root")
     assert not catalog.unset_pin(OTHER, actor="root")
     assert (catalog.history(UUID), len(catalog.history(OTHER))) == ([], 1)
 
 
-def test_forget_leaves_only_history(catalog: Catalog, connection: Connection) -> None:
+def test_forget_leaves_only_history(catalog: Catalog, hook: Catalog) -> None:
     """A pruned guest is nowhere but in the history; others stay."""
     for uuid in (UUID, OTHER):
-        catalog.record_pin(pin(uuid))
-        recording.record_running(connection, summary(uuid), OLD, AT)
-        recording.record_stop(connection, summary(uuid), OLD, NEW, "prepare", AT)
-        recording.record_arrival(connection, uuid, OLD, AT)
+        catalog.add_pin(pin(uuid))
+        hook.record_running(summary(uuid), OLD, AT)
+        hook.record_stop(summary(uuid), OLD, NEW, "prepare", AT)
+        hook.record_arrival(uuid, OLD, AT)
 
     assert catalog.forget(UUID, actor="mthook-sync", reason="gone")
     entry = HistoryEntry(UUID, LATER, "pruned", "mthook-sync", OLD, None, None, "gone")
     assert entry == catalog.history(UUID)[-1]
-    assert recording.take_arrival(connection, UUID) is None
+    assert hook.take_arrival(UUID) is None
     assert [one.uuid for one in catalog.pins()] == [OTHER]
     assert [one.uuid for one in catalog.repairs()] == [OTHER]
     assert [one.uuid for one in catalog.guests()] == [OTHER]
-    assert recording.take_arrival(connection, OTHER) == OLD
+    assert hook.take_arrival(OTHER) == OLD
 
 
 def test_a_guest_that_came_back_is_not_forgotten(catalog: Catalog) -> None:
     """Between the look at the list and the removal it may return; what was seen has to hold still."""
-    catalog.record_pin(pin())
+    catalog.add_pin(pin())
     catalog.see_guests([Guest(UUID, "web1", "x86_64", "kvm")], AT)
     catalog.see_guests([], LATER)
     (gone,) = catalog.guests()
@@ -249,7 +249,7 @@ def test_forget_says_whether_there_was_a_pin(catalog: Catalog) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda catalog: catalog.record_pin(pin(OTHER)),
+        lambda catalog: catalog.add_pin(pin(OTHER)),
         lambda catalog: catalog.set_pin(UUID, NEW, source="operator", actor="root"),
         lambda catalog: catalog.unset_pin(UUID, actor="root"),
         lambda catalog: catalog.forget(UUID, actor="root", reason=None),
@@ -260,15 +260,15 @@ def test_no_pin_changes_without_history(
     path: str, catalog: Catalog, change: Callable[[Catalog], object]
 ) -> None:
     """When the history row can't be written, the pin is as before; then it works again."""
-    catalog.record_pin(pin())
+    catalog.add_pin(pin())
     trigger = "CREATE TRIGGER no BEFORE INSERT ON history BEGIN SELECT RAISE(ABORT, 'no'); END"
     with catalog.transaction() as direct:
-        direct.exec_driver_sql(trigger)
+        direct.execute(trigger)
     with pytest.raises(CatalogError) as caught:
         change(catalog)
     after = list(catalog.pins())
     with catalog.transaction() as direct:
-        direct.exec_driver_sql("DROP TRIGGER no")
+        direct.execute("DROP TRIGGER no")
     change(catalog)
 
     assert f"the catalog {path} can't be used: no" == str(caught.value)
@@ -279,7 +279,7 @@ def test_no_pin_changes_without_history(
 def test_transactions_nest(catalog: Catalog) -> None:
     """What is called inside a transaction is part of it: an error undoes all."""
     with pytest.raises(re.error), catalog.transaction():
-        catalog.record_pin(pin())
+        catalog.add_pin(pin())
         assert catalog.get_pin(UUID) == pin()
         raise re.error("any")
 

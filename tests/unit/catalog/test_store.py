@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mthook.catalog import fastsql, recording
+from mthook.catalog import lookup
 from mthook.catalog.store import Catalog
-from mthook.errors import CatalogError, CatalogMissing, CatalogNewer, CatalogUnsafe
+from mthook.errors import CatalogError, CatalogMissing, CatalogNewer, CatalogOlder, CatalogUnsafe
 
 from .samples import AT, UUID, make_empty, names, pin
 
@@ -25,25 +25,25 @@ def _set_revision(path: str, revision: str) -> None:
 
 def test_a_new_catalog_is_whole(path: str) -> None:
     """It has the newest schema, is in WAL mode and writes through to the disk."""
-    with Catalog.open(path) as catalog, catalog.reading() as connection:
+    with Catalog.open(path) as catalog:
         pragmas = [
-            connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            catalog.connection.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("journal_mode", "synchronous", "integrity_check")
         ]
-    hook = fastsql.connect(path, timeout=5)
-    revision = fastsql.read_revision(hook)
+    hook = lookup.connect(path, timeout=5)
+    revision = lookup.read_revision(hook)
     hook.close()
 
     assert pragmas == ["wal", 2, "ok"]
-    assert revision == fastsql.SCHEMA
+    assert revision == lookup.SCHEMA
     assert names(path) == ["catalog.sqlite"]
 
 
 def test_the_hook_writes_through_to_the_disk(path: str, catalog: Catalog) -> None:
     """What is acknowledged survives a power cut, whatever SQLite was built with."""
-    hook = fastsql.connect(path, timeout=5)
+    hook = lookup.connect(path, timeout=5)
     hook.execute("PRAGMA synchronous = OFF")
-    recording.record_arrival(hook, UUID, "pc", AT)
+    Catalog(hook).record_arrival(UUID, "pc", AT)
 
     assert hook.execute("PRAGMA synchronous").fetchone() == (2,)
     hook.close()
@@ -52,7 +52,7 @@ def test_the_hook_writes_through_to_the_disk(path: str, catalog: Catalog) -> Non
 def test_what_is_written_is_there_when_opened_again(path: str) -> None:
     """A catalog that exists is opened, not made anew."""
     with Catalog.open(path) as catalog:
-        catalog.record_pin(pin())
+        catalog.add_pin(pin())
     with Catalog.open(path, create=False) as catalog:
         found = catalog.get_pin(UUID)
 
@@ -83,7 +83,7 @@ def test_a_hook_wants_a_catalog_that_is_up_to_date(path: str) -> None:
     """It has no time to migrate: sync does that."""
     make_empty(path)
     with pytest.raises(CatalogError) as caught:
-        fastsql.connect(path, timeout=5)
+        lookup.connect(path, timeout=5)
 
     assert str(caught.value) == f"the catalog {path} is not up to date: run mthook-sync"
 
@@ -92,17 +92,17 @@ def test_an_older_catalog_is_for_sync_to_upgrade(
     path: str, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The hook names what to run; a revision it knows to be older is no newer mthook's."""
-    monkeypatch.setattr(fastsql, "SCHEMA", "9999")
-    monkeypatch.setattr(fastsql, "OLDER", ("0001", "0002", "0003"))
+    monkeypatch.setattr(lookup, "SCHEMA", "9999")
+    monkeypatch.setattr(lookup, "OLDER", ("0001", "0002", "0003", "0004"))
     with pytest.raises(CatalogError) as caught:
-        fastsql.connect(path, timeout=5)
+        lookup.connect(path, timeout=5)
 
     assert str(caught.value) == f"the catalog {path} is not up to date: run mthook-sync"
-    assert not isinstance(caught.value, CatalogNewer)
+    assert isinstance(caught.value, CatalogOlder)
 
 
 @pytest.mark.parametrize("revision", ["9999", "abc\ndef"])
-@pytest.mark.parametrize("opener", [Catalog.open, lambda path: fastsql.connect(path, 5)])
+@pytest.mark.parametrize("opener", [Catalog.open, lambda path: lookup.connect(path, 5)])
 def test_a_newer_catalog_is_refused(
     path: str, catalog: Catalog, revision: str, opener: type
 ) -> None:
@@ -115,7 +115,7 @@ def test_a_newer_catalog_is_refused(
 
     shown = revision.replace("\n", "\\n")
     assert str(caught.value) == (
-        f"the catalog {path} has schema {shown}, this mthook knows {fastsql.SCHEMA}: "
+        f"the catalog {path} has schema {shown}, this mthook knows {lookup.SCHEMA}: "
         "a newer mthook wrote it, install that one"
     )
     assert caught.value.path == path
@@ -128,8 +128,8 @@ def test_a_catalog_in_another_mode_is_put_right(path: str, catalog: Catalog) -> 
     direct = sqlite3.connect(path)
     direct.execute("PRAGMA journal_mode = DELETE")
     direct.close()
-    with Catalog.open(path) as opened, opened.reading() as connection:
-        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+    with Catalog.open(path) as opened:
+        assert opened.connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_a_catalog_that_cannot_be_put_right_is_an_error(path: str, catalog: Catalog) -> None:
@@ -165,9 +165,9 @@ def test_a_relative_path_works(path: str, monkeypatch: pytest.MonkeyPatch, tmp_p
     os.chmod(tmp_path, 0o700)
     for name in ("mthook/catalog.sqlite", "catalog.sqlite"):
         with Catalog.open(name) as catalog:
-            catalog.record_pin(pin())
-        hook = fastsql.connect(name, timeout=5)
-        assert fastsql.lookup(hook, UUID, AT).has_row
+            catalog.add_pin(pin())
+        hook = lookup.connect(name, timeout=5)
+        assert lookup.lookup(hook, UUID, AT).has_row
         hook.close()
 
     assert os.path.exists(path)
@@ -180,9 +180,9 @@ def test_any_path_is_taken_as_it_is(tmp_path: Path, name: str) -> None:
     """Nothing in a path means anything to SQLite but itself."""
     path = f"{tmp_path}/{name}/{name}"
     with Catalog.open(path) as catalog:
-        catalog.record_pin(pin())
-    hook = fastsql.connect(f"//{path}", timeout=5)
-    known = fastsql.lookup(hook, UUID, AT)
+        catalog.add_pin(pin())
+    hook = lookup.connect(f"//{path}", timeout=5)
+    known = lookup.lookup(hook, UUID, AT)
     hook.close()
 
     assert known.machine == "pc-i440fx-7.2"

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mthook import conf, journal, text
-from mthook.catalog import recording
+from mthook.catalog.store import Catalog
 from mthook.errors import CatalogError
 from mthook.hook import fast, install, judge, slow
 from mthook.settings import Settings
@@ -458,7 +458,7 @@ def test_a_locked_catalog_costs_at_most_the_time_limit(hooked: Hooked) -> None:
     holder = sqlite3.connect(hooked.path, isolation_level=None)
     holder.execute("PRAGMA locking_mode = EXCLUSIVE")
     holder.execute("BEGIN EXCLUSIVE")
-    holder.execute("UPDATE policy SET mode = mode")
+    holder.execute("UPDATE settings SET mode = mode")
     begun = time.monotonic()
 
     answer = hooked.call("prepare", WRONG)
@@ -476,7 +476,7 @@ def test_a_stop_that_cant_be_recorded_follows_on_error(
     """A catalog that can be read but not written is a broken one."""
     hooked.configure(f"[hook]\non_error = {on_error}\n")
     hooked.pin("pc-i440fx-7.2")
-    monkeypatch.setattr(recording, "record_stop", full_disk)
+    monkeypatch.setattr(Catalog, "record_stop", full_disk)
 
     answer = hooked.call("prepare", WRONG)
 
@@ -488,7 +488,7 @@ def test_what_else_cant_be_recorded_is_logged(
     hooked: Hooked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The guest goes on; the next sync finds it."""
-    monkeypatch.setattr(recording, "record_pin", full_disk)
+    monkeypatch.setattr(Catalog, "record_pin", full_disk)
 
     answer = hooked.call("started")
 
@@ -716,8 +716,8 @@ def test_the_fast_path_loads_nothing_heavy(hooked: Hooked) -> None:
     )
 
     loaded = set(done.stdout.decode().split())
-    assert "mthook.catalog.fastsql" in loaded
-    heavy = "lxml sqlalchemy alembic oslo_config logging json re enum dataclasses typing datetime socket pathlib"
+    assert "mthook.catalog.lookup" in loaded
+    heavy = "lxml sqlalchemy oslo_config logging json re enum dataclasses typing datetime socket pathlib"
     assert loaded.isdisjoint(heavy.split())
     assert done.stderr == b""
 

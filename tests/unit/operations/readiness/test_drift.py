@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from mthook.catalog import fastsql, recording
 from mthook.catalog.records import Compared
+from mthook.catalog.store import Catalog
 from mthook.text import now
 from mthook.xmlrewrite import summary
 
@@ -50,9 +50,8 @@ def test_a_guest_that_waits_for_a_repair_is_drift(web: Desk) -> None:
     """Its start was stopped."""
     guest = summary.Summary()
     guest.uuid, guest.name = WEB, "web-1"
-    connection = fastsql.connect(web.path, 5)
-    recording.record_stop(connection, guest, OLD, NEW, "prepare", now())
-    connection.close()
+    with Catalog.open(web.path) as catalog:
+        catalog.record_stop(guest, OLD, NEW, "prepare", now())
 
     assert "web-1: start stopped" in web.check(TITLE).details
 

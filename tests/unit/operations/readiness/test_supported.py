@@ -95,7 +95,7 @@ def test_a_pin_without_a_guest_may_use_any_emulator(desk: Desk) -> None:
     offer(desk, Capability(QEMU, "x86_64", "kvm", OLD))
     with desk.catalog() as catalog:
         for uuid, machine in ((WEB, OLD), (DB, NEW)):
-            catalog.record_pin(
+            catalog.add_pin(
                 Pin(uuid, machine, "x86_64", "configuration", "mthook-sync", now(), now())
             )
 

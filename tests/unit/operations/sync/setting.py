@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from mthook.catalog import fastsql, recording
 from mthook.catalog.records import Guest, Repair
 from mthook.catalog.store import Catalog
 from mthook.text import now
@@ -83,12 +82,11 @@ def wait_for_repair(
     """Put a guest on the list of repairs as the hook does when it stops a start."""
     guest = summary.read(domain_xml().encode())
     guest.nova = nova
-    connection = fastsql.connect(setting.path, 5)
     pin, found, at = "pc-i440fx-6.2", "pc-i440fx-7.2", now(time.time() - age)
-    recording.record_stop(connection, guest, pin, found, "prepare", at)
-    if not restart:
-        connection.execute("UPDATE repairs SET restart = 0")
-    connection.close()
+    with Catalog.open(setting.path) as catalog:
+        catalog.record_stop(guest, pin, found, "prepare", at)
+        if not restart:
+            catalog.connection.execute("UPDATE repairs SET restart = 0")
 
 
 def repairs(setting: Setting) -> list[Repair]:

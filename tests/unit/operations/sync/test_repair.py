@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from mthook.catalog import fastsql, recording
 from mthook.catalog.records import Repair
 from mthook.catalog.store import Catalog
 from mthook.text import now
@@ -95,10 +94,9 @@ def test_the_hook_may_have_taken_a_guest_off_the_list_when_it_started(
         wait_for_repair(setting)
 
     def start() -> None:
-        connection = fastsql.connect(setting.path, 5)
         guest = summary.read(domain_xml("pc-i440fx-7.2").encode())
-        recording.record_running(connection, guest, "pc-i440fx-7.2", now())
-        connection.close()
+        with Catalog.open(setting.path) as catalog:
+            catalog.record_running(guest, "pc-i440fx-7.2", now())
 
     monkeypatch.setattr(domain, "create", start)
 

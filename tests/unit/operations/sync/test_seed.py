@@ -119,6 +119,6 @@ def test_a_pin_that_a_hook_records_meanwhile_stays(
 ) -> None:
     """Between the look for a pin and its record a hook may have been faster."""
     setting.libvirt.domains = [FakeDomain(domain_xml("pc-i440fx-7.2"))]
-    monkeypatch.setattr(Catalog, "record_pin", lambda self, pin: False)
+    monkeypatch.setattr(Catalog, "add_pin", lambda self, pin: False)
 
     assert "pinned: 0," in setting.sync("-v")[2]

@@ -7,7 +7,6 @@ import json
 
 import pytest
 
-from mthook.catalog import fastsql, recording
 from mthook.catalog.store import Catalog
 from mthook.host import domains
 from mthook.text import now
@@ -114,13 +113,12 @@ def test_options_select(run: Run, fleet: Catalog, options: list[str], expected: 
 
 def test_a_guest_that_waits_for_a_repair_drifts(run: Run, fleet: Catalog, path: str) -> None:
     """Beside what its definition says, and even if nothing else is known of it."""
-    connection = fastsql.connect(path, 5)
-    for number, name in ((0, "a-right"), (2, "c-redefined")):
-        stopped = summary.read(xml(uuid=uuid(number), name=name).encode())
-        recording.record_stop(connection, stopped, "pc", "pc-i440fx-7.2", "prepare", now())
-    stranger = summary.read(xml(uuid=NOBODY).encode())
-    recording.record_stop(connection, stranger, "pc", "q35", "prepare", now())
-    connection.close()
+    with Catalog.open(path) as catalog:
+        for number, name in ((0, "a-right"), (2, "c-redefined")):
+            stopped = summary.read(xml(uuid=uuid(number), name=name).encode())
+            catalog.record_stop(stopped, "pc", "pc-i440fx-7.2", "prepare", now())
+        stranger = summary.read(xml(uuid=NOBODY).encode())
+        catalog.record_stop(stranger, "pc", "q35", "prepare", now())
 
     rows = json.loads(run("list", "-f", "json", "--drift").out)
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from mthook.catalog import fastsql, recording
-from mthook.catalog.opening import Connection
-from mthook.catalog.records import Capability, HostFacts
+from mthook.catalog import lookup
+from mthook.catalog.connection import Connection
+from mthook.catalog.records import Capability, Compared, HostFacts
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogError
 from mthook.settings import Settings
@@ -22,12 +21,12 @@ from .samples import AT, KVM, OTHER, UUID, alias, pin, summary
 SETTINGS = Settings("audit", "deny", "refuse", 2.5, "alias", True, "/etc/mthook/mthook.conf:1:2:3")
 
 
-def _fields(value: fastsql.Known) -> dict[str, object]:
+def _fields(value: lookup.Known) -> dict[str, object]:
     return {name: getattr(value, name) for name in value.__slots__}
 
 
 def _known(connection: Connection, uuid: str = UUID, at: str = AT) -> dict[str, object]:
-    return _fields(fastsql.lookup(connection, uuid, at))
+    return _fields(lookup.lookup(connection, uuid, at))
 
 
 NOTHING = {
@@ -46,14 +45,14 @@ NOTHING = {
 
 def test_nothing_is_known_of_a_stranger(connection: Connection, catalog: Catalog) -> None:
     """An empty catalog answers with absence, not with an error; other guests don't matter."""
-    catalog.record_pin(pin(OTHER))
+    catalog.add_pin(pin(OTHER))
 
     assert _known(connection) == NOTHING
 
 
 def test_a_pin_is_found(connection: Connection, catalog: Catalog) -> None:
     """All that the hook needs of a pin comes back."""
-    catalog.record_pin(pin())
+    catalog.add_pin(pin())
 
     expected = {
         **NOTHING,
@@ -69,9 +68,9 @@ def test_a_pin_is_found(connection: Connection, catalog: Catalog) -> None:
 
 def test_a_released_pin_is_a_row_without_machine(connection: Connection, catalog: Catalog) -> None:
     """Released and never pinned can be told apart."""
-    catalog.record_pin(pin())
+    catalog.add_pin(pin())
     catalog.unset_pin(UUID, actor="root")
-    known = fastsql.lookup(connection, UUID, AT)
+    known = lookup.lookup(connection, UUID, AT)
 
     assert (known.has_row, known.machine, known.seen) == (True, None, None)
 
@@ -79,7 +78,7 @@ def test_a_released_pin_is_a_row_without_machine(connection: Connection, catalog
 def test_the_settings_come_with_any_lookup(connection: Connection, catalog: Catalog) -> None:
     """The compiled settings are there for pinned and unknown guests alike."""
     catalog.compile_settings(SETTINGS)
-    found = fastsql.lookup(connection, UUID, AT).settings
+    found = lookup.lookup(connection, UUID, AT).settings
 
     assert found == SETTINGS
 
@@ -87,7 +86,7 @@ def test_the_settings_come_with_any_lookup(connection: Connection, catalog: Cata
 def test_the_hook_can_compile_the_settings_itself(connection: Connection, catalog: Catalog) -> None:
     """What the slow path has read from the configuration is kept for the next hooks."""
     catalog.compile_settings(Settings(fingerprint="old"))
-    recording.compile_settings(connection, SETTINGS, AT)
+    Catalog(connection).compile_settings(SETTINGS, AT)
 
     assert catalog.settings() == Settings(*SETTINGS.values()[:-1], compiled_at=AT)  # type: ignore[arg-type]
 
@@ -99,7 +98,7 @@ def test_an_arrival_is_known_for_two_minutes(
     connection: Connection, seconds: float, arrival: str | None
 ) -> None:
     """A ``prepare`` long after a ``migrate`` is another start."""
-    recording.record_arrival(connection, UUID, "pc-q35-7.2", now(1000))
+    Catalog(connection).record_arrival(UUID, "pc-q35-7.2", now(1000))
 
     assert {**NOTHING, "arrival": arrival} == _known(connection, at=now(1000 + seconds))
 
@@ -110,7 +109,7 @@ def test_aliases_are_those_of_the_emulator(connection: Connection, catalog: Cata
     catalog.replace_capabilities([*mine, alias("pc", "pc-i440fx-8.0", "/opt/qemu")], HostFacts())
 
     expected = {"pc": "pc-i440fx-7.2", "q35": "pc-q35-7.2"}
-    assert expected == fastsql.aliases(connection, KVM, "x86_64", "kvm")
+    assert expected == lookup.aliases(connection, KVM, "x86_64", "kvm")
 
 
 @pytest.mark.parametrize("emulator", [None, "/usr/libexec/unknown"])
@@ -127,21 +126,21 @@ def test_an_unknown_emulator_has_what_all_agree_on(
     ]
     catalog.replace_capabilities(common + differing + elsewhere, HostFacts())
 
-    assert fastsql.aliases(connection, emulator, "x86_64", "kvm") == {"q35": "pc-q35-7.2"}
+    assert lookup.aliases(connection, emulator, "x86_64", "kvm") == {"q35": "pc-q35-7.2"}
 
 
 def test_a_host_without_capabilities_has_no_aliases(connection: Connection) -> None:
     """Before the first sync nothing can be resolved."""
-    assert fastsql.aliases(connection, KVM, "x86_64", "kvm") == {}
+    assert lookup.aliases(connection, KVM, "x86_64", "kvm") == {}
 
 
 def test_looking_up_leaves_nothing_behind(path: str, catalog: Catalog) -> None:
     """The last to close takes the -wal and -shm files away; the catalog is as it was."""
-    catalog.record_pin(pin())
+    catalog.add_pin(pin())
     catalog.close()
     before = Path(path).read_bytes()
-    connection = fastsql.connect(path, timeout=5)
-    fastsql.lookup(connection, UUID, AT)
+    connection = lookup.connect(path, timeout=5)
+    lookup.lookup(connection, UUID, AT)
     connection.close()
 
     assert [path] == [str(file) for file in Path(path).parent.iterdir()]
@@ -151,18 +150,19 @@ def test_looking_up_leaves_nothing_behind(path: str, catalog: Catalog) -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        lambda conn: fastsql.lookup(conn, UUID, AT),
-        lambda conn: fastsql.aliases(conn, KVM, "x86_64", "kvm"),
-        lambda conn: fastsql.compared(conn, UUID),
-        lambda conn: recording.record_pin(conn, summary(), "q35", source="first boot", at=AT),
-        lambda conn: recording.record_drift(conn, summary(), "pc", "q35", "started", AT),
-        lambda conn: recording.record_running(conn, summary(), "pc", AT),
-        lambda conn: recording.record_stop(conn, summary(), "pc", "q35", "prepare", AT),
-        lambda conn: recording.record_arrival(conn, UUID, "pc", AT),
-        lambda conn: recording.take_arrival(conn, UUID),
-        lambda conn: recording.release_pin(conn, UUID, actor="hook", reason="", at=AT),
-        lambda conn: recording.record_compared(conn, UUID, "pc", 1, None),
-        lambda conn: recording.compile_settings(conn, SETTINGS, AT),
+        lambda conn: lookup.lookup(conn, UUID, AT),
+        lambda conn: lookup.aliases(conn, KVM, "x86_64", "kvm"),
+        lambda conn: lookup.compared(conn, UUID),
+        lambda conn: Catalog(conn).record_pin(summary(), "q35", source="first boot", at=AT),
+        lambda conn: Catalog(conn).record_drift(summary(), "pc", "q35", "started", AT),
+        lambda conn: Catalog(conn).record_running(summary(), "pc", AT),
+        lambda conn: Catalog(conn).record_stop(summary(), "pc", "q35", "prepare", AT),
+        lambda conn: Catalog(conn).record_arrival(UUID, "pc", AT),
+        lambda conn: Catalog(conn).take_arrival(UUID),
+        lambda conn: Catalog(conn).unset_pin(UUID, actor="hook", reason="", at=AT),
+        lambda conn: Catalog(conn).set_compared(Compared(UUID, "pc", 1, None)),
+        lambda conn: Catalog(conn).pins().__next__(),
+        lambda conn: Catalog(conn).compile_settings(SETTINGS, AT),
     ],
 )
 def test_every_failure_names_the_catalog(path: str, connection: Connection, call: object) -> None:
@@ -174,14 +174,3 @@ def test_every_failure_names_the_catalog(path: str, connection: Connection, call
     expected = f"the catalog {path} can't be used: Cannot operate on a closed database."
     assert (expected, path) == (str(caught.value), caught.value.path)
     assert isinstance(caught.value.__cause__, sqlite3.Error)
-
-
-_POLICY: dict[str, Any] = {
-    "mode": "enforce",
-    "on_error": "allow",
-    "migrate_mismatch": "accept",
-    "timeout": 5.0,
-    "style": "versioned",
-    "nova": False,
-    "fingerprint": "",
-}

@@ -1,29 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The hook's own statements. Part of the hook's fast path.
+"""What the hook reads at every start of a guest. On the hook's fast path: a connection, no :class:`.Catalog`.
 
-Starting SQLAlchemy costs more than a whole hook may, so these few statements are written by hand; a
-test holds them to :mod:`mthook.catalog.schema`. Here are those that read;
-:mod:`mthook.catalog.recording` has those that write. Every function raises :class:`CatalogError`
-where SQLite fails.
+Every function raises :class:`CatalogError` where SQLite fails.
 """
 
 from __future__ import annotations
 
 import _sqlite3 as sqlite3
 
-from mthook.catalog.opening import Connection, Guard, open_database
-from mthook.errors import CatalogError, CatalogNewer
-from mthook.settings import Settings
+from mthook.catalog.connection import Connection, Guard, open_database
+from mthook.errors import CatalogNewer, CatalogOlder
+from mthook.settings import FIELDS, Settings
 from mthook.text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mthook.reconcile import Said
 
-#: The Alembic revision that these statements are written for.
-SCHEMA = "0003"
-#: Revisions that ``mthook-sync`` brings up to :data:`SCHEMA`.
-OLDER: tuple[str, ...] = ("0001", "0002")
+#: The number of the last step of :mod:`mthook.catalog.schema`, which all statements are written for.
+SCHEMA = "0004"
+#: The numbers of the steps before it: ``mthook-sync`` brings such catalogs up to :data:`SCHEMA`.
+OLDER: tuple[str, ...] = ("0001", "0002", "0003")
 #: For how long, in seconds, a ``prepare`` is taken to belong to an accepted ``migrate`` or
 #: ``restore``.
 ARRIVAL_SECONDS = 120
@@ -89,13 +86,14 @@ def connect(path: str, timeout: float) -> Connection:
     :param timeout: seconds to wait for other processes that write.
     :raises CatalogMissing, CatalogUnsafe: see :func:`mthook.catalog.files.check`.
     :raises CatalogNewer: a newer mthook has written it.
-    :raises CatalogError: it can't be read, or an older mthook has written it.
+    :raises CatalogOlder: it is empty, or an older mthook has written it.
+    :raises CatalogError: it can't be read.
     """
     connection = open_database(path, timeout)
     try:
         revision = read_revision(connection)
         if revision is None or revision in OLDER:
-            raise CatalogError(
+            raise CatalogOlder(
                 f"the catalog {printable(path)} is not up to date: run mthook-sync", path
             )
         check_known(path, revision)
@@ -106,7 +104,7 @@ def connect(path: str, timeout: float) -> Connection:
 
 
 def read_revision(connection: Connection) -> str | None:
-    """Return the revision of a catalog's schema, None for an empty file.
+    """Return the number of the last step that a catalog has seen, None for an empty file.
 
     :raises CatalogError: it is no database, or not one of mthook's.
     """
@@ -126,7 +124,7 @@ def read_revision(connection: Connection) -> str | None:
 
 
 def check_known(path: str, revision: str) -> None:
-    """Refuse a revision that this mthook has never heard of.
+    """Refuse a schema that this mthook has never heard of.
 
     :raises CatalogNewer: it is neither :data:`SCHEMA` nor one of :data:`OLDER`.
     """
@@ -138,12 +136,12 @@ def check_known(path: str, revision: str) -> None:
         )
 
 
-_LOOKUP = """
-SELECT policy.mode, policy.on_error, policy.migrate_mismatch, policy.timeout, policy.style,
-       policy.nova, policy.fingerprint, pins.uuid, pins.machine, pins.seen, pins.updated_at,
-       pins.root_image, pins.source, arrivals.machine, guests.gone_since, repairs.uuid
+_LOOKUP = f"""
+SELECT pins.uuid, pins.machine, pins.seen, pins.updated_at, pins.root_image, pins.source,
+       arrivals.machine, guests.gone_since, repairs.uuid,
+       {", ".join([f"settings.{name}" for name in FIELDS[:-1]])}
 FROM (SELECT ?1 AS uuid) AS asked
-LEFT JOIN policy ON policy.id = 1
+LEFT JOIN settings ON settings.id = 1
 LEFT JOIN pins ON pins.uuid = asked.uuid
 LEFT JOIN arrivals ON arrivals.uuid = asked.uuid
     AND (julianday(?2) - julianday(arrivals.at)) * 86400 BETWEEN -1 AND ?3
@@ -159,18 +157,17 @@ def lookup(conn: Connection, uuid: str, now: str) -> Known:
     """
     with Guard(conn):
         row = conn.execute(_LOOKUP, (uuid, now, ARRIVAL_SECONDS)).fetchone()
-    settings = Settings(*row[:7]) if row[0] is not None else None
     return Known(
-        settings=settings,
-        has_row=row[7] is not None,
-        machine=row[8],
-        seen=row[9],
-        updated_at=row[10],
-        root_image=row[11],
-        source=row[12],
-        arrival=row[13],
-        gone_since=row[14],
-        repair=row[15] is not None,
+        has_row=row[0] is not None,
+        machine=row[1],
+        seen=row[2],
+        updated_at=row[3],
+        root_image=row[4],
+        source=row[5],
+        arrival=row[6],
+        gone_since=row[7],
+        repair=row[8] is not None,
+        settings=Settings(*row[9:]) if row[9] is not None else None,
     )
 
 

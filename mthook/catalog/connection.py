@@ -33,6 +33,9 @@ _ADVICE = (
     ("no such", "is not a whole catalog: restore a copy, or move it away and run mthook-sync"),
 )
 
+# What SQLite keeps as 0 or 1 comes back as what it was, from connections that detect types.
+sqlite3.register_converter("BOOLEAN", lambda value: value != b"0")
+
 
 class Connection(sqlite3.Connection):
     """A connection that knows which catalog it is of."""
@@ -52,7 +55,12 @@ def open_database(path: str, timeout: float) -> Connection:
     files.check(path)
     try:
         connection = sqlite3.connect(
-            _uri(path), timeout=timeout, isolation_level=None, factory=Connection, uri=True
+            _uri(path),
+            timeout=timeout,
+            detect_types=sqlite3.PARSE_DECLTYPES,
+            isolation_level=None,
+            factory=Connection,
+            uri=True,
         )
     except sqlite3.Error as error:
         raise explain(path, error) from error
@@ -77,8 +85,8 @@ class Guard:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
-    def __enter__(self) -> None:
-        pass
+    def __enter__(self) -> Connection:
+        return self.connection
 
     def __exit__(
         self,
@@ -91,16 +99,22 @@ class Guard:
 
 
 class Transaction(Guard):
-    """A ``with`` block that writes all or nothing, and on the disk when it ends well."""
+    """A ``with`` block that writes all or nothing, and on the disk when it ends well.
 
-    __slots__ = ()
+    Inside another one it is part of that.
+    """
 
-    def __enter__(self) -> None:
+    __slots__ = ("is_inner",)
+
+    def __enter__(self) -> Connection:
         with Guard(self.connection):
-            self.connection.execute("PRAGMA synchronous = FULL")
-            # IMMEDIATE: a transaction that first reads and then writes could otherwise fail for
-            # want of the lock.
-            self.connection.execute("BEGIN IMMEDIATE")
+            self.is_inner = self.connection.in_transaction
+            if not self.is_inner:
+                self.connection.execute("PRAGMA synchronous = FULL")
+                # IMMEDIATE: a transaction that first reads and then writes could otherwise fail
+                # for want of the lock.
+                self.connection.execute("BEGIN IMMEDIATE")
+        return self.connection
 
     def __exit__(
         self,
@@ -108,6 +122,12 @@ class Transaction(Guard):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if not self.is_inner:
+            error = self._end(error)
+        super().__exit__(kind, error, trace)
+
+    def _end(self, error: BaseException | None) -> BaseException | None:
+        """Commit or, on an error, roll back; return that error."""
         if error is None:
             try:
                 self.connection.execute("COMMIT")
@@ -115,7 +135,7 @@ class Transaction(Guard):
                 error = failure
         if self.connection.in_transaction:
             self.connection.rollback()
-        super().__exit__(kind, error, trace)
+        return error
 
 
 def _uri(path: str) -> str:

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the hook finds out about guests that start: what they run with, drift, and those that it stopped.
+
+``at`` is UTC text as :func:`mthook.text.now` makes it; ``guest`` is a domain's XML in brief.
+"""
+
+from __future__ import annotations
+
+from mthook.catalog.history import History
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mthook.catalog.records import Repair
+    from mthook.xmlrewrite.summary import Summary
+
+#: Who the history names for what is recorded here.
+HOOK = "hook"
+#: What a domain's XML says of a guest.
+_FACTS = ("uuid", "name", "arch", "virt_type", "emulator", "nova", "windows")
+
+
+class Starts(History):
+    """The part of the catalog about starts of guests, and the repairs that stopped ones wait for."""
+
+    def record_running(self, guest: Summary, found: str, at: str) -> None:
+        """Record what a guest runs with. Nothing is written when there is nothing new about it.
+
+        A guest that runs waits for no repair any more; an image that its pin doesn't know yet is added.
+        """
+        news = """
+            SELECT 1 FROM repairs WHERE uuid = ?1
+            UNION ALL SELECT 1 FROM pins WHERE uuid = ?1 AND root_image IS NULL AND ?2 NOT NULL
+        """
+        if not self._is_seen_running(guest, found) or self._value(
+            news, guest.uuid, guest.root_image
+        ):
+            self._see_running(guest, found, at)
+
+    def record_drift(self, guest: Summary, pin: str, found: str, operation: str, at: str) -> None:
+        """Record that a guest runs unlike its pin; the same twice in a row is recorded once."""
+        if self._is_known_drift(guest, pin, found) and self._is_seen_running(guest, found):
+            return
+        with self.transaction():
+            self._see_running(guest, found, at)
+            if not self._is_known_drift(guest, pin, found):
+                self._note(guest, "drift", pin, found, operation, at)
+
+    def record_stop(self, guest: Summary, pin: str, found: str, operation: str, at: str) -> None:
+        """Record that a guest was stopped; at ``prepare`` also that its definition is to be mended.
+
+        What arrives by ``migrate`` or ``restore`` has no definition here that could be at fault. A
+        guest of Nova's is not to be started again by us: Nova does, with a definition made anew.
+        """
+        wanted = {"at": at, "pin": pin, "found": found, "restart": not guest.nova}
+        facts = {name: getattr(guest, name) for name in ("uuid", "name", "nova")}
+        with self.transaction():
+            if operation == "prepare":
+                self._change("UPDATE guests SET defined = ? WHERE uuid = ?", found, guest.uuid)
+                self._put("repairs", {**facts, **wanted})
+            self._note(guest, "stopped", pin, found, operation, at)
+
+    def repairs(self) -> list[Repair]:
+        """Return the guests that wait for a repair, those that wait longest first."""
+        from mthook.catalog.records import Repair
+
+        return [Repair(**row) for row in self._rows("SELECT * FROM repairs ORDER BY at, uuid")]
+
+    def leave_stopped(self, repair: Repair) -> None:
+        """Don't start a guest again whose start was stopped once more since this repair."""
+        again = "UPDATE repairs SET restart = 0 WHERE uuid = ? AND at > ?"
+        self._change(again, repair.uuid, repair.at)
+
+    def finish_repair(self, uuid: str, *, event: str, reason: str | None, actor: str) -> bool:
+        """Take a guest off the repairs and say in its history how that ended.
+
+        :return: False when it is not there.
+        """
+        with self.transaction():
+            row = self._row("SELECT found, pin FROM repairs WHERE uuid = ?", uuid)
+            if row is None:
+                return False
+            self._call_off_repair(uuid)
+            self.add_history(
+                uuid, event, actor=actor, old=row["found"], new=row["pin"], reason=reason
+            )
+        return True
+
+    def record_arrival(self, uuid: str, machine: str, at: str) -> None:
+        """Record that ``migrate`` or ``restore`` let a guest in, for the ``prepare`` that follows."""
+        self._put("arrivals", {"uuid": uuid, "at": at, "machine": machine})
+
+    def take_arrival(self, uuid: str) -> str | None:
+        """Forget that a guest was let in; return the machine type it came with, None if it was not.
+
+        Nothing is written when there is nothing to forget.
+        """
+        query = "SELECT machine FROM arrivals WHERE uuid = ?"
+        if self._value(query, uuid) is None:
+            return None
+        with self.transaction():
+            machine: str | None = self._value(query, uuid)
+            self._change("DELETE FROM arrivals WHERE uuid = ?", uuid)
+        return machine
+
+    def _see_running(self, guest: Summary, found: str, at: str) -> None:
+        row = {name: getattr(guest, name) for name in _FACTS}
+        row.update(running=found, state="running", seen_at=at, gone_since=None)
+        unknown = {"managed_save": False, "snapshots": 0}
+        image = "UPDATE pins SET root_image = ? WHERE uuid = ? AND root_image IS NULL"
+        with self.transaction():
+            self._put("guests", {**row, **unknown}, keep=tuple(unknown))
+            self._call_off_repair(row["uuid"])
+            self._change(image, guest.root_image, guest.uuid)
+
+    def _is_seen_running(self, guest: Summary, found: str) -> bool:
+        query = "SELECT 1 FROM guests WHERE uuid = ? AND name = ? AND running = ? AND gone_since IS NULL"
+        return self._value(query, guest.uuid, guest.name, found) is not None
+
+    def _is_known_drift(self, guest: Summary, pin: str, found: str) -> bool:
+        """Is it the last thing that happened to the guest?"""
+        query = "SELECT event, old, new FROM history WHERE uuid = ? ORDER BY id DESC LIMIT 1"
+        return self._row(query, guest.uuid) == {"event": "drift", "old": pin, "new": found}
+
+    def _note(
+        self, guest: Summary, event: str, pin: str, found: str, operation: str, at: str
+    ) -> None:
+        assert guest.uuid is not None
+        self.add_history(guest.uuid, event, actor=HOOK, old=pin, new=found, reason=operation, at=at)
+
+    def _call_off_repair(self, uuid: str) -> None:
+        self._change("DELETE FROM repairs WHERE uuid = ?", uuid)
