@@ -3,79 +3,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mthook import policy
 from mthook.catalog.records import Pin
 from mthook.errors import HostError, NotFound
-from mthook.operations.readiness.findings import Findings, count, listed
-from mthook.operations.readiness.sources import Sources
-from mthook.text import printable
+from mthook.operations.readiness.context import Context
+from mthook.operations.readiness.findings import Facts, Finding, Severity, Subject, unavailable
 
 if TYPE_CHECKING:
     from mthook.host.capabilities import Offer
     from mthook.host.connection import Host
     from mthook.host.domains import Domain
 
-TITLE = "Definitions and saved state"
+CHECK = "definitions_and_saved_state"
 
 
-def check(sources: Sources) -> Findings:
+def check(context: Context) -> list[Finding]:
     """Compare what each guest's next start, restore or revert would bring with its pin."""
-    findings = Findings()
     try:
-        domains = sources.domains()
+        domains = context.domains()
     except HostError as error:
-        findings.warn(f"{error}: what guests are defined as can't be looked at.")
-        return findings
-    from mthook.host.capabilities import offers
-
-    offered = offers(sources.catalog().capabilities())
-    unreadable, defined, held = [], [], []
-    for domain in domains:
-        if domain.problem is not None:
-            unreadable.append(domain.problem)
-        pin = sources.catalog().get_pin(domain.uuid)
-        seen = domain.running or domain.defined
-        if pin is None or pin.machine is None or seen is None:
-            continue
-        offer = offered.get((seen.emulator or "", seen.arch, seen.virt_type), {})
-        defined += _defined(domain, pin, offer)
-        held += _held(sources.host(), domain, pin, offer)
-    _tell(findings, unreadable, defined, held)
-    if findings.well:
-        findings.note(
-            f"Of {count(len(domains), 'guest')} none has another machine type than its pin in its"
-            " definition, saved image or snapshots."
-        )
-    return findings
-
-
-def _tell(findings: Findings, unreadable: list[str], defined: list[str], held: list[str]) -> None:
+        return [unavailable(CHECK, error, "libvirt_unavailable", Severity.WARNING)]
+    unreadable = [Subject(d.uuid, d.name, {"problem": d.problem}) for d in domains if d.problem]
+    defined, saved = _unlike(context, domains)
+    found, facts = [], {"guests": len(domains)}
     if unreadable:
-        findings.warn(f"Can't be looked at: {listed(unreadable, 'guest')}.")
+        found.append(Finding(CHECK, "unreadable", Severity.WARNING, unreadable, facts))
     if defined:
-        findings.warn(
-            f"Defined unlike their pin: {listed(defined, 'guest')}."
-            " 'mthook-sync --only realign' mends definitions, with -v it tells which it leaves alone."
-        )
-    if held:
-        findings.warn(
-            f"With another machine type in a saved image or in snapshots: {listed(held, 'guest')}."
-            " A restore or revert brings it back."
-        )
+        remedy = "mthook-sync --only realign"
+        found.append(Finding(CHECK, "defined_unlike_pin", Severity.WARNING, defined, facts, remedy))
+    if saved:
+        found.append(Finding(CHECK, "saved_unlike_pin", Severity.WARNING, saved, facts))
+    return found or [Finding(CHECK, "ok", Severity.SUCCESS, facts=facts)]
 
 
-def _defined(domain: Domain, pin: Pin, offer: Offer) -> list[str]:
+def _unlike(context: Context, domains: Sequence[Domain]) -> tuple[list[Subject], list[Subject]]:
+    """Return the guests whose definition, and those whose saved state is unlike their pin."""
+    from mthook.host.capabilities import key_of, offers
     from mthook.host.realign import is_aligned
 
-    if domain.defined is None or is_aligned(pin, domain.defined, offer):
-        return []
-    return [f"{printable(domain.name)}: {domain.defined.machine} instead of {pin.machine}"]
+    offered = offers(context.catalog().capabilities())
+    pins = {pin.uuid: pin for pin in context.catalog().pins() if pin.machine is not None}
+    defined, saved = [], []
+    for domain in domains:
+        pin, summary = pins.get(domain.uuid), domain.running or domain.defined
+        if pin is None or summary is None:
+            continue
+        offer = offered.get(key_of(summary), {})
+        if domain.defined is not None and not is_aligned(pin, domain.defined, offer):
+            facts: Facts = {"pin": pin.machine, "defined": domain.defined.machine}
+            defined.append(Subject(domain.uuid, domain.name, facts))
+        machines = _saved_unlike(context.host(), domain, pin, offer)
+        if machines:
+            facts = {"pin": pin.machine, "saved": machines}
+            saved.append(Subject(domain.uuid, domain.name, facts))
+    return defined, saved
 
 
-def _held(host: Host, domain: Domain, pin: Pin, offer: Offer) -> list[str]:
-    """Return the machine types unlike the pin that a guest's saved state holds."""
+def _saved_unlike(host: Host, domain: Domain, pin: Pin, offer: Offer) -> list[str]:
+    """Return the machine types in a guest's saved image and snapshots that are unlike its pin."""
     from mthook.host.capabilities import aliases
     from mthook.host.snapshots import machines_in_snapshots
 
@@ -85,11 +73,8 @@ def _held(host: Host, domain: Domain, pin: Pin, offer: Offer) -> list[str]:
             machines |= machines_in_snapshots(host, domain.uuid)
         except NotFound:
             return []
-    known = aliases(offer)
-    wanted = pin.machine or ""
-    others = [
+    return [
         machine
         for machine in sorted(machines)
-        if not policy.satisfied(wanted, machine, seen=pin.seen, aliases=known)
+        if not policy.satisfied(pin.machine or "", machine, seen=pin.seen, aliases=aliases(offer))
     ]
-    return [f"{printable(domain.name)}: {', '.join(others)}"] if others else []
