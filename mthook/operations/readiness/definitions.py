@@ -10,7 +10,14 @@ from mthook import policy
 from mthook.catalog.records import Pin
 from mthook.errors import HostError, NotFound
 from mthook.operations.readiness.context import Context
-from mthook.operations.readiness.findings import Facts, Finding, Severity, Subject, unavailable
+from mthook.operations.readiness.findings import (
+    Facts,
+    Finding,
+    Severity,
+    Subject,
+    about,
+    unavailable,
+)
 
 if TYPE_CHECKING:
     from mthook.host.capabilities import Offer
@@ -28,15 +35,13 @@ def check(context: Context) -> list[Finding]:
         return [unavailable(CHECK, error, "libvirt_unavailable", Severity.WARNING)]
     unreadable = [Subject(d.uuid, d.name, {"problem": d.problem}) for d in domains if d.problem]
     defined, saved = _unlike(context, domains)
-    found, facts = [], {"guests": len(domains)}
-    if unreadable:
-        found.append(Finding(CHECK, "unreadable", Severity.WARNING, unreadable, facts))
-    if defined:
-        remedy = "mthook-sync --only realign"
-        found.append(Finding(CHECK, "defined_unlike_pin", Severity.WARNING, defined, facts, remedy))
-    if saved:
-        found.append(Finding(CHECK, "saved_unlike_pin", Severity.WARNING, saved, facts))
-    return found or [Finding(CHECK, "ok", Severity.SUCCESS, facts=facts)]
+    facts = {"guests": len(domains)}
+    realign = "mthook-sync --only realign"
+    return [
+        *about(unreadable, CHECK, "unreadable", Severity.WARNING, facts),
+        *about(defined, CHECK, "defined_unlike_pin", Severity.WARNING, facts, realign),
+        *about(saved, CHECK, "saved_unlike_pin", Severity.WARNING, facts),
+    ] or [Finding(CHECK, "ok", Severity.SUCCESS, facts=facts)]
 
 
 def _unlike(context: Context, domains: Sequence[Domain]) -> tuple[list[Subject], list[Subject]]:
@@ -68,13 +73,13 @@ def _saved_unlike(host: Host, domain: Domain, pin: Pin, offer: Offer) -> list[st
     from mthook.host.snapshots import machines_in_snapshots
 
     machines = {domain.saved} if domain.saved else set()
-    if domain.snapshots:
-        try:
-            machines |= machines_in_snapshots(host, domain.uuid)
-        except NotFound:
-            return []
+    try:
+        machines |= machines_in_snapshots(host, domain.uuid) if domain.snapshots else set()
+    except NotFound:
+        return []
+    wanted, known = pin.machine or "", aliases(offer)
     return [
         machine
         for machine in sorted(machines)
-        if not policy.satisfied(pin.machine or "", machine, seen=pin.seen, aliases=aliases(offer))
+        if not policy.satisfied(wanted, machine, seen=pin.seen, aliases=known)
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from mthook.operations.drift import instances
 from mthook.operations.readiness.context import Context
-from mthook.operations.readiness.findings import Finding, Severity, Subject
+from mthook.operations.readiness.findings import Finding, Severity, Subject, about
 
 CHECK = "drift"
 
@@ -19,7 +19,7 @@ def check(context: Context) -> list[Finding]:
         if row.drift
     ]
     facts = {"guests": len(guests)}
-    if not subjects:
-        return [Finding(CHECK, "ok", Severity.SUCCESS, facts=facts)]
-    remedy = "mthook-admin list --drift"
-    return [Finding(CHECK, "unlike_pin", Severity.WARNING, subjects, facts, remedy)]
+    listing = "mthook-admin list --drift"
+    return about(subjects, CHECK, "unlike_pin", Severity.WARNING, facts, listing) or [
+        Finding(CHECK, "ok", Severity.SUCCESS, facts=facts)
+    ]

@@ -67,17 +67,25 @@ class Result:
         return max(finding.severity for finding in self.findings)
 
 
+def about(
+    subjects: Sequence[Subject],
+    check: str,
+    kind: str,
+    severity: Severity,
+    facts: Facts,
+    remedy: str | None = None,
+) -> list[Finding]:
+    """Return a finding about guests or instances; nothing where there are none."""
+    return [Finding(check, kind, severity, subjects, facts, remedy)] if subjects else []
+
+
 def unavailable(
     check: str, error: Exception, kind: str = "unavailable", severity: Severity = Severity.FAILURE
 ) -> Finding:
     """Return the finding that something a check needs can't be had."""
     cause = next((name for base, name in _CAUSES.items() if isinstance(error, base)), None)
-    remedy = "mthook-sync" if isinstance(error, CatalogMissing) else None
-    facts: Facts = {"cause": cause, "reason": _reason(error)}
-    return Finding(check, kind, severity, facts=facts, remedy=remedy)
-
-
-def _reason(error: Exception) -> str:
+    reason = str(error)
     if isinstance(error, OSError):
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
+        reason = f"{error.filename}: {error.strerror}"
+    remedy = "mthook-sync" if isinstance(error, CatalogMissing) else None
+    return Finding(check, kind, severity, (), {"cause": cause, "reason": reason}, remedy)

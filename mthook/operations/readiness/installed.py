@@ -38,7 +38,7 @@ def _problems(status: install.Status) -> list[Finding]:
 
 
 def _notified_daemons(context: Context) -> list[str]:
-    """Return the daemons that were told of the hook, as the catalog keeps them."""
+    """Return the daemons that were notified of the hook, as the catalog keeps them."""
     try:
         daemons = context.catalog().host().daemons
     except CatalogMissing:

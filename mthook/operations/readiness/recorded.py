@@ -6,7 +6,14 @@ from __future__ import annotations
 from mthook import conf as configuration
 from mthook.errors import CatalogError, HostError, NovaError
 from mthook.operations.readiness.context import Context
-from mthook.operations.readiness.findings import Facts, Finding, Severity, Subject, unavailable
+from mthook.operations.readiness.findings import (
+    Facts,
+    Finding,
+    Severity,
+    Subject,
+    about,
+    unavailable,
+)
 
 CHECK = "machine_types_recorded"
 
@@ -24,7 +31,7 @@ def _in_nova(context: Context) -> list[Finding]:
     # Late: only hosts with a database pay for it.
     from mthook.nova.cells import opened
 
-    found: list[Finding] = []
+    failed: list[Finding] = []
     unset: list[Subject] = []
     reached = 0
     try:
@@ -32,40 +39,29 @@ def _in_nova(context: Context) -> list[Finding]:
             for cell in cells.all():
                 context.on_open("database", str(cell))
                 try:
-                    unset += [
-                        Subject(one.uuid, one.name, {"host": one.host}) for one in cell.unset()
-                    ]
+                    unset += [Subject(vm.uuid, vm.name, {"host": vm.host}) for vm in cell.unset()]
                     reached += 1
                 except NovaError as error:
-                    found.append(unavailable(CHECK, error))
+                    failed.append(unavailable(CHECK, error))
     except NovaError as error:
-        found.append(unavailable(CHECK, error))
-    facts = {"cells": reached}
-    if unset:
-        remedy = "mthook-admin list --unset"
-        found.append(Finding(CHECK, "instances_unset", Severity.WARNING, unset, facts, remedy))
-    elif reached:
-        found.append(Finding(CHECK, "instances_ok", Severity.SUCCESS, facts=facts))
-    return found
+        failed.append(unavailable(CHECK, error))
+    facts, listing = {"cells": reached}, "mthook-admin list --unset"
+    if reached and not unset:
+        return [*failed, Finding(CHECK, "instances_ok", Severity.SUCCESS, facts=facts)]
+    return [*failed, *about(unset, CHECK, "instances_unset", Severity.WARNING, facts, listing)]
 
 
 def _on_this_host(context: Context) -> list[Finding]:
     guests = context.guests()
     pinned = {pin.uuid for pin in context.catalog().pins() if pin.machine is not None}
-    found: list[Finding] = []
-    facts: Facts = {"guests": len(guests)}
+    unpinned = [Subject(guest.uuid, guest.name) for guest in guests if guest.uuid not in pinned]
+    # With a database, --unset lists Nova's instances.
+    unset = "" if configuration.has_nova(context.conf) else " --unset"
+    facts: Facts = {"guests": len(guests), "listed_by": f"mthook-admin list{unset}"}
+    found = about(unpinned, CHECK, "guests_unpinned", Severity.WARNING, facts, "mthook-sync")
+    found = found or [Finding(CHECK, "guests_ok", Severity.SUCCESS, facts={"guests": len(guests)})]
     try:
         context.domains()
     except HostError as error:
-        found.append(unavailable(CHECK, error, "libvirt_unavailable", Severity.WARNING))
-    without = [Subject(guest.uuid, guest.name) for guest in guests if guest.uuid not in pinned]
-    if not without:
-        return [*found, Finding(CHECK, "guests_ok", Severity.SUCCESS, facts=facts)]
-    # With a database, --unset lists Nova's instances.
-    nova = configuration.has_nova(context.conf)
-    listing = "mthook-admin list" if nova else "mthook-admin list --unset"
-    facts["listed_by"] = listing
-    return [
-        *found,
-        Finding(CHECK, "guests_unpinned", Severity.WARNING, without, facts, "mthook-sync"),
-    ]
+        found.insert(0, unavailable(CHECK, error, "libvirt_unavailable", Severity.WARNING))
+    return found

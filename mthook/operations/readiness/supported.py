@@ -10,7 +10,7 @@ from mthook.catalog.records import Capability, Guest, Pin
 from mthook.errors import HostError
 from mthook.machinetype import nearest
 from mthook.operations.readiness.context import Context
-from mthook.operations.readiness.findings import Finding, Severity, Subject
+from mthook.operations.readiness.findings import Finding, Severity, Subject, about
 
 CHECK = "pins_supported"
 
@@ -29,24 +29,16 @@ def check(context: Context) -> list[Finding]:
         name = guest.name if guest else None
         offer = {one.machine: one for one in capabilities if _concerns(one, pin, guest)}
         if not (_is_offered(pin, offer) or _is_supported(context, pin, guest)):
-            facts = {"pin": pin.machine, "nearest": nearest(pin.machine or "", offer)}
-            unsupported.append(Subject(pin.uuid, name, facts))
+            near = nearest(pin.machine or "", offer)
+            unsupported.append(Subject(pin.uuid, name, {"pin": pin.machine, "nearest": near}))
         elif pin.machine in offer and offer[pin.machine].deprecated:
             deprecated.append(Subject(pin.uuid, name, {"pin": pin.machine}))
-    return _findings(unsupported, deprecated, {"pins": number})
-
-
-def _findings(
-    unsupported: list[Subject], deprecated: list[Subject], facts: dict[str, int]
-) -> list[Finding]:
-    found = []
-    if unsupported:
-        remedy = "mthook-admin set"
-        found.append(Finding(CHECK, "unsupported", Severity.FAILURE, unsupported, facts, remedy))
-    if deprecated:
-        remedy = "mthook-admin list --deprecated"
-        found.append(Finding(CHECK, "deprecated", Severity.WARNING, deprecated, facts, remedy))
-    return found or [Finding(CHECK, "ok", Severity.SUCCESS, facts=facts)]
+    facts = {"pins": number}
+    listing = "mthook-admin list --deprecated"
+    return [
+        *about(unsupported, CHECK, "unsupported", Severity.FAILURE, facts, "mthook-admin set"),
+        *about(deprecated, CHECK, "deprecated", Severity.WARNING, facts, listing),
+    ] or [Finding(CHECK, "ok", Severity.SUCCESS, facts=facts)]
 
 
 def _pins(context: Context) -> Iterator[tuple[Pin, Guest | None]]:
