@@ -56,8 +56,9 @@ def _on_this_host(context: Context) -> list[Finding]:
     pinned = {pin.uuid for pin in context.catalog().pins() if pin.machine is not None}
     unpinned = [Subject(guest.uuid, guest.name) for guest in guests if guest.uuid not in pinned]
     # With a database, --unset lists Nova's instances.
-    unset = "" if configuration.has_nova(context.conf) else " --unset"
-    facts: Facts = {"guests": len(guests), "listed_by": f"mthook-admin list{unset}"}
+    has_nova = configuration.has_nova(context.conf)
+    listing = "mthook-admin list" if has_nova else "mthook-admin list --unset"
+    facts: Facts = {"guests": len(guests), "listed_by": listing}
     found = about(unpinned, CHECK, "guests_unpinned", Severity.WARNING, facts, "mthook-sync")
     found = found or [Finding(CHECK, "guests_ok", Severity.SUCCESS, facts={"guests": len(guests)})]
     try:
