@@ -1,32 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Instances beside their pins: in what is each unlike its own?"""
+"""Instances beside their pins: where does each have another machine type?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mthook import policy
-from mthook.catalog.records import Compared, Guest, Pin
-from mthook.text import printable
-from mthook.tools.admin.columns import Time
+from mthook.catalog.records import Guest, Pin
 
 if TYPE_CHECKING:
     from mthook.catalog.store import Catalog
 
 
 @dataclass(frozen=True)
-class Row:
-    """One instance as ``list`` shows it.
+class Drift:
+    """A place where an instance has another machine type than its pin.
 
-    :ivar drift: in what the guest is unlike its pin; '' in nothing.
+    :ivar where: ``running``, ``defined``, ``nova`` (recorded there, as of the last sync) or
+        ``stopped`` (a start with it was stopped, and the guest waits for a repair).
     """
+
+    where: str
+    machine: str
+
+
+@dataclass(frozen=True)
+class InstanceRow:
+    """One instance, its pin, and its drift."""
 
     uuid: str
     guest: Guest | None
     pin: Pin | None
-    drift: str
+    drift: tuple[Drift, ...]
 
     @property
     def machine(self) -> str | None:
@@ -45,64 +52,39 @@ class Row:
         known = (self.machine, guest.defined if guest else None, guest.running if guest else None)
         return {machine for machine in known if machine}
 
-    def values(self) -> Sequence[str | Time]:
-        """Return the columns."""
-        guest, pin = self.guest, self.pin if self.machine else None
-        return (
-            self.uuid,
-            printable(guest.name) if guest else "",
-            self.state,
-            self.machine or "",
-            (guest.defined or "") if guest else "",
-            (guest.running or "") if guest else "",
-            pin.source if pin else "",
-            Time(pin.updated_at if pin else ""),
-            self.drift or "no",
-        )
 
-
-def rows(catalog: Catalog, guests: Iterable[Guest]) -> Iterator[Row]:
+def instances(catalog: Catalog, guests: Iterable[Guest]) -> Iterator[InstanceRow]:
     """Yield all instances: guests by name, then pins of which no guest was ever seen here."""
     pins = {pin.uuid: pin for pin in catalog.pins()}
     aliases: dict[tuple[str | None, str, str], dict[str, str]] = {}
-    stopped = {repair.uuid for repair in catalog.repairs()}
-    compared = catalog.compared()
+    recorded = {uuid: one.machine for uuid, one in catalog.compared().items()}
+    stopped = {repair.uuid: repair.found for repair in catalog.repairs()}
     for guest in guests:
         key = (guest.emulator, guest.arch, guest.virt_type)
         if key not in aliases:
             aliases[key] = catalog.aliases(*key)
         pin = pins.pop(guest.uuid, None)
-        drift = [
-            *_drift(guest, pin, aliases[key]),
-            *_in_nova(pin, compared),
-            *_stopped(guest.uuid in stopped),
-        ]
-        yield Row(guest.uuid, guest, pin, ", ".join(drift))
+        drift = [*_here(guest, pin, aliases[key]), *_elsewhere(guest.uuid, pin, recorded, stopped)]
+        yield InstanceRow(guest.uuid, guest, pin, tuple(drift))
     for uuid, pin in pins.items():
-        drift = [*_in_nova(pin, compared), *_stopped(uuid in stopped)]
-        yield Row(uuid, None, pin, ", ".join(drift))
+        yield InstanceRow(uuid, None, pin, tuple(_elsewhere(uuid, pin, recorded, stopped)))
 
 
-def _stopped(waits: bool) -> list[str]:
-    """Say that a guest waits for a repair, if it does."""
-    return ["start stopped"] if waits else []
-
-
-def _in_nova(pin: Pin | None, compared: Mapping[str, Compared]) -> list[str]:
-    """Say what Nova has recorded, as the last sync saw it, if it is unlike the pin."""
-    said = compared.get(pin.uuid) if pin and pin.machine else None
-    if pin is None or said is None or said.machine in (None, pin.machine):
-        return []
-    return [f"Nova has {printable(said.machine)}"]
-
-
-def _drift(guest: Guest, pin: Pin | None, aliases: dict[str, str]) -> list[str]:
-    """Say in what a guest is unlike its pin."""
+def _here(guest: Guest, pin: Pin | None, aliases: dict[str, str]) -> Iterator[Drift]:
+    """Yield what a guest of this host runs and is defined as, where that is unlike its pin."""
     if pin is None or pin.machine is None or guest.gone_since is not None:
-        return []
-    wanted = pin.machine
-    return [
-        f"{what} {machine}"
-        for what, machine in (("runs", guest.running), ("defined", guest.defined))
-        if machine and not policy.satisfied(wanted, machine, seen=pin.seen, aliases=aliases)
-    ]
+        return
+    for where, machine in (("running", guest.running), ("defined", guest.defined)):
+        if machine and not policy.satisfied(pin.machine, machine, seen=pin.seen, aliases=aliases):
+            yield Drift(where, machine)
+
+
+def _elsewhere(
+    uuid: str, pin: Pin | None, recorded: Mapping[str, str | None], stopped: Mapping[str, str]
+) -> Iterator[Drift]:
+    """Yield what Nova has recorded, where that is unlike the pin, and a start that was stopped."""
+    machine = recorded.get(uuid)
+    if pin and pin.machine and machine and machine != pin.machine:
+        yield Drift("nova", machine)
+    if uuid in stopped:
+        yield Drift("stopped", stopped[uuid])

@@ -19,8 +19,10 @@ import sqlalchemy as sa
 
 from mthook import conf
 from mthook.nova import tables
-from mthook.tools import status_upgrade as upgrade
+from mthook.operations.readiness import checks
 from mthook.tools.admin.exitcode import ExitCode
+from mthook.tools.status import command as status
+from mthook.tools.status.sentences import PROBLEMS, TITLES
 from mthook.tools.sync_command import Exit
 
 ROOT = Path(__file__).parents[2]
@@ -153,7 +155,7 @@ def documented_codes(program: str) -> set[int]:
     [
         ("mthook-admin", ExitCode),
         ("mthook-sync", Exit),
-        ("mthook-status", None),
+        ("mthook-status", status.Exit),
         ("mthook-gate", None),
     ],
 )
@@ -181,7 +183,8 @@ def test_every_check_of_the_status_is_documented() -> None:
     table = PAGES["default"].partition("* - check\n")[2]
     rows = re.findall(r"^   \* - (.+)$", table.partition("\nChange ")[0], re.MULTILINE)
 
-    assert [title for title, _ in upgrade.Checks._upgrade_checks] == rows
+    assert list(TITLES.values()) == rows
+    assert list(TITLES) == [module.CHECK for module in checks.CHECKS]
 
 
 #: Methods that print or log what an operator should act on.
@@ -207,6 +210,9 @@ def _strings() -> Iterator[tuple[str, str, bool]]:
             else:
                 continue
             yield text, f"{path.relative_to(ROOT)}:{node.lineno}", id(node) in messages
+    for check, sentences in PROBLEMS.items():
+        for kind, text in sentences.items():
+            yield re.sub(r"{.+?}", HOLE, text), f"{check}: {kind}", True
     hook = (ROOT / "hooks/qemu").read_text()
     yield hook.replace("$2", HOLE).replace("$status", HOLE), "hooks/qemu", False
 

@@ -3,28 +3,23 @@
 
 from __future__ import annotations
 
-from mthook.operations.drift import rows
-from mthook.operations.readiness.findings import Findings, count, listed
-from mthook.operations.readiness.sources import Sources
-from mthook.text import printable
+from mthook.operations.drift import instances
+from mthook.operations.readiness.context import Context
+from mthook.operations.readiness.findings import Finding, Severity, Subject, about
 
-TITLE = "Drift"
+CHECK = "drift"
 
 
-def check(sources: Sources) -> Findings:
-    """Count what ``mthook-admin list --drift`` lists, with guests as they are now."""
-    findings = Findings()
-    guests = sources.guests()
-    drifting = [
-        f"{printable(row.guest.name) if row.guest else row.uuid}: {row.drift}"
-        for row in rows(sources.catalog(), guests)
+def check(context: Context) -> list[Finding]:
+    """Look for what ``mthook-admin list --drift`` lists, with guests as they are now."""
+    guests = context.guests()
+    subjects = [
+        Subject(row.uuid, row.guest.name if row.guest else None, {"drift": row.drift})
+        for row in instances(context.catalog(), guests)
         if row.drift
     ]
-    if drifting:
-        findings.warn(
-            f"Unlike their pin: {listed(drifting, 'guest')}. 'mthook-admin list --drift' lists"
-            " them; what runs stays as it is until its next cold start."
-        )
-    else:
-        findings.note(f"Of {count(len(guests), 'guest')} none is unlike its pin.")
-    return findings
+    facts = {"guests": len(guests)}
+    listing = "mthook-admin list --drift"
+    return about(subjects, CHECK, "unlike_pin", Severity.WARNING, facts, listing) or [
+        Finding(CHECK, "ok", Severity.SUCCESS, facts=facts)
+    ]

@@ -1,58 +1,91 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a check has found, in sentences."""
+"""What a check finds, as data; sentences are made of it elsewhere."""
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from oslo_upgradecheck.upgradecheck import Code, Result
+from mthook.errors import CatalogError, CatalogMissing, HostError, NovaError
 
-from mthook.text import printable
+#: Plain data by stable keys; times as :func:`mthook.text.now` writes them.
+Facts = dict[str, Any]
 
-#: How many guests a sentence names.
-_FEW = 3
+_CAUSES = {CatalogError: "catalog", HostError: "libvirt", NovaError: "nova"}
 
 
-class Findings:
-    """Collects sentences; the worst of them decides."""
+class Severity(enum.IntEnum):
+    """How bad a finding is; the worst one decides."""
 
-    def __init__(self) -> None:
-        self._code = Code.SUCCESS
-        self._sentences: list[str] = []
+    SUCCESS = 0
+    #: Should be looked into; the default may be changed all the same.
+    WARNING = 1
+    #: Has to be mended before the default may be changed.
+    FAILURE = 2
 
-    def note(self, sentence: str) -> None:
-        """Say something that is as it should be."""
-        self._add(Code.SUCCESS, sentence)
 
-    def warn(self, sentence: str) -> None:
-        """Say something that should be looked into; the default may be changed all the same."""
-        self._add(Code.WARNING, sentence)
+@dataclass(frozen=True)
+class Subject:
+    """A guest, or an instance of Nova's, that a finding is about.
 
-    def fail(self, sentence: str) -> None:
-        """Say something that has to be mended before the default may be changed."""
-        self._add(Code.FAILURE, sentence)
+    :ivar name: untrusted text; ``None`` where only the UUID is known.
+    """
 
-    def result(self) -> Result:
-        """Return all of it for oslo.upgradecheck."""
-        return Result(self._code, " ".join(self._sentences))
+    uuid: str
+    name: str | None
+    facts: Facts = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One result of a check; names and keys stay what they are, for programs read them.
+
+    :ivar kind: which of the check's findings.
+    :ivar remedy: the command that mends it, or lists what is to be mended.
+    """
+
+    check: str
+    kind: str
+    severity: Severity
+    subjects: Sequence[Subject] = ()
+    facts: Facts = field(default_factory=dict)
+    remedy: str | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """All that one check has found, at least one finding."""
+
+    check: str
+    findings: Sequence[Finding]
 
     @property
-    def well(self) -> bool:
-        """Whether nothing is wrong so far."""
-        return bool(self._code == Code.SUCCESS)
-
-    def _add(self, code: Code, sentence: str) -> None:
-        self._code = max(self._code, code)
-        self._sentences.append(sentence)
+    def severity(self) -> Severity:
+        """The worst of it."""
+        return max(finding.severity for finding in self.findings)
 
 
-def count(number: int, thing: str) -> str:
-    """Return a number of things: ``1 guest``, ``3 guests``."""
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+def about(
+    subjects: Sequence[Subject],
+    check: str,
+    kind: str,
+    severity: Severity,
+    facts: Facts,
+    remedy: str | None = None,
+) -> list[Finding]:
+    """Return a finding about guests or instances; nothing where there are none."""
+    return [Finding(check, kind, severity, subjects, facts, remedy)] if subjects else []
 
 
-def listed(things: Sequence[object], thing: str) -> str:
-    """Return a number of things and a few of them: ``5 guests (db-1; db-2; web-1; ...)``."""
-    few = [printable(one) for one in things[:_FEW]]
-    rest = ["..."] if len(things) > _FEW else []
-    return f"{count(len(things), thing)} ({'; '.join([*few, *rest])})"
+def unavailable(
+    check: str, error: Exception, kind: str = "unavailable", severity: Severity = Severity.FAILURE
+) -> Finding:
+    """Return the finding that something a check needs can't be had."""
+    cause = next((name for base, name in _CAUSES.items() if isinstance(error, base)), None)
+    reason = str(error)
+    if isinstance(error, OSError):
+        reason = f"{error.filename}: {error.strerror}"
+    remedy = "mthook-sync" if isinstance(error, CatalogMissing) else None
+    return Finding(check, kind, severity, (), {"cause": cause, "reason": reason}, remedy)

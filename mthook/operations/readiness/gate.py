@@ -9,9 +9,11 @@ from urllib.parse import parse_qs, urlsplit
 
 from oslo_config import cfg
 
-from mthook.operations.readiness.sources import Sources
-from mthook.text import now, printable
+from mthook.operations.readiness.context import Context
+from mthook.text import now
 
+#: The answers of :func:`use` that mean yes.
+IN_USE = ("gate_configured", "gate_rewrote")
 #: Seconds that a rewrite counts as recent; Nova defines a guest anew at each hard reboot.
 _RECENT = 7 * 86400
 _SOCKETS = "/proc/net/unix"
@@ -19,24 +21,20 @@ _SOCKETS = "/proc/net/unix"
 _LISTENS = 0x10000
 
 
-def evidence(sources: Sources) -> str | None:
-    """Return what shows that the gate is in use, best first; None: nothing does.
+def use(context: Context) -> tuple[str, dict[str, str]]:
+    """Return whether the gate is in use, and what shows it, best first: kind and facts of a finding.
 
     :raises CatalogError: the catalog can't be used.
     """
-    path = str(sources.conf.gate.listen)
-    for file in sources.files:
+    path = str(context.conf.gate.listen)
+    for file in context.files:
         if _leads_to(_connection_uri(file), path):
-            return f"{printable(file)} has its socket in [libvirt] connection_uri"
-    at = sources.catalog().last_rewrite()
+            return "gate_configured", {"config_file": file}
+    at = context.catalog().last_rewrite()
     if at is not None and at >= now(time.time() - _RECENT):
-        return f"it rewrote a domain at {at.partition('.')[0]}Z"
-    return None
-
-
-def is_idle(sources: Sources) -> bool:
-    """Tell whether a gate listens that nobody may be sent to: that alone puts no start right."""
-    return _is_listened_on(str(sources.conf.gate.listen))
+        return "gate_rewrote", {"last_rewrite_at": at}
+    # One to which nobody may be sent alone puts no start right.
+    return ("gate_idle", {"socket": path}) if _is_listened_on(path) else ("gate_unused", {})
 
 
 def _connection_uri(file: str) -> str:

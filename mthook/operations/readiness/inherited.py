@@ -12,49 +12,39 @@ from __future__ import annotations
 from oslo_config import cfg
 
 from mthook import conf as configuration
-from mthook.operations.readiness.findings import Findings
-from mthook.operations.readiness.sources import Sources
+from mthook.operations.readiness.context import Context
+from mthook.operations.readiness.findings import Facts, Finding, Severity
 
-TITLE = "Machine types in snapshots"
+CHECK = "machine_types_in_snapshots"
 
 _NAME = "non_inheritable_image_properties"
 _PROPERTY = "hw_machine_type"
 #: As nova/conf/compute.py has it.
 _OPTION = cfg.ListOpt(_NAME, default=["cache_in_nova", "bittorrent"])
-_CAVEAT = (
-    "Mind that Nova then unshelves an image-backed instance as the default machine type, for its"
-    " shelved image hasn't got it either."
-)
 
 
-def check(sources: Sources) -> Findings:
+def check(context: Context) -> list[Finding]:
     """Look whether ``hw_machine_type`` is among what images don't inherit, where that matters."""
-    findings = Findings()
-    conf = sources.conf
+    conf = context.conf
+    facts: Facts = {"option": _NAME, "property": _PROPERTY}
     needless = _needless(conf)
     if needless:
-        findings.note(f"{needless}: no machine type gets into images by mthook.")
-        return findings
+        return [Finding(CHECK, needless, Severity.SUCCESS, facts={"pin_style": conf.pin.style})]
     conf.register_opt(_OPTION)
     if _PROPERTY in conf[_NAME]:
-        findings.note(f"{_NAME} has {_PROPERTY}: snapshots don't pass it on. {_CAVEAT}")
-        return findings
-    findings.warn(
-        "Snapshots pass the machine types that mthook-sync writes to Nova's database on to new"
-        f" instances; {_PROPERTY} in [DEFAULT] {_NAME} of nova-api's nova.conf prevents it. {_CAVEAT}"
-    )
+        return [Finding(CHECK, "ok", Severity.SUCCESS, facts=facts)]
+    found = [Finding(CHECK, "inherited", Severity.WARNING, facts=facts)]
     location = conf.get_location(_NAME)
     if location is None or location.location == cfg.Locations.opt_default:
-        findings.warn(
-            "No configuration file sets it: if nova.conf does, give that with --config-file."
-        )
-    return findings
+        facts = {**facts, "config_files": list(context.files)}
+        found.append(Finding(CHECK, "option_not_set", Severity.WARNING, facts=facts))
+    return found
 
 
-def _needless(conf: cfg.ConfigOpts) -> str:
-    """Return why versioned machine types aren't written to Nova's database; '' where they are."""
+def _needless(conf: cfg.ConfigOpts) -> str | None:
+    """Return why versioned machine types aren't written to Nova's database; ``None`` where they are."""
     if not configuration.has_nova(conf):
-        return "No database of Nova's is configured"
+        return "no_database"
     if not conf.sync.write_back:
-        return "[sync] write_back = false"
-    return "" if conf.pin.style == "versioned" else f"[pin] style = {conf.pin.style}"
+        return "not_written_back"
+    return None if conf.pin.style == "versioned" else "not_versioned"

@@ -7,49 +7,40 @@ import json
 
 from mthook.errors import CatalogMissing
 from mthook.hook import install
-from mthook.operations.readiness.findings import Findings
-from mthook.operations.readiness.sources import Sources
-from mthook.text import printable
+from mthook.operations.readiness.context import Context
+from mthook.operations.readiness.findings import Finding, Severity
 
-TITLE = "Hook"
+CHECK = "hook"
+
+_REMEDY = "mthook-admin hook install"
 
 
-def check(sources: Sources) -> Findings:
+def check(context: Context) -> list[Finding]:
     """Look at what ``mthook-admin hook status`` looks at."""
-    findings = Findings()
-    settings = install.Settings.of_this_process(sources.conf.catalog.path, sources.files)
-    status = install.status(sources.hooks, settings, _told(sources))
-    path = printable(status.path)
+    settings = install.Settings.of_this_process(context.conf.catalog.path, context.files)
+    status = install.status(context.hooks_dir, settings, _notified_daemons(context))
     if not status.installed or status.loaded is False:
-        for problem in status.problems:
-            findings.fail(f"{path}: {problem}.")
-        return findings
+        return _problems(status)
+    found, facts = [], {"path": status.path, "mode": context.conf.hook.mode}
     if not status.current:
-        findings.warn(
-            f"{path} isn't what this mthook would install for these configuration files:"
-            " run 'mthook-admin hook install', with the same --config-file."
-        )
+        found.append(Finding(CHECK, "outdated", Severity.WARNING, facts=facts, remedy=_REMEDY))
     if status.loaded is None:
-        findings.warn("No libvirt daemon runs that could call it.")
-    _check_mode(sources, findings)
-    if findings.well:
-        findings.note(f"{path} is installed, up to date and known to libvirt, in mode enforce.")
-    return findings
+        found.append(Finding(CHECK, "no_daemon", Severity.WARNING, facts=facts))
+    if context.conf.hook.mode != "enforce":
+        found.append(Finding(CHECK, "not_enforcing", Severity.WARNING, facts=facts))
+    return found or [Finding(CHECK, "ok", Severity.SUCCESS, facts=facts)]
 
 
-def _check_mode(sources: Sources, findings: Findings) -> None:
-    mode = sources.conf.hook.mode
-    if mode != "enforce":
-        findings.warn(
-            f"[hook] mode = {mode}: it stops no start and no definition is changed;"
-            " only mode = enforce protects."
-        )
+def _problems(status: install.Status) -> list[Finding]:
+    kind = "not_loaded" if status.installed else "not_installed"
+    facts = [{"path": status.path, "problem": problem} for problem in status.problems]
+    return [Finding(CHECK, kind, Severity.FAILURE, facts=one, remedy=_REMEDY) for one in facts]
 
 
-def _told(sources: Sources) -> list[str]:
-    """Return the daemons that know of the hook, as the catalog keeps them."""
+def _notified_daemons(context: Context) -> list[str]:
+    """Return the daemons that were notified of the hook, as the catalog keeps them."""
     try:
-        daemons = sources.catalog().host().daemons
+        daemons = context.catalog().host().daemons
     except CatalogMissing:
         return []
     return list(json.loads(daemons)) if daemons else []

@@ -4,64 +4,65 @@
 from __future__ import annotations
 
 from mthook import conf as configuration
-from mthook.errors import CatalogError, NovaError
-from mthook.operations.readiness.findings import Findings, count, listed
-from mthook.operations.readiness.sources import Sources
+from mthook.errors import CatalogError, HostError, NovaError
+from mthook.operations.readiness.context import Context
+from mthook.operations.readiness.findings import (
+    Facts,
+    Finding,
+    Severity,
+    Subject,
+    about,
+    unavailable,
+)
 
-TITLE = "Machine types recorded"
+CHECK = "machine_types_recorded"
 
 
-def check(sources: Sources) -> Findings:
-    """Count Nova's instances without a machine type, and guests of this host without a pin."""
-    findings = Findings()
-    if configuration.has_nova(sources.conf):
-        _check_nova(sources, findings)
+def check(context: Context) -> list[Finding]:
+    """Look for Nova's instances without a machine type, and guests of this host without a pin."""
+    found = _in_nova(context) if configuration.has_nova(context.conf) else []
     try:
-        _check_guests(sources, findings)
+        return [*found, *_on_this_host(context)]
     except CatalogError as error:
-        findings.fail(f"{error}.")
-    return findings
+        return [*found, unavailable(CHECK, error)]
 
 
-def _check_nova(sources: Sources, findings: Findings) -> None:
+def _in_nova(context: Context) -> list[Finding]:
     # Late: only hosts with a database pay for it.
     from mthook.nova.cells import opened
 
-    unset = reached = 0
+    failed: list[Finding] = []
+    unset: list[Subject] = []
+    reached = 0
     try:
-        with opened(sources.conf) as cells:
+        with opened(context.conf) as cells:
             for cell in cells.all():
-                sources.tell(f"database: {cell}")
+                context.on_open("database", str(cell))
                 try:
-                    unset += sum(1 for _ in cell.unset())
+                    unset += [Subject(vm.uuid, vm.name, {"host": vm.host}) for vm in cell.unset()]
                     reached += 1
                 except NovaError as error:
-                    findings.fail(f"{error}.")
+                    failed.append(unavailable(CHECK, error))
     except NovaError as error:
-        findings.fail(f"{error}.")
-    if unset:
-        findings.warn(
-            f"Without a recorded machine type: {count(unset, 'instance')} of Nova's."
-            " 'mthook-admin list --unset' lists them, mthook-sync on their hosts records it."
-        )
-    elif reached:
-        findings.note(f"In {count(reached, 'cell')} of Nova's every instance has one.")
+        failed.append(unavailable(CHECK, error))
+    facts, listing = {"cells": reached}, "mthook-admin list --unset"
+    if reached and not unset:
+        return [*failed, Finding(CHECK, "instances_ok", Severity.SUCCESS, facts=facts)]
+    return [*failed, *about(unset, CHECK, "instances_unset", Severity.WARNING, facts, listing)]
 
 
-def _check_guests(sources: Sources, findings: Findings) -> None:
-    guests = sources.guests()
-    pinned = {pin.uuid for pin in sources.catalog().pins() if pin.machine is not None}
-    without = [guest.name for guest in guests if guest.uuid not in pinned]
-    unreachable = sources.unreachable()
-    if unreachable:
-        findings.warn(unreachable)
-    if without:
-        # With a database, --unset lists Nova's instances.
-        nova = configuration.has_nova(sources.conf)
-        command = "'mthook-admin list'" if nova else "'mthook-admin list --unset'"
-        findings.warn(
-            f"Without a pin: {listed(without, 'guest')} of this host. {command} lists them;"
-            " mthook-sync pins them, or their next start where a pin was released."
-        )
-    else:
-        findings.note(f"Of {count(len(guests), 'guest')} on this host none is without a pin.")
+def _on_this_host(context: Context) -> list[Finding]:
+    guests = context.guests()
+    pinned = {pin.uuid for pin in context.catalog().pins() if pin.machine is not None}
+    unpinned = [Subject(guest.uuid, guest.name) for guest in guests if guest.uuid not in pinned]
+    # With a database, --unset lists Nova's instances.
+    has_nova = configuration.has_nova(context.conf)
+    listing = "mthook-admin list" if has_nova else "mthook-admin list --unset"
+    facts: Facts = {"guests": len(guests), "listed_by": listing}
+    found = about(unpinned, CHECK, "guests_unpinned", Severity.WARNING, facts, "mthook-sync")
+    found = found or [Finding(CHECK, "guests_ok", Severity.SUCCESS, facts={"guests": len(guests)})]
+    try:
+        context.domains()
+    except HostError as error:
+        found.insert(0, unavailable(CHECK, error, "libvirt_unavailable", Severity.WARNING))
+    return found

@@ -10,51 +10,40 @@ from mthook.catalog.offers import Offer, Offers
 from mthook.catalog.records import Guest, Pin
 from mthook.errors import HostError
 from mthook.machinetype import nearest
-from mthook.operations.readiness.findings import Findings, count, listed
-from mthook.operations.readiness.sources import Sources
-from mthook.text import printable
+from mthook.operations.readiness.context import Context
+from mthook.operations.readiness.findings import Finding, Severity, Subject, about
 
-TITLE = "Pins supported by QEMU"
+CHECK = "pins_supported"
 
 
-def check(sources: Sources) -> Findings:
-    """Hold every pin against what its guest's emulator offers."""
-    findings = Findings()
-    catalog = sources.catalog()
-    offers = Offers(catalog.capabilities())
+def check(context: Context) -> list[Finding]:
+    """Look whether each pin is among what its guest's emulator offers."""
+    offers = Offers(context.catalog().capabilities())
     if not offers:
-        findings.fail("What this host's QEMU offers isn't known yet: run 'mthook-sync -v'.")
-        return findings
+        return [Finding(CHECK, "offers_unknown", Severity.FAILURE, remedy="mthook-sync -v")]
     unsupported, deprecated, number = [], [], 0
-    for pin, guest in _pins(sources):
+    for pin, guest in _pins(context):
         number += 1
+        name = guest.name if guest else None
         offer = _offer(offers, pin, guest)
-        name = printable(guest.name if guest else pin.uuid)
-        if not (_is_offered(pin, offer) or _is_supported(sources, pin, guest)):
-            near = ", ".join(nearest(pin.machine or "", offer.names)) or "none"
-            unsupported.append(f"{name}: {pin.machine}, nearest {near}")
+        if not (_is_offered(pin, offer) or _is_supported(context, pin, guest)):
+            near = nearest(pin.machine or "", offer.names)
+            unsupported.append(Subject(pin.uuid, name, {"pin": pin.machine, "nearest": near}))
         elif pin.machine in offer.deprecated:
-            deprecated.append(f"{name}: {pin.machine}")
-    if unsupported:
-        findings.fail(
-            f"This host's QEMU can't run the pins of {listed(unsupported, 'guest')}: it has to offer"
-            " them before their next start, or 'mthook-admin set' changes them."
-        )
-    if deprecated:
-        findings.warn(
-            f"This host's QEMU deprecates the pins of {listed(deprecated, 'guest')}:"
-            " 'mthook-admin list --deprecated' lists them."
-        )
-    if findings.well:
-        findings.note(f"Of {count(number, 'pin')} this host's QEMU can run all.")
-    return findings
+            deprecated.append(Subject(pin.uuid, name, {"pin": pin.machine}))
+    facts = {"pins": number}
+    listing = "mthook-admin list --deprecated"
+    return [
+        *about(unsupported, CHECK, "unsupported", Severity.FAILURE, facts, "mthook-admin set"),
+        *about(deprecated, CHECK, "deprecated", Severity.WARNING, facts, listing),
+    ] or [Finding(CHECK, "ok", Severity.SUCCESS, facts=facts)]
 
 
-def _pins(sources: Sources) -> Iterator[tuple[Pin, Guest | None]]:
+def _pins(context: Context) -> Iterator[tuple[Pin, Guest | None]]:
     """Yield the pins that count on this host: not those of guests that have left it."""
-    present = {guest.uuid: guest for guest in sources.guests()}
-    gone = {guest.uuid for guest in sources.catalog().guests() if guest.uuid not in present}
-    for pin in sources.catalog().pins():
+    present = {guest.uuid: guest for guest in context.guests()}
+    gone = {guest.uuid for guest in context.catalog().guests() if guest.uuid not in present}
+    for pin in context.catalog().pins():
         if pin.machine is not None and pin.uuid not in gone:
             yield pin, present.get(pin.uuid)
 
@@ -74,12 +63,12 @@ def _is_offered(pin: Pin, offer: Offer) -> bool:
     )
 
 
-def _is_supported(sources: Sources, pin: Pin, guest: Guest | None) -> bool:
+def _is_supported(context: Context, pin: Pin, guest: Guest | None) -> bool:
     """Ask libvirt, whose capabilities don't list all that there is."""
     if guest is None or not guest.emulator:
         return False
     try:
-        host = sources.host()
+        host = context.host()
     except HostError:
         return False
     from mthook.host.capabilities import supports

@@ -5,32 +5,25 @@ from __future__ import annotations
 
 import time
 
-from mthook.operations.readiness.findings import Findings
-from mthook.operations.readiness.sources import Sources
+from mthook.operations.readiness.context import Context
+from mthook.operations.readiness.findings import Finding, Severity
 from mthook.text import now
 
-TITLE = "Last sync"
+CHECK = "last_sync"
 
 #: Seconds: cron and systemd run it every few minutes.
 _FRESH = 3600
+_REMEDY = "mthook-sync -v"
 
 
-def check(sources: Sources) -> Findings:
+def check(context: Context) -> list[Finding]:
     """Look when the last whole run ended, and whether it met errors."""
-    findings = Findings()
-    host = sources.catalog().host()
-    at = host.last_sync_at
-    if at is None:
-        findings.fail(
-            "No mthook-sync has run to its end on this host: run 'mthook-sync -v', then let cron or"
-            " systemd run it every few minutes."
-        )
-        return findings
-    ended = f"The last mthook-sync ended at {at.partition('.')[0]}Z"
-    if at < now(time.time() - _FRESH):
-        findings.warn(f"{ended}, more than an hour ago: look after its cron job or systemd timer.")
+    host = context.catalog().host()
+    if host.last_sync_at is None:
+        return [Finding(CHECK, "never_ended", Severity.FAILURE, remedy=_REMEDY)]
+    found, facts = [], {"ended_at": host.last_sync_at}
+    if host.last_sync_at < now(time.time() - _FRESH):
+        found.append(Finding(CHECK, "too_old", Severity.WARNING, facts=facts))
     if not host.last_sync_ok:
-        findings.warn(f"{ended} with errors: 'mthook-sync -v' tells them.")
-    if findings.well:
-        findings.note(f"{ended}, without errors.")
-    return findings
+        found.append(Finding(CHECK, "had_errors", Severity.WARNING, facts=facts, remedy=_REMEDY))
+    return found or [Finding(CHECK, "ok", Severity.SUCCESS, facts=facts)]

@@ -12,13 +12,14 @@ from mthook.catalog.records import Guest, HistoryEntry
 from mthook.conf import has_nova
 from mthook.errors import HostError
 from mthook.nova.states import VM_STATES
-from mthook.operations.drift import Row, rows
+from mthook.operations.drift import InstanceRow, instances
 from mthook.operations.lookup import uuid_of
 from mthook.text import printable
 from mthook.tools.admin import unset
 from mthook.tools.admin.columns import Time
 from mthook.tools.admin.command import RowCommand, UsageError, add_instance, utf8
 from mthook.tools.admin.exitcode import ExitCode
+from mthook.tools.words import drift_of
 
 if TYPE_CHECKING:
     from mthook.catalog.store import Catalog
@@ -130,11 +131,11 @@ class List(RowCommand):
             guests = catalog.guests()
             if args.unset:
                 guests = self._with_unseen(catalog, guests)
-            for row in rows(catalog, guests):
+            for row in instances(catalog, guests):
                 if _is_selected(row, args, deprecated):
                     if args.unset:
                         self.code = ExitCode.SOME_UNSET
-                    yield row.values()
+                    yield _values(row)
 
     def _with_unseen(self, catalog: Catalog, guests: list[Guest]) -> list[Guest]:
         """Add the guests that libvirt has and no sync or hook has seen, and say that there are."""
@@ -210,7 +211,23 @@ def _guests(host: Host) -> list[Guest]:
     return [guest for guest in found if guest is not None]
 
 
-def _is_selected(row: Row, args: argparse.Namespace, deprecated: set[str]) -> bool:
+def _values(row: InstanceRow) -> Sequence[str | Time]:
+    """Return an instance's columns."""
+    guest, pin = row.guest, row.pin if row.machine else None
+    return (
+        row.uuid,
+        printable(guest.name) if guest else "",
+        row.state,
+        row.machine or "",
+        (guest.defined or "") if guest else "",
+        (guest.running or "") if guest else "",
+        pin.source if pin else "",
+        Time(pin.updated_at if pin else ""),
+        drift_of(row.drift) or "no",
+    )
+
+
+def _is_selected(row: InstanceRow, args: argparse.Namespace, deprecated: set[str]) -> bool:
     return not (
         (args.unset and (row.machine is not None or row.state == "gone"))
         or (args.drift and not row.drift)

@@ -126,6 +126,11 @@ class Desk:
         assert said.code == max(one["result"] for one in found)
         return next(Answer(one["result"], one["details"]) for one in found if one["check"] == title)
 
+    def findings(self, check: str, *argv: str) -> list[dict[str, Any]]:
+        """Return what one of the checks found as data, by its stable name."""
+        found: list[dict[str, Any]] = json.loads(self.status("--json", *argv).out)["checks"]
+        return next(list(one["findings"]) for one in found if one["id"] == check)
+
     def _define(self, text: str) -> None:
         self._domains.append(text)
         self._node.write_text(f"<node>{''.join(self._domains)}</node>")

@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 from oslo_upgradecheck.upgradecheck import Code, Result
 
-from mthook import __version__, conf
-from mthook.operations.readiness import synced
-from mthook.operations.readiness.sources import Sources
+from mthook import __version__
+from mthook.operations.readiness import checks, synced
 from mthook.tools import status
-from mthook.tools.status_upgrade import Checks
+from mthook.tools.status.command import Table
 
 from .conftest import DATABASE, DB, NEW, OLD, UNREACHABLE, WEB, Desk
 
@@ -42,6 +41,42 @@ def test_all_well_is_code_0(web: Desk) -> None:
     assert found["name"] == "Upgrade Check Results"
     assert [one["check"] for one in found["checks"]] == TITLES
     assert {one["result"] for one in found["checks"]} == {0}
+
+
+def test_json_has_names_for_results_and_counts_them(web: Desk) -> None:
+    """Beside the numbers and sentences of oslo.upgradecheck."""
+    web.pin(WEB, "pc-i440fx-5.0")
+
+    found = json.loads(web.status("--json").out)
+
+    assert list(found) == ["name", "severity", "counts", "checks"]
+    assert found["severity"] == "failure"
+    assert found["counts"] == {"success": 5, "warning": 2, "failure": 1}
+    severities = {one["id"]: one["severity"] for one in found["checks"]}
+    assert list(severities) == [module.CHECK for module in checks.CHECKS]
+    assert severities["pins_supported"] == "failure"
+    assert list(found["checks"][0]) == [
+        *("check", "result", "details"),
+        *("id", "severity", "findings"),
+    ]
+
+
+def test_what_a_check_lacks_is_a_finding(desk: Desk, tmp_path: Path) -> None:
+    """With its remedy, where there is one."""
+    desk.configure(f"[catalog]\npath = {tmp_path}/other/catalog.sqlite\n")
+
+    assert desk.findings("drift") == [
+        {
+            "kind": "unavailable",
+            "severity": "failure",
+            "subjects": [],
+            "facts": {
+                "cause": "catalog",
+                "reason": f"no catalog: {tmp_path}/other does not exist: run mthook-sync",
+            },
+            "remedy": "mthook-sync",
+        }
+    ]
 
 
 def test_a_warning_is_code_1(web: Desk) -> None:
@@ -88,11 +123,11 @@ def test_the_table_fits_80_columns(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("length", range(40, 90))
-def test_no_command_is_broken_by_the_table(desk: Desk, length: int) -> None:
+def test_no_command_is_broken_by_the_table(length: int) -> None:
     """Such a line is there to be copied, wherever in it the command stands."""
     text = f"{'x' * (length - 10)} Nova's: 'mthook-admin list --drift' lists them."
-    with Sources(conf.load([str(desk.config)]), [], "", print) as sources:
-        lines = Checks(sources)._get_details(Result(Code.WARNING, text)).split("\n")
+
+    lines = Table([])._get_details(Result(Code.WARNING, text)).split("\n")
 
     assert any("'mthook-admin list --drift'" in line for line in lines)
     assert " ".join(line.strip() for line in lines) == text
@@ -214,11 +249,11 @@ def test_without_libvirts_python_the_checks_say_so(
         (["upgrade", "check\n"], "no command 'upgrade check\\n'"),
     ],
 )
-def test_a_wrong_command_line_is_one_line_and_code_255(
+def test_a_wrong_command_line_is_one_line_and_code_2(
     capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str
 ) -> None:
-    """No code that would be an answer."""
-    assert status.main(arguments) == 255
+    """As with the other programs."""
+    assert status.main(arguments) == 2
     assert capsys.readouterr() == ("", f"mthook-status: {complaint}; see 'mthook-status --help'\n")
 
 

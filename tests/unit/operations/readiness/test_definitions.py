@@ -48,6 +48,26 @@ def test_a_snapshot_unlike_the_pin_is_a_warning(desk: Desk) -> None:
     )
 
 
+def test_as_data_it_is_machine_types_by_guest(desk: Desk) -> None:
+    """Those of the definition, and those that are kept elsewhere."""
+    desk.guest("web-1", WEB, OLD, snapshot("web-1", WEB, OLD))
+    desk.pin(WEB, NEW)
+
+    defined, saved = desk.findings("definitions_and_saved_state")
+
+    assert (defined["kind"], defined["remedy"]) == (
+        "defined_unlike_pin",
+        "mthook-sync --only realign",
+    )
+    assert defined["subjects"] == [
+        {"uuid": WEB, "name": "web-1", "facts": {"pin": NEW, "defined": OLD}}
+    ]
+    assert (saved["kind"], saved["facts"]) == ("saved_unlike_pin", {"guests": 1})
+    assert saved["subjects"] == [
+        {"uuid": WEB, "name": "web-1", "facts": {"pin": NEW, "saved": [OLD]}}
+    ]
+
+
 def test_a_saved_image_unlike_the_pin_is_a_warning(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

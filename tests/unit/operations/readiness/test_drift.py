@@ -46,6 +46,25 @@ def test_a_guest_that_runs_unlike_its_pin_is_drift(desk: Desk) -> None:
     assert f"web-1: runs {OLD}, defined {OLD}" in desk.check(TITLE).details
 
 
+def test_as_data_it_is_places_and_machine_types(desk: Desk) -> None:
+    """For each guest."""
+    desk.guest("web-1", WEB, OLD, state="")
+    desk.pin(WEB, NEW)
+
+    found = desk.findings("drift")
+
+    places = [{"where": "running", "machine": OLD}, {"where": "defined", "machine": OLD}]
+    assert found == [
+        {
+            "kind": "unlike_pin",
+            "severity": "warning",
+            "subjects": [{"uuid": WEB, "name": "web-1", "facts": {"drift": places}}],
+            "facts": {"guests": 1},
+            "remedy": "mthook-admin list --drift",
+        }
+    ]
+
+
 def test_a_guest_that_waits_for_a_repair_is_drift(web: Desk) -> None:
     """Its start was stopped."""
     guest = summary.Summary()

@@ -77,6 +77,18 @@ def test_a_recent_rewrite_is_use(nova: Desk) -> None:
     assert nova.check(TITLE) == Answer(0, f"{RIGHT}it rewrote a domain at {at.partition('.')[0]}Z.")
 
 
+def test_as_data_use_is_a_kind_and_what_shows_it(nova: Desk) -> None:
+    """Beside the guests that it is about."""
+    at = now(time.time() - DAY)
+    rewrite(nova, at)
+
+    protection, use = nova.findings("stopped_starts")
+
+    assert protection["kind"] == "gated"
+    assert protection["subjects"] == [{"uuid": WEB, "name": "web-1", "facts": {}}]
+    assert (use["kind"], use["facts"]) == ("gate_rewrote", {"last_rewrite_at": at})
+
+
 def test_an_old_rewrite_is_none(nova: Desk) -> None:
     """Somebody may have taken the gate away since."""
     rewrite(nova, now(time.time() - 8 * DAY))

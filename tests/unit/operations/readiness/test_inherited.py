@@ -53,6 +53,20 @@ def test_where_no_file_has_the_list_nova_conf_is_asked_for(desk: Desk) -> None:
     )
 
 
+def test_as_data_it_is_the_option_and_the_files(desk: Desk) -> None:
+    """Those that were looked at."""
+    desk.configure(DATABASE)
+
+    inherited, unset = desk.findings("machine_types_in_snapshots")
+
+    facts = {"option": "non_inheritable_image_properties", "property": "hw_machine_type"}
+    assert (inherited["kind"], inherited["facts"]) == ("inherited", facts)
+    assert (unset["kind"], unset["facts"]) == (
+        "option_not_set",
+        {**facts, "config_files": [str(desk.config)]},
+    )
+
+
 @pytest.mark.parametrize(
     ("own", "reason"),
     [

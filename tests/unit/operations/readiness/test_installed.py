@@ -31,6 +31,24 @@ def test_a_missing_hook_is_a_failure(desk: Desk) -> None:
     )
 
 
+def test_as_data_it_is_a_path_and_a_remedy(desk: Desk) -> None:
+    """With what the hook's installer says."""
+    (desk.hooks / "qemu").unlink()
+
+    assert desk.findings("hook") == [
+        {
+            "kind": "not_installed",
+            "severity": "failure",
+            "subjects": [],
+            "facts": {
+                "path": f"{desk.hooks}/qemu",
+                "problem": "not installed: run 'mthook-admin hook install'",
+            },
+            "remedy": "mthook-admin hook install",
+        }
+    ]
+
+
 def test_a_hook_that_libvirt_may_not_run_is_a_failure(desk: Desk) -> None:
     """As good as none."""
     (desk.hooks / "qemu").chmod(0o644)

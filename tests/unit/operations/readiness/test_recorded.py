@@ -13,6 +13,7 @@ import pytest
 from mthook.catalog.records import Guest
 from mthook.errors import NovaError
 from mthook.nova import cells
+from mthook.nova.cell import NovaInstance
 from mthook.text import now
 from tests.unit.host.fakes import FakeDomain, failure
 
@@ -22,14 +23,15 @@ TITLE = "Machine types recorded"
 
 
 class Cell:
-    """A cell of Nova's with so many instances without a machine type, or an error."""
+    """A cell of Nova's with so many instances without a machine type, all alike, or an error."""
 
     def __init__(self, unset: int = 0, error: str = "") -> None:
         self.unset_number, self.error = unset, error
 
-    def unset(self) -> Iterator[object]:
+    def unset(self) -> Iterator[NovaInstance]:
         """As in :class:`mthook.nova.cell.Cell`."""
-        yield from range(self.unset_number)
+        for _ in range(self.unset_number):
+            yield NovaInstance(DB, "db-1", "alpha", "active", None)
         if self.error:
             raise NovaError(self.error)
 
@@ -69,6 +71,46 @@ def test_guests_without_a_pin_are_counted(web: Desk) -> None:
         "Without a pin: 4 guests (new-0; new-1; new-2; ...) of this host. 'mthook-admin list"
         " --unset' lists them; mthook-sync pins them, or their next start where a pin was released.",
     )
+
+
+def test_as_data_all_guests_are_named(web: Desk) -> None:
+    """However many there are; one that is pinned isn't among them."""
+    uuids = [f"3f2c1d3e-0000-4000-8000-00000000010{number}" for number in range(4)]
+    for uuid in uuids:
+        web.guest(f"new-{uuid[-1]}", uuid, OLD)
+
+    assert web.findings("machine_types_recorded") == [
+        {
+            "kind": "guests_unpinned",
+            "severity": "warning",
+            "subjects": [{"uuid": one, "name": f"new-{one[-1]}", "facts": {}} for one in uuids],
+            "facts": {"guests": 5, "listed_by": "mthook-admin list --unset"},
+            "remedy": "mthook-sync",
+        }
+    ]
+
+
+def test_as_data_novas_instances_are_named_with_their_hosts(desk: Desk, nova: list[Cell]) -> None:
+    """For whoever has to record them; a cell that fails is told beside them."""
+    nova += [Cell(1), Cell(error="Nova's cell cell1: no luck")]
+
+    failed, unset, guests = desk.findings("machine_types_recorded")
+
+    assert failed == {
+        "kind": "unavailable",
+        "severity": "failure",
+        "subjects": [],
+        "facts": {"cause": "nova", "reason": "Nova's cell cell1: no luck"},
+        "remedy": None,
+    }
+    assert unset == {
+        "kind": "instances_unset",
+        "severity": "warning",
+        "subjects": [{"uuid": DB, "name": "db-1", "facts": {"host": "alpha"}}],
+        "facts": {"cells": 1},
+        "remedy": "mthook-admin list --unset",
+    }
+    assert (guests["kind"], guests["facts"]) == ("guests_ok", {"guests": 0})
 
 
 def test_a_released_pin_is_none(web: Desk) -> None:

@@ -43,6 +43,24 @@ def test_a_pin_that_qemu_lacks_is_a_failure(web: Desk) -> None:
     )
 
 
+def test_as_data_it_is_pins_and_the_nearest(desk: Desk) -> None:
+    """A pin whose guest isn't here has no name."""
+    desk.pin(DB, "pc-i440fx-5.0")
+
+    found = desk.findings("pins_supported")
+
+    facts = {"pin": "pc-i440fx-5.0", "nearest": [OLD, NEW, "pc-i440fx-2.0"]}
+    assert found == [
+        {
+            "kind": "unsupported",
+            "severity": "failure",
+            "subjects": [{"uuid": DB, "name": None, "facts": facts}],
+            "facts": {"pins": 1},
+            "remedy": "mthook-admin set",
+        }
+    ]
+
+
 def test_an_alias_of_another_vendors_line_is_none(desk: Desk) -> None:
     """Its guest would get other hardware."""
     offer(desk, Capability("", "x86_64", "test", "pc", "pc-i440fx-rhel7.6.0"))

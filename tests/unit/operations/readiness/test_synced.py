@@ -49,6 +49,20 @@ def test_a_sync_with_errors_is_a_warning(desk: Desk) -> None:
     )
 
 
+def test_as_data_it_is_when_the_sync_ended(desk: Desk) -> None:
+    """One finding for each fault, each with the command that shows more."""
+    with desk.catalog() as catalog:
+        catalog.set_last_sync("2026-01-01T00:00:00.000000Z", ok=False)
+
+    found = desk.findings("last_sync")
+
+    assert [(one["kind"], one["remedy"]) for one in found] == [
+        ("too_old", None),
+        ("had_errors", "mthook-sync -v"),
+    ]
+    assert [one["facts"] for one in found] == [{"ended_at": "2026-01-01T00:00:00.000000Z"}] * 2
+
+
 def test_no_sync_at_all_is_a_failure(desk: Desk) -> None:
     """Guests that were there before the hook have no pin."""
     path = desk.config.with_name("other") / "catalog.sqlite"

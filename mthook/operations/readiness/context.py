@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Generic, Optional, TypeVar
+from typing import TYPE_CHECKING, Optional, TypeVar
 
 from oslo_config import cfg
 
 from mthook.catalog.records import Guest
 from mthook.catalog.store import Catalog
 from mthook.errors import Error, HostError
-from mthook.text import printable
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -20,54 +20,54 @@ if TYPE_CHECKING:
     from mthook.host.connection import Host
     from mthook.host.domains import Domain
 
-_Thing = TypeVar("_Thing")
+_Result = TypeVar("_Result")
 
 
-class Once(Generic[_Thing]):
-    """Calls something once and remembers what came of it, be it an error.
+def once(call: Callable[[], _Result]) -> Callable[[], _Result]:
+    """Return a function that calls another once and remembers its result, or the error it raised."""
 
-    :raises Error: as the first time.
-    """
+    @functools.cache
+    def outcome() -> tuple[list[_Result], Optional[Error]]:
+        try:
+            return [call()], None
+        except Error as error:
+            return [], error
 
-    def __init__(self, ask: Callable[[], _Thing]) -> None:
-        self._ask = ask
-        self._answers: list[_Thing] = []
-        self._error: Optional[Error] = None
+    def remembered() -> _Result:
+        results, error = outcome()
+        if error is not None:
+            raise error
+        return results[0]
 
-    def __call__(self) -> _Thing:
-        if self._error is not None:
-            raise self._error
-        if not self._answers:
-            try:
-                self._answers.append(self._ask())
-            except Error as error:
-                self._error = error
-                raise
-        return self._answers[0]
+    return remembered
 
 
-class Sources:
+class Context:
     """A context manager; what was opened is closed at its end.
 
+    :param on_open: is called with what is about to be opened, and where that is.
     :ivar conf: the configuration.
     :ivar files: the configuration files, whether they exist or not.
-    :ivar hooks: libvirt's hooks directory.
-    :ivar tell: takes lines for those who want to see what is looked at.
+    :ivar hooks_dir: libvirt's hooks directory.
     :ivar catalog: returns the open catalog; one that isn't there isn't made.
     :ivar host: returns the connection to libvirt, which can't change anything.
     :ivar domains: returns all domains as they are now.
     """
 
     def __init__(
-        self, conf: cfg.ConfigOpts, files: Sequence[str], hooks: str, tell: Callable[[str], None]
+        self,
+        conf: cfg.ConfigOpts,
+        files: Sequence[str],
+        hooks_dir: str,
+        on_open: Callable[[str, str], None],
     ) -> None:
         self.conf = conf
         self.files = files
-        self.hooks = hooks
-        self.tell = tell
-        self.catalog = Once(self._open)
-        self.host = Once(self._connect)
-        self.domains = Once(self._list)
+        self.hooks_dir = hooks_dir
+        self.on_open = on_open
+        self.catalog = once(self._open_catalog)
+        self.host = once(self._connect)
+        self.domains = once(self._list_domains)
         self._opened = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -90,17 +90,9 @@ class Sources:
         found = [domain.as_guest() or known.get(domain.uuid) for domain in domains]
         return sorted((one for one in found if one), key=lambda one: (one.name, one.uuid))
 
-    def unreachable(self) -> str | None:
-        """Return why libvirt can't be asked, as a sentence about what that means; else ``None``."""
-        try:
-            self.domains()
-        except HostError as error:
-            return f"{error}: this is how the last sync saw the guests."
-        return None
-
-    def _open(self) -> Catalog:
+    def _open_catalog(self) -> Catalog:
         path = self.conf.catalog.path
-        self.tell(f"catalog: {printable(path)}")
+        self.on_open("catalog", path)
         return self._opened.enter_context(Catalog.open(path, create=False))
 
     def _connect(self) -> Host:
@@ -109,10 +101,10 @@ class Sources:
         except ImportError as error:
             raise HostError(f"libvirt can't be asked: {error}: install libvirt-python") from error
         uri = self.conf.libvirt.connection_uri
-        self.tell(f"libvirt: {printable(uri)}")
+        self.on_open("libvirt", uri)
         return self._opened.enter_context(connect(uri, readonly=True))
 
-    def _list(self) -> list[Domain]:
+    def _list_domains(self) -> list[Domain]:
         host = self.host()
         from mthook.host.domains import list_domains
 

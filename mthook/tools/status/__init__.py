@@ -13,12 +13,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run mthook-status.
 
     :param argv: arguments without the program's name; ``None``: the process's own.
-    :return: an exit status as ``--help`` has them.
+    :return: an :class:`~mthook.tools.status.command.Exit`.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
 
     def command() -> int:
-        from mthook.tools.status_command import run  # here: see mthook.tools.ending
+        from mthook.tools.status.command import run  # here: see mthook.tools.ending
 
         return run(arguments)
 

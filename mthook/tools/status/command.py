@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line of mthook-status; findings become a table, JSON and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import textwrap
+import traceback
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from oslo_upgradecheck import upgradecheck
+
+from mthook import conf as configuration
+from mthook.errors import ConfigError
+from mthook.hook import install
+from mthook.operations.readiness import checks
+from mthook.operations.readiness.context import Context
+from mthook.operations.readiness.findings import Finding, Result, Severity
+from mthook.text import printable
+from mthook.tools import ending, options
+from mthook.tools.status.sentences import TITLES, sentence
+
+PROGRAM = "mthook-status"
+
+_COMMAND = ["upgrade", "check"]
+_DESCRIPTION = """\
+Tell whether this host's default machine type (QEMU's, or Nova's [libvirt]
+hw_machine_type) may be changed without changing a guest's. Nothing is changed.
+
+nova.conf should be one of the configuration files on a host of Nova's."""
+
+#: The table is to fit a terminal of 80 columns; oslo.upgradecheck puts a heading before the details.
+_WIDTH = 75
+_HEADING = "Details: "
+_QUOTED = re.compile("'mthook-[^']*'")
+#: Holds the words of a quoted command together.
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+class Exit(options.Exit):
+    """What mthook-status ends with; as with nova-status, 255 is kept apart from the answers."""
+
+    SUCCESS = 0, "all checks found everything as it should be"
+    WARNING = 1, "some found what should be looked into; the default may still be changed"
+    FAILURE = 2, "some found what has to be mended first; or the command line is wrong"
+    UNEXPECTED = 255, "something else went wrong, a wrong configuration included"
+    INTERRUPTED = ending.INTERRUPTED, "interrupted"
+    BROKEN_PIPE = ending.BROKEN_PIPE, "nobody read the answer to its end"
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Do what a command line asks for.
+
+    :return: an :class:`Exit`.
+    :raises SystemExit: it asks for help, or is wrong.
+    :raises OSError: standard output can't be written.
+    """
+    args = _parse(arguments)
+    files = [os.path.abspath(path) for path in args.config_file or configuration.default_files()]
+
+    def on_open(what: str, where: str) -> None:
+        if args.verbose:
+            _say(f"{what}: {printable(where)}")
+
+    try:
+        conf = configuration.load(args.config_file)
+        with Context(conf, files, args.hooks_dir, on_open) as context:
+            results = list(checks.run(context))
+        if args.json:
+            print(json.dumps(document(results)))
+        else:
+            Table(results).check()
+        sys.stdout.flush()
+        return Exit[max(result.severity for result in results).name]
+    except ConfigError as error:
+        _say(str(error))
+    except OSError:
+        raise
+    except Exception as error:
+        if args.verbose:
+            _say(traceback.format_exc())
+        _say(f"unexpected {type(error).__name__}: {printable(error)} (-v shows where)")
+    return Exit.UNEXPECTED
+
+
+class Table(upgradecheck.UpgradeCommands):
+    """Prints results as nova-status does."""
+
+    def __init__(self, results: Iterable[Result]) -> None:
+        self._upgrade_checks = tuple(
+            (TITLES[result.check], (_shown, {"result": result})) for result in results
+        )
+
+    def _get_details(self, upgrade_check_result: upgradecheck.Result) -> str:
+        """Return the details wrapped for the table; no command or path is broken."""
+        whole = _QUOTED.sub(
+            lambda found: found[0].replace(" ", _NO_BREAK), upgrade_check_result.details or ""
+        )
+        lines = textwrap.wrap(
+            whole,
+            _WIDTH,
+            initial_indent=_HEADING,
+            subsequent_indent="  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        return "\n".join(lines)[len(_HEADING) :].replace(_NO_BREAK, " ")
+
+
+def document(results: Sequence[Result]) -> dict[str, Any]:
+    """Return results as JSON has them: what nova-status prints, and the same as data."""
+    counts = Counter(result.severity for result in results)
+    return {
+        "name": str(Table.display_title),
+        "severity": _name(max(counts)),
+        "counts": {_name(severity): counts[severity] for severity in Severity},
+        "checks": [
+            {
+                "check": TITLES[result.check],
+                "result": int(result.severity),
+                "details": _details(result),
+                "id": result.check,
+                "severity": _name(result.severity),
+                "findings": [_finding(one) for one in result.findings],
+            }
+            for result in results
+        ],
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    found = asdict(finding)
+    del found["check"]  # it is the id
+    return {**found, "severity": _name(finding.severity)}
+
+
+def _shown(_: Table, result: Result) -> upgradecheck.Result:
+    return upgradecheck.Result(upgradecheck.Code[result.severity.name], _details(result))
+
+
+def _details(result: Result) -> str:
+    return " ".join(sentence(finding) for finding in result.findings)
+
+
+def _name(severity: Severity) -> str:
+    return severity.name.lower()
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    usage = f"{PROGRAM} [--config-file FILE] [--hooks-dir DIR] [-v] upgrade check [--json]"
+    parser = options.Parser(PROGRAM, _DESCRIPTION, Exit, usage)
+    parser.add_argument("command", nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON: what nova-status prints, and all as data"
+    )
+    parser.add_argument(
+        "--hooks-dir",
+        metavar="DIR",
+        type=os.path.abspath,
+        default=install.DEFAULT_DIRECTORY,
+        help="libvirt's hooks directory (default: %(default)s)",
+    )
+    args = parser.parse_args(arguments)
+    if args.command != _COMMAND:
+        given = " ".join(args.command)
+        parser.error(f"no command '{given}'" if given else "which command? 'upgrade check'")
+    return args
+
+
+def _say(line: str) -> None:
+    print(f"{PROGRAM}: {line}", file=sys.stderr)
