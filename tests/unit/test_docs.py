@@ -22,7 +22,7 @@ from mthook.nova import cell as nova
 from mthook.nova import cells
 from mthook.tools import status_upgrade as upgrade
 from mthook.tools.admin.exitcode import ExitCode
-from mthook.tools.sync_command import Exit
+from mthook.tools.sync.command import Exit
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
