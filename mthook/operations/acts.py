@@ -3,19 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Union, get_args
 
 Kind = Literal[
-    "compiled",
-    "pinned",
-    "released",
-    "written",
-    "realigned",
-    "repaired",
-    "forgotten",
-    "drifting",
+    "compiled", "pinned", "released", "written", "realigned", "repaired", "forgotten", "drifting"
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -76,3 +69,36 @@ class Failure:
 
 
 Event = Union[Act, LeftAlone, Failure]
+
+
+class SyncResult:
+    """What a run of mthook-sync comes to: each thing once, however many steps meet it.
+
+    :param tell: is called with each at once: what was done is to be known even if the run dies.
+    :param dry_run: the acts are what would be done.
+    :ivar guests: how many domains the host has.
+    """
+
+    def __init__(self, tell: Callable[[Event], None], *, dry_run: bool = False) -> None:
+        self._tell = tell
+        self._told: set[object] = set()
+        self.dry_run = dry_run
+        self.guests = 0
+        self.acts: list[Act] = []
+        self.left_alone: list[LeftAlone] = []
+        self.errors: list[Failure] = []
+
+    def add(self, event: Event) -> None:
+        """Take down what happened, unless it has been."""
+        # Errors are never equal, their texts are.
+        key = (event.uuid, str(event.error)) if isinstance(event, Failure) else event
+        if key in self._told:
+            return
+        self._told.add(key)
+        if isinstance(event, Act):
+            self.acts.append(event)
+        elif isinstance(event, LeftAlone):
+            self.left_alone.append(event)
+        else:
+            self.errors.append(event)
+        self._tell(event)

@@ -55,7 +55,7 @@ def align_one(run: SyncRun, domain: Domain, pin: Pin, *, snapshots: bool = False
 def _change(run: SyncRun, pin: Pin, snapshots: bool) -> realign.Realignment | None:
     """Realign a pin's domain, or in a dry run only work out what that means."""
     about = (run.host, pin, run.offers, run.catalog)
-    if run.dry_run:
+    if run.result.dry_run:
         return realign.prepare(*about, snapshots=snapshots)
     with uninterrupted():
         change = realign.realign(*about, snapshots=snapshots)

@@ -18,8 +18,7 @@ from mthook.host.domains import Domain
 from mthook.machinetype import MachineType
 from mthook.nova import cells
 from mthook.nova.cell import RESCUED, Cell, NovaInstance
-from mthook.operations.acts import Failure
-from mthook.operations.sync.result import SyncResult
+from mthook.operations.acts import Failure, SyncResult
 from mthook.text import printable
 
 

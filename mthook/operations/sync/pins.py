@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mthook import policy
 from mthook.catalog.records import Pin
+from mthook.host.capabilities import aliases
 from mthook.host.domains import Domain
 from mthook.operations.acts import Act
 from mthook.operations.sync.run import ACTOR, Named, SyncRun
@@ -41,6 +43,12 @@ def observe(domain: Domain | None) -> Evidence | None:
     else:
         machine, source = summary.machine, "definition"
     return Evidence(machine, summary, source) if machine is not None else None
+
+
+def pin_for(run: SyncRun, evidence: Evidence) -> str:
+    """Return what a new pin names, in the configured style."""
+    known = aliases(run.offer(evidence.summary))
+    return policy.pin_for(evidence.machine, run.conf.pin.style, known)
 
 
 def record(

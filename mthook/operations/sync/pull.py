@@ -10,9 +10,8 @@ from mthook.machinetype import MachineType
 from mthook.nova.cell import NovaInstance
 from mthook.operations.acts import Act
 from mthook.operations.sync.novarecords import NovaRecords, arch_of, check_machine
-from mthook.operations.sync.pins import observe, record, replace
+from mthook.operations.sync.pins import observe, pin_for, record, replace
 from mthook.operations.sync.run import ACTOR, SyncRun
-from mthook.operations.sync.seed import pin_for
 
 #: Where a pin taken from Nova's database says it came from.
 SOURCE = "Nova"
@@ -20,7 +19,7 @@ _REBUILT = "rebuilt in Nova"
 
 
 def pull(run: SyncRun, nova: NovaRecords) -> None:
-    """Do so for every instance of this host."""
+    """Compare every instance of this host with its pin."""
     for instance in nova.instances.values():
         with run.isolated(instance):
             if instance.task_state in reconcile.REBUILD_STATES:

@@ -15,9 +15,9 @@ from mthook.operations.sync.run import SyncRun
 
 
 def push(run: SyncRun, nova: NovaRecords, only: Collection[str] | None = None) -> None:
-    """Do so for the instances of this host.
+    """Bring Nova's records of this host's instances to their pins.
 
-    :param only: the UUIDs to do this for; None: all.
+    :param only: the UUIDs of those that matter; None: all.
     """
     for instance in nova.instances.values():
         if not nova.works:
@@ -36,7 +36,7 @@ def _push(run: SyncRun, nova: NovaRecords, instance: NovaInstance) -> None:
     repeated = outcome == reconcile.KEEP and instance.rows > 1
     if outcome != reconcile.PUSH and not repeated:
         return
-    if not run.dry_run:
+    if not run.result.dry_run:
         try:
             _write(run, nova, instance, pin.machine)
         except (NovaConflict, NotFound) as error:

@@ -58,7 +58,7 @@ def _repair(run: SyncRun, row: Repair, restart: bool) -> None:
     if not restart:
         return None  # its definition is right by now; it stays on the list as long as it may be started
     with uninterrupted():
-        if not run.dry_run:
+        if not run.result.dry_run:
             run.touched = True
             _start(run, row)
         _finish(run, row, "started again")
@@ -76,7 +76,7 @@ def _start(run: SyncRun, row: Repair) -> None:
 
 def _take_request(run: SyncRun) -> None:
     """Remove the file by which the hook asks for a repair."""
-    if not run.dry_run:
+    if not run.result.dry_run:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(os.path.dirname(run.catalog.path), TRIGGER))
 

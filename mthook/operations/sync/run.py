@@ -4,21 +4,21 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Union
 
 from oslo_config import cfg
 
-from mthook.catalog.records import HostFacts
+from mthook.catalog.records import HostFacts, Repair
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogConflict, CatalogError, Error, HostError
 from mthook.host.capabilities import Offer, Offers, host_facts, key_of, offers, read_capabilities
 from mthook.host.connection import Host
 from mthook.host.domains import Domain, count_domains, list_domains
-from mthook.operations.acts import Failure, LeftAlone, Why
+from mthook.nova.cell import NovaInstance
+from mthook.operations.acts import Failure, LeftAlone, SyncResult, Why
 from mthook.operations.sync.novarecords import NovaRecords
-from mthook.operations.sync.result import SyncResult
 from mthook.text import now
 from mthook.xmlrewrite.summary import Summary
 
@@ -29,46 +29,30 @@ ACTOR = "mthook-sync"
 Progress = Callable[[Iterable[Domain], int], Iterable[Domain]]
 
 
-class Named(Protocol):
-    """A domain, an instance of Nova's, or a guest in the catalog."""
-
-    @property
-    def uuid(self) -> str:
-        """In lower case."""
-
-    @property
-    def name(self) -> str:
-        """Untrusted text."""
+#: What a run goes through.
+Named = Union[Domain, NovaInstance, Repair]
 
 
+@dataclass
 class SyncRun:
     """One run of mthook-sync on a host that answers.
 
-    :param catalog: the catalog; in a dry run a copy, so that the steps work alike.
+    :ivar catalog: in a dry run a copy, so that the steps work alike.
+    :ivar nova: None where no database of Nova's is configured.
     :ivar domains: every domain by UUID, as it was at ``looked_at``.
     :ivar touched: whether a definition or a guest was changed since.
-    :ivar nova: None where no database of Nova's is configured.
     """
 
+    host: Host
+    catalog: Catalog
+    conf: cfg.ConfigOpts
+    result: SyncResult
+    progress: Progress
     nova: NovaRecords | None = None
 
-    def __init__(
-        self,
-        host: Host,
-        catalog: Catalog,
-        conf: cfg.ConfigOpts,
-        result: SyncResult,
-        *,
-        dry_run: bool,
-        progress: Progress,
-    ) -> None:
-        self.host = host
-        self.catalog = catalog
-        self.conf = conf
-        self.result = result
-        self.dry_run = dry_run
-        self._progress = progress
-        self.facts: HostFacts = host_facts(host, conf.host)
+    def __post_init__(self) -> None:
+        """Look at the host."""
+        self.facts: HostFacts = host_facts(self.host, self.conf.host)
         self.look()
         self.offers = self._take_capabilities()
 
@@ -81,7 +65,7 @@ class SyncRun:
         """List the domains; those whose XML can't be read are reported."""
         self.looked_at = now()
         self.touched = False
-        listed = self._progress(list_domains(self.host), count_domains(self.host))
+        listed = self.progress(list_domains(self.host), count_domains(self.host))
         self.domains: dict[str, Domain] = {domain.uuid: domain for domain in listed}
         self.result.guests = len(self.domains)
         for domain in self.domains.values():
@@ -135,13 +119,9 @@ class SyncRun:
     def _take_capabilities(self) -> Offers:
         """Read what the emulators offer and keep it for the hook."""
         found = read_capabilities(self.host, self.domains.values())
-        host = self.catalog.host()
-        same = dataclasses.replace(
-            host,
-            hostname=self.facts.hostname,
-            qemu_version=self.facts.qemu_version,
-            libvirt_version=self.facts.libvirt_version,
-        )
-        if found != self.catalog.capabilities() or host != same:
-            self.catalog.replace_capabilities(found, self.facts)
+        host, facts = self.catalog.host(), self.facts
+        known = (host.hostname, host.qemu_version, host.libvirt_version)
+        same = known == (facts.hostname, facts.qemu_version, facts.libvirt_version)
+        if found != self.catalog.capabilities() or not same:
+            self.catalog.replace_capabilities(found, facts)
         return offers(found)

@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-from mthook import policy, reconcile
+from mthook import reconcile
 from mthook.errors import NotFound
-from mthook.host.capabilities import aliases
 from mthook.host.domains import Domain, get_domain
 from mthook.nova.cell import NovaInstance
 from mthook.operations.sync.novarecords import NovaRecords, arch_of, check_machine, is_up
-from mthook.operations.sync.pins import Evidence, observe, record
+from mthook.operations.sync.pins import Evidence, observe, pin_for, record
 from mthook.operations.sync.run import SyncRun
 
 
@@ -32,12 +31,6 @@ def _seed(run: SyncRun, domain: Domain, evidence: Evidence) -> None:
         machine, source = summary.travelled[0], "guest metadata"
     seen = evidence.machine
     record(run, domain, machine, source, arch=summary.arch, seen=seen, evidence=evidence)
-
-
-def pin_for(run: SyncRun, evidence: Evidence) -> str:
-    """Return what a new pin names, in the configured style."""
-    known = aliases(run.offer(evidence.summary))
-    return policy.pin_for(evidence.machine, run.conf.pin.style, known)
 
 
 def seed_without_domain(run: SyncRun, nova: NovaRecords) -> None:

@@ -11,13 +11,13 @@ from oslo_config import cfg
 from mthook.catalog.store import Catalog
 from mthook.conf import has_nova
 from mthook.host.connection import connect
+from mthook.operations.acts import SyncResult
 from mthook.operations.sync.align import align, note_drift
 from mthook.operations.sync.novarecords import NovaRecords
 from mthook.operations.sync.prune import prune, prune_instances, sweep
 from mthook.operations.sync.pull import pull
 from mthook.operations.sync.push import push
 from mthook.operations.sync.repair import repair
-from mthook.operations.sync.result import SyncResult
 from mthook.operations.sync.run import Progress, SyncRun
 from mthook.operations.sync.seed import seed, seed_without_domain
 from mthook.text import now
@@ -28,8 +28,6 @@ def do_steps(
     conf: cfg.ConfigOpts,
     result: SyncResult,
     only: str | None,
-    *,
-    dry_run: bool,
     progress: Progress,
 ) -> None:
     """Go through the guests of this host, and through its instances in Nova where there is a database.
@@ -39,7 +37,7 @@ def do_steps(
     with contextlib.ExitStack() as stack:
         uri, ports = conf.libvirt.connection_uri, conf.libvirt.num_pcie_ports
         host = stack.enter_context(connect(uri, ports=ports))
-        run = SyncRun(host, catalog, conf, result, dry_run=dry_run, progress=progress)
+        run = SyncRun(host, catalog, conf, result, progress)
         if has_nova(conf):
             run.nova = NovaRecords(conf, catalog, run.domains, result, stack)
         _pins(run, only)
@@ -82,6 +80,6 @@ def _finish(run: SyncRun) -> None:
     prune(run)
     if run.working_nova is not None:
         prune_instances(run, run.working_nova)
-    if not run.dry_run:
+    if not run.result.dry_run:
         sweep(os.path.dirname(run.catalog.path))
     run.catalog.set_last_sync(now(), ok=not run.result.errors)

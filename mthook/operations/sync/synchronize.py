@@ -14,8 +14,7 @@ from mthook.catalog import files
 from mthook.catalog.store import Catalog
 from mthook.errors import HostError
 from mthook.locks import only_one
-from mthook.operations.acts import Act
-from mthook.operations.sync.result import SyncResult
+from mthook.operations.acts import Act, SyncResult
 from mthook.operations.sync.scratch import scratch
 from mthook.settings import Settings, same_files
 
@@ -27,29 +26,26 @@ def synchronize(
     conf: cfg.ConfigOpts,
     settings: Settings,
     result: SyncResult,
-    only: str | None = None,
-    *,
-    dry_run: bool = False,
+    only: str | None,
     progress: Progress,
 ) -> None:
     """Do one run.
 
     :param settings: what is compiled for the hook.
-    :param result: what is done and what fails; also when the run ends with an error.
+    :param result: is told what is done and what fails; of a dry run, nothing is changed.
     :param only: the one step to do: ``pull``, ``seed``, ``push``, ``realign`` or ``repair``; ``None``: all of them.
-    :param dry_run: change nothing; the result is what would be done.
     :raises Busy: another run is under way.
     :raises HostError: libvirt can't be reached or has gone.
     :raises CatalogError: the catalog fails.
     """
-    with _catalog(conf.catalog.path, dry_run) as catalog:
+    with _catalog(conf.catalog.path, result.dry_run) as catalog:
         # First: the hook needs the settings whatever libvirt says.
         _compile(catalog, settings, result)
         try:
             from mthook.operations.sync.steps import do_steps
         except ImportError as error:
             raise HostError(f"libvirt can't be asked: {error}: install libvirt-python") from error
-        do_steps(catalog, conf, result, only, dry_run=dry_run, progress=progress)
+        do_steps(catalog, conf, result, only, progress)
 
 
 @contextlib.contextmanager

@@ -16,8 +16,7 @@ from mthook import conf as configuration
 from mthook import journal
 from mthook.errors import Error
 from mthook.locks import Busy
-from mthook.operations.acts import Act, Event, Failure
-from mthook.operations.sync.result import SyncResult
+from mthook.operations.acts import Act, Event, Failure, SyncResult
 from mthook.operations.sync.synchronize import synchronize
 from mthook.settings import fingerprint
 from mthook.text import printable
@@ -55,18 +54,15 @@ def run(arguments: Sequence[str]) -> int:
     """
     parser = _parser()
     given = parser.parse_args(arguments)
-    result = SyncResult(functools.partial(_tell, given))
+    result = SyncResult(functools.partial(_tell, given), dry_run=given.dry_run)
     code = _synchronize(parser, given, result)
     _print(given, result)
     if given.verbose and code != Exit.BUSY:
-        mode = "dry run: " if given.dry_run else ""
-        _say(f"{mode}{words.summary(result)}")
+        _say(words.summary(result))
     return code
 
 
-def _synchronize(
-    parser: argparse.ArgumentParser, given: argparse.Namespace, result: SyncResult
-) -> int:
+def _synchronize(parser: options.Parser, given: argparse.Namespace, result: SyncResult) -> int:
     """Do one run, and return what the program is to end with."""
     files = given.config_file
     seen = fingerprint(files or configuration.default_files())
@@ -74,7 +70,7 @@ def _synchronize(
         conf = configuration.load(files)
         _check_step(parser, conf, given.only)
         settings = configuration.settings(conf, seen)
-        synchronize(conf, settings, result, given.only, dry_run=given.dry_run, progress=_progress)
+        synchronize(conf, settings, result, given.only, _progress)
     except Busy as error:
         result.add(Failure(error))
         return Exit.BUSY
@@ -88,7 +84,7 @@ def _synchronize(
     return Exit.ERROR if result.errors else Exit.DONE
 
 
-def _check_step(parser: argparse.ArgumentParser, conf: cfg.ConfigOpts, only: str | None) -> None:
+def _check_step(parser: options.Parser, conf: cfg.ConfigOpts, only: str | None) -> None:
     """Refuse a step that the configuration forbids or has no means for."""
     if only == "realign" and not conf.sync.realign:
         parser.error("--only realign: the configuration has [sync] realign = false")
@@ -98,7 +94,7 @@ def _check_step(parser: argparse.ArgumentParser, conf: cfg.ConfigOpts, only: str
         parser.error("--only push: the configuration has [sync] write_back = false")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> options.Parser:
     parser = options.Parser(
         PROGRAM,
         "Give every guest of this host its pin, bring pins and Nova's records together,\n"
@@ -139,7 +135,7 @@ def _tell(given: argparse.Namespace, event: Event) -> None:
 def _print(given: argparse.Namespace, result: SyncResult) -> None:
     """Print what standard output is for: what a dry run would do, or the document."""
     if given.format == "json":
-        print(json.dumps(words.document(result, dry_run=given.dry_run), indent=2))
+        print(json.dumps(words.document(result), indent=2))
     elif given.dry_run:
         for act in result.acts:
             print(*words.planned(act), sep="\n")

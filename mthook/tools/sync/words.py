@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mthook.errors import HostError, NotFound, Refused
-from mthook.operations.acts import KINDS, Act, Failure, Kind, LeftAlone
-from mthook.operations.sync.result import SyncResult
+from mthook.operations.acts import KINDS, Act, Failure, Kind, LeftAlone, SyncResult
 from mthook.text import printable
 
 #: How a dry run and the system log begin.
@@ -63,13 +62,14 @@ def summary(result: SyncResult) -> str:
         f"{kind}: {number}" for kind, number in _counts(result).items() if kind != "compiled"
     )
     left, errors = len(result.left_alone), len(result.errors)
-    return f"guests: {result.guests}, {kinds}, left alone: {left}, errors: {errors}"
+    mode = "dry run: " if result.dry_run else ""
+    return f"{mode}guests: {result.guests}, {kinds}, left alone: {left}, errors: {errors}"
 
 
-def document(result: SyncResult, *, dry_run: bool) -> dict[str, Any]:
+def document(result: SyncResult) -> dict[str, Any]:
     """Return a run as JSON has it."""
     return {
-        "dry_run": dry_run,
+        "dry_run": result.dry_run,
         "guests": result.guests,
         "acts": [vars(act) for act in result.acts],
         "left_alone": [vars(one) for one in result.left_alone],

@@ -7,14 +7,14 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from mthook import __version__, journal
 from mthook.errors import Error
 from mthook.locks import only_one
-from mthook.operations.acts import Act, Event, Failure
-from mthook.operations.sync.result import SyncResult
+from mthook.operations.acts import Act, Event, Failure, LeftAlone, SyncResult, Why
 from mthook.tools import sync
 from mthook.tools.sync import words
 from mthook.tools.sync.command import Exit
@@ -25,6 +25,7 @@ from tests.unit.host.fakes import (
     domain_xml,
 )
 from tests.unit.operations.sync.setting import Setting
+from tests.unit.test_docs import HOLE, fragments, is_explained
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o750])
@@ -222,6 +223,14 @@ def test_what_several_steps_meet_is_told_once() -> None:
 
     assert [type(one) for one in told] == [Act, Failure]
     assert (len(result.acts), len(result.errors)) == (1, 1)
+
+
+@pytest.mark.parametrize("why", get_args(Why))
+def test_why_a_guest_is_left_alone_is_explained_in_the_guide(why: Why) -> None:
+    """But for the text of an error, which is explained as such."""
+    line = words.left_alone(LeftAlone(HOLE, HOLE, why, HOLE))
+
+    assert not fragments(line) or is_explained(line)
 
 
 def test_left_alone_guests_are_told_of_on_request(setting: Setting) -> None:
