@@ -14,7 +14,7 @@ from mthook.operations.sync.pins import observe, pin_for, record, replace
 from mthook.operations.sync.run import ACTOR, SyncRun
 
 #: Where a pin taken from Nova's database says it came from.
-SOURCE = "Nova"
+_SOURCE = "Nova"
 _REBUILT = "rebuilt in Nova"
 
 
@@ -52,10 +52,10 @@ def _take_over(
     check_machine(machine)
     seen = _runs_as(run, instance, machine, pin)
     if pin is not None:
-        replace(run, instance, pin, machine, SOURCE, reason, seen)
+        replace(run, instance, pin, machine, _SOURCE, reason, seen)
         return
     evidence = observe(run.domains.get(instance.uuid))
-    record(run, instance, machine, SOURCE, arch=arch_of(instance), seen=seen, evidence=evidence)
+    record(run, instance, machine, _SOURCE, arch=arch_of(instance), seen=seen, evidence=evidence)
 
 
 def _runs_as(run: SyncRun, instance: NovaInstance, machine: str, pin: Pin | None) -> str | None:

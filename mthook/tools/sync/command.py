@@ -65,11 +65,11 @@ def run(arguments: Sequence[str]) -> int:
 def _synchronize(parser: options.Parser, given: argparse.Namespace, result: SyncResult) -> int:
     """Do one run, and return what the program is to end with."""
     files = given.config_file
-    seen = fingerprint(files or configuration.default_files())
+    stamp = fingerprint(files or configuration.default_files())
     try:
         conf = configuration.load(files)
         _check_step(parser, conf, given.only)
-        settings = configuration.settings(conf, seen)
+        settings = configuration.settings(conf, stamp)
         synchronize(conf, settings, result, given.only, _progress)
     except Busy as error:
         result.add(Failure(error))
@@ -98,8 +98,9 @@ def _parser() -> options.Parser:
     parser = options.Parser(
         PROGRAM,
         "Give every guest of this host its pin, bring pins and Nova's records together,\n"
-        "bring definitions back to their pins and mend what the hook stopped. Says nothing unless something is wrong;\n"
-        "with -v also which guests are left alone, and a summary.",
+        "bring definitions back to their pins and mend what the hook stopped. Says\n"
+        "nothing unless something is wrong; with -v also which guests are left alone,\n"
+        "and a summary.",
         Exit,
     )
     parser.add_argument(
