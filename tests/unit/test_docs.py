@@ -23,7 +23,7 @@ from mthook.operations.readiness import checks
 from mthook.tools.admin.exitcode import ExitCode
 from mthook.tools.status import command as status
 from mthook.tools.status.sentences import PROBLEMS, TITLES
-from mthook.tools.sync_command import Exit
+from mthook.tools.sync.command import Exit
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

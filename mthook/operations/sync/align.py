@@ -8,115 +8,105 @@ from mthook.errors import ConversionError, NotFound, Refused
 from mthook.host import realign
 from mthook.host.domains import Domain
 from mthook.locks import uninterrupted
-from mthook.operations.sync.run import ACTOR, Round
+from mthook.operations.acts import Act
+from mthook.operations.sync.pins import replace
+from mthook.operations.sync.run import ACTOR, SyncRun
 from mthook.policy import Refusal
 from mthook.text import printable
 
 
-def align(round_: Round) -> None:
+def align(run: SyncRun) -> None:
     """Redefine every persistent domain, active or not, whose definition isn't what its pin says."""
-    for domain in round_.domains.values():
-        with round_.guest(domain):
-            pin = round_.catalog.get_pin(domain.uuid)
-            if pin is None or domain.defined is None or not round_.is_ours(domain):
+    for domain in run.domains.values():
+        with run.isolated(domain):
+            pin = run.catalog.get_pin(domain.uuid)
+            if pin is None or domain.defined is None or not run.is_ours(domain):
                 continue
-            pin = _newest(round_, domain, pin, domain.defined.travelled)
-            if not realign.is_aligned(pin, domain.defined, round_.offer(domain.defined)):
-                _try(round_, domain, pin)
+            pin = _newest(run, domain, pin, domain.defined.travelled)
+            if not realign.is_aligned(pin, domain.defined, run.offer(domain.defined)):
+                _try(run, domain, pin)
 
 
-def align_one(round_: Round, domain: Domain, pin: Pin, *, snapshots: bool = False) -> None:
+def align_one(run: SyncRun, domain: Domain, pin: Pin, *, snapshots: bool = False) -> None:
     """Redefine one domain, unless by now its definition is right.
 
     :param snapshots: also one that has snapshots, see :func:`mthook.host.realign.prepare`.
     :raises Error: as :func:`mthook.host.realign.prepare` does; nothing is changed then.
     """
     try:
-        change = _change(round_, pin, snapshots)
+        change = _change(run, pin, snapshots)
     except ConversionError as error:
         # Whoever reads the reason at night is to see what it is about.
         found = domain.defined.machine if domain.defined else None
         raise ConversionError(
             f"pinned to {pin.machine}, defined as {printable(found)}: {error}", error.element
         ) from error
-    latest = round_.catalog.get_pin(domain.uuid)
-    if change is not None and latest is not None and latest.machine != pin.machine:
-        align_one(round_, domain, latest, snapshots=snapshots)  # an operator changed it meanwhile
-    elif change is not None:
-        round_.report.done(
-            "realigned", f"realign {domain} from {printable(change.old)} to {printable(change.new)}"
-        )
-        if change.converted:
-            round_.report.detail(str(domain), change.changes)
+    if change is None:
+        return
+    latest = run.catalog.get_pin(domain.uuid)
+    if latest is not None and latest.machine != pin.machine:
+        align_one(run, domain, latest, snapshots=snapshots)  # an operator changed it meanwhile
+        return
+    changes = tuple(change.changes) if change.converted else ()
+    old, new = change.old or None, change.new
+    run.result.add(Act("realigned", domain.uuid, domain.name, old, new, changes=changes))
 
 
-def _change(round_: Round, pin: Pin, snapshots: bool) -> realign.Realignment | None:
+def _change(run: SyncRun, pin: Pin, snapshots: bool) -> realign.Realignment | None:
     """Realign a pin's domain, or in a dry run only work out what that means."""
-    host, offers, originals = round_.host, round_.offers, round_.catalog
-    change = realign.prepare(host, pin, offers, originals, snapshots=snapshots)
-    if round_.report.dry_run:
+    change = realign.prepare(run.host, pin, run.offers, run.catalog, snapshots=snapshots)
+    if run.result.dry_run:
         return change
     with uninterrupted():
-        realign.realign(host, pin, change, offers, originals)
+        realign.realign(run.host, pin, change, run.offers, run.catalog)
         if change is not None:
-            round_.touched = True
-            round_.catalog.add_history(
+            run.touched = True
+            run.catalog.add_history(
                 pin.uuid, "realigned", actor=ACTOR, old=change.old, new=change.new
             )
     return change
 
 
-def _newest(round_: Round, domain: Domain, pin: Pin, travelled: tuple[str, str] | None) -> Pin:
+def _newest(run: SyncRun, domain: Domain, pin: Pin, travelled: tuple[str, str] | None) -> Pin:
     """Return the pin that counts: a newer one in the definition came with it from another host."""
     if travelled is None or travelled[0] == pin.machine or travelled[1] <= pin.updated_at:
         return pin
-    machine = travelled[0]
-    round_.report.done("pinned", f"pin {domain} to {machine}, from its own metadata")
-    return round_.catalog.set_pin(
-        domain.uuid,
-        machine,
-        source="guest metadata",
-        actor=ACTOR,
-        reason="its definition carries a newer pin",
-        expect=pin.machine,
-    )
+    reason = "its definition carries a newer pin"
+    return replace(run, domain, pin, travelled[0], "guest metadata", reason)
 
 
-def note_drift(round_: Round) -> None:
-    """Write down, once for each pin, which guests run something else until a cold start."""
-    for domain in round_.domains.values():
-        with round_.guest(domain):
-            pin = round_.catalog.get_pin(domain.uuid)
-            if pin is None or domain.running is None:
-                continue
-            if not realign.is_aligned(pin, domain.running, round_.offer(domain.running)):
-                _note_drift(round_, domain, pin, domain.running.machine)
-
-
-def _try(round_: Round, domain: Domain, pin: Pin) -> None:
-    """Realign a domain, or say why it is left alone. One that vanished meanwhile needs neither."""
+def _try(run: SyncRun, domain: Domain, pin: Pin) -> None:
+    """Realign a domain, or leave it alone. One that vanished meanwhile needs neither."""
     try:
-        align_one(round_, domain, pin)
+        align_one(run, domain, pin)
     except NotFound:
         return
     except ConversionError as error:
-        nova = domain.defined is not None and domain.defined.nova
-        if round_.nova is None or not round_.nova.works or not nova:
+        of_nova = domain.defined is not None and domain.defined.nova
+        if run.working_nova is None or not of_nova:
             raise
-        round_.report.left_alone(
-            f"{domain}: {error}; Nova makes another definition at its next start"
-        )
+        # Nova makes another definition at its next start.
+        run.leave_alone(domain, "unconvertible", error)
     except Refused as refusal:
         if refusal.reason != Refusal.SAVED:
             raise
-        round_.report.left_alone(str(refusal))
+        run.leave_alone(domain, "saved_state", refusal)
 
 
-def _note_drift(round_: Round, domain: Domain, pin: Pin, found: str | None) -> None:
-    history = round_.catalog.history(domain.uuid)
+def note_drift(run: SyncRun) -> None:
+    """Write down, once for each pin, which guests run something else until a cold start."""
+    for domain in run.domains.values():
+        with run.isolated(domain):
+            pin = run.catalog.get_pin(domain.uuid)
+            if pin is None or domain.running is None:
+                continue
+            if not realign.is_aligned(pin, domain.running, run.offer(domain.running)):
+                _note_drift(run, domain, pin, domain.running.machine)
+
+
+def _note_drift(run: SyncRun, domain: Domain, pin: Pin, found: str | None) -> None:
+    history = run.catalog.history(domain.uuid)
     since = [entry for entry in history if entry.event == "drift" and entry.at >= pin.updated_at]
     if not any((entry.old, entry.new) == (pin.machine, found) for entry in since):
-        round_.catalog.add_history(domain.uuid, "drift", actor=ACTOR, old=pin.machine, new=found)
-        round_.report.done(
-            "drifting", f"note that {domain} runs {found}, unlike its pin {pin.machine}"
-        )
+        run.catalog.add_history(domain.uuid, "drift", actor=ACTOR, old=pin.machine, new=found)
+        run.result.add(Act("drifting", domain.uuid, domain.name, pin.machine, found))

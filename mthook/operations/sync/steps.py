@@ -11,59 +11,75 @@ from oslo_config import cfg
 from mthook.catalog.store import Catalog
 from mthook.conf import has_nova
 from mthook.host.connection import connect
-from mthook.operations.sync import records as nova
+from mthook.operations.acts import SyncResult
 from mthook.operations.sync.align import align, note_drift
-from mthook.operations.sync.prune import prune, sweep
+from mthook.operations.sync.novarecords import NovaRecords
+from mthook.operations.sync.prune import prune, prune_instances, sweep
+from mthook.operations.sync.pull import pull
+from mthook.operations.sync.push import push
 from mthook.operations.sync.repair import repair
-from mthook.operations.sync.report import Report
-from mthook.operations.sync.run import Round
-from mthook.operations.sync.seed import seed
+from mthook.operations.sync.run import Progress, SyncRun
+from mthook.operations.sync.seed import seed, seed_without_domain
 from mthook.text import now
 
 
-def visit(catalog: Catalog, conf: cfg.ConfigOpts, only: str | None, report: Report) -> None:
+def do_steps(
+    catalog: Catalog,
+    conf: cfg.ConfigOpts,
+    result: SyncResult,
+    only: str | None,
+    progress: Progress,
+) -> None:
     """Go through the guests of this host, and through its instances in Nova where there is a database.
 
-    :param only: the one step to do: ``pull``, ``seed``, ``push``, ``realign`` or ``repair``; ``None``: all of them.
-    :raises HostError: libvirt can't be reached or has gone.
-    :raises CatalogError: the catalog fails.
+    The parameters are those of :func:`mthook.operations.sync.synchronize.synchronize`.
     """
     with contextlib.ExitStack() as stack:
         uri, ports = conf.libvirt.connection_uri, conf.libvirt.num_pcie_ports
         host = stack.enter_context(connect(uri, ports=ports))
-        round_ = Round(host, catalog, conf, report)
+        run = SyncRun(host, catalog, conf, result, progress)
         if has_nova(conf):
-            round_.nova = nova.Side(round_, stack)
-        _agree(round_, only)
-        # Who only watches wants nothing changed, unless it is asked for.
-        enforced = only is None and conf.hook.mode == "enforce" and conf.sync.realign
-        if only == "realign" or enforced:
-            align(round_)
-        if only == "repair" or enforced:
-            repair(round_, restart=only == "repair")
+            run.nova = NovaRecords(conf, catalog, run.domains, result, stack)
+        _pins(run, only)
+        _definitions(run, only)
         if only is None:
-            note_drift(round_)
-        round_.see_guests()
+            note_drift(run)
+        run.see_guests()
         if only is None:
-            prune(round_)
-            if round_.nova is not None and round_.nova.works:
-                nova.prune(round_, round_.nova)
-            if not report.dry_run:
-                sweep(os.path.dirname(catalog.path))
-            catalog.set_last_sync(now(), ok=not report.errors)
+            _finish(run)
 
 
-def _agree(round_: Round, only: str | None) -> None:
+def _pins(run: SyncRun, only: str | None) -> None:
     """Bring pins, guests and Nova's records together."""
-    side = round_.nova if round_.nova is not None and round_.nova.works else None
-    if side is not None and only in (None, "pull"):
-        nova.pull(round_, side)
+    nova = run.working_nova
+    if nova is not None and only in (None, "pull"):
+        pull(run, nova)
     if only in (None, "seed"):
-        seed(round_)
-        if side is not None:
-            nova.seed_without_domain(round_, side)
-    if side is not None and round_.conf.sync.write_back:
+        seed(run)
+        if nova is not None:
+            seed_without_domain(run, nova)
+    if nova is not None and run.conf.sync.write_back:
         if only in (None, "push"):
-            nova.push(round_, side)
+            push(run, nova)
         elif only == "repair":
-            nova.push(round_, side, {row.uuid for row in round_.catalog.repairs() if row.nova})
+            push(run, nova, {row.uuid for row in run.catalog.repairs() if row.nova})
+
+
+def _definitions(run: SyncRun, only: str | None) -> None:
+    """Bring definitions to their pins. In audit mode nothing is changed unless asked for by name."""
+    conf = run.conf
+    enforced = only is None and conf.hook.mode == "enforce" and conf.sync.realign
+    if only == "realign" or enforced:
+        align(run)
+    if only == "repair" or enforced:
+        repair(run, restart=only == "repair")
+
+
+def _finish(run: SyncRun) -> None:
+    """Forget what is gone, and say when the last whole run was."""
+    prune(run)
+    if run.working_nova is not None:
+        prune_instances(run, run.working_nova)
+    if not run.result.dry_run:
+        sweep(os.path.dirname(run.catalog.path))
+    run.catalog.set_last_sync(now(), ok=not run.result.errors)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from mthook.nova.cell import Cell
-from mthook.operations.sync import records as nova
+from mthook.operations.sync import steps
 from tests.lab import novarows
 from tests.lab.nova import MACHINE_KEY
 from tests.nova import happenings
@@ -122,7 +122,7 @@ def test_a_pin_released_after_the_look_stays_released(
         with compute.catalog() as catalog:
             catalog.unset_pin(UUID, actor="test")
 
-    _meanwhile(monkeypatch, nova, "pull", unset)
+    _meanwhile(monkeypatch, steps, "pull", unset)
 
     compute.sync()
 
@@ -181,7 +181,7 @@ def test_a_domain_that_comes_after_the_look_isnt_given_the_default(
 ) -> None:
     """Of a migration that ended just then."""
     compute.cloud.add_instance(UUID, vm_state="paused")
-    _meanwhile(monkeypatch, nova, "pull", lambda: compute.define(OLD))
+    _meanwhile(monkeypatch, steps, "pull", lambda: compute.define(OLD))
 
     assert compute.sync() == (0, "", "")
 

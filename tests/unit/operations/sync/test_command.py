@@ -7,14 +7,17 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from mthook import __version__, journal
+from mthook.errors import Error
 from mthook.locks import only_one
-from mthook.operations.sync.report import Report
+from mthook.operations.acts import Act, Event, Failure, LeftAlone, SyncResult, Why
 from mthook.tools import sync
-from mthook.tools.sync_command import Exit
+from mthook.tools.sync import words
+from mthook.tools.sync.command import Exit
 from tests.unit.host.fakes import (
     QEMU,
     UUID,
@@ -22,6 +25,7 @@ from tests.unit.host.fakes import (
     domain_xml,
 )
 from tests.unit.operations.sync.setting import Setting
+from tests.unit.test_docs import HOLE, fragments, is_explained
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o750])
@@ -161,22 +165,72 @@ def test_what_is_done_is_logged(setting: Setting, log: socket.socket) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "what", "line"),
+    ("act", "line"),
     [
-        ("repaired", "repair web-1: it runs", "repaired web-1: it runs"),
-        ("forgotten", "forget the pin of web-1", "forgot the pin of web-1"),
-        ("drifting", "note that web-1 runs pc", "noted that web-1 runs pc"),
+        (Act("repaired", UUID, "web-1", reason="it runs"), f"repaired web-1 ({UUID}): it runs"),
+        (Act("forgotten", UUID, reason="x"), f"forgot the pin of {UUID} ({UUID}): x"),
+        (
+            Act("drifting", UUID, "web\n1", "q35", "pc"),
+            f"noted that web\\n1 ({UUID}) runs pc, unlike its pin q35",
+        ),
+        (
+            Act("realigned", UUID, "web-1", None, "pc", changes=("a", "b")),
+            f"realigned web-1 ({UUID}) from  to pc\nsync: web-1 ({UUID}): a\nsync: web-1 ({UUID}): b",
+        ),
+        (
+            Act("released", UUID, "web-1", "pc", reason="rebuilt in Nova"),
+            f"released web-1 ({UUID}): rebuilt in Nova",
+        ),
+        (Act("written", UUID, "web-1", None, "pc"), f"wrote pc of web-1 ({UUID}) to Nova"),
+        (
+            Act("written", UUID, "web-1", "q35", "pc"),
+            f"wrote pc of web-1 ({UUID}) to Nova in place of q35",
+        ),
+        (
+            Act("written", UUID, "web-1", "pc", "pc", reason="once in place of 2 times"),
+            f"wrote pc of web-1 ({UUID}) to Nova, once in place of 2 times",
+        ),
+        (
+            Act("pinned", UUID, "web-1", None, "pc", "Nova"),
+            f"pinned web-1 ({UUID}) to pc, as Nova has it",
+        ),
+        (
+            Act("pinned", UUID, "web-1", "q35", "pc", "Nova", "rebuilt in Nova"),
+            f"pinned web-1 ({UUID}) to pc in place of q35, as Nova has it, rebuilt in Nova",
+        ),
+        (
+            Act("pinned", UUID, "web-1", "q35", "pc", "definition", "rebuilt in Nova"),
+            f"pinned web-1 ({UUID}) to pc, rebuilt in Nova",
+        ),
+        (
+            Act("pinned", UUID, "web-1", "q35", "pc", "guest metadata", "a newer pin"),
+            f"pinned web-1 ({UUID}) to pc, from its own metadata",
+        ),
     ],
 )
-def test_what_is_done_is_logged_in_the_past_tense(
-    log: socket.socket, kind: str, what: str, line: str
-) -> None:
-    """Once, though several steps meet it."""
-    report = Report()
-    report.done(kind, what)
-    report.done(kind, what)
+def test_what_is_done_is_logged_in_the_past_tense(act: Act, line: str) -> None:
+    """A line, and one for each change of a guest's hardware."""
+    assert "\n".join(words.done(act)) == f"sync: {line}"
 
-    assert logged(log) == [f"<30>sync: {line}"]
+
+def test_what_several_steps_meet_is_told_once() -> None:
+    """An act, or an error of which only the text is the same."""
+    told: list[Event] = []
+    result = SyncResult(told.append)
+    for _ in range(2):
+        result.add(Act("repaired", UUID, "web-1", reason="it runs"))
+        result.add(Failure(Error("no memory"), UUID, "web-1"))
+
+    assert [type(one) for one in told] == [Act, Failure]
+    assert (len(result.acts), len(result.errors)) == (1, 1)
+
+
+@pytest.mark.parametrize("why", get_args(Why))
+def test_why_a_guest_is_left_alone_is_explained_in_the_guide(why: Why) -> None:
+    """But for the text of an error, which is explained as such."""
+    line = words.left_alone(LeftAlone(HOLE, HOLE, why, HOLE))
+
+    assert not fragments(line) or is_explained(line)
 
 
 def test_left_alone_guests_are_told_of_on_request(setting: Setting) -> None:

@@ -18,13 +18,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run mthook-sync.
 
     :param argv: arguments without the program's name; ``None``: the process's own.
-    :return: an :class:`~mthook.tools.sync_command.Exit`.
+    :return: an :class:`~mthook.tools.sync.command.Exit`.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
 
     def command() -> int:
-        from mthook.tools.sync_command import run  # here: see mthook.tools.ending
+        from mthook.tools.sync.command import run  # here: see mthook.tools.ending
 
-        return run(arguments)
+        return run(sys.argv[1:] if argv is None else argv)
 
     return ending.run("mthook-sync", command)

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operation has done or, in a dry run, would do: plain data, of which only tools make sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Union, get_args
+
+Kind = Literal[
+    "compiled", "pinned", "released", "written", "realigned", "repaired", "forgotten", "drifting"
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+Why = Literal[
+    "changed_meanwhile",
+    "unconvertible",
+    "saved_state",
+    "being_rebuilt",
+    "not_found_here",
+    "no_default",
+]
+
+
+@dataclass(frozen=True)
+class Act:
+    """One change of one guest, or of the hook's settings.
+
+    :ivar kind: what was done; ``drifting``: noted that the guest runs something else than its pin.
+    :ivar uuid: None: it is of no guest.
+    :ivar name: untrusted text; None: not known.
+    :ivar old: the machine type before, or the pin that a guest is unlike; of settings the hook's mode.
+    :ivar new: the machine type after, or the one found; of settings the hook's mode.
+    :ivar source: where a new pin comes from, in the catalog's words.
+    :ivar reason: the history's.
+    :ivar changes: what a change of family does to the guest's hardware, a line each.
+    """
+
+    kind: Kind
+    uuid: str | None = None
+    name: str | None = None
+    old: str | None = None
+    new: str | None = None
+    source: str | None = None
+    reason: str | None = None
+    changes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class LeftAlone:
+    """A guest that would need something which mthook doesn't do by itself.
+
+    :ivar detail: the text of the error behind it, or the architecture that has no default.
+    """
+
+    uuid: str
+    name: str
+    reason: Why
+    detail: str | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error, and the guest that it is about, if it is about one."""
+
+    error: Exception
+    uuid: str | None = None
+    name: str | None = None
+
+
+Event = Union[Act, LeftAlone, Failure]
+
+
+class SyncResult:
+    """What a run of mthook-sync comes to: each thing once, however many steps meet it.
+
+    :param tell: is called with each at once: what was done is to be known even if the run dies.
+    :param dry_run: the acts are what would be done.
+    :ivar guests: how many domains the host has.
+    """
+
+    def __init__(self, tell: Callable[[Event], None], *, dry_run: bool = False) -> None:
+        self._tell = tell
+        self._told: set[object] = set()
+        self.dry_run = dry_run
+        self.guests = 0
+        self.acts: list[Act] = []
+        self.left_alone: list[LeftAlone] = []
+        self.errors: list[Failure] = []
+
+    def add(self, event: Event) -> None:
+        """Take down what happened, unless it has been."""
+        # Errors are never equal, their texts are.
+        key = (event.uuid, str(event.error)) if isinstance(event, Failure) else event
+        if key in self._told:
+            return
+        self._told.add(key)
+        if isinstance(event, Act):
+            self.acts.append(event)
+        elif isinstance(event, LeftAlone):
+            self.left_alone.append(event)
+        else:
+            self.errors.append(event)
+        self._tell(event)

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Nova's database has recorded for the instances of this host, and how that compares with their pins."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping
+
+from oslo_config import cfg
+
+from mthook import reconcile
+from mthook.catalog.records import Compared, Pin
+from mthook.catalog.store import Catalog
+from mthook.errors import Error, MachineTypeError, NovaConflict, NovaError
+from mthook.host.domains import Domain
+from mthook.machinetype import MachineType
+from mthook.nova import cells
+from mthook.nova.cell import Cell
+from mthook.nova.instance import NovaInstance
+from mthook.operations.acts import Failure, SyncResult
+from mthook.text import printable
+
+
+class NovaRecords:
+    """This host's instances as Nova has them.
+
+    :param domains: this host's domains; an instance that has one is called as libvirt calls it.
+    :param stack: closes the connections.
+    :ivar instances: by UUID, without deleted ones and those that Nova still builds.
+    :ivar compared: what Nova had when a pin was last compared with it, by UUID.
+    :ivar works: whether the database could be read so far.
+    """
+
+    def __init__(
+        self,
+        conf: cfg.ConfigOpts,
+        catalog: Catalog,
+        domains: Mapping[str, Domain],
+        result: SyncResult,
+        stack: contextlib.ExitStack,
+    ) -> None:
+        self._conf = conf
+        self._catalog = catalog
+        self._result = result
+        self.works = True
+        self.instances: dict[str, NovaInstance] = {}
+        self.compared = catalog.compared()
+        self._pins = {pin.uuid: pin.updated_at for pin in catalog.pins()}
+        with self.guarded():
+            self.cells = stack.enter_context(cells.opened(conf))
+            self.cell: Cell = self.cells.of_host(conf.host)
+            found = {one.uuid: one for one in self.cell.of_host(conf.host)}
+            self._check_host(found, domains)
+            self.instances = {uuid: _named(one, domains.get(uuid)) for uuid, one in found.items()}
+
+    @contextlib.contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Take down that the database fails; nothing more is asked of it in this run."""
+        try:
+            yield
+        except NovaConflict:
+            raise
+        except NovaError as error:
+            self.works = False
+            self._result.add(Failure(error))
+
+    def is_free(self, uuid: str) -> bool:
+        """Tell whether an instance is this host's, Nova isn't at work on it, and its domain isn't a rescue image's."""
+        instance = self.instances.get(uuid)
+        return instance is not None and instance.free
+
+    def is_changed(self, pin: Pin) -> bool:
+        """Tell whether a pin was changed after Nova's database was looked at."""
+        return self._pins.get(pin.uuid) != pin.updated_at
+
+    def compare(self, instance: NovaInstance, pin: Pin | None) -> tuple[str, bool]:
+        """Return what is to be done about an instance, and whether it was rebuilt; see :mod:`mthook.reconcile`."""
+        known = self.compared.get(instance.uuid)
+        before = (known.machine, known.row, known.rebuild) if known else None
+        by_operator = pin is not None and pin.source == "operator"
+        rebuilt = pin is not None and reconcile.is_rebuilt(
+            instance.rebuild,
+            instance.rebuild_at,
+            before,
+            pin.updated_at,
+            by_operator=by_operator,
+        )
+        outcome = reconcile.reconcile(
+            pin.machine if pin else None,
+            instance.machine,
+            instance.row,
+            by_operator=by_operator,
+            before=before,
+            rebuilt=rebuilt,
+            default=self.default_machine(instance),
+            by_rescue=instance.by_rescue,
+        )
+        return outcome, rebuilt
+
+    def keep_compared(self, instance: NovaInstance, machine: str | None, row: int | None) -> None:
+        """Keep what Nova has by now, for the next comparison."""
+        compared = Compared(instance.uuid, machine, row, instance.rebuild)
+        self.compared[instance.uuid] = compared
+        self._catalog.set_compared(compared)
+
+    def default_machine(self, instance: NovaInstance) -> str | None:
+        """Return the machine type that Nova would record from its configuration."""
+        return reconcile.default_machine(arch_of(instance), self._conf.libvirt.hw_machine_type)
+
+    def _check_host(self, found: Mapping[str, NovaInstance], domains: Mapping[str, Domain]) -> None:
+        """Make sure that [DEFAULT] host is the name that nova-compute has, and not another host's.
+
+        :raises NovaError: Nova has this host's guests on another one, or has guests on this one that aren't there.
+        """
+        host = self._conf.host
+        problem = ""
+        # The database takes upper for lower case, where nothing else does.
+        hosts = {one.host for one in found.values() if one.host}
+        if found.keys().isdisjoint(domains):
+            here = [domain.uuid for domain in domains.values() if _is_novas(domain)]
+            places = self.cell.whereabouts(here).values()
+            hosts |= {one.host for one in places if one.host and one.settled}
+            unknown = found.keys().isdisjoint(self.compared)
+            if unknown and any(one.must_run for one in found.values()):
+                problem = f"none of the instances that Nova has on {printable(host)} is here"
+        if hosts - {host}:
+            names = ", ".join(sorted(printable(one) for one in hosts))
+            problem = f"Nova has this host's guests on {names}"
+        if problem:
+            raise NovaError(
+                f"{problem}: is [DEFAULT] host = {printable(host)} what nova-compute has?"
+            )
+
+
+def arch_of(instance: NovaInstance) -> str:
+    """Return an instance's architecture: its image's, else this host's."""
+    return instance.arch or os.uname().machine
+
+
+def check_machine(machine: str) -> None:
+    """Make sure that what Nova would have is the name of a machine type.
+
+    :raises Error: it isn't.
+    """
+    try:
+        MachineType.parse(machine)
+    except MachineTypeError as error:
+        raise Error(f"Nova has a machine type that is none: {error}: give it another") from error
+
+
+def _is_novas(domain: Domain) -> bool:
+    """Tell whether a domain is one of Nova's, as far as its XML can be read."""
+    return domain.summary is not None and domain.summary.nova
+
+
+def _named(instance: NovaInstance, domain: Domain | None) -> NovaInstance:
+    return dataclasses.replace(instance, name=domain.name) if domain else instance

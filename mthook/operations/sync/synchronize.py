@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One run of mthook-sync from beginning to end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from oslo_config import cfg
+
+from mthook.catalog import files
+from mthook.catalog.store import Catalog
+from mthook.errors import HostError
+from mthook.locks import only_one
+from mthook.operations.acts import Act, SyncResult
+from mthook.operations.sync.scratch import scratch
+from mthook.settings import Settings, same_files
+
+if TYPE_CHECKING:
+    from mthook.operations.sync.run import Progress
+
+
+def synchronize(
+    conf: cfg.ConfigOpts,
+    settings: Settings,
+    result: SyncResult,
+    only: str | None,
+    progress: Progress,
+) -> None:
+    """Do one run.
+
+    :param settings: what is compiled for the hook.
+    :param result: is told what is done and what fails; of a dry run, nothing is changed.
+    :param only: the one step to do: ``pull``, ``seed``, ``push``, ``realign`` or ``repair``; ``None``: all of them.
+    :raises Busy: another run is under way.
+    :raises HostError: libvirt can't be reached or has gone.
+    :raises CatalogError: the catalog fails.
+    """
+    with _catalog(conf.catalog.path, result.dry_run) as catalog:
+        # First: the hook needs the settings whatever libvirt says.
+        _compile(catalog, settings, result)
+        try:
+            from mthook.operations.sync.steps import do_steps
+        except ImportError as error:
+            raise HostError(f"libvirt can't be asked: {error}: install libvirt-python") from error
+        do_steps(catalog, conf, result, only, progress)
+
+
+@contextlib.contextmanager
+def _catalog(path: str, dry_run: bool) -> Iterator[Catalog]:
+    """Open the catalog under the lock, or for a dry run a copy, which needs none."""
+    if dry_run:
+        with scratch(path) as catalog:
+            yield catalog
+        return
+    directory = os.path.dirname(path)
+    files.create_directory(directory)
+    with only_one(directory), Catalog.open(path) as catalog:
+        yield catalog
+
+
+def _compile(catalog: Catalog, settings: Settings, result: SyncResult) -> None:
+    """Keep the settings where the hook reads them.
+
+    A hook that was installed with other configuration files compiles those for itself.
+    """
+    old = catalog.settings()
+    if old is not None and not same_files(old.fingerprint, settings.fingerprint):
+        return
+    catalog.compile_settings(settings)
+    if old is None or not settings.agree_with(old):
+        result.add(Act("compiled", old=old.mode if old else None, new=settings.mode))

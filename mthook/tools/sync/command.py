@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line of mthook-sync, and one run by it."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+from oslo_config import cfg
+
+from mthook import conf as configuration
+from mthook import journal
+from mthook.errors import Error
+from mthook.locks import Busy
+from mthook.operations.acts import Act, Event, Failure, SyncResult
+from mthook.operations.sync.synchronize import synchronize
+from mthook.settings import fingerprint
+from mthook.text import printable
+from mthook.tools import ending, options
+from mthook.tools.sync import words
+
+PROGRAM = "mthook-sync"
+
+#: How many guests it takes for a progress bar to be worth its line.
+_MANY = 200
+
+_Thing = TypeVar("_Thing")
+
+
+class Exit(options.Exit):
+    """What mthook-sync ends with, and what that means."""
+
+    DONE = 0, "all is well, whether or not there was anything to do"
+    ERROR = 1, "something failed, one line each on standard error; the rest was done"
+    USAGE = (
+        options.USAGE,
+        "the command line is wrong, or the configuration forbids what it asks for",
+    )
+    BUSY = 3, "another mthook-sync is running"
+    INTERRUPTED = ending.INTERRUPTED, "interrupted before it began"
+    BROKEN_PIPE = ending.BROKEN_PIPE, "nobody read what it printed to its end"
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Do what a command line asks for.
+
+    :return: see :class:`Exit`.
+    :raises SystemExit: it asks for help, or is wrong.
+    :raises OSError: standard output can't be written.
+    """
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    result = SyncResult(functools.partial(_tell, given), dry_run=given.dry_run)
+    code = _synchronize(parser, given, result)
+    _print(given, result)
+    if given.verbose and code != Exit.BUSY:
+        _say(words.summary(result))
+    return code
+
+
+def _synchronize(parser: options.Parser, given: argparse.Namespace, result: SyncResult) -> int:
+    """Do one run, and return what the program is to end with."""
+    files = given.config_file
+    stamp = fingerprint(files or configuration.default_files())
+    try:
+        conf = configuration.load(files)
+        _check_step(parser, conf, given.only)
+        settings = configuration.settings(conf, stamp)
+        synchronize(conf, settings, result, given.only, _progress)
+    except Busy as error:
+        result.add(Failure(error))
+        return Exit.BUSY
+    except Error as error:
+        result.add(Failure(error))
+    except OSError as error:
+        result.add(Failure(Error(printable(error))))
+    except KeyboardInterrupt:
+        text = "interrupted: what was begun is finished, the rest waits for the next run"
+        result.add(Failure(Error(text)))
+    return Exit.ERROR if result.errors else Exit.DONE
+
+
+def _check_step(parser: options.Parser, conf: cfg.ConfigOpts, only: str | None) -> None:
+    """Refuse a step that the configuration forbids or has no means for."""
+    if only == "realign" and not conf.sync.realign:
+        parser.error("--only realign: the configuration has [sync] realign = false")
+    if only in ("pull", "push") and not configuration.has_nova(conf):
+        parser.error(f"--only {only}: the configuration has no [database] connection")
+    if only == "push" and not conf.sync.write_back:
+        parser.error("--only push: the configuration has [sync] write_back = false")
+
+
+def _parser() -> options.Parser:
+    parser = options.Parser(
+        PROGRAM,
+        "Give every guest of this host its pin, bring pins and Nova's records together,\n"
+        "bring definitions back to their pins and mend what the hook stopped. Says\n"
+        "nothing unless something is wrong; with -v also which guests are left alone,\n"
+        "and a summary.",
+        Exit,
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="change nothing, print what would be done"
+    )
+    parser.add_argument(
+        "--only",
+        choices=("pull", "seed", "push", "realign", "repair"),
+        help="do only this of the steps; pull and push are those from and to Nova's database",
+    )
+    parser.add_argument(
+        "-f",
+        "--format",
+        choices=("text", "json"),
+        default="text",
+        help="json: print what was or would be done, who was left alone and what failed as one JSON document"
+        " (default: %(default)s)",
+    )
+    return parser
+
+
+def _tell(given: argparse.Namespace, event: Event) -> None:
+    """Log or complain of what happens at once; nobody's guest is changed in silence."""
+    if isinstance(event, Act):
+        for line in () if given.dry_run else words.done(event):
+            journal.info(line)
+    elif isinstance(event, Failure):
+        _say(words.failure(event))
+    elif given.verbose:
+        _say(words.left_alone(event))
+
+
+def _print(given: argparse.Namespace, result: SyncResult) -> None:
+    """Print what standard output is for: what a dry run would do, or the document."""
+    if given.format == "json":
+        print(json.dumps(words.document(result), indent=2))
+    elif given.dry_run:
+        for act in result.acts:
+            print(*words.planned(act), sep="\n")
+        if not result.acts and not result.errors:
+            print("nothing to do")
+
+
+def _progress(things: Iterable[_Thing], total: int) -> Iterable[_Thing]:
+    """Show a bar on standard error while things are gone through, if many and a person looks on."""
+    if total <= _MANY or not sys.stderr.isatty():
+        return things
+    from tqdm import tqdm  # here: cron's runs need none
+
+    bar: Iterable[_Thing] = tqdm(things, total=total, desc=PROGRAM, unit=" guests", leave=False)
+    return bar
+
+
+def _say(line: str) -> None:
+    print(f"{PROGRAM}: {line}", file=sys.stderr)

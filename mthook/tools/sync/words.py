@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What mthook-sync says of a run: sentences for people, a document for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from mthook.errors import HostError, NotFound, Refused
+from mthook.operations.acts import KINDS, Act, Failure, Kind, LeftAlone, SyncResult
+from mthook.text import printable
+
+#: How a dry run and the system log begin.
+_VERBS: dict[Kind, tuple[str, str]] = {
+    "compiled": ("compile", "compiled"),
+    "pinned": ("pin", "pinned"),
+    "released": ("release", "released"),
+    "written": ("write", "wrote"),
+    "realigned": ("realign", "realigned"),
+    "repaired": ("repair", "repaired"),
+    "forgotten": ("forget", "forgot"),
+    "drifting": ("note", "noted"),
+}
+
+
+def planned(act: Act) -> Iterator[str]:
+    """Yield the lines of an act that a dry run would do."""
+    yield f"would {_VERBS[act.kind][0]} {_what(act)}"
+    for change in act.changes:
+        yield f"  {_who(act)}: {change}"
+
+
+def done(act: Act) -> Iterator[str]:
+    """Yield the lines of an act for the system log."""
+    yield f"sync: {_VERBS[act.kind][1]} {_what(act)}"
+    for change in act.changes:
+        yield f"sync: {_who(act)}: {change}"
+
+
+def left_alone(one: LeftAlone) -> str:
+    """Return why a guest is left alone."""
+    who, detail = _who(one), one.detail
+    return {
+        "changed_meanwhile": f"{who}: {detail}",
+        "unconvertible": f"{who}: {detail}; Nova makes another definition at its next start",
+        "saved_state": f"{detail}",  # it names the guest
+        "being_rebuilt": f"{who}: Nova is rebuilding it",
+        "not_found_here": f"{who}: it runs, but wasn't found here",
+        "no_default": f"{who}: no domain here, and no default machine type for {detail}",
+    }[one.reason]
+
+
+def failure(one: Failure) -> str:
+    """Return what went wrong, and with which guest."""
+    names_it = isinstance(one.error, (HostError, NotFound, Refused))
+    return str(one.error) if one.uuid is None or names_it else f"{_who(one)}: {one.error}"
+
+
+def summary(result: SyncResult) -> str:
+    """Return the run's figures in a line."""
+    kinds = ", ".join(
+        f"{kind}: {number}" for kind, number in _counts(result).items() if kind != "compiled"
+    )
+    left, errors = len(result.left_alone), len(result.errors)
+    mode = "dry run: " if result.dry_run else ""
+    return f"{mode}guests: {result.guests}, {kinds}, left alone: {left}, errors: {errors}"
+
+
+def document(result: SyncResult) -> dict[str, Any]:
+    """Return a run as JSON has it."""
+    return {
+        "dry_run": result.dry_run,
+        "guests": result.guests,
+        "acts": [vars(act) for act in result.acts],
+        "left_alone": [vars(one) for one in result.left_alone],
+        "errors": [
+            {"uuid": one.uuid, "name": one.name, "message": failure(one)} for one in result.errors
+        ],
+        "counts": _counts(result),
+    }
+
+
+def _counts(result: SyncResult) -> dict[str, int]:
+    return {kind: sum(act.kind == kind for act in result.acts) for kind in KINDS}
+
+
+def _who(one: Act | LeftAlone | Failure) -> str:
+    return f"{printable(one.uuid if one.name is None else one.name)} ({one.uuid})"
+
+
+def _what(act: Act) -> str:
+    """Return an act without its verb."""
+    who, new = _who(act), printable(act.new)
+    return {
+        "compiled": f"the configuration for the hook: mode {new}",
+        "pinned": f"{who} to {new}{_evidence(act)}",
+        "released": f"{who}: {act.reason}",
+        "written": f"{new} of {who} to Nova{_replaced(act)}{_reason(act)}",
+        "realigned": f"{who} from {printable(act.old or '')} to {new}",
+        "repaired": f"{who}: {act.reason}",
+        "forgotten": f"the pin of {who}: {act.reason}",
+        "drifting": f"that {who} runs {new}, unlike its pin {act.old}",
+    }[act.kind]
+
+
+def _evidence(act: Act) -> str:
+    if act.source == "Nova":
+        return f"{_replaced(act)}, as Nova has it{_reason(act)}"
+    if act.source == "guest metadata":
+        return ", from its own metadata"
+    return _reason(act) or f", from the {act.source}"
+
+
+def _replaced(act: Act) -> str:
+    return f" in place of {printable(act.old)}" if act.old not in (None, act.new) else ""
+
+
+def _reason(act: Act) -> str:
+    return f", {act.reason}" if act.reason else ""
