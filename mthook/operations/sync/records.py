@@ -86,7 +86,7 @@ class Side:
             instance.machine,
             instance.row,
             by_operator=by_operator,
-            before=before,
+            compared=before,
             rebuilt=rebuilt,
             default=self.default(instance),
             by_rescue=instance.by_rescue,
