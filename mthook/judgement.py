@@ -24,15 +24,12 @@ DEFINE = "define"
 #: Where a pin comes from that Nova's database has just brought.
 NOVA = "Nova"
 
-# What happens to a guest, as far as the catalog or the log keeps it.
-STOP = "stop"
-RUN = "run"
-DRIFT = "drift"
-#: It is let in unlike its pin; whether it comes to drift is known when it runs.
-ARRIVE = "arrive"
-#: It starts unlike its pin, as this is audit mode; whether it comes to drift is known when it runs.
-WARN = "warn"
+# What happens to a guest, as far as the catalog or the log keeps it. ARRIVE: it is let in unlike its pin; WARN: it
+# starts unlike its pin, as nothing is enforced. Whether that comes to drift is known when it runs.
+STOP, RUN, DRIFT, ARRIVE, WARN = "stop", "run", "drift", "arrive", "warn"
 
+#: Operations before a start, which can still get another machine type.
+_STARTS = ("prepare", DEFINE)
 #: Operations that tell of a guest that runs on this host by now.
 _RUNS = ("started", "reconnect", "attach")
 #: Operations at which libvirt brings a guest with its own machine type, which nobody can change any more.
@@ -70,18 +67,10 @@ class NewPin:
 
     __slots__ = ("images", "machine", "reason", "replaces", "running", "source")
 
-    def __init__(
-        self,
-        machine: str,
-        source: str,
-        reason: str | None,
-        *,
-        replaces: bool,
-        running: str | None = None,
-        images: str | None = None,
-    ) -> None:
-        self.machine, self.source, self.reason = machine, source, reason
-        self.replaces, self.running, self.images = replaces, running, images
+    def __init__(self, machine: str, source: str, reason: str | None, replaces: bool) -> None:
+        self.machine, self.source, self.reason, self.replaces = machine, source, reason, replaces
+        self.running: str | None = None
+        self.images: str | None = None
 
 
 class Judgement:
@@ -94,7 +83,6 @@ class Judgement:
     :ivar verdict: ``allow``, ``deny`` or ``rewrite``, see :class:`mthook.policy.Decision`.
     :ivar reason: one line that says what is wrong, '' when nothing is.
     :ivar asks_nova: Nova's database has to be asked before this is final.
-    :ivar rebuilt: its root image says that it was rebuilt: the pin counts no more.
     :ivar new_pin: the pin to record, if any.
     :ivar released: the pin to release, as Nova rebuilt the guest; '' for none.
     :ivar compared: what Nova's database says by now, to be kept with the pin that changes by it.
@@ -113,7 +101,6 @@ class Judgement:
         "origin",
         "pin",
         "reason",
-        "rebuilt",
         "released",
         "since",
         "verdict",
@@ -123,7 +110,7 @@ class Judgement:
     def __init__(self, found: str, pin: str, origin: str, since: str) -> None:
         self.found, self.pin, self.origin, self.since = found, pin, origin, since
         self.verdict, self.reason, self.released, self.event = "allow", "", "", ""
-        self.asks_nova = self.rebuilt = self.was_let_in = self.clear = False
+        self.asks_nova = self.was_let_in = self.clear = False
         self.new_pin: NewPin | None = None
         self.compared: Compared | None = None
 
@@ -145,51 +132,51 @@ def judge(
     :param nova: what came of asking Nova's database, once a judgement wanted that.
     :raises MachineTypeError: what the guest comes with, its pin or Nova's record is no machine type.
     """
-    judged = _begin(operation, guest, known, settings)
+    judged = _begin(operation, guest, known)
+    # Where Nova's database tells of rebuilds, another root image is no proof of one.
+    rebuilt = not settings.nova and policy.is_rebuilt(known.root_image, guest.root_image)
     recorded = nova.recorded if nova is not None else None
     if nova is not None and recorded is not None:
         _follow_nova(judged, known, nova, recorded)
-    # A rescue image isn't the guest, and its machine type not the guest's: to stop it would help nobody.
-    rescued = recorded is not None and recorded.rescuing
     decision = policy.decide(
-        "prepare" if operation == DEFINE else operation,
+        "prepare" if operation in _STARTS else operation,
         judged.found,
         judged.pin or None,
         seen=known.seen if judged.origin == "row" else None,
         aliases=aliases,
         mode=settings.mode,
         migrate_mismatch=settings.migrate_mismatch,
-        arrived=judged.was_let_in or rescued,
-        released=judged.rebuilt,
+        # A rescue image isn't the guest, and its machine type not the guest's: to stop it would help nobody.
+        arrived=judged.was_let_in or (recorded is not None and recorded.rescuing),
+        released=rebuilt,
     )
     judged.verdict, judged.reason = decision.verdict, decision.reason
     judged.event = _event(operation, decision)
-    if nova is None and settings.nova and guest.nova and operation in ("prepare", DEFINE):
-        # Nova has the last word on a start that would be wrong, and on the first one on this host.
-        judged.asks_nova = bool(judged.reason) or not (known.has_row or judged.was_let_in)
+    # Nova has the last word on a start that would be wrong, and on the first one on this host.
+    doubtful = bool(judged.reason) or not (known.has_row or judged.was_let_in)
+    may_ask = nova is None and settings.nova and guest.nova and operation in _STARTS
+    judged.asks_nova = may_ask and doubtful
     if decision.record == "pin":
         machine = policy.pin_for(judged.found, settings.style, aliases)
-        source = "first boot" if operation == "started" else "running guest"
-        judged.new_pin = _new_pin(judged, operation, guest, known, machine, source)
-    elif judged.origin == "metadata" and (
-        judged.event == STOP or operation in _RUNS or operation in _ARRIVES
-    ):
+        judged.new_pin = _pin_of_running(judged, operation, guest, known, machine, rebuilt)
+    elif judged.origin == "metadata" and (judged.event == STOP or operation in _RUNS + _ARRIVES):
         # Also of a start that is stopped: its repair goes by the catalog's pin.
-        judged.new_pin = _new_pin(judged, operation, guest, known, judged.pin, "guest metadata")
-    judged.clear = _is_clear(judged, guest, known)
+        judged.new_pin = NewPin(judged.pin, "guest metadata", None, known.has_row)
+    if judged.new_pin is not None and operation not in _STARTS:
+        judged.new_pin.running = judged.found
+    judged.clear = not rebuilt and _is_clear(judged, guest, known)
     return judged
 
 
-def _begin(operation: str, guest: Summary, known: Known, settings: Settings) -> Judgement:
-    """Find the pin that counts, and what else is known without asking anybody."""
+def _begin(operation: str, guest: Summary, known: Known) -> Judgement:
+    """Find the pin that counts here, whatever Nova says."""
     row = (known.machine, known.updated_at or "") if known.has_row else None
     pin, origin = policy.effective_pin(operation, row, guest.travelled, known.gone_since)
-    travelled_since = guest.travelled[1] if guest.travelled else ""
-    since = travelled_since if origin == "metadata" else known.updated_at or ""
+    since = known.updated_at or ""
+    if guest.travelled and origin == "metadata":
+        since = guest.travelled[1]
     judged = Judgement(guest.machine or _LEFT_OPEN, pin or "", origin, since)
     judged.was_let_in = operation == "prepare" and known.arrival == judged.found
-    # Where Nova's database tells of rebuilds, another root image is no proof of one.
-    judged.rebuilt = not settings.nova and policy.is_rebuilt(known.root_image, guest.root_image)
     return judged
 
 
@@ -211,16 +198,16 @@ def _follow_nova(judged: Judgement, known: Known, nova: NovaAnswer, recorded: Re
         default=recorded.default,
         by_rescue=recorded.by_rescue,
     )
-    compared = (recorded.machine, recorded.row, recorded.rebuild)
     if recorded.machine is not None and outcome in (reconcile.PULL, reconcile.OVERRULE):
         machinetype.MachineType.parse(recorded.machine)
         reason = "rebuilt in Nova" if rebuilt else None
         judged.new_pin = NewPin(recorded.machine, NOVA, reason, replaces=True)
         judged.pin, judged.origin, judged.since = recorded.machine, NOVA, nova.at
-        judged.compared = compared
     elif outcome == reconcile.ASK_GUEST and judged.pin:
         judged.released, judged.pin, judged.origin = judged.pin, "", ""
-        judged.compared = compared
+    else:
+        return
+    judged.compared = (recorded.machine, recorded.row, recorded.rebuild)
 
 
 def _event(operation: str, decision: policy.Decision) -> str:
@@ -233,22 +220,22 @@ def _event(operation: str, decision: policy.Decision) -> str:
     return RUN if decision.record == "nothing" and operation in _RUNS else ""
 
 
-def _new_pin(
-    judged: Judgement, operation: str, guest: Summary, known: Known, machine: str, source: str
+def _pin_of_running(
+    judged: Judgement, operation: str, guest: Summary, known: Known, machine: str, rebuilt: bool
 ) -> NewPin:
-    reason, images = None, guest.root_image
-    if judged.rebuilt:
-        reason = "rebuilt from another image"
-        if machine == known.machine:  # known by one image more, as nothing else changed
+    source = "first boot" if operation == "started" else "running guest"
+    new = NewPin(machine, source, None, known.has_row)
+    if rebuilt:
+        new.reason = "rebuilt from another image"
+        if machine == known.machine:  # nothing else changed: it is known by one image more
             before = (known.root_image or "").split()[-_KNOWN_IMAGES:]
-            images = " ".join([*before, guest.root_image or ""])
+            new.images = " ".join([*before, guest.root_image or ""])
     elif not judged.pin and known.machine is not None:
-        reason = f"lived elsewhere since {known.gone_since}"
-    running = judged.found if operation != "prepare" else None
-    return NewPin(machine, source, reason, replaces=known.has_row, running=running, images=images)
+        new.reason = f"lived elsewhere since {known.gone_since}"
+    return new
 
 
 def _is_clear(judged: Judgement, guest: Summary, known: Known) -> bool:
-    image_known = known.root_image is not None or guest.root_image is None
     satisfied = judged.origin in ("row", NOVA) and not (judged.reason or judged.was_let_in)
-    return satisfied and image_known and not judged.rebuilt and not known.repair
+    image_known = known.root_image is not None or guest.root_image is None
+    return satisfied and image_known and not known.repair

@@ -34,14 +34,15 @@ _MAX_NOTED = 1000
 class State(enum.Enum):
     """How far a connection is."""
 
-    #: libvirtd hasn't answered the call yet by which the client opens it.
-    OPENING = enum.auto()
-    OPEN = enum.auto()
-    #: The gate stops, but the client may open its connection yet.
-    OPENING_LATE = enum.auto()
-    #: The gate stops, and this ends as soon as no call waits for its answer.
-    DRAINING = enum.auto()
-    CLOSED = enum.auto()
+    OPENING = "libvirtd hasn't answered yet whether it lets the client in"
+    OPEN = "calls go through"
+    OPENING_LATE = "the gate stops, but the client may open its connection yet"
+    DRAINING = "the gate stops, and the connection ends as soon as no call waits for its answer"
+    CLOSED = "both ends are closed"
+
+
+#: How far it is once libvirtd has answered.
+_ANSWERED = {State.OPENING: State.OPEN, State.OPENING_LATE: State.DRAINING}
 
 
 class Connection:
@@ -194,7 +195,7 @@ class Connection:
         if header.kind in (framing.REPLY, framing.REPLY_WITH_FDS):
             self._calls.discard(header.serial)
             if calls.is_open(header):
-                self._opening_answered()
+                self._state = _ANSWERED.get(self._state, self._state)
                 if self._domain_calls is not None and header.status == framing.OK:
                     self._domain_calls.opened()
         elif header.kind == framing.STREAM:
@@ -202,12 +203,6 @@ class Connection:
                 _note(self._streams, header.serial)
             else:
                 self._streams.discard(header.serial)
-
-    def _opening_answered(self) -> None:
-        if self._state is State.OPENING:
-            self._state = State.OPEN
-        elif self._state is State.OPENING_LATE:
-            self._state = State.DRAINING
 
     def _turn_raw(self) -> None:
         """Say that a session has a security layer of its own by now."""

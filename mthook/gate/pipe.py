@@ -51,15 +51,12 @@ Judge = Callable[[Piece, Outgoing], None]
 
 
 class State(enum.Enum):
-    """How far the reading of a pipe's source is."""
+    """How far a pipe is."""
 
-    READING = enum.auto()
-    #: Something waits to be written first.
-    PAUSED = enum.auto()
-    #: The source has ended.
-    ENDED = enum.auto()
-    #: The pipe is closed, whatever its source has to say.
-    CLOSED = enum.auto()
+    READING = "the loop tells when there is something to read"
+    PAUSED = "something waits to be written first"
+    ENDED = "the source has ended; what waits is written yet"
+    CLOSED = "neither is read nor written any more"
 
 
 # Plain names: an enum's attributes take long to look up.
@@ -114,7 +111,7 @@ class Pipe:
         return self._state is not _CLOSED and (bool(self._out) or self.frames.inserts > _MANY)
 
     def end(self) -> None:
-        """Take the source for ended: nothing is read any more, what waits is written yet."""
+        """Read no more, as if the source had ended."""
         self._stop_reading(_ENDED)
 
     def close(self) -> None:

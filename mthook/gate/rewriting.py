@@ -73,7 +73,7 @@ def examine(
         guest = summary.read(xml)
         if guest.uuid is None:
             # A new guest: libvirt doesn't take it for one it has by that name.
-            return Outcome(old=guest.machine)
+            return Outcome()
         label = f"guest '{text.printable(guest.name)}' ({guest.uuid})"
         judged = _judge(guest, guest.uuid, label, configuration, actor, may_wait)
         return None if judged.asks_nova else _rewrite(xml, guest, label, judged, configuration)

@@ -37,11 +37,9 @@ _PAUSE = 1
 class State(enum.Enum):
     """Whether clients are let in."""
 
-    #: Not now: the gate is about to start, or has no room for more.
-    PAUSED = enum.auto()
-    ACCEPTING = enum.auto()
-    #: Not any more.
-    STOPPING = enum.auto()
+    PAUSED = "not before the gate has begun, or has room for more"
+    ACCEPTING = "yes"
+    STOPPING = "not any more"
 
 
 class Server:

@@ -130,15 +130,14 @@ def _conclude(channel: socket.socket, outcome: Outcome, call: str, uid: int) -> 
     with contextlib.suppress(OSError):  # the client went away meanwhile
         channel.sendall(marshal.dumps((outcome.verdict, outcome.xml, outcome.message)))
         channel.shutdown(socket.SHUT_RDWR)
-    guest = f"guest {outcome.uuid}" if outcome.uuid else "a guest"
-    old, who = outcome.old or "no machine type", f"for uid {uid} ({call})"
-    if outcome.verdict == PASS:
-        journal.detail(f"{guest}: {old} passed unchanged {who}")
+    what = f"guest {outcome.uuid}: {outcome.old or 'no machine type'}"
+    if outcome.verdict == PASS and outcome.uuid:
+        journal.detail(f"{what} passed unchanged for uid {uid} ({call})")
     if outcome.verdict != REWRITE:
         return None
-    journal.info(f"{guest}: {old} rewritten to {outcome.new} {who}")
+    journal.info(f"{what} rewritten to {outcome.new} for uid {uid} ({call})")
     for line in outcome.changes:
-        journal.info(f"{guest}: {line}")
+        journal.info(f"guest {outcome.uuid}: {line}")
     return history.rewrite(outcome, _actor(uid), call)
 
 

@@ -58,9 +58,8 @@ def record_pin(catalog: Catalog, guest: Summary, judged: Judgement, actor: str, 
     """
     assert guest.uuid is not None
     if judged.released:
-        reason = "rebuilt in Nova"
-        catalog.unset_pin(guest.uuid, actor=actor, reason=reason, at=text.now())
-        journal.info(f"{who}: pin {judged.released} released, {reason}")
+        catalog.unset_pin(guest.uuid, actor=actor, reason="rebuilt in Nova")
+        journal.info(f"{who}: pin {judged.released} released, rebuilt in Nova")
     new = judged.new_pin
     if new is not None and catalog.record_pin(
         guest,

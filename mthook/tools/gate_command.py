@@ -17,8 +17,8 @@ from mthook.tools import options
 PROGRAM = "mthook-gate"
 _DESCRIPTION = """\
 Stand between libvirt's clients and libvirtd, and give every domain that they
-define or create the machine type it is pinned to. -v also logs the domains that
-are passed unchanged."""
+define or create the machine type it is pinned to. -v also logs the domains of
+known guests that are passed unchanged."""
 
 
 class Exit(options.Exit):
