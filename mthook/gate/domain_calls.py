@@ -25,7 +25,7 @@ class DomainCalls:
     """Has the domains of one connection judged.
 
     :param refused: is given the header of a call that the gate has answered itself.
-    :param failed: is called with what no client should be able to bring about.
+    :param failed: is called with the description of an internal error.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class DomainCalls:
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._read = asyncio.Event()
-        self._misunderstood = self._is_open = False
+        self._is_open = self._has_warned = False
 
     def begin(self, inbound: Pipe, outbound: Pipe) -> None:
         """Take the pipes: the one that the calls come by, and the one for answers."""
@@ -65,7 +65,7 @@ class DomainCalls:
             if self._is_open:
                 carried = calls.read(header, message)
         except Malformed as error:
-            self._say_misunderstood(header, error)
+            self._warn(header, error)
         if carried is None:
             outgoing.data = message
             return
@@ -108,9 +108,9 @@ class DomainCalls:
         outgoing.data = b""
         outgoing.answered = True
 
-    def _say_misunderstood(self, header: Header, error: Malformed) -> None:
-        if not self._misunderstood:
-            self._misunderstood = True
+    def _warn(self, header: Header, error: Malformed) -> None:
+        if not self._has_warned:
+            self._has_warned = True
             journal.warning(
                 f"{self._client}: call {header.procedure} isn't as known: {error}; passed unchanged"
             )
