@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Optional
 
     #: What Nova's database said when a pin was last compared with it: machine type, row, last rebuild.
-    Said = tuple[Optional[str], Optional[int], Optional[int]]
+    Compared = tuple[Optional[str], Optional[int], Optional[int]]
 
 #: Leave both as they are.
 KEEP = "keep"
@@ -46,7 +46,7 @@ def reconcile(
     row: int | None,
     *,
     by_operator: bool,
-    before: Said | None,
+    compared: Compared | None,
     rebuilt: bool,
     default: str | None,
     by_rescue: bool = False,
@@ -57,7 +57,7 @@ def reconcile(
     :param recorded: its machine type in Nova; None: none.
     :param row: the id of the row that holds ``recorded``.
     :param by_operator: an operator set the pin.
-    :param before: what Nova's database said when the pin was last compared with it; None: it never was.
+    :param compared: what Nova's database said when the pin was last compared with it; None: it never was.
     :param rebuilt: the instance has been rebuilt since the pin was recorded.
     :param default: what Nova would record from its configuration.
     :param by_rescue: ``recorded`` was written while the instance was in rescue.
@@ -68,9 +68,9 @@ def reconcile(
         return KEEP
     if recorded is None:
         return PUSH
-    machine, known_row, _ = before or (None, None, None)
+    machine, known_row, _ = compared or (None, None, None)
     if by_operator and machine != pin:
-        return PUSH if before is None or machine == recorded else OVERRULE
+        return PUSH if compared is None or machine == recorded else OVERRULE
     if machine == pin and recorded == default and (by_rescue or row != known_row):
         return PUSH  # Nova lost what it had and recorded its default: nobody asked for that
     return PULL
@@ -79,7 +79,7 @@ def reconcile(
 def is_rebuilt(
     rebuild: int | None,
     began_at: str,
-    before: Said | None,
+    compared: Compared | None,
     pinned_at: str,
     *,
     by_operator: bool,
@@ -90,15 +90,15 @@ def is_rebuilt(
 
     :param rebuild: the id of its last rebuild; None: there was none.
     :param began_at: when that began, as :func:`mthook.text.now` has it.
-    :param before: what Nova's database said when the pin was last compared with it; None: it never was.
+    :param compared: what Nova's database said when the pin was last compared with it; None: it never was.
     :param pinned_at: when the pin was recorded.
     :param by_operator: an operator set it.
     """
     if rebuild is None:
         return False
-    if before is None or by_operator:
-        return began_at > pinned_at and rebuild != (before or (None, None, None))[2]
-    return rebuild > (before[2] or 0)
+    if compared is None or by_operator:
+        return began_at > pinned_at and rebuild != (compared or (None, None, None))[2]
+    return rebuild > (compared[2] or 0)
 
 
 def default_machine(arch: str, configured: Iterable[str]) -> str | None:

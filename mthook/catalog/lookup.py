@@ -15,7 +15,7 @@ from mthook.text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mthook.reconcile import Said
+    from mthook.reconcile import Compared
 
 #: The number of the last step of :mod:`mthook.catalog.schema`, which all statements are written for.
 SCHEMA = "0004"
@@ -171,7 +171,7 @@ def lookup(conn: Connection, uuid: str, now: str) -> Known:
     )
 
 
-def compared(conn: Connection, uuid: str) -> Said | None:
+def compared(conn: Connection, uuid: str) -> Compared | None:
     """Return what Nova's database said when a guest's pin was last compared with it; None: it never was."""
     with Guard(conn):
         row = conn.execute(

@@ -4,18 +4,20 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import os
 import socket
 from collections.abc import Callable
 
+from mthook import journal
 from mthook.errors import Error
-from mthook.gate import calls, errorreply, framing, log
-from mthook.gate.asking import Worker
+from mthook.gate import calls, errorreply, framing
 from mthook.gate.budget import Budget
+from mthook.gate.domain_calls import DomainCalls
 from mthook.gate.framing import CALL_WITH_FDS, REPLY_WITH_FDS, Frames, Header, Piece
 from mthook.gate.identity import Client, Connector, Connectors
-from mthook.gate.judging import Judging
-from mthook.gate.pipe import Entry, Pipe
+from mthook.gate.pipe import Outgoing, Pipe
+from mthook.gate.worker_client import WorkerClient
 from mthook.gate.xdr import Malformed
 
 #: Seconds a message may take from its first byte to its last. Streams may take any time: their bytes don't wait here.
@@ -27,6 +29,20 @@ _MAX_FIRST_CALL = 65536
 #: How many calls and streams of a client are told apart, where it is to be known whether any is under way: a stream's
 #: packet costs a client 28 bytes and isn't answered.
 _MAX_NOTED = 1000
+
+
+class State(enum.Enum):
+    """How far a connection is."""
+
+    OPENING = "libvirtd hasn't answered yet whether it lets the client in"
+    OPEN = "calls go through"
+    OPENING_LATE = "the gate stops, but the client may open its connection yet"
+    DRAINING = "the gate stops, and the connection ends as soon as no call waits for its answer"
+    CLOSED = "both ends are closed"
+
+
+#: How far it is once libvirtd has answered.
+_ANSWERED = {State.OPENING: State.OPEN, State.OPENING_LATE: State.DRAINING}
 
 
 class Connection:
@@ -44,21 +60,21 @@ class Connection:
         sock: socket.socket,
         client: Client,
         upstream: str,
-        worker: Worker | None,
+        worker: WorkerClient | None,
         budget: Budget,
         gone: Callable[[Connection], None],
     ) -> None:
         self._loop, self._sock, self.client = loop, sock, client
         self._upstream, self._budget, self._gone = upstream, budget, gone
-        self._judging: Judging | None = None
+        self._domain_calls: DomainCalls | None = None
         if worker is not None:
-            self._judging = Judging(client, worker, self._refused_call, self.close)
+            self._domain_calls = DomainCalls(client, worker, self._refused_call, self.close)
         self._connector: Connector | None = None
         self._server: socket.socket | None = None
         self._pipes: list[Pipe] = []
         self._calls: set[int] = set()
         self._streams: set[int] = set()
-        self._draining = self._opened = self._closed = False
+        self._state = State.OPENING
         self._timer: asyncio.TimerHandle | None = None
         self._timed = 0
 
@@ -74,28 +90,28 @@ class Connection:
                 self.client.identity, self._upstream, self._connected
             )
         except Error as error:
-            log.error(f"{self.client}: {error}")
+            journal.error(f"{self.client}: {error}")
             self.close()
 
     def drain(self) -> None:
         """Close as soon as no call waits for its answer; a client that is still opening its connection may do that."""
-        self._draining = True
-        if self._opened:
+        if self._state is State.OPEN:
             self._close_if_idle()
-        else:
+        elif self._state is State.OPENING:
+            self._state = State.OPENING_LATE
             self._loop.call_later(OPENING, self._close_if_idle)
 
     def close(self, reason: str = "") -> None:
         """Close both ends. Nobody is told but the log, and that only of a reason."""
-        if self._closed:
+        if self._state is State.CLOSED:
             return
-        self._closed = True
+        self._state = State.CLOSED
         if reason:
-            log.warning(f"{self.client}, cut off: {reason}")
+            journal.warning(f"{self.client}, cut off: {reason}")
         if self._timer is not None:
             self._timer.cancel()
-        if self._judging is not None:
-            self._judging.close()
+        if self._domain_calls is not None:
+            self._domain_calls.close()
         self._budget.forget(self)
         for pipe in self._pipes:
             pipe.close()
@@ -107,7 +123,7 @@ class Connection:
         self._gone(self)
 
     def _connected(self, server: socket.socket | None, number: int) -> None:
-        if self._closed:
+        if self._state is State.CLOSED:
             if server is not None:
                 server.close()
         elif server is None:
@@ -120,19 +136,19 @@ class Connection:
     def _refuse(self, number: int) -> None:
         """Tell the client in answer to its first call what libvirt's client library says where it can't connect."""
         message = f"Failed to connect socket to '{self._upstream}': {os.strerror(number)}"
-        log.info(f"{self.client}: {message}")
+        journal.info(f"{self.client}: {message}")
 
-        def answer(piece: Piece, entry: Entry) -> None:
+        def answer(piece: Piece, outgoing: Outgoing) -> None:
             assert piece.header is not None
-            entry.answered = True
-            entry.data = errorreply.reply(
+            outgoing.answered = True
+            outgoing.data = errorreply.reply(
                 piece.header,
                 message,
                 code=errorreply.SYSTEM_ERROR,
                 domain=errorreply.FROM_RPC,
                 number=number,
             )
-            pipe.eof = True
+            pipe.end()
 
         frames = Frames(_is_first_call, carriers=(CALL_WITH_FDS,))
         pipe = Pipe(self._loop, self._sock, self._sock, frames, self.close, self._refused, answer)
@@ -140,12 +156,12 @@ class Connection:
         self._expire(pipe)
 
     def _refused(self) -> None:
-        if self._pipes and self._pipes[0].eof:
+        if self._pipes and self._pipes[0].ended:
             self.close()
 
     def _open(self, server: socket.socket) -> None:
-        judging = self._judging
-        wanted = calls.wanted if judging is not None else None
+        domain_calls = self._domain_calls
+        wanted = calls.wanted if domain_calls is not None else None
         inbound = Pipe(
             self._loop,
             self._sock,
@@ -153,18 +169,18 @@ class Connection:
             Frames(wanted, self._sent, (CALL_WITH_FDS,)),
             self.close,
             self._passed,
-            judging.judge if judging is not None else None,
+            domain_calls.judge if domain_calls is not None else None,
         )
         frames = Frames(None, self._received, (REPLY_WITH_FDS,))
         outbound = Pipe(self._loop, server, self._sock, frames, self.close, self._settle)
         self._pipes = [inbound, outbound]
-        if judging is not None:
-            judging.begin(inbound, outbound)
+        if domain_calls is not None:
+            domain_calls.begin(inbound, outbound)
 
     def _sent(self, header: Header) -> None:
         if header.kind in (framing.CALL, framing.CALL_WITH_FDS):
             _note(self._calls, header.serial)
-            if self._judging is not None and calls.wanted(header):
+            if self._domain_calls is not None and calls.wanted(header):
                 self._budget.take(self, header.length)
             if calls.is_sasl(header):
                 for pipe in self._pipes:
@@ -179,9 +195,9 @@ class Connection:
         if header.kind in (framing.REPLY, framing.REPLY_WITH_FDS):
             self._calls.discard(header.serial)
             if calls.is_open(header):
-                self._opened = True
-                if self._judging is not None and header.status == framing.OK:
-                    self._judging.opened()
+                self._state = _ANSWERED.get(self._state, self._state)
+                if self._domain_calls is not None and header.status == framing.OK:
+                    self._domain_calls.opened()
         elif header.kind == framing.STREAM:
             if header.status == framing.CONTINUE:
                 _note(self._streams, header.serial)
@@ -191,21 +207,25 @@ class Connection:
     def _turn_raw(self) -> None:
         """Say that a session has a security layer of its own by now."""
         if not any(pipe.raw for pipe in self._pipes):
-            log.warning(f"{self.client}: encrypted from here on, its domains can't be rewritten")
+            journal.warning(
+                f"{self.client}: encrypted from here on, its domains can't be rewritten"
+            )
 
     def _settle(self) -> None:
-        if self._judging is not None:
-            self._judging.settle()
-        if self._pipes[0].eof and self._pipes[1].eof:
+        if self._domain_calls is not None:
+            self._domain_calls.settle()
+        if self._pipes[0].ended and self._pipes[1].ended:
             self.close()
-        elif self._pipes[1].eof and not self._pipes[1].waiting:
+        elif self._pipes[1].ended and not self._pipes[1].waiting:
             # libvirtd has gone: it would read nothing any more.
             self.close()
-        elif self._draining and self._opened:
+        elif self._state is State.DRAINING:
             self._close_if_idle()
 
     def _close_if_idle(self) -> None:
-        self._opened = True
+        if self._state is State.CLOSED:
+            return
+        self._state = State.DRAINING
         busy = self._calls or self._streams or any(pipe.waiting for pipe in self._pipes)
         if not busy and not any(pipe.frames.incomplete for pipe in self._pipes):
             self.close()
@@ -218,7 +238,7 @@ class Connection:
     def _watch(self) -> None:
         """Look after a message that has begun and not ended."""
         pipe = self._pipes[0]
-        if pipe.eof or self._draining:
+        if pipe.ended or self._state in (State.OPENING_LATE, State.DRAINING):
             self._settle()
         elif (
             self._timer is None

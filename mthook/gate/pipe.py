@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import enum
 import os
 import socket
 from collections.abc import Callable
@@ -25,7 +26,7 @@ _TRUNCATED = int(socket.MSG_CTRUNC)  # an enum's operators cost more than the re
 _BUFFER = memoryview(bytearray(_READ))
 
 
-class Entry:
+class Outgoing:
     """Something that waits to be written.
 
     :ivar data: as long as it is None nothing behind it goes either.
@@ -37,7 +38,7 @@ class Entry:
     __slots__ = ("answered", "data", "fds", "message")
 
     def __init__(
-        self, data: Buffer | None, fds: tuple[int, ...] = (), message: Entry | None = None
+        self, data: Buffer | None, fds: tuple[int, ...] = (), message: Outgoing | None = None
     ) -> None:
         self.data = data
         self.fds = fds
@@ -45,15 +46,28 @@ class Entry:
         self.answered = False
 
 
-#: Gets a piece that was held back, and the entry that keeps its place.
-Judge = Callable[[Piece, Entry], None]
+#: Gets a message that was held back, and what keeps its place.
+Judge = Callable[[Piece, Outgoing], None]
+
+
+class State(enum.Enum):
+    """How far a pipe is."""
+
+    READING = "the loop tells when there is something to read"
+    PAUSED = "something waits to be written first"
+    ENDED = "the source has ended; what waits is written yet"
+    CLOSED = "neither is read nor written any more"
+
+
+# Plain names: an enum's attributes take long to look up.
+_READING, _PAUSED, _ENDED, _CLOSED = State
 
 
 class Pipe:
     """Reads ``source``, writes ``sink``; both are non-blocking and somebody else's.
 
     :param judge: is given the messages that ``frames`` holds back.
-    :param ended: is called once with the reason when this direction is broken, '' when a socket is.
+    :param failed: is called once with the reason when this direction is broken, '' when a socket is.
     :param passed: is called when something has been passed on.
     """
 
@@ -63,22 +77,22 @@ class Pipe:
         source: socket.socket,
         sink: socket.socket,
         frames: Frames,
-        ended: Callable[[str], None],
+        failed: Callable[[str], None],
         passed: Callable[[], None] | None = None,
         judge: Judge | None = None,
     ) -> None:
         self._loop, self._source, self._sink, self.frames = loop, source, sink, frames
-        self._ended, self._passed, self._judge = ended, passed, judge
-        self._out: collections.deque[Entry] = collections.deque()
-        self._reading = self._writing = self._closed = False
+        self._failed, self._passed, self._judge = failed, passed, judge
+        self._out: collections.deque[Outgoing] = collections.deque()
+        self._state = _PAUSED
+        #: Whether the loop tells when the sink can be written to.
+        self._writing = False
         #: No messages, but bytes that nobody else can read.
         self.raw = False
         #: Is told that bytes which are no messages pass as they are, and all after them; None: they mayn't.
         self.turn_raw: Callable[[], None] | None = None
-        #: The source has ended.
-        self.eof = False
         #: The message before, if it is a judged one: the descriptors that follow are its own.
-        self._before: Entry | None = None
+        self._before: Outgoing | None = None
         self._resume()
 
     @property
@@ -87,17 +101,25 @@ class Pipe:
         return bool(self._out)
 
     @property
+    def ended(self) -> bool:
+        """Whether the source has ended."""
+        return self._state is _ENDED
+
+    @property
     def owes(self) -> bool:
         """Whether something is to be written yet, or many messages of our own wait for another's end."""
-        return not self._closed and (bool(self._out) or self.frames.inserts > _MANY)
+        return self._state is not _CLOSED and (bool(self._out) or self.frames.inserts > _MANY)
+
+    def end(self) -> None:
+        """Read no more, as if the source had ended."""
+        self._stop_reading(_ENDED)
 
     def close(self) -> None:
         """Stop; what waits is lost."""
-        self._closed = True
-        self._pause()
+        self._stop_reading(_CLOSED)
         self._stop_writing()
-        for entry in self._out:
-            _close_all(entry.fds)
+        for outgoing in self._out:
+            _close_all(outgoing.fds)
         self._out.clear()
         _close_all(self.frames.stray)
         # What it holds would stay until Python looks for cycles: up to 10 MiB.
@@ -106,25 +128,25 @@ class Pipe:
     def insert(self, message: bytes) -> None:
         """Write a message of our own between two others."""
         for piece in self.frames.insert(message):
-            self._out.append(Entry(piece.data))
+            self._out.append(Outgoing(piece.data))
         self.pump()
 
     def pump(self) -> None:
         """Write what can be written; then read on, or hand on the end."""
-        while self._out and not self._closed:
-            entry = self._out[0]
-            if entry.data is None:
+        while self._out and self._state is not _CLOSED:
+            outgoing = self._out[0]
+            if outgoing.data is None:
                 return
-            if entry.message is not None and entry.message.answered:
-                _close_all(entry.fds)
-            elif not self._write(entry):
+            if outgoing.message is not None and outgoing.message.answered:
+                _close_all(outgoing.fds)
+            elif not self._write(outgoing):
                 return
             self._out.popleft()
-            entry.data = b""  # it may be kept for the descriptors behind it
-        if self._closed:
+            outgoing.data = b""  # it may be kept for the descriptors behind it
+        if self._state is _CLOSED:
             return
         self._stop_writing()
-        if self.eof:
+        if self._state is _ENDED:
             self._hand_on_end()
         else:
             self._resume()
@@ -141,10 +163,9 @@ class Pipe:
         fds = _descriptors(ancillary) if ancillary else ()
         if flags & _TRUNCATED:
             _close_all(fds)
-            self._ended("file descriptors were lost: too many are open")
+            self._failed("file descriptors were lost: too many are open")
         elif size == 0:
-            self.eof = True
-            self._pause()
+            self.end()
             if not self._out:
                 self.pump()
         else:
@@ -155,30 +176,31 @@ class Pipe:
         if len(pieces) == 1 and not self._out and _is_plain(pieces[0]):
             # By far the most frequent case: messages to be passed on, to somebody who reads them.
             self._before = None
-            entry = Entry(pieces[0].data)
-            if self._write(entry):
+            outgoing = Outgoing(pieces[0].data)
+            if self._write(outgoing):
                 if self._passed is not None:
                     self._passed()
                 return
-            self._out.append(entry)
+            self._out.append(outgoing)
         else:
             self._line_up(pieces)
             self.pump()
-        if self._out and not self._closed:
-            self._pause()
+        if self._out and self._state is not _CLOSED:
+            if self._state is _READING:
+                self._stop_reading(_PAUSED)
             self._keep()
 
     def _line_up(self, pieces: list[Piece]) -> None:
         for piece in pieces:
             if piece.header is not None and self._judge is not None:
-                self._before = Entry(None)
+                self._before = Outgoing(None)
                 self._out.append(self._before)
                 self._judge(piece, self._before)
             elif piece.descriptor:
-                self._out.append(Entry(piece.data, piece.fds, self._before))
+                self._out.append(Outgoing(piece.data, piece.fds, self._before))
             else:
                 self._before = None
-                self._out.append(Entry(piece.data, piece.fds))
+                self._out.append(Outgoing(piece.data, piece.fds))
 
     def _pieces(self, data: memoryview, fds: tuple[int, ...]) -> list[Piece]:
         if self.raw:
@@ -192,7 +214,7 @@ class Pipe:
                 self.raw = True
                 return _raw_pieces(memoryview(before + bytes(data)), fds)
             _close_all(fds)
-            self._ended(f"{error} is not of libvirt's protocol")
+            self._failed(f"{error} is not of libvirt's protocol")
             return []
         finally:
             if self.frames.stray:
@@ -202,29 +224,29 @@ class Pipe:
 
     def _keep(self) -> None:
         """Copy what waits out of the buffer that all connections share."""
-        for entry in self._out:
-            if isinstance(entry.data, memoryview):
-                entry.data = bytes(entry.data)
+        for outgoing in self._out:
+            if isinstance(outgoing.data, memoryview):
+                outgoing.data = bytes(outgoing.data)
 
-    def _write(self, entry: Entry) -> bool:
-        """Write an entry; False when some of it has to wait."""
-        assert entry.data is not None
+    def _write(self, outgoing: Outgoing) -> bool:
+        """Write what is next; False when some of it has to wait."""
+        assert outgoing.data is not None
         try:
-            if entry.fds:
-                sent = socket.send_fds(self._sink, [entry.data], list(entry.fds))
-                _close_all(entry.fds)
-                entry.fds = ()
+            if outgoing.fds:
+                sent = socket.send_fds(self._sink, [outgoing.data], list(outgoing.fds))
+                _close_all(outgoing.fds)
+                outgoing.fds = ()
             else:
-                sent = self._sink.send(entry.data)
+                sent = self._sink.send(outgoing.data)
         except (BlockingIOError, InterruptedError):
             sent = 0
         except OSError:
-            self._ended("")
+            self._failed("")
             return False
-        if sent == len(entry.data):
+        if sent == len(outgoing.data):
             return True
         if sent:
-            entry.data = memoryview(entry.data)[sent:]
+            outgoing.data = memoryview(outgoing.data)[sent:]
         if not self._writing:
             self._writing = True
             self._loop.add_writer(self._sink, self.pump)
@@ -234,17 +256,17 @@ class Pipe:
         try:
             self._sink.shutdown(socket.SHUT_WR)
         except OSError:
-            self._ended("")
+            self._failed("")
 
     def _resume(self) -> None:
-        if not self._reading and not self.eof:
-            self._reading = True
+        if self._state is _PAUSED:
+            self._state = _READING
             self._loop.add_reader(self._source, self._readable)
 
-    def _pause(self) -> None:
-        if self._reading:
-            self._reading = False
+    def _stop_reading(self, state: State) -> None:
+        if self._state is _READING:
             self._loop.remove_reader(self._source)
+        self._state = state
 
     def _stop_writing(self) -> None:
         if self._writing:

@@ -7,23 +7,22 @@ rewritten to its pin.
 
 from __future__ import annotations
 
-import io
 import os
+import time
 from collections.abc import Sequence
 
-from mthook import conf, policy, text
+from mthook import conf, journal, text
 from mthook.catalog import lookup
+from mthook.catalog.store import Catalog
 from mthook.errors import ConfigError, Error
-from mthook.gate import log
 from mthook.gate.verdict import REFUSE, REWRITE, Outcome, broken
 from mthook.gate.xdr import MAX_STRING, Malformed
-from mthook.hook import fast, judge, nova
+from mthook.hook import answer, slow
+from mthook.hook.fast import LOCK_SHARE
+from mthook.judgement import DEFINE, Judgement, NovaAnswer, judge
 from mthook.settings import fingerprint
 from mthook.xmlrewrite import pipeline, summary
-
-#: What stands for the machine type of a domain that leaves the choice to libvirt. QEMU's own word for a board without
-#: anything on it; no guest is pinned to it.
-_LEFT_OPEN = "none"
+from mthook.xmlrewrite.summary import Summary
 
 
 class Configuration:
@@ -46,7 +45,7 @@ class Configuration:
         try:
             self._load(seen)
         except ConfigError as error:
-            log.error(f"{error}; the last good configuration holds")
+            journal.error(f"{error}; the last good configuration holds")
             self._broken = seen
 
     def _load(self, seen: str) -> None:
@@ -67,82 +66,80 @@ def examine(
     :param may_wait: whether Nova's database may be asked, within the hook's time limit.
     :return: None: it has to be asked, and mustn't.
     """
-    if configuration.settings.mode == "off":
+    settings = configuration.settings
+    if settings.mode == "off":
         return Outcome()
     try:
         guest = summary.read(xml)
         if guest.uuid is None:
             # A new guest: libvirt doesn't take it for one it has by that name.
             return Outcome()
-        return _judge(xml, guest, configuration, actor, may_wait)
+        label = f"guest '{text.printable(guest.name)}' ({guest.uuid})"
+        judged = _judge(guest, guest.uuid, label, configuration, actor, may_wait)
+        return None if judged.asks_nova else _rewrite(xml, guest, label, judged, configuration)
     except Error as error:
-        return broken(configuration.settings.mode, configuration.settings.on_error, str(error))
+        return broken(settings.mode, settings.on_error, str(error))
     except Exception as error:  # a bug of mthook's counts like a broken catalog
-        why = f"{type(error).__name__}: {error}"
-        return broken(configuration.settings.mode, configuration.settings.on_error, why)
+        return broken(settings.mode, settings.on_error, f"{type(error).__name__}: {error}")
 
 
 def _judge(
-    xml: bytes, guest: summary.Summary, configuration: Configuration, actor: str, may_wait: bool
-) -> Outcome | None:
-    found = guest.machine
-    guest.machine = found or _LEFT_OPEN
-    arguments = [configuration.catalog, ":".join(configuration.files), guest.name, "prepare"]
-    call = fast.Call(arguments, io.BytesIO(), io.StringIO())
-    call.policy = configuration.settings
-    call.actor = actor
-    connection = lookup.connect(call.catalog, call.patience)
+    guest: Summary,
+    uuid: str,
+    label: str,
+    configuration: Configuration,
+    actor: str,
+    may_wait: bool,
+) -> Judgement:
+    settings = configuration.settings
+    deadline = time.monotonic() + settings.timeout
+    patience = settings.timeout * LOCK_SHARE
+    connection = lookup.connect(configuration.catalog, patience)
     try:
-        assert guest.uuid is not None
-        known = lookup.lookup(connection, guest.uuid, text.now())
-        # It was let in with the hardware it had; this is about the hardware it shall have.
-        known.arrival = None
-        if known.machine == found and found:
-            return Outcome()
-        case = judge.Case(call, guest, connection, known)
-        decision = case.decide()
-        if case.is_for_nova(decision):
-            if not may_wait:
-                return None
-            nova.consult(case, decision.reason)
-            connection = case.connection
-            decision = case.decide()
+        known = lookup.lookup(connection, uuid, text.now())
+        aliases = {}
+        if known.machine is None or known.machine != guest.machine:
+            aliases = lookup.aliases(connection, guest.emulator, guest.arch, guest.virt_type)
+        judged = judge(DEFINE, guest, known, aliases, settings)
+        if judged.asks_nova and may_wait:
+            connection.close()  # SQLite's locks don't survive the fork
+            left = max(deadline - time.monotonic(), 0)
+            recorded = slow.ask_nova(configuration.files, uuid, left, judged.reason)
+            connection = lookup.connect(configuration.catalog, patience)
+            nova = NovaAnswer(recorded, lookup.compared(connection, uuid), text.now())
+            judged = judge(DEFINE, guest, known, aliases, settings, nova)
+            if judged.compared is not None:
+                answer.record_pin(Catalog(connection), guest, judged, actor, label)
     finally:
         connection.close()
-    return _carry_out(xml, case, decision, found, configuration)
+    return judged
 
 
-def _carry_out(
-    xml: bytes,
-    case: judge.Case,
-    decision: policy.Decision,
-    found: str | None,
-    configuration: Configuration,
+def _rewrite(
+    xml: bytes, guest: Summary, label: str, judged: Judgement, configuration: Configuration
 ) -> Outcome:
-    guest = f"guest '{text.printable(case.guest.name)}' ({case.uuid})"
-    if decision.verdict != "deny":
-        if decision.reason:
-            log.warning(f"{guest}: would be rewritten in mode enforce: {decision.reason}")
-        return Outcome()
-    target = pipeline.Target(case.pin, case.uuid, case.since, ports=configuration.ports)
+    uuid, found = guest.uuid or "", guest.machine
+    if judged.verdict != "deny":
+        if judged.reason:
+            journal.warning(f"{label}: would be rewritten in mode enforce: {judged.reason}")
+        return Outcome(uuid=uuid, old=found)
+    target = pipeline.Target(judged.pin, uuid, judged.since, ports=configuration.ports)
     try:
         rewritten = pipeline.rewrite(xml, target)
         if len(rewritten.xml) > MAX_STRING:
             raise Malformed(f"rewritten it is longer than {MAX_STRING} bytes")
     except Error as error:
-        return _unconvertible(case, guest, found, error, configuration)
+        says = f"says {found}" if found else "names no machine type"
+        what = f"{label} is pinned to {judged.pin}, its definition {says}"
+        return _unconvertible(what, uuid, found, error, configuration.refuses)
     changes = rewritten.changes if rewritten.converted else ()
-    return Outcome(REWRITE, rewritten.xml, uuid=case.uuid, old=found, new=case.pin, changes=changes)
+    return Outcome(REWRITE, rewritten.xml, uuid=uuid, old=found, new=judged.pin, changes=changes)
 
 
-def _unconvertible(
-    case: judge.Case, guest: str, found: str | None, error: Error, configuration: Configuration
-) -> Outcome:
-    says = f"says {found}" if found else "names no machine type"
-    what = f"{guest} is pinned to {case.pin}, its definition {says}"
-    if not configuration.refuses:
-        log.warning(f"{what}; passed unchanged ([gate] on_unconvertible): {error}")
-        return Outcome()
-    log.warning(f"{what}; refused: {error}")
-    accept = f"; 'mthook-admin set {case.uuid} {found} --force' accepts the change" if found else ""
+def _unconvertible(what: str, uuid: str, found: str | None, error: Error, refuses: bool) -> Outcome:
+    if not refuses:
+        journal.warning(f"{what}; passed unchanged ([gate] on_unconvertible): {error}")
+        return Outcome(uuid=uuid, old=found)
+    journal.warning(f"{what}; refused: {error}")
+    accept = f"; 'mthook-admin set {uuid} {found} --force' accepts the change" if found else ""
     return Outcome(REFUSE, message=f"mthook: {what}, and can't be rewritten: {error}{accept}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 import errno
 import os
 import resource
@@ -12,14 +13,15 @@ import signal
 import socket
 from collections.abc import Sequence
 
+from mthook import journal
 from mthook.errors import Error
-from mthook.gate import identity, log, notify
-from mthook.gate.asking import Worker
+from mthook.gate import identity, notify
 from mthook.gate.budget import Budget
 from mthook.gate.connection import Connection
 from mthook.gate.identity import Connectors
 from mthook.gate.listening import Listener
 from mthook.gate.spawner import Spawner
+from mthook.gate.worker_client import WorkerClient
 from mthook.settings import Settings
 
 #: The most clients at once, as libvirtd's ``max_clients``; others wait in the queue of the socket.
@@ -32,8 +34,21 @@ _AT_ONCE = 16
 _PAUSE = 1
 
 
+class State(enum.Enum):
+    """Whether clients are let in."""
+
+    PAUSED = "not before the gate has begun, or has room for more"
+    ACCEPTING = "yes"
+    STOPPING = "not any more"
+
+
 class Server:
-    """All of the gate that runs in its main process."""
+    """All of the gate that runs in its main process.
+
+    :param files: the configuration files.
+    :param settings: what they say at the start.
+    :param verbose: also log the domains that are passed as they are.
+    """
 
     def __init__(
         self,
@@ -41,24 +56,26 @@ class Server:
         files: Sequence[str],
         settings: Settings,
         listeners: Sequence[Listener],
+        *,
+        verbose: bool,
     ) -> None:
         self._spawner = spawner
-        self._files = files
-        self._settings = settings
+        self._files, self._settings, self._verbose = files, settings, verbose
         self._listeners = list(listeners)
         self._connections: set[Connection] = set()
-        self._accepting = False
-        self._stopping = False
+        self._state = State.PAUSED
         self._failed = False
 
-    async def serve(self) -> int:
-        """Serve clients until SIGTERM or SIGINT; return the exit status."""
+    async def serve(self) -> bool:
+        """Serve clients until SIGTERM or SIGINT; return whether nothing else made an end of it."""
         self._loop = asyncio.get_running_loop()
         self._empty = asyncio.Event()
         _raise_limit()
         self._budget = Budget(self._loop)
         self._connectors = Connectors(self._spawner, self._loop)
-        self._worker = Worker(self._spawner, self._loop, self._files, self._settings)
+        self._worker = WorkerClient(
+            self._spawner, self._loop, self._files, self._settings, self._verbose
+        )
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stop)
         # "Read the configuration again": it is read at each domain anyway, and nobody needs to be cut off for that.
@@ -69,28 +86,28 @@ class Server:
         notify.tell("READY=1")
         self._watchdog(notify.watchdog_seconds())
         for listener in self._listeners:
-            log.info(f"listening on {listener.sock.getsockname()} for {listener.upstream}")
+            journal.info(f"listening on {listener.sock.getsockname()} for {listener.upstream}")
         await self._empty.wait()
         await self._worker.end()
-        return 1 if self._failed else 0
+        return not self._failed
 
     def _accept_more(self) -> None:
-        if not self._accepting and not self._stopping:
-            self._accepting = True
+        if self._state is State.PAUSED:
+            self._state = State.ACCEPTING
             for listener in self._listeners:
                 listener.sock.setblocking(False)
                 self._loop.add_reader(listener.sock, self._accept, listener)
 
     def _accept_no_more(self) -> None:
-        if self._accepting:
-            self._accepting = False
+        if self._state is State.ACCEPTING:
+            self._state = State.PAUSED
             for listener in self._listeners:
                 self._loop.remove_reader(listener.sock)
 
     def _accept(self, listener: Listener) -> None:
         for _ in range(_AT_ONCE):
             if len(self._connections) >= MAX_CLIENTS:
-                log.warning(f"{MAX_CLIENTS} clients are connected, others have to wait")
+                journal.warning(f"{MAX_CLIENTS} clients are connected, others have to wait")
                 self._accept_no_more()
                 return
             try:
@@ -98,7 +115,7 @@ class Server:
             except (BlockingIOError, ConnectionAbortedError):
                 return
             except OSError as error:
-                log.error(f"no more clients for now: {error.strerror}")
+                journal.error(f"no more clients for now: {error.strerror}")
                 self._accept_no_more()
                 self._loop.call_later(_PAUSE, self._accept_more)
                 return
@@ -124,29 +141,29 @@ class Server:
 
     def _turn_away(self, sock: socket.socket, why: str | None) -> None:
         sock.close()
-        log.warning(f"a client is turned away: {why}")
+        journal.warning(f"a client is turned away: {why}")
 
     def _gone(self, connection: Connection) -> None:
         self._connections.discard(connection)
-        if self._stopping:
+        if self._state is State.STOPPING:
             if not self._connections:
                 self._empty.set()
-        elif not self._accepting and len(self._connections) < MAX_CLIENTS:
+        elif len(self._connections) < MAX_CLIENTS:
             self._accept_more()
 
     def _stop(self) -> None:
         """Let no more clients in, and those that are in go as soon as their calls are answered."""
-        if self._stopping:
+        if self._state is State.STOPPING:
             return
-        self._stopping = True
         notify.tell("STOPPING=1")
         self._accept_no_more()
+        self._state = State.STOPPING
         for listener in self._listeners:
             listener.sock.close()
             if listener.path is not None:
                 with contextlib.suppress(OSError):
                     os.unlink(listener.path)
-        log.info(f"stopping, {len(self._connections)} clients are connected")
+        journal.info(f"stopping, {len(self._connections)} clients are connected")
         for connection in list(self._connections):
             connection.drain()
         self._loop.call_later(DRAIN_SECONDS, self._stop_now)
@@ -158,7 +175,7 @@ class Server:
             connection.close(f"the gate stops, and its calls take longer than {DRAIN_SECONDS} s")
 
     def _spawner_ended(self) -> None:
-        log.error("the gate's helper processes are gone")
+        journal.error("the gate's helper processes are gone")
         self._failed = True
         self._stop()
 

@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mthook import text
-from mthook.gate import log
+from mthook import journal, text
 
 PASS, REWRITE, REFUSE = "pass", "rewrite", "refuse"
 
@@ -19,7 +18,9 @@ class Outcome:
     :ivar verdict: :data:`PASS`, :data:`REWRITE` or :data:`REFUSE`.
     :ivar xml: the domain to send on in place of the client's.
     :ivar message: what a refused client is told, one line.
-    :ivar uuid: whose history the rewrite belongs to; ``old`` and ``new`` are the machine types.
+    :ivar uuid: the guest's, where it says one and can be judged.
+    :ivar old: the machine type that its client wants; None: it leaves that open.
+    :ivar new: the machine type that it has after a rewrite.
     :ivar changes: what a change of family changed besides, a line each.
     """
 
@@ -40,7 +41,7 @@ def broken(mode: str, on_error: str, why: str) -> Outcome:
     """
     if mode == "off":
         return Outcome()
-    log.error(f"a domain can't be judged: {why}")
+    journal.error(f"a domain can't be judged: {why}")
     if mode != "enforce" or on_error != "deny":
         return Outcome()
     why = text.printable(why, limit=1000)

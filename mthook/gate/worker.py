@@ -16,31 +16,35 @@ import socket
 from collections.abc import Sequence
 from typing import NoReturn
 
+from mthook import journal
 from mthook.errors import Error
-from mthook.gate import diary, log, rewriting
-from mthook.gate.diary import Diary
+from mthook.gate import history, rewriting
+from mthook.gate.history import HistoryQueue, Rewrite
 from mthook.gate.rewriting import Configuration
 from mthook.gate.spawner import close_others
-from mthook.gate.verdict import REWRITE, Outcome, broken
+from mthook.gate.verdict import PASS, REWRITE, Outcome, broken
 
 _PIECE = 1 << 18
 #: Seconds that a domain may take, besides what it may wait for the catalog.
 _SLACK = 5.0
 
 
-def serve(control: socket.socket, files: Sequence[str]) -> None:
+def serve(control: socket.socket, files: Sequence[str], verbose: bool) -> None:
     """Judge what comes until the gate lets go.
 
     Each message brings a socket: on it come the XML, the call and the client's user id, and on it goes the outcome.
+
+    :param verbose: also log the domains that are passed as they are.
     """
+    journal.serve("mthook-gate", verbose=verbose)
     configuration = Configuration(files)
-    book = Diary(configuration)
+    queue = HistoryQueue(configuration)
     if configuration.settings.nova:
         _load_for_nova()
     signal.signal(signal.SIGCHLD, _reap)
     while True:
-        if not select.select([control], [], [], book.wait)[0]:
-            book.write()
+        if not select.select([control], [], [], queue.wait)[0]:
+            queue.write()
             continue
         message, fds, _, _ = socket.recv_fds(control, 16, 1)
         if not message:
@@ -49,10 +53,10 @@ def serve(control: socket.socket, files: Sequence[str]) -> None:
             with socket.socket(fileno=fd) as channel, contextlib.suppress(ConnectionError):
                 # A domain that it hangs over ends this process, and the next one goes on.
                 signal.setitimer(signal.ITIMER_REAL, configuration.settings.timeout + _SLACK)
-                _serve_one(channel, configuration, book)
+                _serve_one(channel, configuration, queue)
                 signal.setitimer(signal.ITIMER_REAL, 0)
-        book.write()
-    book.close(configuration.settings.timeout)
+        queue.write()
+    queue.close(configuration.settings.timeout)
 
 
 def _load_for_nova() -> None:
@@ -68,7 +72,7 @@ def _reap(number: int, frame: object) -> None:
             pass
 
 
-def _serve_one(channel: socket.socket, configuration: Configuration, book: Diary) -> None:
+def _serve_one(channel: socket.socket, configuration: Configuration, queue: HistoryQueue) -> None:
     asked = _read(channel)
     try:
         xml, call, uid = marshal.loads(asked)
@@ -80,9 +84,9 @@ def _serve_one(channel: socket.socket, configuration: Configuration, book: Diary
     if outcome is None:
         outcome = _fork_for_nova(channel, configuration, xml, call, uid)
     if outcome is not None:
-        _answer(channel, outcome)
-        if outcome.verdict == REWRITE:
-            book.add(_told(outcome, call, uid))
+        rewrite = _conclude(channel, outcome, call, uid)
+        if rewrite is not None:
+            queue.add(rewrite)
 
 
 def _fork_for_nova(
@@ -110,32 +114,31 @@ def _wait_for_nova(
         signal.setitimer(signal.ITIMER_REAL, 2 * configuration.settings.timeout + _SLACK)
         outcome = rewriting.examine(xml, configuration, _actor(uid), may_wait=True)
         assert outcome is not None
-        _answer(channel, outcome)
-        if outcome.verdict == REWRITE:
-            one = _told(outcome, call, uid)
+        rewrite = _conclude(channel, outcome, call, uid)
+        if rewrite is not None:
             try:
-                diary.write(one, configuration, configuration.settings.timeout)
+                history.write(rewrite, configuration, configuration.settings.timeout)
             except Error as error:
-                diary.lose(one, error)
+                history.lose(rewrite, error)
         code = 0
     finally:
         os._exit(code)
 
 
-def _answer(channel: socket.socket, outcome: Outcome) -> None:
-    """Answer before anything is written down: the disk takes longer than all the rest."""
+def _conclude(channel: socket.socket, outcome: Outcome, call: str, uid: int) -> Rewrite | None:
+    """Answer and log; return what is to be written down, which takes longer than all the rest."""
     with contextlib.suppress(OSError):  # the client went away meanwhile
         channel.sendall(marshal.dumps((outcome.verdict, outcome.xml, outcome.message)))
         channel.shutdown(socket.SHUT_RDWR)
-
-
-def _told(outcome: Outcome, call: str, uid: int) -> diary.Entry:
-    """Say that a domain was rewritten, and return what is to be written down of it."""
-    what = f"{outcome.old or 'no machine type'} rewritten to {outcome.new}"
-    log.info(f"guest {outcome.uuid}: {what} for uid {uid} ({call})")
+    what = f"guest {outcome.uuid}: {outcome.old or 'no machine type'}"
+    if outcome.verdict == PASS and outcome.uuid:
+        journal.detail(f"{what} passed unchanged for uid {uid} ({call})")
+    if outcome.verdict != REWRITE:
+        return None
+    journal.info(f"{what} rewritten to {outcome.new} for uid {uid} ({call})")
     for line in outcome.changes:
-        log.info(f"guest {outcome.uuid}: {line}")
-    return diary.entry(outcome, _actor(uid), call)
+        journal.info(f"guest {outcome.uuid}: {line}")
+    return history.rewrite(outcome, _actor(uid), call)
 
 
 def _actor(uid: int) -> str:

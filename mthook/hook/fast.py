@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The hook's fast path: one call of libvirtd, judged with the standard library alone.
 
-A call of an operation that matters reads the domain XML, makes one look-up in the catalog and asks
-:mod:`mthook.policy`.
+A call of an operation that matters reads the domain XML, makes one look-up in the catalog and has the guest judged
+(:mod:`mthook.judgement`).
 Configuration files are not read: what they say is compiled into the catalog, and only when one of them is newer than
 that does the slow path read them, once. Modules that a guest with a satisfied pin doesn't need are imported where they
 are used: every start of a guest waits for this one.
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
     from typing import BinaryIO, NoReturn, TextIO
 
     from mthook.catalog.connection import Connection
+    from mthook.judgement import NovaAnswer
 
 ALLOWED = 0
 #: The status by which ``hooks/qemu`` tells mthook's own "stop it" from any accident of the interpreter.
 STOPPED = 77
 
 #: The part of the time limit that one wait for a locked catalog may take; a second wait or the slow path may follow.
-_LOCK_SHARE = 0.5
+LOCK_SHARE = 0.5
 
 
-class Call:
+class HookCall:
     """One call of the hook by libvirtd.
 
     :param argv: catalog, configuration files (joined by ``:``), then libvirt's own arguments: the guest's name, the
         operation, the sub-operation and an extra one.
-    :ivar actor: whom the history names for what this call records.
     :ivar catalog: path of the catalog; moves on to what the configuration says when that is newer.
     :ivar clear: all is in order, and ``started`` will have nothing to record.
     :ivar note: the file by which ``prepare`` tells ``hooks/qemu`` so.
@@ -51,12 +51,11 @@ class Call:
     :ivar files: configuration files in order.
     :ivar name: the guest's name, untrusted text.
     :ivar operation: libvirt's word for what happens.
-    :ivar policy: the compiled configuration, once it is known.
+    :ivar settings: the compiled configuration, once it is known.
     :ivar xml: the domain as libvirtd wrote it. It may hold passwords: never to be logged or kept.
     """
 
     __slots__ = (
-        "actor",
         "begun",
         "catalog",
         "clear",
@@ -67,7 +66,7 @@ class Call:
         "note",
         "operation",
         "output",
-        "policy",
+        "settings",
         "xml",
     )
 
@@ -75,10 +74,9 @@ class Call:
         self.catalog, files, self.name, self.operation = argv[:4]
         self.files = files.split(":")
         self.note = os.path.join(os.path.dirname(self.catalog), f"cleared-{self.name}")
-        self.actor = "hook"
         self.clear = False
         self.begun = time.monotonic()
-        self.policy: Settings | None = None
+        self.settings: Settings | None = None
         self.connection: Connection | None = None
         self.xml = b""
         self.output = output
@@ -87,14 +85,14 @@ class Call:
     @property
     def limit(self) -> float:
         """The seconds that this call may take in all."""
-        return Settings().timeout if self.policy is None else self.policy.timeout
+        return Settings().timeout if self.settings is None else self.settings.timeout
 
     @property
     def patience(self) -> float:
         """The seconds to wait for other writers, once. What a busy machine takes to run us doesn't count against it:
         with hundreds of hooks at once, the last of them would else be too late before they begin.
         """
-        return self.limit * _LOCK_SHARE
+        return self.limit * LOCK_SHARE
 
     def left(self) -> float:
         """Return the seconds left of the time limit."""
@@ -110,14 +108,14 @@ def run(argv: Sequence[str]) -> NoReturn:
     The interpreter's tidying up is left out: it costs as much as the answer. So is closing the catalog: SQLite would
     write what the journal holds to the database and remove the journal, at every call anew; the next sync does it.
     """
-    call = Call(argv, sys.stdout.buffer, sys.stderr)
+    call = HookCall(argv, sys.stdout.buffer, sys.stderr)
     code = answer(call, sys.stdin.buffer)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
-def answer(call: Call, source: BinaryIO) -> int:
+def answer(call: HookCall, source: BinaryIO) -> int:
     """Answer one call of libvirtd.
 
     :param source: where libvirtd writes the domain's XML.
@@ -129,7 +127,7 @@ def answer(call: Call, source: BinaryIO) -> int:
     return code
 
 
-def _respond(call: Call, source: BinaryIO) -> int:
+def _respond(call: HookCall, source: BinaryIO) -> int:
     try:
         call.xml = source.read(summary.MAX_BYTES + 1)
         guest = summary.read(call.xml)
@@ -138,14 +136,14 @@ def _respond(call: Call, source: BinaryIO) -> int:
         if guest.machine is None:
             raise DomainXMLError("domain XML has no machine type in <os><type>")
         connection, known = _look_up(call, guest.uuid)
-        return _answer(call, guest, connection, known)
+        return _judge(call, guest, connection, known)
     except Error as error:
         return _broken(call, str(error))
     except Exception as error:  # a bug of mthook's counts like a broken catalog
         return _broken(call, f"{type(error).__name__}: {error}")
 
 
-def _leave_note(call: Call) -> None:
+def _leave_note(call: HookCall) -> None:
     """Tell ``hooks/qemu`` whether the ``started`` of this start has anything to record.
 
     What the catalog knows of a guest's state then stays as the last sync saw it. A name that no file can have, or
@@ -160,10 +158,10 @@ def _leave_note(call: Call) -> None:
         return
 
 
-def _look_up(call: Call, uuid: str) -> tuple[Connection, lookup.Known]:
-    """Open the catalog and read what it knows of the guest, with a policy as new as the configuration."""
+def _look_up(call: HookCall, uuid: str) -> tuple[Connection, lookup.Known]:
+    """Open the catalog and read what it knows of the guest, with settings as new as the configuration."""
     connection, known = _open(call, uuid)
-    call.policy = known.settings
+    call.settings = known.settings
     if known.settings is not None and known.settings.fingerprint == fingerprint(call.files):
         return connection, known
     connection.close()  # SQLite's locks don't survive the slow path's fork
@@ -180,16 +178,16 @@ def _look_up(call: Call, uuid: str) -> tuple[Connection, lookup.Known]:
     return connection, known
 
 
-def _open(call: Call, uuid: str) -> tuple[Connection, lookup.Known]:
+def _open(call: HookCall, uuid: str) -> tuple[Connection, lookup.Known]:
     connection = lookup.connect(call.catalog, min(call.patience, call.left()))
     call.connection = connection
     return connection, lookup.lookup(connection, uuid, text.now())
 
 
-def _reload(call: Call) -> Settings | None:
-    """Bring ``call`` up to the configuration's present state; a broken one leaves the last good policy in force.
+def _reload(call: HookCall) -> Settings | None:
+    """Bring ``call`` up to the configuration's present state; a broken one leaves the last good settings in force.
 
-    :return: the policy to compile into the catalog, if there is a new one.
+    :return: the settings to compile into the catalog, if there are new ones.
     """
     from mthook import journal
     from mthook.hook import slow
@@ -197,40 +195,68 @@ def _reload(call: Call) -> Settings | None:
     try:
         call.catalog, settings = slow.read_configuration(call.files, call.left())
     except slow.SlowPathError as error:
-        which = "the defaults hold" if call.policy is None else "the last good configuration holds"
+        which = (
+            "the defaults hold" if call.settings is None else "the last good configuration holds"
+        )
         journal.error(f"{call}: {error}; {which}")
-        call.policy = call.policy or Settings()
+        call.settings = call.settings or Settings()
         return None
-    call.policy = settings
-    return call.policy
+    call.settings = settings
+    return call.settings
 
 
-def _answer(call: Call, guest: summary.Summary, connection: Connection, known: lookup.Known) -> int:
-    """Judge a guest that could be read against a catalog that could be read."""
-    assert call.policy is not None
-    if call.policy.mode == "off":
+def _judge(
+    call: HookCall, guest: summary.Summary, connection: Connection, known: lookup.Known
+) -> int:
+    """Answer about a guest that could be read by a catalog that could be read."""
+    settings = call.settings
+    assert settings is not None
+    if settings.mode == "off":
         call.clear = True
         return ALLOWED
     settled = known.root_image == guest.root_image and not known.repair
     if known.machine == guest.machine and call.operation == "prepare" and settled:
         call.clear = True
         return ALLOWED  # by far the most frequent case, kept free of all that follows
-    from mthook.hook import judge
+    from mthook.hook import answer
+    from mthook.judgement import judge
 
-    return judge.Case(call, guest, connection, known).answer()
+    # Reading has come through; what is to be written may wait as long as a call may take.
+    connection.execute(f"PRAGMA busy_timeout = {int(call.limit * 1000)}")
+    aliases = lookup.aliases(connection, guest.emulator, guest.arch, guest.virt_type)
+    judged = judge(call.operation, guest, known, aliases, settings)
+    if judged.asks_nova:
+        connection.close()  # SQLite's locks don't survive the slow path's fork
+        connection, nova = _ask_nova(call, guest.uuid or "", judged.reason)
+        judged = judge(call.operation, guest, known, aliases, settings, nova)
+    return ALLOWED if answer.carry_out(call, guest, judged, connection) else STOPPED
 
 
-def _broken(call: Call, why: str) -> int:
+def _ask_nova(call: HookCall, uuid: str, wrong: str) -> tuple[Connection, NovaAnswer]:
+    """Ask Nova's database, and open the catalog again.
+
+    :raises SlowPathError: it can't be asked, or not in time; [hook] on_error decides then.
+    """
+    from mthook.hook import slow
+    from mthook.judgement import NovaAnswer
+
+    recorded = slow.ask_nova(call.files, uuid, call.left(), wrong)
+    # The time limit is for what may hang; the catalog has its own.
+    connection = lookup.connect(call.catalog, call.patience)
+    return connection, NovaAnswer(recorded, lookup.compared(connection, uuid), text.now())
+
+
+def _broken(call: HookCall, why: str) -> int:
     """Answer without catalog or XML: only a start can be stopped, and only if the configuration asks for that."""
     from mthook import journal
 
     journal.error(f"{call}: {why}")
     if call.operation != "prepare":
         return ALLOWED
-    if call.policy is None:
+    if call.settings is None:
         _reload(call)
-    assert call.policy is not None
-    if call.policy.mode != "enforce" or call.policy.on_error != "deny":
+    assert call.settings is not None
+    if call.settings.mode != "enforce" or call.settings.on_error != "deny":
         return ALLOWED
     name = text.printable(call.name)
     why = text.printable(why, limit=1000)

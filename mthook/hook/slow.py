@@ -120,9 +120,10 @@ def read_configuration(files: Sequence[str], seconds: float) -> tuple[str, Setti
     return path, Settings(*values)
 
 
-def ask_nova(files: Sequence[str], uuid: str, seconds: float) -> Recorded | None:
+def ask_nova(files: Sequence[str], uuid: str, seconds: float, wrong: str) -> Recorded | None:
     """Return what Nova has recorded for an instance; see :func:`mthook.nova.question.ask`.
 
+    :param wrong: in what the guest is unlike its pin, '' in nothing.
     :raises SlowPathError: the database can't be read, or not in time.
     """
 
@@ -133,7 +134,8 @@ def ask_nova(files: Sequence[str], uuid: str, seconds: float) -> Recorded | None
     try:
         values = in_child(work, seconds)
     except SlowPathError as error:
-        raise SlowPathError(f"Nova can't be asked: {error}") from None
+        why = f"Nova can't be asked: {error}"
+        raise SlowPathError(f"{wrong}; {why}" if wrong else why) from None
     return Recorded(*values) if values else None
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from mthook.gate.spawner import Spawner
 from mthook.tools import ending
 
 
@@ -13,14 +14,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run mthook-gate.
 
     :param argv: arguments without the program's name; ``None``: the process's own.
-    :return: 0 when it was told to stop, 1 after an error.
+    :return: an :class:`~mthook.tools.gate_command.Exit`.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
 
     def command() -> int:
-        from mthook.gate.service import run  # here: see mthook.tools.ending
+        # Before anything else is loaded: what is forked from it shall know as little as possible.
+        spawner = Spawner.start()
+        try:
+            from mthook.tools.gate_command import run  # here: see mthook.tools.ending
 
-        return run(arguments)
+            return run(arguments, spawner)
+        finally:
+            spawner.close()
 
     return ending.run("mthook-gate", command)
 

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mthook.catalog.store import Catalog
@@ -71,14 +71,17 @@ class Rig:
         with self.catalog() as catalog:
             catalog.set_pin(uuid, machine, source="operator", actor="test")
 
-    def start(self, *prefix: str, **environment: str) -> None:
+    def start(self, *prefix: str, arguments: Sequence[str] = (), **environment: str) -> None:
         """Start the gate and wait until it is ready.
 
         :param prefix: a command that runs another one.
+        :param arguments: more of the gate's own.
         """
         with self.log_path.open("a") as log:
             self.process = subprocess.Popen(
-                [*prefix, *self.command()], stderr=log, env={**os.environ, **environment}
+                [*prefix, *self.command(), *arguments],
+                stderr=log,
+                env={**os.environ, **environment},
             )
         wait_until(lambda: "listening" in self.log() or self.process.poll() is not None, "a start")
         assert self.process.poll() is None, self.log()

@@ -28,10 +28,10 @@ MIB = 1 << 20
 PREPARE = """
 import resource
 resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300))
-from mthook.gate import budget, connection, diary, identity
+from mthook.gate import budget, connection, history, identity
 budget.LIMIT = 20 << 20
 connection.PATIENCE = 1
-diary._PAUSE = 0.1
+history._PAUSE = 0.1
 identity._MAX_LEAVING = 2
 """
 

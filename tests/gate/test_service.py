@@ -149,6 +149,31 @@ def test_what_keeps_it_from_starting_is_one_line(own: Rig) -> None:
     assert "Value for option mode in" in _run(own)
 
 
+def test_a_wrong_command_line_is_one_line(own: Rig) -> None:
+    """As with mthook's other programs."""
+    done = subprocess.run(
+        [*own.command(), "--verb"], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "mthook-gate: unrecognized arguments: --verb; see 'mthook-gate --help'\n"
+    )
+
+
+@pytest.mark.parametrize("verbose", [True, False])
+def test_a_domain_that_is_passed_is_logged_on_request(own: Rig, verbose: bool) -> None:
+    """One that is rewritten always is."""
+    own.pin(UUID, "pc-i440fx-6.2")
+    own.start(arguments=["-v"] if verbose else [])
+    with own.pair() as (client, server):
+        for machine in ("pc-i440fx-6.2", "pc-i440fx-7.2"):
+            client.sendall(define(domain(machine)))
+            assert b"pc-i440fx-6.2" in receive_message(server)
+    wait_until(lambda: "rewritten to" in own.log(), "the log")
+    passed = f"guest {UUID}: pc-i440fx-6.2 passed unchanged for uid {os.getuid()} ("
+    assert (passed in own.log()) is verbose
+
+
 def test_it_ends_when_its_helpers_are_gone(own: Rig) -> None:
     """So that systemd starts it anew."""
     own.start()

@@ -49,12 +49,12 @@ def test_a_process_that_hangs_over_a_guest_of_novas_ends(tmp_path: Path) -> None
     """As the worker does."""
     prepare = """
 from mthook.gate import worker
-from mthook.hook import nova
+from mthook.hook import slow
 worker._SLACK = 0.1
-def consult(*_):
+def ask_nova(*_):
     while True:
         pass
-nova.consult = consult
+slow.ask_nova = ask_nova
 """
     rig = Rig(tmp_path, f"[hook]\ntimeout = 0.5\non_error = deny\n{DATABASE}", prepare=prepare)
     rig.pin(UUID, OLD)

@@ -16,7 +16,14 @@ HEAVY = {"collections", "dataclasses", "enum", "json", "logging", "lxml", "re", 
 
 
 @pytest.mark.parametrize(
-    "module", ["mthook.machinetype", "mthook.policy", "mthook.xmlrewrite.summary"]
+    "module",
+    [
+        "mthook.judgement",
+        "mthook.machinetype",
+        "mthook.policy",
+        "mthook.reconcile",
+        "mthook.xmlrewrite.summary",
+    ],
 )
 def test_a_fast_module_loads_nothing_heavy(module: str) -> None:
     """In a bare interpreter, as the hook runs it, none of the slow standard modules gets in."""

@@ -11,7 +11,7 @@ from mthook import reconcile
 from mthook.reconcile import ASK_GUEST, KEEP, OVERRULE, PULL, PUSH
 
 if TYPE_CHECKING:
-    from mthook.reconcile import Said
+    from mthook.reconcile import Compared
 
 OLD, NEW = "pc-i440fx-7.2", "pc-i440fx-8.0"
 DEFAULT = "q35"
@@ -27,22 +27,22 @@ DEFAULT = "q35"
         (None, None, ASK_GUEST),
     ],
 )
-@pytest.mark.parametrize("before", [None, (OLD, 7, None), (None, None, None)])
+@pytest.mark.parametrize("compared", [None, (OLD, 7, None), (None, None, None)])
 def test_where_one_side_has_nothing_the_other_counts(
     pin: Optional[str],
     recorded: Optional[str],
     outcome: str,
     by_operator: bool,
-    before: Optional[Said],
+    compared: Optional[Compared],
 ) -> None:
     """A missing record is nobody's wish, whatever was there before."""
     assert outcome == reconcile.reconcile(
-        pin, recorded, 7, by_operator=by_operator, before=before, rebuilt=False, default=DEFAULT
+        pin, recorded, 7, by_operator=by_operator, compared=compared, rebuilt=False, default=DEFAULT
     )
 
 
 @pytest.mark.parametrize(
-    ("before", "by_operator", "outcome"),
+    ("compared", "by_operator", "outcome"),
     [
         # Nova's record wins, known before or not.
         (None, False, PULL),
@@ -58,10 +58,10 @@ def test_where_one_side_has_nothing_the_other_counts(
         ((OLD, 7, None), True, PULL),
     ],
 )
-def test_where_both_differ(before: Optional[Said], by_operator: bool, outcome: str) -> None:
+def test_where_both_differ(compared: Optional[Compared], by_operator: bool, outcome: str) -> None:
     """The pin is OLD, Nova has NEW."""
     assert outcome == reconcile.reconcile(
-        OLD, NEW, 7, by_operator=by_operator, before=before, rebuilt=False, default=DEFAULT
+        OLD, NEW, 7, by_operator=by_operator, compared=compared, rebuilt=False, default=DEFAULT
     )
 
 
@@ -84,7 +84,7 @@ def test_what_nova_fills_in_from_its_configuration_is_no_wish(
         recorded,
         row,
         by_operator=by_operator,
-        before=(OLD, 7, None),
+        compared=(OLD, 7, None),
         rebuilt=False,
         default=default,
     )
@@ -101,7 +101,7 @@ def test_after_a_rebuild_the_pin_counts_no_more(
         recorded,
         7,
         by_operator=by_operator,
-        before=(OLD, 7, None),
+        compared=(OLD, 7, None),
         rebuilt=True,
         default=DEFAULT,
     )
@@ -111,7 +111,7 @@ BEFORE, PINNED, AFTER = (f"2026-11-22T1{hour}:00:00.000000Z" for hour in range(3
 
 
 @pytest.mark.parametrize(
-    ("rebuild", "began", "said", "by_operator", "rebuilt"),
+    ("rebuild", "began", "compared", "by_operator", "rebuilt"),
     [
         (None, "", None, False, False),
         (None, "", (OLD, 7, 3), False, False),
@@ -130,10 +130,16 @@ BEFORE, PINNED, AFTER = (f"2026-11-22T1{hour}:00:00.000000Z" for hour in range(3
     ],
 )
 def test_a_rebuild_is_known_by_its_row(
-    rebuild: Optional[int], began: str, said: Optional[Said], by_operator: bool, rebuilt: bool
+    rebuild: Optional[int],
+    began: str,
+    compared: Optional[Compared],
+    by_operator: bool,
+    rebuilt: bool,
 ) -> None:
     """The pin is from between two rebuilds."""
-    assert rebuilt is reconcile.is_rebuilt(rebuild, began, said, PINNED, by_operator=by_operator)
+    assert rebuilt is reconcile.is_rebuilt(
+        rebuild, began, compared, PINNED, by_operator=by_operator
+    )
 
 
 @pytest.mark.parametrize(

@@ -78,12 +78,12 @@ class NovaRecords:
     def compare(self, instance: NovaInstance, pin: Pin | None) -> tuple[str, bool]:
         """Return what is to be done about an instance, and whether it was rebuilt; see :mod:`mthook.reconcile`."""
         known = self.compared.get(instance.uuid)
-        before = (known.machine, known.row, known.rebuild) if known else None
+        compared = (known.machine, known.row, known.rebuild) if known else None
         by_operator = pin is not None and pin.source == "operator"
         rebuilt = pin is not None and reconcile.is_rebuilt(
             instance.rebuild,
             instance.rebuild_at,
-            before,
+            compared,
             pin.updated_at,
             by_operator=by_operator,
         )
@@ -92,7 +92,7 @@ class NovaRecords:
             instance.machine,
             instance.row,
             by_operator=by_operator,
-            before=before,
+            compared=compared,
             rebuilt=rebuilt,
             default=self.default_machine(instance),
             by_rescue=instance.by_rescue,

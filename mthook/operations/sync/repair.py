@@ -9,7 +9,7 @@ import time
 
 from mthook.catalog.records import Repair
 from mthook.errors import HostError, NotFound
-from mthook.hook.judge import TRIGGER
+from mthook.hook.answer import TRIGGER
 from mthook.host.domains import get_domain, start
 from mthook.locks import uninterrupted
 from mthook.operations.acts import Act

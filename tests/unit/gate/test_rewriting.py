@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from mthook.catalog.store import Catalog
 from mthook.gate import rewriting
 from mthook.gate.verdict import REWRITE
 from mthook.hook import slow
+from mthook.nova.question import Recorded
 from tests.unit.hook.conftest import IMAGE, UUID, domain
 
 OLD, NEW, NEWEST = "pc-i440fx-6.2", "pc-i440fx-7.2", "pc-i440fx-8.2"
@@ -26,7 +28,7 @@ OLD, NEW, NEWEST = "pc-i440fx-6.2", "pc-i440fx-7.2", "pc-i440fx-8.2"
 def test_a_pin_that_nova_changes_is_changed_by_the_gate(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    said: slow.Said,
+    said: tuple[Any, ...],
     event: tuple[str, str, str | None],
 ) -> None:
     """The history names it and its client, not the hook."""
@@ -36,7 +38,7 @@ def test_a_pin_that_nova_changes_is_changed_by_the_gate(
     )
     with Catalog.open(path) as catalog:
         catalog.set_pin(UUID, OLD, source="first boot", actor="test")
-    monkeypatch.setattr(slow, "ask_nova", lambda *_: said)
+    monkeypatch.setattr(slow, "ask_nova", lambda *_: Recorded(*said))
     settings = rewriting.Configuration([str(config)])
 
     outcome = rewriting.examine(domain(NEWEST, image=IMAGE), settings, "gate uid 42", may_wait=True)

@@ -111,7 +111,7 @@ class Hooked:
         """Call the hook's fast path as ``hooks/qemu`` does."""
         output, errors = io.BytesIO(), io.StringIO()
         argv = [str(self.path), str(self.config), name, operation, "begin", "-"]
-        call = fast.Call(argv, output, errors)
+        call = fast.HookCall(argv, output, errors)
         code = fast.answer(call, io.BytesIO(domain() if xml is None else xml))
         if call.connection is not None:
             call.connection.close()

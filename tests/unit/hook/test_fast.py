@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from mthook import conf, journal, text
+from mthook import conf, journal, judgement, text
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogError
-from mthook.hook import fast, install, judge, slow
+from mthook.hook import fast, install, slow
 from mthook.settings import Settings
 from tests.unit.hook.conftest import IMAGE, UUID, Answer, Hooked, domain, travelling
 
@@ -244,8 +244,8 @@ def test_a_rewrite_that_fails_prints_nothing_and_lets_the_guest_in(
 ) -> None:
     """Half a document would be worse than none: libvirt resolves the alias by itself."""
     hooked.pin("pc-i440fx-7.2")
-    monkeypatch.setattr(fast.Call, "left", lambda call: 0.0)
-    monkeypatch.setattr(fast, "_LOCK_SHARE", 1)
+    monkeypatch.setattr(fast.HookCall, "left", lambda call: 0.0)
+    monkeypatch.setattr(fast, "LOCK_SHARE", 1)
 
     answer = hooked.call("migrate", domain("pc"))
 
@@ -580,7 +580,7 @@ def test_a_bug_of_mthooks_stops_no_guest(hooked: Hooked, monkeypatch: pytest.Mon
     def bug(*_: object) -> None:
         raise RuntimeError("two\nlines")
 
-    monkeypatch.setattr(judge.Case, "answer", bug)
+    monkeypatch.setattr(judgement, "judge", bug)
 
     for operation in ("prepare", "started", "migrate", "restore", "reconnect", "attach"):
         assert hooked.call(operation, WRONG) == Answer(
@@ -642,12 +642,12 @@ def test_a_removed_configuration_brings_the_defaults_back(hooked: Hooked) -> Non
     """The default catalog path, too: nothing of the removed file lingers."""
     hooked.configure("[hook]\nmode = off\n")
     hooked.config.unlink()
-    call = fast.Call([str(hooked.path), str(hooked.config), "web-1", "prepare"], None, None)  # type: ignore[arg-type]
+    call = fast.HookCall([str(hooked.path), str(hooked.config), "web-1", "prepare"], None, None)  # type: ignore[arg-type]
 
     fast._reload(call)
 
-    assert call.policy is not None
-    assert (call.policy.mode, call.catalog) == ("enforce", "/var/lib/mthook/catalog.sqlite")
+    assert call.settings is not None
+    assert (call.settings.mode, call.catalog) == ("enforce", "/var/lib/mthook/catalog.sqlite")
 
 
 def test_a_moved_catalog_is_followed(hooked: Hooked, tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from mthook import journal
 from mthook.catalog.store import Catalog
-from mthook.gate import diary
-from mthook.gate.diary import Diary
+from mthook.gate import history
+from mthook.gate.history import HistoryQueue
 from mthook.gate.rewriting import Configuration
 from mthook.gate.verdict import REWRITE, Outcome
 from tests.unit.hook.conftest import UUID
@@ -21,24 +22,25 @@ def test_what_is_given_up_costs_no_time_for_each(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Else a thousand rewrites behind a lock would hold up the domains of a minute."""
-    monkeypatch.setattr(diary, "_LIMIT", 0)
+    monkeypatch.setattr(history, "_LIMIT", 0)
+    monkeypatch.setattr(journal, "_service", "mthook-gate")
     path = tmp_path / "catalog" / "catalog.sqlite"
     config = tmp_path / "mthook.conf"
     config.write_text(f"[catalog]\npath = {path}\n")
     with Catalog.open(str(path)):
         pass
-    book = Diary(Configuration([str(config)]))
+    queue = HistoryQueue(Configuration([str(config)]))
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
     try:
         for _ in range(50):
-            book.add(
-                diary.entry(Outcome(REWRITE, uuid=UUID, new="pc-i440fx-6.2"), "gate uid 0", "x")
+            queue.add(
+                history.rewrite(Outcome(REWRITE, uuid=UUID, new="pc-i440fx-6.2"), "gate uid 0", "x")
             )
         begun = time.monotonic()
-        book.write()
+        queue.write()
         assert time.monotonic() - begun < 1
     finally:
         writer.close()
     assert capsys.readouterr().err.count("isn't recorded: ") == 50
-    assert book.wait is None
+    assert queue.wait is None

@@ -7,10 +7,10 @@ import asyncio
 import os
 import socket
 
+from mthook.gate.domain_calls import DomainCalls
 from mthook.gate.framing import Frames, Header, Piece
 from mthook.gate.identity import Client, Identity
-from mthook.gate.judging import Judging
-from mthook.gate.pipe import Entry, Pipe
+from mthook.gate.pipe import Outgoing, Pipe
 from mthook.gate.verdict import REFUSE, Outcome
 
 from .messages import define
@@ -30,18 +30,18 @@ async def _refuse_at_the_end() -> None:
             return Outcome(REFUSE, message=str(await asyncio.wait_for(answer, 10)))
 
     client = Client(Identity(0, 0, ()), os.getpid())
-    judging = Judging(client, Worker(), lambda _: None, lambda _: None)  # type: ignore[arg-type]
+    domain_calls = DomainCalls(client, Worker(), lambda _: None, lambda _: None)  # type: ignore[arg-type]
     ours, theirs = socket.socketpair()
     with ours, theirs:
         pipes = [Pipe(loop, ours, theirs, Frames(), lambda _: None) for _ in range(2)]
-        judging.begin(*pipes)
-        judging.opened()
+        domain_calls.begin(*pipes)
+        domain_calls.opened()
         message = define(b"<domain/>")
         header = Header(*(int.from_bytes(message[n : n + 4], "big") for n in range(0, 28, 4)))
-        judging.judge(Piece(message, header=header), Entry(None))
+        domain_calls.judge(Piece(message, header=header), Outgoing(None))
         await asyncio.sleep(0.01)
         answer.set_result("no")
-        judging.close()
+        domain_calls.close()
         for pipe in pipes:
             pipe.close()
         await asyncio.sleep(0.01)

@@ -7,11 +7,10 @@ import collections
 import time
 from typing import NamedTuple
 
-from mthook import text
+from mthook import journal, text
 from mthook.catalog import lookup
 from mthook.catalog.store import Catalog
 from mthook.errors import Error
-from mthook.gate import log
 from mthook.gate.rewriting import Configuration
 from mthook.gate.verdict import Outcome
 
@@ -21,7 +20,7 @@ _PATIENCE, _PAUSE = 0.05, 1.0
 _LIMIT, _MOST = 60.0, 1000
 
 
-class Entry(NamedTuple):
+class Rewrite(NamedTuple):
     """One rewrite.
 
     :ivar at: when it was, as :func:`mthook.text.now` makes it.
@@ -35,12 +34,12 @@ class Entry(NamedTuple):
     at: str
 
 
-def entry(outcome: Outcome, actor: str, call: str) -> Entry:
+def rewrite(outcome: Outcome, actor: str, call: str) -> Rewrite:
     """Return what is to be written down of a rewrite, now."""
-    return Entry(outcome.uuid, outcome.old, outcome.new, actor, call, text.now())
+    return Rewrite(outcome.uuid, outcome.old, outcome.new, actor, call, text.now())
 
 
-def write(one: Entry, configuration: Configuration, patience: float) -> None:
+def write(one: Rewrite, configuration: Configuration, patience: float) -> None:
     """Write a rewrite down.
 
     :raises CatalogError: the catalog can't be written.
@@ -51,49 +50,49 @@ def write(one: Entry, configuration: Configuration, patience: float) -> None:
         )
 
 
-def lose(one: Entry, error: Error) -> None:
+def lose(one: Rewrite, error: Error) -> None:
     """Say that a rewrite isn't written down."""
-    log.error(f"a rewrite of guest {one.uuid} isn't recorded: {error}")
+    journal.error(f"a rewrite of guest {one.uuid} isn't recorded: {error}")
 
 
-class Diary:
+class HistoryQueue:
     """Rewrites that are to be written down."""
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
-        self._entries: collections.deque[tuple[float, Entry]] = collections.deque()
+        self._rewrites: collections.deque[tuple[float, Rewrite]] = collections.deque()
         self._again = 0.0
 
     @property
     def wait(self) -> float | None:
         """Seconds until there is something to do; None: nothing."""
-        return max(self._again - time.monotonic(), 0) if self._entries else None
+        return max(self._again - time.monotonic(), 0) if self._rewrites else None
 
-    def add(self, one: Entry) -> None:
+    def add(self, one: Rewrite) -> None:
         """Write something down, now or later."""
-        self._entries.append((time.monotonic() + _LIMIT, one))
+        self._rewrites.append((time.monotonic() + _LIMIT, one))
 
     def write(self, patience: float = _PATIENCE) -> None:
         """Write down what is to be, if it is time for that."""
-        while self._entries and time.monotonic() >= self._again:
+        while self._rewrites and time.monotonic() >= self._again:
             try:
-                write(self._entries[0][1], self._configuration, patience)
+                write(self._rewrites[0][1], self._configuration, patience)
             except Error as error:
                 self._again = time.monotonic() + _PAUSE
                 self._give_up(error)
             else:
-                self._entries.popleft()
+                self._rewrites.popleft()
 
     def _give_up(self, error: Error) -> None:
         """Lose what has waited too long, or is too much, without another try for each."""
-        while self._entries and (
-            time.monotonic() >= self._entries[0][0] or len(self._entries) > _MOST
+        while self._rewrites and (
+            time.monotonic() >= self._rewrites[0][0] or len(self._rewrites) > _MOST
         ):
-            lose(self._entries.popleft()[1], error)
+            lose(self._rewrites.popleft()[1], error)
 
     def close(self, patience: float) -> None:
         """Write down the rest, or say that it isn't."""
         self._again = 0.0
         self.write(patience)
-        for _, one in self._entries:
+        for _, one in self._rewrites:
             lose(one, Error("the gate ends"))

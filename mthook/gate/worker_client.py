@@ -11,8 +11,8 @@ import socket
 import weakref
 from collections.abc import Sequence
 
+from mthook import journal
 from mthook.errors import Error
-from mthook.gate import log
 from mthook.gate.spawner import Spawner
 from mthook.gate.verdict import Outcome, broken
 from mthook.settings import Settings
@@ -25,10 +25,11 @@ _OF_A_USER = 32
 _TRIES = 10
 
 
-class Worker:
+class WorkerClient:
     """Asks a worker process, and has a new one forked when that is gone.
 
-    :param settings: as they were at the start: where there is no answer it decides.
+    :param settings: as they were at the start: where there is no answer they decide.
+    :param verbose: have it log the domains that are passed as they are, too.
     """
 
     def __init__(
@@ -37,10 +38,11 @@ class Worker:
         loop: asyncio.AbstractEventLoop,
         files: Sequence[str],
         settings: Settings,
+        verbose: bool,
     ) -> None:
         self._spawner = spawner
         self._loop = loop
-        self._files = list(files)
+        self._arguments = (list(files), verbose)
         self._settings = settings
         #: What may hang has shorter limits.
         self._limit = 2 * settings.timeout + 5
@@ -144,7 +146,7 @@ class Worker:
                 self._loop.add_writer(control, self._hand_over)
                 return
             except ConnectionError as error:
-                log.error(f"the worker process is gone: {error.strerror}")
+                journal.error(f"the worker process is gone: {error.strerror}")
                 self._drop()
                 continue
             theirs.close()
@@ -153,7 +155,7 @@ class Worker:
             self._loop.remove_writer(self._control)
 
     def _fork(self) -> socket.socket:
-        control = self._spawner.fork("mthook.gate.worker", self._files)
+        control = self._spawner.fork("mthook.gate.worker", *self._arguments)
         control.setblocking(False)
         self._control = control
         return control

@@ -7,12 +7,13 @@ import asyncio
 import collections
 from collections.abc import Callable
 
-from mthook.gate import calls, errorreply, log
-from mthook.gate.asking import Worker
+from mthook import journal
+from mthook.gate import calls, errorreply
 from mthook.gate.framing import Header, Piece
 from mthook.gate.identity import Client
-from mthook.gate.pipe import Entry, Pipe
+from mthook.gate.pipe import Outgoing, Pipe
 from mthook.gate.verdict import REFUSE, REWRITE
+from mthook.gate.worker_client import WorkerClient
 from mthook.gate.xdr import Malformed
 
 #: How many domains of one connection are judged at once; the others wait in their order. As long as they do nothing is
@@ -20,28 +21,28 @@ from mthook.gate.xdr import Malformed
 _AT_ONCE = 32
 
 
-class Judging:
+class DomainCalls:
     """Has the domains of one connection judged.
 
     :param refused: is given the header of a call that the gate has answered itself.
-    :param failed: is called with what no client should be able to bring about.
+    :param failed: is called with the description of an internal error.
     """
 
     def __init__(
         self,
         client: Client,
-        worker: Worker,
+        worker: WorkerClient,
         refused: Callable[[Header], None],
         failed: Callable[[str], None],
     ) -> None:
         self._client, self._worker = client, worker
         self._refused, self._failed = refused, failed
-        self._waiting: collections.deque[tuple[Header, bytes, calls.Carried, Entry]] = (
+        self._waiting: collections.deque[tuple[Header, bytes, calls.Carried, Outgoing]] = (
             collections.deque()
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._read = asyncio.Event()
-        self._misunderstood = self._is_open = False
+        self._is_open = self._has_warned = False
 
     def begin(self, inbound: Pipe, outbound: Pipe) -> None:
         """Take the pipes: the one that the calls come by, and the one for answers."""
@@ -55,8 +56,8 @@ class Judging:
         """
         self._is_open = True
 
-    def judge(self, piece: Piece, entry: Entry) -> None:
-        """Decide what goes in an entry's place, now or later."""
+    def judge(self, piece: Piece, outgoing: Outgoing) -> None:
+        """Decide what goes in a call's place, now or later."""
         assert piece.header is not None
         header, message = piece.header, bytes(piece.data)
         carried = None
@@ -64,11 +65,11 @@ class Judging:
             if self._is_open:
                 carried = calls.read(header, message)
         except Malformed as error:
-            self._say_misunderstood(header, error)
+            self._warn(header, error)
         if carried is None:
-            entry.data = message
+            outgoing.data = message
             return
-        self._waiting.append((header, message, carried, entry))
+        self._waiting.append((header, message, carried, outgoing))
         if len(self._tasks) < _AT_ONCE:
             task = asyncio.get_running_loop().create_task(self._work())
             self._tasks.add(task)
@@ -86,31 +87,31 @@ class Judging:
 
     async def _work(self) -> None:
         while self._waiting:
-            header, message, carried, entry = self._waiting.popleft()
+            header, message, carried, outgoing = self._waiting.popleft()
             uid = self._client.identity.uid
             answer = await self._worker.ask(carried.xml, carried.call, uid)
             if answer.verdict == REFUSE:
-                await self._refuse(header, entry, answer.message)
+                await self._refuse(header, outgoing, answer.message)
             elif answer.verdict == REWRITE:
-                entry.data = calls.replace(header, message, carried, answer.xml)
+                outgoing.data = calls.replace(header, message, carried, answer.xml)
             else:
-                entry.data = message
+                outgoing.data = message
             self._inbound.pump()
 
-    async def _refuse(self, header: Header, entry: Entry, why: str) -> None:
+    async def _refuse(self, header: Header, outgoing: Outgoing, why: str) -> None:
         """Answer in libvirtd's place; who reads no answers gets no further."""
         self._refused(header)
         self._outbound.insert(errorreply.reply(header, why))
         while self._outbound.owes:
             self._read.clear()
             await self._read.wait()
-        entry.data = b""
-        entry.answered = True
+        outgoing.data = b""
+        outgoing.answered = True
 
-    def _say_misunderstood(self, header: Header, error: Malformed) -> None:
-        if not self._misunderstood:
-            self._misunderstood = True
-            log.warning(
+    def _warn(self, header: Header, error: Malformed) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            journal.warning(
                 f"{self._client}: call {header.procedure} isn't as known: {error}; passed unchanged"
             )
 

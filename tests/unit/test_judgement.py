@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What becomes of a guest, without a catalog, a database or libvirtd."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import pytest
+
+from mthook import judgement
+from mthook.catalog.lookup import Known
+from mthook.errors import MachineTypeError
+from mthook.judgement import DEFINE, Judgement, NovaAnswer, judge
+from mthook.nova.question import Recorded
+from mthook.settings import Settings
+from mthook.xmlrewrite import summary
+from tests.unit.hook.conftest import IMAGE, domain, travelling
+
+OLD, NEW, NEWEST = "pc-i440fx-6.2", "pc-i440fx-7.2", "pc-i440fx-8.2"
+ALIASES = {"pc": NEW}
+SINCE, BEFORE, NOW = (f"2026-0{month}-01T00:00:00.000000Z" for month in (5, 4, 6))
+NOVA = Settings(nova=True)
+
+
+def known(machine: Optional[str] = OLD, **more: Any) -> Known:
+    """What the catalog has of a guest with this pin."""
+    values: dict[str, Any] = {
+        "settings": None,
+        "machine": machine,
+        "seen": None,
+        "updated_at": SINCE,
+        "root_image": None,
+        "source": "first boot",
+        "has_row": True,
+        "arrival": None,
+        "gone_since": None,
+        "repair": False,
+    }
+    return Known(**{**values, **more})
+
+
+UNKNOWN = known(None, has_row=False, updated_at=None, source=None)
+
+
+def judged(
+    operation: str, xml: bytes, known: Known, settings: Settings = NOVA, **recorded: Any
+) -> Judgement:
+    """Judge, with Nova's answer where something is recorded there."""
+    nova = None
+    if recorded:
+        default: dict[str, Any] = {
+            "machine": OLD,
+            "row": 7,
+            "by_rescue": False,
+            "rebuild": None,
+            "rebuild_at": "",
+            "rebuilding": False,
+            "rescuing": False,
+            "default": NEWEST,
+        }
+        nova = NovaAnswer(Recorded(**{**default, **recorded}), (OLD, 7, None), NOW)
+    return judge(operation, summary.read(xml), known, ALIASES, settings, nova)
+
+
+WRONG = domain(NEW, image=IMAGE)
+
+
+@pytest.mark.parametrize("operation", ["prepare", DEFINE])
+@pytest.mark.parametrize(
+    ("machine", "known", "asks"),
+    [
+        (NEW, known(), True),
+        (OLD, known(), False),
+        (NEW, UNKNOWN, True),
+        (NEW, known(None), False),
+    ],
+)
+def test_nova_is_asked_about_a_wrong_start_and_the_first_one(
+    operation: str, machine: str, known: Known, asks: bool
+) -> None:
+    """And about no other: a start as it should be needs no database."""
+    assert judged(operation, domain(machine, image=IMAGE), known).asks_nova is asks
+
+
+@pytest.mark.parametrize(
+    ("operation", "xml", "settings"),
+    [
+        ("started", WRONG, NOVA),
+        ("migrate", WRONG, NOVA),
+        ("prepare", WRONG, Settings()),
+        ("prepare", domain(NEW), NOVA),
+    ],
+)
+def test_nova_is_not_asked(operation: str, xml: bytes, settings: Settings) -> None:
+    """Not when nothing can be stopped, not without its database, not about a guest that isn't Nova's."""
+    assert not judged(operation, xml, known(), settings).asks_nova
+
+
+def test_nova_is_asked_once() -> None:
+    """Whatever it said: that it knows no such instance, too."""
+    nova = NovaAnswer(None, None, NOW)
+
+    again = judge("prepare", summary.read(WRONG), known(), ALIASES, NOVA, nova)
+
+    assert (again.asks_nova, again.verdict, again.event) == (False, "deny", judgement.STOP)
+    assert again.compared is None
+
+
+@pytest.mark.parametrize("operation", ["prepare", DEFINE])
+def test_what_nova_has_recorded_becomes_the_pin(operation: str) -> None:
+    """From now on, and with what is needed for the next comparison; the guest doesn't run yet."""
+    found = judged(operation, WRONG, known(), machine=NEW, row=8)
+
+    assert (found.verdict, found.pin, found.origin, found.since) == ("allow", NEW, "Nova", NOW)
+    assert found.new_pin is not None
+    assert (found.new_pin.machine, found.new_pin.source) == (NEW, "Nova")
+    assert (found.new_pin.reason, found.new_pin.running) == (None, None)
+    assert (found.compared, found.released, found.event) == ((NEW, 8, None), "", "")
+
+
+def test_a_start_unlike_what_nova_has_recorded_is_stopped_all_the_same() -> None:
+    """By the pin that Nova brought."""
+    found = judged("prepare", WRONG, known(), machine="pc-q35-7.2", row=8)
+
+    assert (found.verdict, found.event) == ("deny", judgement.STOP)
+    assert found.reason == f"pinned to pc-q35-7.2, but would start as {NEW}"
+
+
+def test_a_rebuild_releases_the_pin_where_nova_has_no_record() -> None:
+    """What the guest runs next is its pin."""
+    found = judged("prepare", WRONG, known(), machine=None, row=None, rebuild=3, rebuilding=True)
+
+    assert (found.verdict, found.pin, found.released) == ("allow", "", OLD)
+    assert (found.compared, found.new_pin) == ((None, None, 3), None)
+
+
+def test_novas_own_default_changes_nothing() -> None:
+    """It lost the record and wrote what its configuration says."""
+    found = judged("prepare", domain(NEWEST, image=IMAGE), known(), machine=NEWEST, row=8)
+
+    assert (found.verdict, found.pin, found.origin) == ("deny", OLD, "row")
+    assert (found.compared, found.new_pin) == (None, None)
+
+
+def test_a_rescue_image_may_be_what_it_likes() -> None:
+    """It isn't the guest, whose pin stays."""
+    found = judged("prepare", WRONG, known(), rescuing=True)
+
+    assert (found.verdict, found.pin, found.reason) == ("allow", OLD, "")
+
+
+def test_a_record_that_is_no_machine_type_is_no_pin() -> None:
+    """Anything can stand in a database."""
+    with pytest.raises(MachineTypeError):
+        judged("prepare", WRONG, known(), machine="pc; reboot", row=8)
+
+
+def test_a_definition_is_judged_as_the_start_that_follows_it() -> None:
+    """But nobody was let in yet, and a domain that names no machine type isn't like any pin."""
+    plain = Settings()
+
+    assert judged("prepare", domain(NEW), known(arrival=NEW), plain).verdict == "allow"
+    assert judged(DEFINE, domain(NEW), known(arrival=NEW), plain).verdict == "deny"
+    unnamed = domain(NEW).replace(f" machine='{NEW}'".encode(), b"")
+    assert judged(DEFINE, unnamed, known(), plain).verdict == "deny"
+    assert judged(DEFINE, unnamed, known(None), plain).verdict == "allow"
+
+
+@pytest.mark.parametrize(
+    ("operation", "machine", "mode", "event"),
+    [
+        ("prepare", NEW, "enforce", judgement.STOP),
+        ("prepare", NEW, "audit", judgement.WARN),
+        ("prepare", OLD, "enforce", ""),
+        ("started", NEW, "enforce", judgement.DRIFT),
+        ("started", OLD, "enforce", judgement.RUN),
+        ("migrate", NEW, "enforce", judgement.ARRIVE),
+        ("migrate", OLD, "enforce", ""),
+        ("an-operation-of-the-future", NEW, "enforce", ""),
+    ],
+)
+def test_what_happens_is_one_word(operation: str, machine: str, mode: str, event: str) -> None:
+    """For the catalog and the log."""
+    assert judged(operation, domain(machine), known(), Settings(mode=mode)).event == event
+
+
+def test_a_pin_that_travels_is_recorded_when_its_guest_comes_or_is_stopped() -> None:
+    """A start that goes well is recorded once it has gone well."""
+    xml = domain(NEW, metadata=travelling(OLD, BEFORE))
+
+    for operation, recorded in (("prepare", True), ("started", True), ("start", False)):
+        found = judged(operation, xml, UNKNOWN, Settings())
+        assert (found.pin, found.origin, found.since) == (OLD, "metadata", BEFORE)
+        assert (found.new_pin is not None) is recorded
+    satisfied = domain(OLD, metadata=travelling(OLD, BEFORE))
+    assert judged("prepare", satisfied, UNKNOWN, Settings()).new_pin is None
