@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mthook import policy
 from mthook.catalog.records import Compared, Guest, Pin
 from mthook.text import printable
-from mthook.tools.admin.columns import Time
 
 if TYPE_CHECKING:
     from mthook.catalog.store import Catalog
@@ -44,21 +43,6 @@ class Row:
         guest = self.guest
         known = (self.machine, guest.defined if guest else None, guest.running if guest else None)
         return {machine for machine in known if machine}
-
-    def values(self) -> Sequence[str | Time]:
-        """Return the columns."""
-        guest, pin = self.guest, self.pin if self.machine else None
-        return (
-            self.uuid,
-            printable(guest.name) if guest else "",
-            self.state,
-            self.machine or "",
-            (guest.defined or "") if guest else "",
-            (guest.running or "") if guest else "",
-            pin.source if pin else "",
-            Time(pin.updated_at if pin else ""),
-            self.drift or "no",
-        )
 
 
 def rows(catalog: Catalog, guests: Iterable[Guest]) -> Iterator[Row]:

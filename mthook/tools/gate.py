@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from mthook.tools import ending
+from mthook.tools import program
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,11 +18,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
 
     def command() -> int:
-        from mthook.gate.service import run  # here: see mthook.tools.ending
+        from mthook.gate.service import run  # here: see mthook.tools.program
 
         return run(arguments)
 
-    return ending.run("mthook-gate", command)
+    return program.run("mthook-gate", command)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: What every program ends with where its command line is wrong.
 USAGE = 2
+#: What a list of exit codes in a help text begins with.
+HEADING = "exit codes:"
 
 _WIDTH = 78
 
@@ -42,25 +44,43 @@ def describe(codes: Iterable[tuple[int, str]]) -> str:
         )
         for code, meaning in codes
     ]
-    return "\n".join(["exit codes:", *lines])
+    return "\n".join([HEADING, *lines])
+
+
+def usage_error(parser: argparse.ArgumentParser, message: str) -> NoReturn:
+    """End with one line: the command line is wrong.
+
+    :param parser: of a program, or of one of its commands.
+    """
+    program = parser.prog.split()[0]
+    parser.exit(USAGE, f"{program}: {printable(message)}; see '{parser.prog} --help'\n")
 
 
 class Parser(argparse.ArgumentParser):
     """A parser that complains in one line, and takes no abbreviations.
 
     :param exits: the program's exit codes; its help ends with them.
+    :param epilog: what its help ends with in their place.
     """
 
     def __init__(
-        self, program: str, description: str, exits: type[Exit] | None = None, usage: str = ""
+        self,
+        program: str,
+        description: str,
+        exits: type[Exit] | None = None,
+        usage: str = "",
+        *,
+        epilog: str | None = None,
+        add_help: bool = True,
     ) -> None:
         super().__init__(
             prog=program,
             usage=usage or None,
             description=description,
-            epilog=describe((one, one.meaning) for one in exits) if exits else None,
+            epilog=describe((one, one.meaning) for one in exits) if exits else epilog,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
+            add_help=add_help,
         )
         self.add_argument(
             "--config-file",
@@ -74,4 +94,4 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with one line."""
-        self.exit(USAGE, f"{self.prog}: {printable(message)}; see '{self.prog} --help'\n")
+        usage_error(self, message)

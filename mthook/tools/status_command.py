@@ -16,7 +16,7 @@ from mthook.errors import ConfigError
 from mthook.hook import install
 from mthook.operations.readiness.sources import Sources
 from mthook.text import printable
-from mthook.tools import ending
+from mthook.tools import program
 from mthook.tools import status_upgrade as upgrade
 
 PROGRAM = "mthook-status"
@@ -35,8 +35,8 @@ exit status:
   1  some found what should be looked into; the default may still be changed
   2  some found what has to be mended first
   {UNEXPECTED}  something else went wrong, a wrong command line or configuration included
-  {ending.INTERRUPTED}  interrupted
-  {ending.BROKEN_PIPE}  nobody read the answer to its end
+  {program.INTERRUPTED}  interrupted
+  {program.BROKEN_PIPE}  nobody read the answer to its end
 """
 
 

@@ -24,7 +24,7 @@ from mthook.operations.readiness import (
 )
 from mthook.operations.readiness.findings import Findings
 from mthook.operations.readiness.sources import Sources
-from mthook.tools import ending
+from mthook.tools import program
 
 _CHECKS = (recorded, installed, synced, drift, supported, definitions, inherited, refused)
 
@@ -43,7 +43,7 @@ def _result(checks: Checks, check: Callable[[Sources], Findings]) -> upgradechec
     except Error as error:
         reason = str(error)
     except OSError as error:
-        reason = ending.explain(error)
+        reason = program.explain(error)
     return upgradecheck.Result(upgradecheck.Code.FAILURE, f"{reason}.")
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from mthook.tools import ending
+from mthook.tools import program
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,8 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
 
     def command() -> int:
-        from mthook.tools.sync_command import run  # here: see mthook.tools.ending
+        from mthook.tools.sync_command import run  # here: see mthook.tools.program
 
         return run(arguments)
 
-    return ending.run("mthook-sync", command)
+    return program.run("mthook-sync", command)

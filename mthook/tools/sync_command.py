@@ -22,7 +22,7 @@ from mthook.operations.sync.report import PROGRAM, Report
 from mthook.operations.sync.scratch import scratch
 from mthook.settings import Settings, fingerprint, same_files
 from mthook.text import printable
-from mthook.tools import ending
+from mthook.tools import program
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -44,8 +44,8 @@ class Exit(enum.IntEnum):
     ERROR = 1, "something failed, one line each on standard error; the rest was done"
     USAGE = 2, "the command line is wrong, or the configuration forbids what it asks for"
     BUSY = 3, "another mthook-sync is running"
-    INTERRUPTED = ending.INTERRUPTED, "interrupted before it began"
-    BROKEN_PIPE = ending.BROKEN_PIPE, "nobody read what a dry run printed to its end"
+    INTERRUPTED = program.INTERRUPTED, "interrupted before it began"
+    BROKEN_PIPE = program.BROKEN_PIPE, "nobody read what a dry run printed to its end"
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -14,7 +14,7 @@ import pytest
 from mthook.catalog.records import Capability, Guest, HostFacts
 from mthook.catalog.store import Catalog
 from mthook.text import now
-from mthook.tools.admin.app import main
+from mthook.tools.admin import main
 
 from .cloud import Cloud
 

@@ -161,5 +161,5 @@ def test_instances_or_all_and_not_both(run: Run, catalog: Catalog, arguments: li
     """Freezing everything must be asked for."""
     said = run("freeze", *arguments)
 
-    assert (said.code, said.err.count("\n")) == (1, 1)
+    assert (said.code, said.err.count("\n")) == (2, 1)
     assert said.err.endswith("; see 'mthook-admin freeze --help'\n")

@@ -219,7 +219,7 @@ def test_an_unknown_column_is_refused(run: Run, catalog: Catalog) -> None:
     said = run("list", "-c", "UUID", "-c", "Machine")
 
     assert said == Said(
-        1, "", f"mthook-admin: no column 'Machine', there are {', '.join(HEADINGS)}\n"
+        2, "", f"mthook-admin: no column 'Machine', there are {', '.join(HEADINGS)}\n"
     )
 
 

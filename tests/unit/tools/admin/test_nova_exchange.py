@@ -70,7 +70,7 @@ def test_a_name_that_no_machine_type_has_is_left_out(run: Run, cloud: Cloud) -> 
 def test_a_host_needs_a_database(run: Run, catalog: Catalog) -> None:
     """Without one, this host's own pins are all there is."""
     assert run("export", "--host", "beta") == Said(
-        1, "", "mthook-admin: --host needs [database] or [api_database] connection\n"
+        2, "", "mthook-admin: --host needs [database] or [api_database] connection\n"
     )
 
 

@@ -14,7 +14,7 @@ from mthook.catalog.records import Compared
 from mthook.catalog.store import Catalog
 from mthook.nova.cell import NovaInstance
 from mthook.text import now
-from mthook.tools.admin import unset
+from mthook.tools.admin import listing
 
 from .cloud import Cell, Cloud
 from .conftest import DB, NOBODY, WEB, Run, Said, guest, pin
@@ -94,13 +94,13 @@ def test_what_the_database_cannot_tell_is_refused(
     """Rather than left out in silence."""
     said = run("list", "--unset", *option)
 
-    assert (said.code, said.out, said.err.count("\n")) == (1, "", 1)
+    assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
 
 
 def test_a_cell_goes_with_unset_alone(run: Run, fleet: Cloud) -> None:
     """The rest of list is this host's."""
     assert run("list", "--cell-uuid", "c1") == Said(
-        1, "", "mthook-admin: --cell-uuid needs --unset, and [api_database] connection\n"
+        2, "", "mthook-admin: --cell-uuid needs --unset, and [api_database] connection\n"
     )
 
 
@@ -159,4 +159,4 @@ def test_a_released_pin_is_unlike_nothing(run: Run, cloud: Cloud, catalog: Catal
 
 def test_states_are_lower_case(run: Run) -> None:
     """As --state makes what is typed."""
-    assert [state.lower() for state in unset.STATES] == list(unset.STATES)
+    assert [state.lower() for state in listing.NOVA_STATES] == list(listing.NOVA_STATES)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a command ends, whatever happens: with an exit code, and with one line at most, no traceback.
+"""Runs a program: whatever happens, it ends with an exit code, and with one line at most, no traceback.
 
 It imports next to nothing: what takes long to import belongs into the command itself, so that even
 then Ctrl-C ends it quietly.
