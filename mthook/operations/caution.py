@@ -1,11 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operator should know of a change beside that it is allowed, as data."""
+"""What an operator should know of a change beside that it is allowed, as data; and what policy says of it."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mthook import machinetype, policy
+from mthook.errors import MachineTypeError, Refused
+from mthook.policy import Refusal
+from mthook.text import printable
+
+if TYPE_CHECKING:
+    from mthook.catalog.store import Catalog
+
+#: Where only the state of a guest counts, whatever its machine type is to be.
+ANY_MACHINE = "pc"
 
 
 class Kind(enum.Enum):
@@ -47,6 +58,44 @@ class Caution(NamedTuple):
     facts: tuple[object, ...] = ()
 
 
-def forced(warnings: Iterable[str]) -> list[Caution]:
-    """Return what policy has to say of a change that it lets pass."""
+def ask_policy(
+    what: object,
+    old: str | None,
+    new: str,
+    *,
+    names: Sequence[str] = (),
+    supported: bool | None,
+    state: str = "",
+    **facts: Any,
+) -> list[Caution]:
+    """Ask policy whether a machine type may be changed.
+
+    :param what: the instance, as messages call it.
+    :param names: the machine types that this host's QEMU supports, as far as they are known.
+    :param supported: whether QEMU supports the new one; ``None``: where it is known to anybody.
+    :param state: what an instance is in if it isn't stopped, for the message.
+    :param facts: the others of :func:`mthook.policy.may_update`.
+    :raises Refused: it may not.
+    """
+    try:
+        known = machinetype.is_known(new) if supported is None else supported
+        warnings = policy.may_update(
+            old, new, supported=known, nearest=_nearest(new, names), **facts
+        )
+    except MachineTypeError as error:
+        raise Refused(str(error), Refusal.UNSUPPORTED) from error
+    except Refused as error:
+        where = f"{printable(state)}: " if state and error.reason == Refusal.RUNNING else ""
+        raise Refused(f"{what}: {where}{error}", error.reason) from error
     return [Caution(Kind.FORCED, (text,)) for text in warnings]
+
+
+def about_age(catalog: Catalog, arch: str | None, machine: str) -> list[Caution]:
+    """Return a caution if this host's QEMU deprecates a machine type."""
+    offered = [one for one in catalog.capabilities(arch) if one.machine == machine]
+    return [Caution(Kind.DEPRECATED, (machine,))] if any(one.deprecated for one in offered) else []
+
+
+def _nearest(machine: str, names: Sequence[str]) -> list[str]:
+    """Return supported names to offer in place of one that isn't; of a bare family its newest."""
+    return machinetype.nearest(machine, names) or machinetype.nearest(f"{machine}-999.0", names)

@@ -8,21 +8,13 @@ change, or neither.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
-from mthook import machinetype, policy
 from mthook.catalog.records import Pin
-from mthook.errors import (
-    CatalogConflict,
-    CatalogError,
-    ConversionError,
-    Error,
-    MachineTypeError,
-    Refused,
-)
+from mthook.errors import CatalogConflict, CatalogError, ConversionError, Error, Refused
 from mthook.locks import uninterrupted
-from mthook.operations.caution import Caution, Kind, forced
+from mthook.operations.caution import ANY_MACHINE, Caution, Kind, about_age, ask_policy
 from mthook.operations.lookup import Instance, make_known
 from mthook.policy import Refusal
 from mthook.text import now
@@ -67,8 +59,7 @@ class Plan:
     cautions: Sequence[Caution]
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(NamedTuple):
     """What bringing a definition to a pin changes.
 
     :ivar changes: what a change of family changes, a line each.
@@ -76,7 +67,7 @@ class Difference:
     """
 
     changes: Sequence[str] = ()
-    diff: str = field(default="", repr=False)
+    diff: str = ""
 
 
 def plan(instance: Instance, request: ChangeRequest, *, follow: bool) -> Plan | None:
@@ -110,22 +101,17 @@ def check(instance: Instance, request: ChangeRequest) -> list[Caution]:
         raise CatalogError(
             f"no machine types of {arch} are known yet: run mthook-sync", catalog.path
         )
-    try:
-        warnings = policy.may_update(
-            instance.machine,
-            request.machine,
-            stopped=not instance.active,
-            supported=request.machine in names,
-            force=request.force,
-            managed_save=instance.managed_save,
-            windows=instance.windows,
-            nearest=nearest(request.machine, names),
-        )
-    except MachineTypeError as error:
-        raise Refused(str(error), Refusal.UNSUPPORTED) from error
-    except Refused as error:
-        raise Refused(f"{instance}: {error}", error.reason) from error
-    cautions = forced(warnings)
+    cautions = ask_policy(
+        instance,
+        instance.machine,
+        request.machine,
+        stopped=not instance.active,
+        names=names,
+        supported=request.machine in names,
+        force=request.force,
+        managed_save=instance.managed_save,
+        windows=instance.windows,
+    )
     if request.force and instance.domain is not None and instance.domain.snapshots:
         cautions.append(Caution(Kind.SNAPSHOTS, (instance.domain.snapshots,)))
     return cautions + about_age(catalog, instance.arch, request.machine)
@@ -233,19 +219,15 @@ def check_release(instance: Instance, *, force: bool) -> list[Caution]:
 
     :raises Refused: one does.
     """
-    try:
-        return forced(
-            policy.may_update(
-                None,
-                instance.machine or "",
-                stopped=not instance.active,
-                managed_save=instance.managed_save,
-                supported=True,
-                force=force,
-            )
-        )
-    except Refused as error:
-        raise Refused(f"{instance}: {error}", error.reason) from error
+    return ask_policy(
+        instance,
+        None,
+        ANY_MACHINE,
+        stopped=not instance.active,
+        managed_save=instance.managed_save,
+        supported=True,
+        force=force,
+    )
 
 
 def release(instance: Instance, *, actor: str, reason: str | None) -> None:
@@ -257,17 +239,6 @@ def release(instance: Instance, *, actor: str, reason: str | None) -> None:
     instance.catalog.unset_pin(instance.uuid, actor=actor, reason=reason)
 
 
-def nearest(machine: str, names: Sequence[str]) -> list[str]:
-    """Return supported names to offer in place of one that isn't; of a bare family its newest."""
-    return machinetype.nearest(machine, names) or machinetype.nearest(f"{machine}-999.0", names)
-
-
-def about_age(catalog: Catalog, arch: str | None, machine: str) -> list[Caution]:
-    """Return a caution if this host's QEMU deprecates a machine type."""
-    offered = [one for one in catalog.capabilities(arch) if one.machine == machine]
-    return [Caution(Kind.DEPRECATED, (machine,))] if any(one.deprecated for one in offered) else []
-
-
 def offers(catalog: Catalog) -> Offers:
     """Return what the emulators of this host offer, as the last sync saw them."""
     from mthook.host import capabilities
@@ -277,21 +248,12 @@ def offers(catalog: Catalog) -> Offers:
 
 def pin_of(instance: Instance, request: ChangeRequest) -> Pin:
     """Return the pin as it is asked for."""
-    at = now()
-    if instance.pin is None:
-        return Pin(
-            instance.uuid,
-            request.machine,
-            instance.arch or request.arch or "",
-            SOURCE,
-            request.actor,
-            at,
-            at,
-            request.seen,
-            request.reason,
-        )
-    seen = request.seen or (instance.pin.seen if instance.machine == request.machine else None)
-    return replace(instance.pin, machine=request.machine, source=SOURCE, updated_at=at, seen=seen)
+    at, arch = now(), instance.arch or request.arch or ""
+    pin = instance.pin or Pin(
+        instance.uuid, None, arch, SOURCE, request.actor, at, at, reason=request.reason
+    )
+    seen = request.seen or (pin.seen if instance.machine == request.machine else None)
+    return replace(pin, machine=request.machine, source=SOURCE, updated_at=at, seen=seen)
 
 
 def _left_behind(instance: Instance, request: ChangeRequest) -> list[Caution]:

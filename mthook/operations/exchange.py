@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, asdict, dataclass, fields
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from mthook.catalog.records import Pin
@@ -40,13 +40,6 @@ class Imported:
     unchanged: int = 0
 
 
-class LeftOut(NamedTuple):
-    """An instance whose machine type in Nova can't be a pin."""
-
-    uuid: str
-    error: MachineTypeError
-
-
 def export_lines(catalog: Catalog) -> Iterator[str]:
     """Yield every pin, released ones too, as one line of JSON without its line end."""
     for pin in catalog.pins():
@@ -58,8 +51,10 @@ def to_line(pin: Pin) -> str:
     return json.dumps({"format": FORMAT, **asdict(pin)})
 
 
-def pins_of_nova(cells: Cells, host: str, *, actor: str) -> Iterator[Pin | LeftOut]:
-    """Yield what Nova has recorded for a host's instances as pins, by UUID.
+def pins_of_nova(
+    cells: Cells, host: str, *, actor: str
+) -> Iterator[tuple[str, Pin | MachineTypeError]]:
+    """Yield UUID and pin of a host's instances as Nova has recorded them; or why it can't be a pin.
 
     Each is as old as the record, so that a pin that is newer stays where it is imported.
 
@@ -71,10 +66,10 @@ def pins_of_nova(cells: Cells, host: str, *, actor: str) -> Iterator[Pin | LeftO
         try:
             MachineType.parse(instance.machine)  # an import would refuse all for one
         except MachineTypeError as error:
-            yield LeftOut(instance.uuid, error)
+            yield instance.uuid, error
         else:
-            at = instance.recorded_at or _LONG_AGO
-            yield Pin(instance.uuid, instance.machine, instance.arch or "", "Nova", actor, at, at)
+            arch, at = instance.arch or "", instance.recorded_at or _LONG_AGO
+            yield instance.uuid, Pin(instance.uuid, instance.machine, arch, "Nova", actor, at, at)
 
 
 def import_lines(catalog: Catalog, lines: Iterable[str], *, actor: str) -> Imported:

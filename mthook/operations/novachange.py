@@ -14,15 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mthook import machinetype, policy
+from mthook import machinetype
 from mthook.catalog.records import Compared
-from mthook.errors import CatalogError, CatalogMissing, Error, MachineTypeError, Refused
+from mthook.errors import CatalogError, CatalogMissing, Error
 from mthook.locks import uninterrupted
 from mthook.operations import change
-from mthook.operations.caution import Caution, Kind, forced
+from mthook.operations.caution import ANY_MACHINE, Caution, Kind, about_age, ask_policy
 from mthook.operations.change import ChangeRequest
 from mthook.operations.lookup import CloudInstance, Instance
-from mthook.policy import Refusal
 from mthook.text import printable
 
 if TYPE_CHECKING:
@@ -75,27 +74,23 @@ def check(found: CloudInstance, request: ChangeRequest) -> list[Caution]:
     """
     nova, local, arch = found.nova, found.local, found.arch
     names = local.catalog.machines(arch) if local else []
-    try:
-        warnings = policy.may_update(
-            nova.machine,
-            request.machine,
-            stopped=nova.stopped,
-            # Elsewhere other machine types may be supported than here.
-            supported=request.machine in names if names else machinetype.is_known(request.machine),
-            force=request.force,
-            windows=nova.windows,
-            nearest=change.nearest(request.machine, names),
-        )
-    except MachineTypeError as error:
-        raise Refused(str(error), Refusal.UNSUPPORTED) from error
-    except Refused as error:
-        raise _named(found, error) from error
-    cautions = forced(warnings)
+    cautions = ask_policy(
+        found,
+        nova.machine,
+        request.machine,
+        names=names,
+        # Elsewhere other machine types may be supported than here.
+        supported=request.machine in names if names else None,
+        state=nova.vm_state,
+        stopped=nova.stopped,
+        force=request.force,
+        windows=nova.windows,
+    )
     if not nova.stopped and nova.machine != request.machine:
         cautions.append(Caution(Kind.COLD_START, (request.machine,)))
     if nova.vm_state.startswith("shelved"):
         cautions.append(Caution(Kind.SHELVED))
-    return cautions + (change.about_age(local.catalog, arch, request.machine) if local else [])
+    return cautions + (about_age(local.catalog, arch, request.machine) if local else [])
 
 
 def check_release(found: CloudInstance, here: str, *, force: bool) -> list[Caution]:
@@ -114,18 +109,10 @@ def check_release(found: CloudInstance, here: str, *, force: bool) -> list[Cauti
                 " unset it there (--force overrides)"
             )
         cautions.append(Caution(Kind.OTHER_HOST, (printable(host),)))
-    try:
-        # Only the state counts, whatever the name.
-        return cautions + forced(
-            policy.may_update(None, "pc", stopped=found.nova.stopped, supported=True, force=force)
-        )
-    except Refused as error:
-        raise _named(found, error) from error
-
-
-def _named(found: CloudInstance, error: Refused) -> Refused:
-    state = f"{printable(found.nova.vm_state)}: " if error.reason == Refusal.RUNNING else ""
-    return Refused(f"{found}: {state}{error}", error.reason)
+    nova, machine = found.nova, ANY_MACHINE
+    return cautions + ask_policy(
+        found, None, machine, state=nova.vm_state, stopped=nova.stopped, supported=True, force=force
+    )
 
 
 def buses(instance: NovaInstance, machine: str) -> list[Change]:

@@ -15,14 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     :param argv: arguments without the program's name; ``None``: the process's own.
     :return: 0 when it was told to stop, 1 after an error.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
-
-    def command() -> int:
-        from mthook.gate.service import run  # here: see mthook.tools.program
-
-        return run(arguments)
-
-    return program.run("mthook-gate", command)
+    return program.run("mthook-gate", "mthook.gate.service", argv)
 
 
 if __name__ == "__main__":

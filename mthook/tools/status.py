@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from mthook.tools import program
@@ -15,11 +14,4 @@ def main(argv: Sequence[str] | None = None) -> int:
     :param argv: arguments without the program's name; ``None``: the process's own.
     :return: an exit status as ``--help`` has them.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
-
-    def command() -> int:
-        from mthook.tools.status_command import run  # here: see mthook.tools.program
-
-        return run(arguments)
-
-    return program.run("mthook-status", command, failure=255)
+    return program.run("mthook-status", "mthook.tools.status_command", argv, failure=255)

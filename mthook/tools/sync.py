@@ -8,7 +8,6 @@ forgets those that are long gone.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from mthook.tools import program
@@ -20,11 +19,4 @@ def main(argv: Sequence[str] | None = None) -> int:
     :param argv: arguments without the program's name; ``None``: the process's own.
     :return: an :class:`~mthook.tools.sync_command.Exit`.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
-
-    def command() -> int:
-        from mthook.tools.sync_command import run  # here: see mthook.tools.program
-
-        return run(arguments)
-
-    return program.run("mthook-sync", command)
+    return program.run("mthook-sync", "mthook.tools.sync_command", argv)

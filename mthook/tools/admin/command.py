@@ -36,15 +36,35 @@ else:  # generic only in newer releases of cliff
 NAME = "mthook-admin"
 LOG = logging.getLogger("mthook.admin")
 
-#: How an instance, and how a file to read, is named on the command line.
-INSTANCE = "UUID|NAME"
+#: How a file to read is named on the command line.
 FILE = "FILE|-"
+
+#: Flags, and what argparse is told of them.
+Argument = tuple[tuple[str, ...], Mapping[str, Any]]
+
+
+def argument(*flags: str, **options: Any) -> Argument:
+    """Return an argument of a command, as ``add_argument`` takes it."""
+    return flags, options
+
+
+def utf8(text: str) -> str:
+    """Return an argument that the catalog can be asked for, as all text in it is UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"{printable(text)} isn't UTF-8") from None
+    return text
+
+
+INSTANCE = argument("instance", metavar="UUID|NAME", type=utf8)
+REASON = argument("--reason", metavar="TEXT", type=utf8, help="why, for the history")
 
 #: What the help of a command says of the options that all have.
 _GLOBAL_OPTIONS = f"also: --config-file FILE, -v, --debug; see '{NAME} --help'"
 
 #: Cautions in words.
-_CAUTIONS = {
+CAUTIONS = {
     Kind.FORCED: "{}",
     Kind.SNAPSHOTS: "it has {} snapshot(s), which hold their own machine types: who reverts to one"
     " gets that one's back",
@@ -78,9 +98,11 @@ class AdminCommand(command.Command):
     """A command that explains its exit codes, and speaks as all of them do.
 
     :cvar codes: what its exit codes mean, as far as that isn't the same for all.
+    :cvar arguments: those of its own, see :func:`argument`.
     """
 
     codes: ClassVar[Mapping[ExitCode, str]]
+    arguments: ClassVar[Sequence[Argument]] = ()
     app: Admin
 
     def get_epilog(self) -> str:
@@ -88,16 +110,14 @@ class AdminCommand(command.Command):
         return f"{_GLOBAL_OPTIONS}\n\n{exitcode.describe(self.codes)}"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Return the command's parser; :meth:`add_arguments` fills it."""
+        """Return the command's parser."""
         parser = super().get_parser(prog_name)
         parser.formatter_class = HelpFormatter
         parser.allow_abbrev = False
         parser.error = functools.partial(options.usage_error, parser)  # type: ignore[method-assign]
-        self.add_arguments(parser)
+        for flags, more in self.arguments:
+            parser.add_argument(*flags, **more)
         return parser
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the command's own arguments."""
 
     @property
     def conf(self) -> cfg.ConfigOpts:
@@ -119,7 +139,7 @@ class AdminCommand(command.Command):
     def caution(self, cautions: Iterable[Caution]) -> None:
         """Print what an operator should know of a change."""
         for one in cautions:
-            self.warn(_CAUTIONS[one.kind].format(*one.facts))
+            self.warn(CAUTIONS[one.kind].format(*one.facts))
 
     @contextlib.contextmanager
     def host_unless(self, force: bool) -> Iterator[Host | None]:
@@ -202,20 +222,6 @@ class RowCommand(AdminCommand, lister.Lister):
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Print the rows and return the exit code."""
         return super().run(parsed_args) or self.code
-
-
-def add_instance(parser: argparse.ArgumentParser) -> None:
-    """Add the argument that names an instance."""
-    parser.add_argument("instance", metavar=INSTANCE, type=utf8)
-
-
-def utf8(argument: str) -> str:
-    """Return an argument that the catalog can be asked for, as all text in it is UTF-8."""
-    try:
-        argument.encode()
-    except UnicodeEncodeError:
-        raise argparse.ArgumentTypeError(f"{printable(argument)} isn't UTF-8") from None
-    return argument
 
 
 def actor() -> str:

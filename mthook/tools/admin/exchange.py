@@ -18,7 +18,7 @@ from mthook.operations.exchange import (
     write_to_nova,
 )
 from mthook.operations.opening import opened_catalog, opened_nova
-from mthook.tools.admin.command import FILE, AdminCommand, actor, read_input, utf8
+from mthook.tools.admin.command import FILE, AdminCommand, actor, argument, read_input, utf8
 from mthook.tools.admin.exitcode import ExitCode, UsageError
 
 #: A hundred thousand pins are some 40 MB.
@@ -34,14 +34,14 @@ class Export(AdminCommand):
 
     codes: ClassVar = {ExitCode.OK: "all pins are on standard output"}
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the host."""
-        parser.add_argument(
+    arguments: ClassVar = (
+        argument(
             "--host",
             metavar="HOST",
             type=utf8,
             help="what Nova's database has for this compute host, in place of this host's pins",
-        )
+        ),
+    )
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print the pins."""
@@ -59,11 +59,11 @@ class Export(AdminCommand):
         if not has_nova(self.conf):
             raise UsageError("--host needs [database] or [api_database] connection")
         with opened_nova(self.conf) as cells:
-            for found in pins_of_nova(cells, host, actor=actor()):
+            for uuid, found in pins_of_nova(cells, host, actor=actor()):
                 if isinstance(found, Pin):
                     yield to_line(found)
                 else:
-                    self.complain(f"{found.uuid} is left out: {found.error}")
+                    self.complain(f"{uuid} is left out: {found}")
                     self._code = ExitCode.ERROR
 
 
@@ -78,9 +78,9 @@ class Import(AdminCommand):
         ExitCode.OK: "taken over; how many were added and changed goes to standard error"
     }
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the file."""
-        parser.add_argument("file", metavar=FILE, help="what export printed; -: standard input")
+    arguments: ClassVar = (
+        argument("file", metavar=FILE, help="what export printed; -: standard input"),
+    )
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Take over the pins."""

@@ -15,22 +15,22 @@ from mthook.hook import install
 from mthook.hook.daemons import Daemon
 from mthook.operations.opening import opened_catalog
 from mthook.settings import fingerprint
-from mthook.tools.admin.command import AdminCommand, Answer, RowCommand
+from mthook.tools.admin.command import AdminCommand, Answer, RowCommand, argument
 from mthook.tools.admin.exitcode import ExitCode
 
 
 class _HookCommand(AdminCommand):
     """A command about the installed hook."""
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the directory."""
-        parser.add_argument(
+    arguments: ClassVar = (
+        argument(
             "--hooks-dir",
             metavar="DIR",
             type=os.path.abspath,
             default=install.DEFAULT_DIRECTORY,
             help="libvirt's hooks directory, default: %(default)s",
-        )
+        ),
+    )
 
     @property
     def files(self) -> Sequence[str]:

@@ -17,7 +17,7 @@ from mthook.operations.inventory import unseen, unset_in_nova
 from mthook.operations.lookup import look_up_or_ask, uuid_of
 from mthook.operations.opening import opened_catalog, opened_host, opened_nova
 from mthook.text import printable
-from mthook.tools.admin.command import RowCommand, Time, add_instance, utf8
+from mthook.tools.admin.command import INSTANCE, RowCommand, Time, argument, utf8
 from mthook.tools.admin.exitcode import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -25,30 +25,11 @@ if TYPE_CHECKING:
     from mthook.nova.cell import Cell
 
 #: What a guest's state can be: libvirt's words, saved, and gone.
-STATES = (
-    "running",
-    "paused",
-    "in shutdown",
-    "shut off",
-    "crashed",
-    "pmsuspended",
-    "no state",
-    "saved",
-    "gone",
-)
+STATES = "running, paused, in shutdown, shut off, crashed, pmsuspended, no state, saved, gone"
 #: What an instance's state can be in Nova (nova/compute/vm_states.py); ``building`` ones aren't listed.
 NOVA_STATES = (
-    "active",
-    "paused",
-    "suspended",
-    "stopped",
-    "rescued",
-    "resized",
-    "soft-delete",
-    "deleted",
-    "error",
-    "shelved",
-    "shelved_offloaded",
+    "active, paused, suspended, stopped, rescued, resized, soft-delete, deleted, error, shelved,"
+    " shelved_offloaded"
 )
 #: Options that ask for what Nova's database can't tell.
 _LOCAL = ("drift", "machine", "deprecated")
@@ -83,42 +64,42 @@ class List(RowCommand):
         ExitCode.SOME_UNSET: "with --unset: there are instances without a pin",
     }
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add what selects."""
-        parser.add_argument(
+    arguments: ClassVar = (
+        argument(
             "--unset",
             action="store_true",
             help="guests of this host without a pin, also such as no sync has seen; in Nova"
             " instances of any host without a recorded machine type",
-        )
-        parser.add_argument(
+        ),
+        argument(
             "--cell-uuid",
             metavar="UUID",
             type=utf8,
             help="with --unset: only of this cell; needs [api_database] connection",
-        )
-        parser.add_argument(
+        ),
+        argument(
             "--drift",
             action="store_true",
             help="guests that run, are defined, or recorded in Nova, unlike their pin, or wait"
             " for a repair",
-        )
-        parser.add_argument(
+        ),
+        argument(
             "--machine",
             metavar="GLOB",
             help="pinned, defined or running as a machine type like this: 'pc-i440fx-2.*'",
-        )
-        parser.add_argument(
+        ),
+        argument(
             "--deprecated",
             action="store_true",
             help="the same, for machine types that this host's QEMU deprecates",
-        )
-        parser.add_argument(
+        ),
+        argument(
             "--state",
             metavar="STATE",
             type=str.lower,
-            help=f"{', '.join(STATES)}; with --unset in Nova {', '.join(NOVA_STATES)}",
-        )
+            help=f"{STATES}; with --unset in Nova {NOVA_STATES}",
+        ),
+    )
 
     def take_action(
         self, parsed_args: argparse.Namespace
@@ -203,9 +184,7 @@ class History(RowCommand):
         ExitCode.NOT_FOUND: "no such instance",
     }
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the instance."""
-        add_instance(parser)
+    arguments: ClassVar = (INSTANCE,)
 
     def rows(self, args: argparse.Namespace) -> Iterator[Sequence[str | Time]]:
         """Yield what happened."""
@@ -231,9 +210,9 @@ class History(RowCommand):
         return entries or catalog.history(look_up_or_ask(text, catalog, self.conf).uuid)
 
 
-def _check_state(state: str | None, states: Sequence[str]) -> None:
-    if state is not None and state not in states:
-        raise UsageError(f"no state '{printable(state)}', there are {', '.join(states)}")
+def _check_state(state: str | None, states: str) -> None:
+    if state is not None and state not in states.split(", "):
+        raise UsageError(f"no state '{printable(state)}', there are {states}")
 
 
 def _why(entry: HistoryEntry) -> str:

@@ -23,7 +23,7 @@ from mthook.operations.lookup import (
 )
 from mthook.operations.opening import opened_catalog, opened_host, opened_nova
 from mthook.text import printable
-from mthook.tools.admin.command import INSTANCE, LOG, AdminCommand, actor, add_instance, utf8
+from mthook.tools.admin.command import INSTANCE, LOG, REASON, AdminCommand, actor, argument, utf8
 from mthook.tools.admin.exitcode import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -47,9 +47,7 @@ class Get(AdminCommand):
         ExitCode.NO_PIN: "the instance has no pin, or Nova has recorded none",
     }
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the instance."""
-        add_instance(parser)
+    arguments: ClassVar = (INSTANCE,)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print the machine type."""
@@ -94,31 +92,31 @@ class Set(AdminCommand):
         " elsewhere, it is none that mthook knows (--force overrides)",
     }
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add instance, machine type and options."""
-        add_instance(parser)
-        parser.add_argument(
+    arguments: ClassVar = (
+        INSTANCE,
+        argument(
             "machine",
             metavar="TYPE",
             nargs="?",
             help="machine type, such as pc-i440fx-7.2; in Nova also none, for the image's",
-        )
-        parser.add_argument(
+        ),
+        argument(
             "--force",
             action="store_true",
             help="make warnings of refusals; do without libvirt if need be",
-        )
-        parser.add_argument(
+        ),
+        argument(
             "--with-buses",
             action="store_true",
             help="in Nova, also make sata of the device buses recorded as ide, which only pc has",
-        )
-        parser.add_argument("--reason", metavar="TEXT", type=utf8, help="why, for the history")
-        parser.add_argument(
+        ),
+        REASON,
+        argument(
             "--dry-run",
             action="store_true",
             help="print what would change in the definition, change nothing",
-        )
+        ),
+    )
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Change the machine type, in Nova or here alone."""
@@ -213,15 +211,15 @@ class Unset(AdminCommand):
         ExitCode.WRONG_STATE: f"{_STATE}, or {_SAVED}; {_VM_STATE} (--force overrides)",
     }
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add instance and options."""
-        add_instance(parser)
-        parser.add_argument(
+    arguments: ClassVar = (
+        INSTANCE,
+        argument(
             "--force",
             action="store_true",
             help="release it whatever the guest does; do without libvirt if need be",
-        )
-        parser.add_argument("--reason", metavar="TEXT", type=utf8, help="why, for the history")
+        ),
+        REASON,
+    )
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Release the pin."""
@@ -271,13 +269,15 @@ class Freeze(AdminCommand):
         ExitCode.NOT_FOUND: "no such instance as some of them; the others are frozen",
     }
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add instances, or all of them."""
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the command's parser: instances, or all of them."""
+        parser = super().get_parser(prog_name)
         which = parser.add_mutually_exclusive_group(required=True)
-        which.add_argument("instances", metavar=INSTANCE, type=utf8, nargs="*", default=[])
+        which.add_argument("instances", metavar="UUID|NAME", type=utf8, nargs="*", default=[])
         which.add_argument(
             "--all", action="store_true", help="every instance that is pinned to an alias"
         )
+        return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Freeze them one by one; one that can't be frozen doesn't keep the others from it."""

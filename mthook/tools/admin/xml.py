@@ -11,7 +11,7 @@ from mthook.operations import change
 from mthook.operations.lookup import look_up
 from mthook.operations.opening import opened_catalog, opened_host
 from mthook.text import printable
-from mthook.tools.admin.command import FILE, AdminCommand, add_instance, read_input
+from mthook.tools.admin.command import FILE, INSTANCE, AdminCommand, argument, read_input
 from mthook.tools.admin.exitcode import ExitCode
 from mthook.xmlrewrite import pipeline, summary
 
@@ -28,9 +28,7 @@ class Diff(AdminCommand):
         ExitCode.NOT_FOUND: "no such instance",
     }
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the instance."""
-        add_instance(parser)
+    arguments: ClassVar = (INSTANCE,)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print the diff."""
@@ -69,14 +67,14 @@ class Rewrite(AdminCommand):
         " the machine type can't have; nothing is on standard output then",
     }
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add file and machine type."""
-        parser.add_argument("file", metavar=FILE, help="domain XML; -: standard input")
-        parser.add_argument(
+    arguments: ClassVar = (
+        argument("file", metavar=FILE, help="domain XML; -: standard input"),
+        argument(
             "--machine",
             metavar="TYPE",
             help="machine type; default: the guest's own pin, found by the XML's UUID",
-        )
+        ),
+    )
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print the rewritten XML."""

@@ -13,12 +13,14 @@ import pytest
 from mthook import __version__
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogNewer, ConfigError, HostError, NotFound, Refused
+from mthook.operations.caution import Kind
 from mthook.policy import Refusal
-from mthook.tools.admin import exitcode, main
+from mthook.tools.admin import command, exitcode, main
 from mthook.tools.admin.application import Admin
 from mthook.tools.admin.exitcode import ExitCode, UsageError
+from tests.programs import Said
 
-from .conftest import WEB, Run, Said
+from .conftest import WEB, Run
 
 ROOT = Path(__file__).parents[4]
 COMMANDS = sorted(name for name, _ in Admin().command_manager)
@@ -131,6 +133,11 @@ def test_the_codes_are_nova_manages() -> None:
         "INTERRUPTED": 130,
         "BROKEN_PIPE": 141,
     }
+
+
+def test_every_caution_has_words() -> None:
+    """Those that go with each kind of it."""
+    assert set(command.CAUTIONS) == set(Kind)
 
 
 @pytest.fixture

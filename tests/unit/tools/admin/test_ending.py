@@ -15,8 +15,9 @@ import pytest
 
 from mthook.catalog.store import Catalog
 from mthook.tools.admin.application import Admin
+from tests.programs import Said
 
-from .conftest import WEB, Run, Said, pin
+from .conftest import WEB, Run, pin
 
 ROOT = Path(__file__).parents[4]
 PROGRAM = [

@@ -11,8 +11,9 @@ from mthook.catalog.store import Catalog
 from mthook.errors import CatalogError
 from mthook.operations import change
 from mthook.text import now
+from tests.programs import Said
 
-from .conftest import DB, NOBODY, WEB, Run, Said, defined, events, guest, pin, xml
+from .conftest import DB, NOBODY, WEB, Run, defined, events, guest, pin, xml
 
 
 @pytest.fixture

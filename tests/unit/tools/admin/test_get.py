@@ -9,8 +9,9 @@ import pytest
 from mthook.catalog.records import Guest
 from mthook.catalog.store import Catalog
 from mthook.text import now
+from tests.programs import Said
 
-from .conftest import DB, NOBODY, UNREACHABLE, WEB, Run, Said, guest, pin, xml
+from .conftest import DB, NOBODY, UNREACHABLE, WEB, Run, guest, pin, xml
 
 
 @pytest.mark.parametrize(

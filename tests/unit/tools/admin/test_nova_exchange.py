@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from mthook.catalog.store import Catalog
+from tests.programs import Said
 
 from .cloud import Cell, Cloud
-from .conftest import DB, NOBODY, WEB, Run, Said, pin
+from .conftest import DB, NOBODY, WEB, Run, pin
 
 OLD = "2026-01-02T03:04:05.000000Z"
 

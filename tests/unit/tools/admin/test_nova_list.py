@@ -15,9 +15,10 @@ from mthook.catalog.store import Catalog
 from mthook.nova.cell import NovaInstance
 from mthook.text import now
 from mthook.tools.admin import listing
+from tests.programs import Said
 
 from .cloud import Cell, Cloud
-from .conftest import DB, NOBODY, WEB, Run, Said, guest, pin
+from .conftest import DB, NOBODY, WEB, Run, guest, pin
 
 pytestmark = pytest.mark.usefixtures("unreachable")
 
@@ -159,4 +160,4 @@ def test_a_released_pin_is_unlike_nothing(run: Run, cloud: Cloud, catalog: Catal
 
 def test_states_are_lower_case(run: Run) -> None:
     """As --state makes what is typed."""
-    assert [state.lower() for state in listing.NOVA_STATES] == list(listing.NOVA_STATES)
+    assert listing.NOVA_STATES.lower() == listing.NOVA_STATES

@@ -16,9 +16,10 @@ from mthook.errors import CatalogError, HostError, NovaError
 from mthook.host import domains
 from mthook.nova.cell import Change, NovaInstance
 from mthook.text import now
+from tests.programs import Said
 
 from .cloud import Cell, Cloud
-from .conftest import DB, NOBODY, WEB, Run, Said, defined, events, guest, pin, xml
+from .conftest import DB, NOBODY, WEB, Run, defined, events, guest, pin, xml
 
 WEB_LABEL = f"{WEB} (web)"
 IDE = {"image_hw_disk_bus": "ide", "image_hw_cdrom_bus": "ide", "image_hw_rescue_bus": "virtio"}
