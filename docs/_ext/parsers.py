@@ -11,7 +11,7 @@ from unittest import mock
 
 #: The modules whose ``main`` is a program.
 PROGRAMS = {
-    "mthook-admin": "mthook.tools.admin.app",
+    "mthook-admin": "mthook.tools.admin",
     "mthook-gate": "mthook.tools.gate",
     "mthook-status": "mthook.tools.status",
     "mthook-sync": "mthook.tools.sync",

@@ -46,10 +46,6 @@ class Hosts(Rows):
         """Return what aliases resolve to; see :func:`.lookup.aliases`."""
         return lookup.aliases(self.connection, emulator, arch, virt_type)
 
-    def machines(self, arch: str | None = None) -> list[str]:
-        """Return the names of all machine types, aliases too, or of those for one architecture."""
-        return sorted({one.machine for one in self.capabilities(arch)})
-
     def compile_settings(self, settings: Settings, at: str | None = None) -> None:
         """Keep what the hook needs of the configuration; what is kept already is not written.
 

@@ -9,28 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from mthook import machinetype, policy
 from mthook.catalog.offers import Offers
 from mthook.catalog.records import Pin
-from mthook.errors import (
-    CatalogConflict,
-    CatalogError,
-    ConversionError,
-    Error,
-    MachineTypeError,
-    Refused,
-)
+from mthook.errors import CatalogConflict, CatalogError, ConversionError, Error, Refused
 from mthook.locks import uninterrupted
-from mthook.operations.lookup import Instance, see
+from mthook.operations.caution import ANY_MACHINE, Caution, Kind, about_age, ask_policy
+from mthook.operations.lookup import Instance, make_known
 from mthook.policy import Refusal
 from mthook.text import now
 from mthook.xmlrewrite import safexml
 
 if TYPE_CHECKING:
     from mthook.catalog.store import Catalog
-    from mthook.host.connection import Host
     from mthook.host.realign import Realignment
 
 #: Where a pin set by an operator says it came from.
@@ -38,7 +30,7 @@ SOURCE = "operator"
 
 
 @dataclass(frozen=True)
-class Wish:
+class ChangeRequest:
     """What an operator wants an instance's pin to be.
 
     :ivar force: override what policy refuses.
@@ -56,166 +48,205 @@ class Wish:
     arch: str | None = None
 
 
-def check(catalog: Catalog, host: Host | None, instance: Instance, wish: Wish) -> list[str]:
+@dataclass(frozen=True)
+class Plan:
+    """A change that may be made, and isn't yet.
+
+    :ivar instance: without ``host`` where its definition stays as it is.
+    :ivar realignment: of its definition; ``None``: none is needed, or wanted.
+    """
+
+    instance: Instance
+    request: ChangeRequest
+    realignment: Realignment | None
+    cautions: Sequence[Caution]
+
+
+class Difference(NamedTuple):
+    """What bringing a definition to a pin changes.
+
+    :ivar changes: what a change of family changes, a line each.
+    :ivar diff: all of it as a unified diff, '' where nothing changes.
+    """
+
+    changes: Sequence[str] = ()
+    diff: str = ""
+
+
+def plan(instance: Instance, request: ChangeRequest, *, follow: bool) -> Plan | None:
+    """Check a change, and whether the definition can follow; change nothing.
+
+    :param follow: False: the definition isn't to follow.
+    :return: ``None`` where the pin is that already.
+    :raises Refused: policy forbids it, or the definition can't follow.
+    :raises CatalogError: the catalog doesn't know yet what QEMU supports.
+    :raises HostError: libvirt refused.
+    """
+    if instance.machine == request.machine:
+        return None
+    cautions = check(instance, request)
+    if follow:
+        realignment, unable = foresee(instance, request)
+    else:
+        realignment, unable = None, _left_behind(instance, request)
+    if unable or not follow:
+        instance = replace(instance, host=None)
+    return Plan(instance, request, realignment, [*cautions, *unable])
+
+
+def check(instance: Instance, request: ChangeRequest) -> list[Caution]:
     """Check a change against policy and what QEMU supports, by what is known of the instance.
 
-    :param host: libvirt; ``None``: definitions aren't to follow.
-    :return: warnings.
     :raises Refused: see :func:`mthook.policy.may_update`.
     :raises CatalogError: the catalog doesn't know yet what QEMU supports.
     """
+    catalog = instance.catalog
     names = offers(catalog).like(instance.arch).names
-    if not names and not wish.force:
+    if not names and not request.force:
         arch = instance.arch or "any architecture"
         raise CatalogError(
             f"no machine types of {arch} are known yet: run mthook-sync", catalog.path
         )
-    try:
-        warnings = policy.may_update(
-            instance.machine,
-            wish.machine,
-            stopped=not instance.active,
-            supported=wish.machine in names,
-            force=wish.force,
-            managed_save=instance.managed_save,
-            windows=instance.windows,
-            nearest=nearest(wish.machine, names),
-        )
-    except MachineTypeError as error:
-        raise Refused(str(error), Refusal.UNSUPPORTED) from error
-    except Refused as error:
-        raise Refused(f"{instance}: {error}", error.reason) from error
-    if wish.force and instance.domain is not None and instance.domain.snapshots:
-        warnings.append(
-            f"it has {instance.domain.snapshots} snapshot(s), which hold their own machine types: who"
-            " reverts to one gets that one's back"
-        )
-    return warnings + about_age(catalog, instance.arch, wish.machine)
+    cautions = ask_policy(
+        instance,
+        instance.machine,
+        request.machine,
+        stopped=not instance.active,
+        names=names,
+        supported=request.machine in names,
+        force=request.force,
+        managed_save=instance.managed_save,
+        windows=instance.windows,
+    )
+    if request.force and instance.domain is not None and instance.domain.snapshots:
+        cautions.append(Caution(Kind.SNAPSHOTS, (instance.domain.snapshots,)))
+    return cautions + about_age(catalog, instance.arch, request.machine)
 
 
-def check_state(instance: Instance, *, force: bool) -> list[str]:
-    """Check that an instance's pin may be released: no guest runs that would bring it back at once.
-
-    :return: warnings.
-    :raises Refused: one does.
-    """
-    try:
-        return policy.may_update(
-            None,
-            instance.machine or "",
-            stopped=not instance.active,
-            managed_save=instance.managed_save,
-            supported=True,
-            force=force,
-        )
-    except Refused as error:
-        raise Refused(f"{instance}: {error}", error.reason) from error
-
-
-def foresee(
-    catalog: Catalog, host: Host | None, instance: Instance, wish: Wish, *, follow: bool = True
-) -> tuple[Realignment | None, list[str]]:
+def foresee(instance: Instance, request: ChangeRequest) -> tuple[Realignment | None, list[Caution]]:
     """Find out whether the instance's definition can follow its pin, before anything is changed.
 
-    :param host: libvirt; ``None``: definitions aren't to follow.
-    :param follow: False: it isn't to follow, and only a warning tells where it doesn't fit.
-    :return: what :func:`apply` is to do, ``None`` for nothing; and warnings: with ``force``, a
-        definition that may not follow stays as it is.
+    :return: what there is to do for that; and with ``force``, why it may not follow.
     :raises Refused: it can't follow.
     :raises HostError: libvirt refused.
     """
-    if host is None or instance.domain is None:
-        return None, []
-    from mthook.host import realign
-
-    if not follow:
-        return None, _left_behind(catalog, instance, wish)
     try:
-        pin = pin_of(instance, wish)
-        return realign.prepare(host, pin, offers(catalog), catalog, snapshots=wish.force), []
+        return prepare(instance, request, snapshots=request.force), []
     except ConversionError as error:
         raise Refused(f"{instance}: {error}", Refusal.UNCONVERTIBLE) from error
     except Refused as error:
-        if not wish.force:
-            forced = "--force overrides"
-            if error.reason != Refusal.SAVED:
-                forced = "--force changes the pin alone"
-            raise Refused(f"{error} ({forced})", error.reason) from error
-        return None, [f"{error}: its definition stays as it is"]
+        if request.force:
+            return None, [Caution(Kind.DEFINITION_STAYS, (str(error),))]
+        overridden = "--force overrides"
+        if error.reason != Refusal.SAVED:
+            overridden = "--force changes the pin alone"
+        raise Refused(f"{error} ({overridden})", error.reason) from error
+
+
+def prepare(instance: Instance, request: ChangeRequest, *, snapshots: bool) -> Realignment | None:
+    """Work out how the instance's definition would follow its pin.
+
+    :param snapshots: also that of one that has snapshots.
+    :raises Error: see :func:`mthook.host.realign.prepare`.
+    """
+    if instance.host is None or instance.domain is None:
+        return None
+    from mthook.host import realign
+
+    catalog, pin = instance.catalog, pin_of(instance, request)
+    return realign.prepare(instance.host, pin, offers(catalog), catalog, snapshots=snapshots)
 
 
 def apply(
-    catalog: Catalog,
-    host: Host | None,
-    instance: Instance,
-    wish: Wish,
-    realignment: Realignment | None,
+    instance: Instance, request: ChangeRequest, realignment: Realignment | None
 ) -> Sequence[str]:
     """Change the pin and let the definition follow; when it doesn't, put the old pin back.
 
-    :param host: libvirt; ``None``: the definition stays as it is.
-    :param realignment: of the definition, as :func:`foresee` returned it.
+    :param realignment: of the definition, as :func:`prepare` returned it.
     :return: what a change of family changed in the definition, a line each.
     :raises Error: nothing is changed.
     """
+    catalog = instance.catalog
     with uninterrupted():
-        see(catalog, instance)
-        pin = _write(catalog, instance, wish)
-        if host is None or instance.domain is None:
+        make_known(instance)
+        pin = _write(instance, request)
+        if instance.host is None or instance.domain is None:
             return ()
         from mthook.host import realign
 
         try:
-            realign.realign(host, pin, realignment, offers(catalog), catalog)
+            realign.realign(instance.host, pin, realignment, offers(catalog), catalog)
         except Error as error:
-            _put_back(catalog, instance, wish, f"put back: {error}")
+            _put_back(instance, request, f"put back: {error}")
             raise
         if realignment is None:
             return ()
         old, new = realignment.old, realignment.new
-        catalog.add_history(pin.uuid, "realigned", actor=wish.actor, old=old, new=new)
+        catalog.add_history(pin.uuid, "realigned", actor=request.actor, old=old, new=new)
         catalog.touch_defined(pin.uuid, new)
         return realignment.changes if realignment.converted else ()
 
 
-def difference(
-    catalog: Catalog, host: Host, instance: Instance, pin: Pin, *, snapshots: bool = False
-) -> tuple[Sequence[str], str]:
+def preview(instance: Instance | None, request: ChangeRequest) -> Difference:
+    """Return what :func:`apply` would change in the instance's definition.
+
+    :raises Error: see :func:`difference`.
+    """
+    if instance is None or instance.host is None or instance.domain is None:
+        return Difference()
+    return difference(instance, pin_of(instance, request), snapshots=request.force)
+
+
+def difference(instance: Instance, pin: Pin, *, snapshots: bool = False) -> Difference:
     """Return what realigning an instance's definition to a pin changes.
 
+    :param instance: looked up in libvirt, too.
     :param snapshots: also that of one that has snapshots.
-    :return: what a change of family changes, a line each; and all of it as a unified diff, '' where
-        nothing changes.
     :raises Refused: it would be left alone.
     :raises ConversionError: the pinned machine type can't have something that the guest has.
     :raises HostError: libvirt refused.
     """
     from mthook.host import realign
 
+    host, catalog = instance.host, instance.catalog
+    assert host is not None
     planned = realign.prepare(
         host, pin, offers(catalog), catalog, snapshots=snapshots, secrets=False
     )
     if planned is None:
-        return (), ""
+        return Difference()
     text = safexml.unified_diff(
         planned.before.tree,
         planned.after.tree,
         f"{instance} as defined",
         f"{instance} with {pin.machine}",
     )
-    return planned.changes if planned.converted else (), text
+    return Difference(planned.changes if planned.converted else (), text)
 
 
-def nearest(machine: str, names: Sequence[str]) -> list[str]:
-    """Return supported names to offer in place of one that isn't; of a bare family its newest."""
-    return machinetype.nearest(machine, names) or machinetype.nearest(f"{machine}-999.0", names)
+def check_release(instance: Instance, *, force: bool) -> list[Caution]:
+    """Check that an instance's pin may be released: no guest runs that would bring it back at once.
+
+    :raises Refused: one does.
+    """
+    return ask_policy(
+        instance,
+        None,
+        ANY_MACHINE,
+        stopped=not instance.active,
+        managed_save=instance.managed_save,
+        supported=True,
+        force=force,
+    )
 
 
-def about_age(catalog: Catalog, arch: str | None, machine: str) -> list[str]:
-    """Return a warning if this host's QEMU deprecates a machine type."""
-    if machine in offers(catalog).like(arch).deprecated:
-        return [f"this host's QEMU deprecates {machine}"]
-    return []
+def release(instance: Instance, *, actor: str, reason: str | None) -> None:
+    """Release an instance's pin.
+
+    :raises CatalogError: it can't be written.
+    """
+    make_known(instance)
+    instance.catalog.unset_pin(instance.uuid, actor=actor, reason=reason)
 
 
 def offers(catalog: Catalog) -> Offers:
@@ -223,43 +254,36 @@ def offers(catalog: Catalog) -> Offers:
     return Offers(catalog.capabilities())
 
 
-def pin_of(instance: Instance, wish: Wish) -> Pin:
-    """Return the pin as a wish would have it."""
-    at = now()
-    if instance.pin is None:
-        return Pin(
-            instance.uuid,
-            wish.machine,
-            instance.arch or wish.arch or "",
-            SOURCE,
-            wish.actor,
-            at,
-            at,
-            wish.seen,
-            wish.reason,
-        )
-    seen = wish.seen or (instance.pin.seen if instance.machine == wish.machine else None)
-    return replace(instance.pin, machine=wish.machine, source=SOURCE, updated_at=at, seen=seen)
+def pin_of(instance: Instance, request: ChangeRequest) -> Pin:
+    """Return the pin as it is asked for."""
+    at, arch = now(), instance.arch or request.arch or ""
+    pin = instance.pin or Pin(
+        instance.uuid, None, arch, SOURCE, request.actor, at, at, reason=request.reason
+    )
+    seen = request.seen or (pin.seen if instance.machine == request.machine else None)
+    return replace(pin, machine=request.machine, source=SOURCE, updated_at=at, seen=seen)
 
 
-def _left_behind(catalog: Catalog, instance: Instance, wish: Wish) -> list[str]:
-    """Return a warning if the definition, which stays, doesn't say what the pin will: its start is stopped then."""
+def _left_behind(instance: Instance, request: ChangeRequest) -> list[Caution]:
+    """Return a caution if the definition, which stays, doesn't say what the pin will: its start is stopped then."""
+    if instance.domain is None or instance.domain.defined is None:
+        return []
     from mthook.host import realign
 
-    defined = instance.domain.defined if instance.domain else None
-    if defined is None:
+    defined = instance.domain.defined
+    offer = offers(instance.catalog).of(defined)
+    if realign.is_aligned(pin_of(instance, request), defined, offer):
         return []
-    if realign.is_aligned(pin_of(instance, wish), defined, offers(catalog).of(defined)):
-        return []
-    return ["[sync] realign = false: its definition stays as it is"]
+    return [Caution(Kind.REALIGN_OFF)]
 
 
-def _write(catalog: Catalog, instance: Instance, wish: Wish) -> Pin:
+def _write(instance: Instance, request: ChangeRequest) -> Pin:
+    catalog = instance.catalog
     if instance.pin is None:
         # Only here is the architecture known of a guest that no sync has seen yet.
         host = catalog.host()
         pin = replace(
-            pin_of(instance, wish),
+            pin_of(instance, request),
             qemu_version=host.qemu_version,
             libvirt_version=host.libvirt_version,
         )
@@ -270,26 +294,26 @@ def _write(catalog: Catalog, instance: Instance, wish: Wish) -> Pin:
         return pin
     return catalog.set_pin(
         instance.uuid,
-        wish.machine,
+        request.machine,
         source=SOURCE,
-        actor=wish.actor,
-        reason=wish.reason,
-        seen=wish.seen,
+        actor=request.actor,
+        reason=request.reason,
+        seen=request.seen,
         expect=instance.machine,
     )
 
 
-def _put_back(catalog: Catalog, instance: Instance, wish: Wish, reason: str) -> None:
-    old = instance.pin
+def _put_back(instance: Instance, request: ChangeRequest, reason: str) -> None:
+    catalog, old = instance.catalog, instance.pin
     if old is None or old.machine is None:
-        catalog.unset_pin(instance.uuid, actor=wish.actor, reason=reason)
+        catalog.unset_pin(instance.uuid, actor=request.actor, reason=reason)
         return
     catalog.set_pin(
         instance.uuid,
         old.machine,
         source=old.source,
-        actor=wish.actor,
+        actor=request.actor,
         reason=reason,
         seen=old.seen,
-        expect=wish.machine,
+        expect=request.machine,
     )

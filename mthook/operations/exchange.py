@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pins as JSON lines, for hosts that can't reach each other's catalogs."""
+"""Pins as JSON lines, for hosts that can't reach each other's catalogs, or Nova's database."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, asdict, dataclass, fields
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from mthook.catalog.records import Pin
-from mthook.catalog.store import Catalog
-from mthook.errors import Error
+from mthook.errors import Error, MachineTypeError, NotFound, NovaConflict
 from mthook.machinetype import MachineType
+from mthook.nova.states import BUILDING
 from mthook.text import printable
+
+if TYPE_CHECKING:
+    from mthook.catalog.store import Catalog
+    from mthook.nova.cells import Cells
+    from mthook.nova.instance import NovaInstance
 
 #: What every line says it is. Another form, and another name, would be a later version's.
 FORMAT = "mthook-pin-1"
@@ -21,6 +27,8 @@ FORMAT = "mthook-pin-1"
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 _REQUIRED = {field.name for field in fields(Pin) if field.default is MISSING}
 _TIMES = ("created_at", "updated_at")
+#: What a time is where Nova has none: any pin is newer.
+_LONG_AGO = "1970-01-01T00:00:00.000000Z"
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,27 @@ def to_line(pin: Pin) -> str:
     return json.dumps({"format": FORMAT, **asdict(pin)})
 
 
+def pins_of_nova(
+    cells: Cells, host: str, *, actor: str
+) -> Iterator[tuple[str, Pin | MachineTypeError]]:
+    """Yield UUID and pin of a host's instances as Nova has recorded them; or why it can't be a pin.
+
+    Each is as old as the record, so that a pin that is newer stays where it is imported.
+
+    :raises NovaError: Nova knows no such host, or its database failed.
+    """
+    for instance in sorted(cells.of_host(host).of_host(host), key=lambda one: one.uuid):
+        if instance.machine is None:
+            continue
+        try:
+            MachineType.parse(instance.machine)  # an import would refuse all for one
+        except MachineTypeError as error:
+            yield instance.uuid, error
+        else:
+            arch, at = instance.arch or "", instance.recorded_at or _LONG_AGO
+            yield instance.uuid, Pin(instance.uuid, instance.machine, arch, "Nova", actor, at, at)
+
+
 def import_lines(catalog: Catalog, lines: Iterable[str], *, actor: str) -> Imported:
     """Take over pins that are newer than those here; all of them or, where one line is bad, none.
 
@@ -57,6 +86,36 @@ def import_lines(catalog: Catalog, lines: Iterable[str], *, actor: str) -> Impor
             what = catalog.merge_pin(pin, actor=actor)
             counts[what] = counts.get(what, 0) + 1
     return Imported(**counts)
+
+
+def write_to_nova(cells: Cells, catalog: Catalog, lines: Iterable[str]) -> int:
+    """Write the pins that an import was about to Nova, as they are now, where it lacks them.
+
+    :param lines: what was imported.
+    :return: how many were written.
+    :raises NovaError: the database failed.
+    """
+    uuids = dict.fromkeys(json.loads(line)["uuid"] for line in lines if line.strip())
+    pins = (catalog.get_pin(uuid) for uuid in uuids)
+    return sum(_write(cells, pin, pin.machine) for pin in pins if pin and pin.machine)
+
+
+def _write(cells: Cells, pin: Pin, machine: str) -> bool:
+    """Write a pin to Nova if Nova knows the instance, and has no machine type of it recorded."""
+    try:
+        cell, instance = cells.find(pin.uuid)
+        if not _lacks(instance, pin):
+            return False
+        cell.record(pin.uuid, machine, expect=None)
+    except (NotFound, NovaConflict):  # unknown there, or somebody was faster
+        return False
+    return True
+
+
+def _lacks(instance: NovaInstance, pin: Pin) -> bool:
+    """Tell whether Nova has no machine type, and the pin isn't one from before a rebuild."""
+    at_work = instance.vm_state == BUILDING or instance.rebuilding
+    return instance.machine is None and not at_work and instance.rebuild_at <= pin.updated_at
 
 
 def _pin(number: int, line: str) -> Pin:

@@ -1,21 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which instance an operator means, and what is known of it in the catalog and in libvirt."""
+"""Which instance an operator means, and what is known of it in the catalog, in libvirt and in Nova."""
 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mthook.catalog.records import Guest, Pin
-from mthook.errors import DomainXMLError, Error, NotFound
+from mthook.conf import has_nova
+from mthook.errors import CatalogError, DomainXMLError, Error, HostError, NotFound
+from mthook.operations.opening import opened_catalog_if_any, opened_host, opened_nova
 from mthook.text import now, printable
 from mthook.xmlrewrite.summary import canonical_uuid
 
 if TYPE_CHECKING:
+    from oslo_config import cfg
+
     from mthook.catalog.store import Catalog
     from mthook.host.connection import Host
     from mthook.host.domains import Domain
+    from mthook.nova.cell import Cell
+    from mthook.nova.cells import Cells
+    from mthook.nova.instance import NovaInstance
     from mthook.xmlrewrite.summary import Summary
 
 
@@ -25,9 +33,11 @@ class AmbiguousName(Error):
 
 @dataclass(frozen=True)
 class Instance:
-    """One instance.
+    """One instance as this host knows it.
 
     :ivar uuid: in lower case.
+    :ivar catalog: where it was looked up.
+    :ivar host: libvirt, through which its definition follows its pin; ``None``: it stays as it is.
     :ivar pin: its row in the catalog, which may be a released pin.
     :ivar guest: what the last sync or hook saw of it.
     :ivar domain: what libvirt says now; ``None`` where libvirt has no such domain or wasn't asked.
@@ -35,8 +45,10 @@ class Instance:
     """
 
     uuid: str
-    pin: Pin | None
-    guest: Guest | None
+    catalog: Catalog = field(repr=False)
+    host: Host | None = field(default=None, repr=False)
+    pin: Pin | None = None
+    guest: Guest | None = None
     domain: Domain | None = None
     looked_at: str = ""
 
@@ -86,6 +98,35 @@ class Instance:
         return known is not None and known.managed_save
 
 
+@dataclass(frozen=True)
+class CloudInstance:
+    """One instance of Nova's.
+
+    :ivar cells: Nova's databases.
+    :ivar cell: the one that has it.
+    :ivar nova: the instance as Nova has it.
+    :ivar catalog: this host's catalog, or why it can't be used.
+    :ivar local: the instance as this host knows it; ``None`` where it is another host's, or without a catalog.
+    :ivar problem: why libvirt can't be asked here, '' where it can or needn't be.
+    """
+
+    cells: Cells
+    cell: Cell
+    nova: NovaInstance
+    catalog: Catalog | CatalogError
+    local: Instance | None = None
+    problem: str = ""
+
+    def __str__(self) -> str:
+        name = printable(self.nova.name)
+        return f"{self.nova.uuid} ({name})" if name else self.nova.uuid
+
+    @property
+    def arch(self) -> str | None:
+        """The guest's architecture, where anything tells it."""
+        return (self.local.arch if self.local else None) or self.nova.arch
+
+
 def uuid_of(text: str) -> str | None:
     """Return a UUID as libvirt and Nova write it, ``None`` for what isn't shaped like one."""
     try:
@@ -105,17 +146,78 @@ def look_up(text: str, catalog: Catalog, host: Host | None = None) -> Instance:
     at = now()
     uuid = uuid_of(text)
     if uuid is not None:
-        instance = _instance(catalog, uuid, _domain(host, uuid))
+        instance = _instance(catalog, host, uuid, _domain(host, uuid))
         if instance.domain or instance.pin or instance.guest:
             return replace(instance, looked_at=at)
     return replace(_by_name(text, catalog, host), looked_at=at)
 
 
-def see(catalog: Catalog, instance: Instance) -> None:
+def look_up_or_ask(text: str, catalog: Catalog, conf: cfg.ConfigOpts) -> Instance:
+    """Return an instance; libvirt is asked only for what the catalog doesn't know, new guests.
+
+    :raises NotFound: there is none.
+    :raises Error: the catalog has none, and libvirt can't be reached.
+    """
+    try:
+        return look_up(text, catalog)
+    except NotFound as error:
+        try:
+            with opened_host(conf) as host:
+                return replace(look_up(text, catalog, host), host=None)
+        except HostError as unreachable:
+            raise Error(f"{error} in the catalog, and {unreachable}") from unreachable
+
+
+@contextlib.contextmanager
+def found_in_nova(
+    conf: cfg.ConfigOpts, text: str, *, libvirt: bool = False
+) -> Iterator[CloudInstance | None]:
+    """Look up an instance in Nova's database, and here.
+
+    :param text: its UUID, or a name that this host's catalog knows.
+    :param libvirt: ask libvirt too, if it is this host's.
+    :return: ``None`` without a database, and for a guest of this host's that isn't Nova's.
+    :raises NotFound: there is no such instance.
+    :raises AmbiguousName: several guests have the name.
+    :raises NovaError: the database failed.
+    """
+    if not has_nova(conf):
+        yield None
+        return
+    with contextlib.ExitStack() as stack:
+        cells = stack.enter_context(opened_nova(conf))
+        catalog = stack.enter_context(opened_catalog_if_any(conf))
+        found = _of_text(cells, text, catalog)
+        if found is not None and _is_here(conf.host, found):
+            # One that is offloaded has no domain anywhere.
+            ask = libvirt and found.nova.host is not None
+            host, problem = _host_or_problem(conf, stack) if ask else (None, "")
+            found = replace(found, local=_known_here(found, host), problem=problem)
+        yield found
+
+
+def in_nova(cells: Cells, instance: Instance) -> CloudInstance | None:
+    """Look up a guest of this host in Nova's database.
+
+    :return: ``None`` for one that isn't Nova's.
+    :raises NotFound: it is, and Nova has deleted it.
+    :raises NovaError: the database failed.
+    """
+    try:
+        cell, nova = cells.find(instance.uuid)
+    except NotFound:
+        known = instance.summary or instance.guest
+        if known is None or known.nova:
+            raise
+        return None
+    return CloudInstance(cells, cell, nova, instance.catalog, instance)
+
+
+def make_known(instance: Instance) -> None:
     """Let the catalog know an instance as libvirt has it: what it pins it must be able to name."""
     guest = instance.domain.as_guest() if instance.domain else None
     if guest is not None:
-        catalog.see_guest(guest, instance.looked_at)
+        instance.catalog.see_guest(guest, instance.looked_at)
 
 
 def _by_name(name: str, catalog: Catalog, host: Host | None) -> Instance:
@@ -130,7 +232,7 @@ def _by_name(name: str, catalog: Catalog, host: Host | None) -> Instance:
             f"several guests are called '{printable(name)}', say which: {', '.join(sorted(uuids))}"
         )
     uuid = uuids.pop()
-    return _instance(catalog, uuid, domain or _domain(host, uuid))
+    return _instance(catalog, host, uuid, domain or _domain(host, uuid))
 
 
 def _domain(host: Host | None, text: str, *, by_name: bool = False) -> Domain | None:
@@ -143,6 +245,51 @@ def _domain(host: Host | None, text: str, *, by_name: bool = False) -> Domain | 
     return None
 
 
-def _instance(catalog: Catalog, uuid: str, domain: Domain | None) -> Instance:
+def _instance(catalog: Catalog, host: Host | None, uuid: str, domain: Domain | None) -> Instance:
     guest = next((guest for guest in catalog.find(uuid) if guest.uuid == uuid), None)
-    return Instance(uuid, catalog.get_pin(uuid), guest, domain)
+    return Instance(uuid, catalog, host, catalog.get_pin(uuid), guest, domain)
+
+
+def _of_text(cells: Cells, text: str, catalog: Catalog | CatalogError) -> CloudInstance | None:
+    uuid = uuid_of(text)
+    if uuid is None:
+        if isinstance(catalog, CatalogError):
+            raise NotFound(
+                f"'{printable(text)}' is no UUID, and no catalog here knows it as a name"
+            )
+        uuid = look_up(text, catalog).uuid
+    try:
+        return CloudInstance(cells, *cells.find(uuid), catalog)
+    except NotFound:
+        if isinstance(catalog, CatalogError) or not _is_plain(catalog, uuid):
+            raise
+        return None
+
+
+def _is_plain(catalog: Catalog, uuid: str) -> bool:
+    """Tell whether this host has, or had, a guest of that UUID that isn't Nova's."""
+    return any(guest.uuid == uuid and not guest.nova for guest in catalog.find(uuid))
+
+
+def _is_here(name: str, found: CloudInstance) -> bool:
+    """Tell whether an instance is this host's: it is here, or was and is nowhere else now."""
+    if isinstance(found.catalog, CatalogError):
+        return False
+    if found.nova.host is None:
+        return found.catalog.get_pin(found.nova.uuid) is not None
+    return found.nova.host == name
+
+
+def _host_or_problem(conf: cfg.ConfigOpts, stack: contextlib.ExitStack) -> tuple[Host | None, str]:
+    try:
+        return stack.enter_context(opened_host(conf)), ""
+    except HostError as error:
+        return None, str(error)
+
+
+def _known_here(found: CloudInstance, host: Host | None) -> Instance:
+    assert not isinstance(found.catalog, CatalogError)
+    try:
+        return look_up(found.nova.uuid, found.catalog, host)
+    except NotFound:
+        return Instance(found.nova.uuid, found.catalog, host, looked_at=now())

@@ -11,89 +11,112 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mthook import machinetype, policy
+from mthook import machinetype
 from mthook.catalog.records import Compared
-from mthook.errors import CatalogError, CatalogMissing, Error, MachineTypeError, Refused
+from mthook.errors import CatalogError, CatalogMissing, Error
 from mthook.locks import uninterrupted
 from mthook.nova.instance import NovaInstance, PropertyChange
 from mthook.operations import change
-from mthook.policy import Refusal
+from mthook.operations.caution import ANY_MACHINE, Caution, Kind, about_age, ask_policy
+from mthook.operations.change import ChangeRequest
+from mthook.operations.lookup import CloudInstance, Instance
 from mthook.text import printable
-from mthook.tools.admin.nova import Here, Recorded
 
 if TYPE_CHECKING:
-    from mthook.host.connection import Host
     from mthook.host.realign import Realignment
 
 #: The board that has IDE, and what takes its place on the others.
 _IDE_FAMILY, _IDE, _IN_PLACE_OF_IDE = "i440fx", "ide", "sata"
 
 
-def check(recorded: Recorded, wish: change.Wish) -> list[str]:
-    """Check a change against policy, by what Nova says of the instance.
+@dataclass(frozen=True)
+class Plan:
+    """A change that may be made, and isn't yet.
 
-    :return: warnings.
+    :ivar found: what is changed; its ``local`` is without ``host`` where its definition stays as it is.
+    :ivar realignment: of that definition; ``None``: none is needed, or wanted.
+    :ivar buses: what changes of device buses, in the same transaction of Nova's database.
+    """
+
+    found: CloudInstance
+    request: ChangeRequest
+    realignment: Realignment | None
+    buses: Sequence[PropertyChange]
+    cautions: Sequence[Caution]
+
+
+def plan(found: CloudInstance, request: ChangeRequest, *, with_buses: bool = False) -> Plan | None:
+    """Check a change, and whether the definition can follow at once; change nothing.
+
+    :param with_buses: change device buses that the machine type doesn't have, too.
+    :return: ``None`` where Nova has that recorded already.
     :raises Refused: see :func:`mthook.policy.may_update`.
     """
-    nova, here, arch = recorded.nova, recorded.here, recorded.arch
-    names = change.offers(here.catalog).like(arch).names if here else []
-    try:
-        warnings = policy.may_update(
-            nova.machine,
-            wish.machine,
-            stopped=nova.stopped,
-            # Elsewhere other machine types may be supported than here.
-            supported=wish.machine in names if names else machinetype.is_known(wish.machine),
-            force=wish.force,
-            windows=nova.windows,
-            nearest=change.nearest(wish.machine, names),
-        )
-    except MachineTypeError as error:
-        raise Refused(str(error), Refusal.UNSUPPORTED) from error
-    except Refused as error:
-        raise _named(recorded, error) from error
-    if not nova.stopped and nova.machine != wish.machine:
-        warnings.append(
-            f"a cold start (hard reboot, stop and start, cold migration) makes it {wish.machine}"
-        )
+    nova, machine = found.nova, request.machine
+    if nova.machine == machine and not (with_buses and buses(nova, machine)):
+        return None
+    cautions = check(found, request)
+    changes = buses(nova, machine)
+    local, realignment, unable = foresee(found, request)
+    about = [] if with_buses else _about(changes, machine)
+    return Plan(
+        replace(found, local=local),
+        request,
+        realignment,
+        changes if with_buses else [],
+        [*cautions, *about, *unable],
+    )
+
+
+def check(found: CloudInstance, request: ChangeRequest) -> list[Caution]:
+    """Check a change against policy, by what Nova says of the instance.
+
+    :raises Refused: see :func:`mthook.policy.may_update`.
+    """
+    nova, local, arch = found.nova, found.local, found.arch
+    names = change.offers(local.catalog).like(arch).names if local else []
+    cautions = ask_policy(
+        found,
+        nova.machine,
+        request.machine,
+        names=names,
+        # Elsewhere other machine types may be supported than here.
+        supported=request.machine in names if names else None,
+        state=nova.vm_state,
+        stopped=nova.stopped,
+        force=request.force,
+        windows=nova.windows,
+    )
+    if not nova.stopped and nova.machine != request.machine:
+        cautions.append(Caution(Kind.COLD_START, (request.machine,)))
     if nova.vm_state.startswith("shelved"):
-        warnings.append(
-            "unless its root is on a volume, unshelving takes the machine type of its shelved image:"
-            " give that the property hw_machine_type as well"
-        )
-    return warnings + (change.about_age(here.catalog, arch, wish.machine) if here else [])
+        cautions.append(Caution(Kind.SHELVED))
+    return cautions + (about_age(local.catalog, arch, request.machine) if local else [])
 
 
-def check_release(recorded: Recorded, here: str, *, force: bool) -> list[str]:
+def check_release(found: CloudInstance, here: str, *, force: bool) -> list[Caution]:
     """Check that an instance's machine type may be erased.
 
     :param here: this host's name.
-    :return: warnings.
     :raises Refused: it isn't stopped.
     :raises Error: another host has it.
     """
-    host = recorded.nova.host
-    warnings: list[str] = []
+    host = found.nova.host
+    cautions: list[Caution] = []
     if host not in (None, here):
-        what = f"it is on {printable(host)}, whose mthook-sync would write its pin back"
         if not force:
-            raise Error(f"{recorded}: {what}: unset it there (--force overrides)")
-        warnings.append(what)
-    try:
-        # Only the state counts, whatever the name.
-        return warnings + policy.may_update(
-            None, "pc", stopped=recorded.nova.stopped, supported=True, force=force
-        )
-    except Refused as error:
-        raise _named(recorded, error) from error
-
-
-def _named(recorded: Recorded, error: Refused) -> Refused:
-    state = f"{printable(recorded.nova.vm_state)}: " if error.reason == Refusal.RUNNING else ""
-    return Refused(f"{recorded}: {state}{error}", error.reason)
+            raise Error(
+                f"{found}: it is on {printable(host)}, whose mthook-sync would write its pin back:"
+                " unset it there (--force overrides)"
+            )
+        cautions.append(Caution(Kind.OTHER_HOST, (printable(host),)))
+    nova, machine = found.nova, ANY_MACHINE
+    return cautions + ask_policy(
+        found, None, machine, state=nova.vm_state, stopped=nova.stopped, supported=True, force=force
+    )
 
 
 def buses(instance: NovaInstance, machine: str) -> list[PropertyChange]:
@@ -109,86 +132,74 @@ def buses(instance: NovaInstance, machine: str) -> list[PropertyChange]:
     return [PropertyChange(key, _IDE, _IN_PLACE_OF_IDE) for key in found]
 
 
-def about(changes: Sequence[PropertyChange], machine: str) -> list[str]:
-    """Return a warning if device buses must change, and aren't going to."""
-    if not changes:
-        return []
+def _about(changes: Sequence[PropertyChange], machine: str) -> list[Caution]:
+    """Return a caution if device buses must change, and aren't going to."""
     rows = ", ".join(f"{one.key} = {one.old}" for one in changes)
-    return [
-        f"{rows}: {machine} has no IDE, so every later start fails; --with-buses makes"
-        f" {_IN_PLACE_OF_IDE} of it"
-    ]
+    return [Caution(Kind.BUSES, (rows, machine, _IN_PLACE_OF_IDE))] if changes else []
 
 
 def foresee(
-    here: Here | None, wish: change.Wish
-) -> tuple[Host | None, Realignment | None, list[str]]:
+    found: CloudInstance, request: ChangeRequest
+) -> tuple[Instance | None, Realignment | None, list[Caution]]:
     """Find out whether an instance's definition can follow at once; else Nova makes it anew, at the next start.
 
-    :return: libvirt, or ``None`` where the definition is to stay as it is; what is to become of it; and
-        warnings.
+    :return: the instance here, without libvirt where its definition is to stay as it is; and what there is to do for
+        the definition.
     """
-    problem = here.problem if here else ""
-    if here is not None and here.host is not None and here.instance.domain is not None:
-        from mthook.host import realign
+    local, problem, realignment = found.local, found.problem, None
+    if local is None:
+        return None, None, []
+    try:
+        # Nova makes a definition anew in any case: one with snapshots needn't be touched.
+        realignment = change.prepare(local, request, snapshots=False)
+    except Error as error:
+        problem = str(error)
+    if problem:
+        return replace(local, host=None), None, [Caution(Kind.UNTIL_NOVA, (problem,))]
+    return local, realignment, []
 
-        pin, offers = change.pin_of(here.instance, wish), change.offers(here.catalog)
-        try:
-            return here.host, realign.prepare(here.host, pin, offers, here.catalog), []
-        except Error as error:
-            problem = str(error)
-    stays = f"{problem}: the definition stays until Nova makes it anew"
-    return None, None, [stays] if problem else []
 
-
-def record(
-    recorded: Recorded,
-    wish: change.Wish,
-    changes: Sequence[PropertyChange],
-    host: Host | None,
-    realignment: Realignment | None,
-    warn: Callable[[str], None],
-) -> Sequence[str]:
+def record(plan: Plan) -> tuple[Sequence[str], list[Caution]]:
     """Change an instance's machine type in Nova, then here, or nowhere.
 
-    :param changes: of device buses, in the same transaction of Nova's database.
-    :param host: libvirt; ``None``: the definition stays as it is.
-    :param realignment: of the definition, as :func:`foresee` returned it.
     :return: what a change of family changed in the definition, a line each.
     :raises NovaConflict: somebody else has changed it.
     :raises Error: nothing is changed.
     """
-    nova, here = recorded.nova, recorded.here
-    where = nova.host if here else None
+    found, request = plan.found, plan.request
+    nova, local = found.nova, found.local
     with uninterrupted():
-        row = recorded.cell.record(
-            nova.uuid, wish.machine, expect=nova.machine, host=where, changes=changes
+        row = found.cell.record(
+            nova.uuid,
+            request.machine,
+            expect=nova.machine,
+            host=nova.host if local else None,
+            changes=plan.buses,
         )
-        if here is None:
-            _note(recorded, wish.machine, wish.actor, wish.reason, warn)
-            return ()
-        with _undone_by(functools.partial(_put_back, recorded, wish.machine, changes)):
-            report = change.apply(here.catalog, host, here.instance, wish, realignment)
-        here.catalog.set_compared(Compared(nova.uuid, wish.machine, row, nova.rebuild))
-        return report
+        if local is None:
+            return (), _note(found, request.machine, request.actor, request.reason)
+        with _undone_by(functools.partial(_put_back, plan)):
+            changes = change.apply(local, request, plan.realignment)
+        local.catalog.set_compared(Compared(nova.uuid, request.machine, row, nova.rebuild))
+        return changes, []
 
 
-def erase(recorded: Recorded, actor: str, reason: str | None, warn: Callable[[str], None]) -> None:
+def erase(found: CloudInstance, *, actor: str, reason: str | None) -> list[Caution]:
     """Erase an instance's machine type in Nova and release its pin here, or neither.
 
     :raises NovaConflict: somebody else has changed it.
     :raises Error: nothing is changed.
     """
-    nova, here = recorded.nova, recorded.here
+    nova, local = found.nova, found.local
     with uninterrupted():
         if nova.machine is not None:
-            recorded.cell.erase(nova.uuid, expect=nova.machine)
-        if here is None:
-            _note(recorded, None, actor, reason, warn)
-            return
-        with _undone_by(functools.partial(_write_again, recorded)):
-            here.catalog.unset_pin(nova.uuid, actor=actor, reason=reason)
-        here.catalog.set_compared(Compared(nova.uuid, None, None, nova.rebuild))
+            found.cell.erase(nova.uuid, expect=nova.machine)
+        if local is None:
+            return _note(found, None, actor, reason)
+        with _undone_by(functools.partial(_write_again, found)):
+            local.catalog.unset_pin(nova.uuid, actor=actor, reason=reason)
+        local.catalog.set_compared(Compared(nova.uuid, None, None, nova.rebuild))
+        return []
 
 
 @contextlib.contextmanager
@@ -204,36 +215,32 @@ def _undone_by(undo: Callable[[], None]) -> Iterator[None]:
         raise Error(f"{error}: Nova's database has its old value again") from error
 
 
-def _put_back(recorded: Recorded, machine: str, changes: Sequence[PropertyChange]) -> None:
-    nova = recorded.nova
-    back = [replace(one, old=one.new, new=one.old) for one in changes if one.old is not None]
-    recorded.cell.record(nova.uuid, nova.machine or machine, expect=machine, changes=back)
+def _put_back(plan: Plan) -> None:
+    cell, nova, machine = plan.found.cell, plan.found.nova, plan.request.machine
+    back = [replace(one, old=one.new, new=one.old) for one in plan.buses if one.old is not None]
+    cell.record(nova.uuid, nova.machine or machine, expect=machine, changes=back)
     if nova.machine is None:
-        recorded.cell.erase(nova.uuid, expect=machine)
+        cell.erase(nova.uuid, expect=machine)
 
 
-def _write_again(recorded: Recorded) -> None:
-    if recorded.nova.machine is not None:
-        recorded.cell.record(recorded.nova.uuid, recorded.nova.machine, expect=None)
+def _write_again(found: CloudInstance) -> None:
+    if found.nova.machine is not None:
+        found.cell.record(found.nova.uuid, found.nova.machine, expect=None)
 
 
 def _note(
-    recorded: Recorded,
-    machine: str | None,
-    actor: str,
-    reason: str | None,
-    warn: Callable[[str], None],
-) -> None:
+    found: CloudInstance, machine: str | None, actor: str, reason: str | None
+) -> list[Caution]:
     """Keep in this host's catalog, if there is one, what was changed of another host's instance."""
-    catalog, old = recorded.catalog, recorded.nova.machine
+    catalog, old = found.catalog, found.nova.machine
     if machine == old:
-        return
+        return []
     event = "unset" if machine is None else "changed" if old else "pinned"
     try:
         if isinstance(catalog, CatalogError):
             raise catalog
         catalog.add_history(
-            recorded.nova.uuid,
+            found.nova.uuid,
             event,
             actor=actor,
             old=old,
@@ -242,6 +249,7 @@ def _note(
             reason=reason,
         )
     except CatalogMissing:
-        warn("history isn't kept: there is no catalog here")
+        return [Caution(Kind.NO_CATALOG)]
     except CatalogError as error:
-        warn(f"history isn't kept: {error}")
+        return [Caution(Kind.NO_HISTORY, (str(error),))]
+    return []

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from mthook.gate.spawner import Spawner
-from mthook.tools import ending
+from mthook.tools import program
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -16,19 +16,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     :param argv: arguments without the program's name; ``None``: the process's own.
     :return: an :class:`~mthook.tools.gate_command.Exit`.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    return program.run("mthook-gate", "mthook.tools.gate", argv)
 
-    def command() -> int:
-        # Before anything else is loaded: what is forked from it shall know as little as possible.
-        spawner = Spawner.start()
-        try:
-            from mthook.tools.gate_command import run  # here: see mthook.tools.ending
 
-            return run(arguments, spawner)
-        finally:
-            spawner.close()
+def run(arguments: Sequence[str]) -> int:
+    """Run it with what it forks its helpers from."""
+    # Before anything else is loaded: what is forked from it shall know as little as possible.
+    spawner = Spawner.start()
+    try:
+        from mthook.tools import gate_command
 
-    return ending.run("mthook-gate", command)
+        return gate_command.run(arguments, spawner)
+    finally:
+        spawner.close()
 
 
 if __name__ == "__main__":

@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import enum
+import logging
+import sys
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NoReturn
 
 from mthook import __version__, conf
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 
 #: What every program ends with where its command line is wrong.
 USAGE = 2
+#: What a list of exit codes in a help text begins with.
+HEADING = "exit codes:"
 
 _WIDTH = 78
 
@@ -42,25 +47,43 @@ def describe(codes: Iterable[tuple[int, str]]) -> str:
         )
         for code, meaning in codes
     ]
-    return "\n".join(["exit codes:", *lines])
+    return "\n".join([HEADING, *lines])
+
+
+def usage_error(parser: argparse.ArgumentParser, message: str) -> NoReturn:
+    """End with one line: the command line is wrong.
+
+    :param parser: of a program, or of one of its commands.
+    """
+    program = parser.prog.split()[0]
+    parser.exit(USAGE, f"{program}: {printable(message)}; see '{parser.prog} --help'\n")
 
 
 class Parser(argparse.ArgumentParser):
     """A parser that complains in one line, and takes no abbreviations.
 
     :param exits: the program's exit codes; its help ends with them.
+    :param epilog: what its help ends with in their place.
     """
 
     def __init__(
-        self, program: str, description: str, exits: type[Exit] | None = None, usage: str = ""
+        self,
+        program: str,
+        description: str,
+        exits: type[Exit] | None = None,
+        usage: str = "",
+        *,
+        epilog: str | None = None,
+        add_help: bool = True,
     ) -> None:
         super().__init__(
             prog=program,
             usage=usage or None,
             description=description,
-            epilog=describe((one, one.meaning) for one in exits) if exits else None,
+            epilog=describe((one, one.meaning) for one in exits) if exits else epilog,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
+            add_help=add_help,
         )
         self.add_argument(
             "--config-file",
@@ -74,4 +97,19 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with one line."""
-        self.exit(USAGE, f"{self.prog}: {printable(message)}; see '{self.prog} --help'\n")
+        usage_error(self, message)
+
+
+@contextlib.contextmanager
+def narrated(program: str, verbose: bool) -> Iterator[None]:
+    """Print on standard error what the rooms below say of their work, if that was asked for."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(f"{program}: %(message)s"))
+    log = logging.getLogger("mthook")
+    if verbose:
+        log.setLevel(logging.INFO)
+        log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)

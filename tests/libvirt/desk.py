@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mthook.tools import sync
-from mthook.tools.admin.app import main
+from mthook.tools.admin import main
 from tests.lab import Host
 
 

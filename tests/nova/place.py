@@ -11,7 +11,7 @@ import pytest
 
 from mthook.catalog.store import Catalog
 from mthook.tools import sync
-from mthook.tools.admin.app import main as admin
+from mthook.tools.admin import main as admin
 from tests.lab.nova import Cloud
 
 #: What an instance is pinned to that nothing else is known of.

@@ -15,14 +15,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mthook.tools import sync
-from mthook.tools.admin import app
+from mthook.tools import admin, sync
 from tests.nova.place import Said
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-_PROGRAMS = {"mthook-sync": sync.main, "mthook-admin": app.main}
+_PROGRAMS = {"mthook-sync": sync.main, "mthook-admin": admin.main}
 _ROOT = Path(__file__).parents[2]
 
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Optional, TypeVar
 from oslo_config import cfg
 
 from mthook.catalog.records import Guest
-from mthook.catalog.store import Catalog
 from mthook.errors import Error, HostError
+from mthook.operations.opening import opened_catalog, opened_host
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from mthook.catalog.store import Catalog
     from mthook.host.connection import Host
     from mthook.host.domains import Domain
 
@@ -45,7 +46,6 @@ def once(call: Callable[[], _Result]) -> Callable[[], _Result]:
 class Context:
     """A context manager; what was opened is closed at its end.
 
-    :param on_open: is called with what is about to be opened, and where that is.
     :ivar conf: the configuration.
     :ivar files: the configuration files, whether they exist or not.
     :ivar hooks_dir: libvirt's hooks directory.
@@ -59,12 +59,10 @@ class Context:
         conf: cfg.ConfigOpts,
         files: Sequence[str],
         hooks_dir: str,
-        on_open: Callable[[str, str], None],
     ) -> None:
         self.conf = conf
         self.files = files
         self.hooks_dir = hooks_dir
-        self.on_open = on_open
         self.catalog = once(self._open_catalog)
         self.host = once(self._connect)
         self.domains = once(self._list_domains)
@@ -91,18 +89,10 @@ class Context:
         return sorted((one for one in found if one), key=lambda one: (one.name, one.uuid))
 
     def _open_catalog(self) -> Catalog:
-        path = self.conf.catalog.path
-        self.on_open("catalog", path)
-        return self._opened.enter_context(Catalog.open(path, create=False))
+        return self._opened.enter_context(opened_catalog(self.conf))
 
     def _connect(self) -> Host:
-        try:
-            from mthook.host.connection import connect
-        except ImportError as error:
-            raise HostError(f"libvirt can't be asked: {error}: install libvirt-python") from error
-        uri = self.conf.libvirt.connection_uri
-        self.on_open("libvirt", uri)
-        return self._opened.enter_context(connect(uri, readonly=True))
+        return self._opened.enter_context(opened_host(self.conf, readonly=True))
 
     def _list_domains(self) -> list[Domain]:
         host = self.host()

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import logging
+
 from mthook import conf as configuration
 from mthook.errors import CatalogError, HostError, NovaError
+from mthook.operations.opening import opened_nova
 from mthook.operations.readiness.context import Context
 from mthook.operations.readiness.findings import (
     Facts,
@@ -16,6 +19,7 @@ from mthook.operations.readiness.findings import (
 )
 
 CHECK = "machine_types_recorded"
+LOG = logging.getLogger(__name__)
 
 
 def check(context: Context) -> list[Finding]:
@@ -28,16 +32,13 @@ def check(context: Context) -> list[Finding]:
 
 
 def _in_nova(context: Context) -> list[Finding]:
-    # Late: only hosts with a database pay for it.
-    from mthook.nova.cells import opened
-
     failed: list[Finding] = []
     unset: list[Subject] = []
     reached = 0
     try:
-        with opened(context.conf) as cells:
+        with opened_nova(context.conf) as cells:
             for cell in cells.all():
-                context.on_open("database", str(cell))
+                LOG.info("database: %s", cell)
                 try:
                     unset += [Subject(vm.uuid, vm.name, {"host": vm.host}) for vm in cell.unset()]
                     reached += 1

@@ -10,7 +10,7 @@ from oslo_config import cfg
 
 from mthook.catalog.store import Catalog
 from mthook.conf import has_nova
-from mthook.host.connection import connect
+from mthook.host.connection import Host
 from mthook.operations.acts import SyncResult
 from mthook.operations.sync.align import align, note_drift
 from mthook.operations.sync.novarecords import NovaRecords
@@ -24,6 +24,7 @@ from mthook.text import now
 
 
 def do_steps(
+    host: Host,
     catalog: Catalog,
     conf: cfg.ConfigOpts,
     result: SyncResult,
@@ -35,8 +36,6 @@ def do_steps(
     The parameters are those of :func:`mthook.operations.sync.synchronize.synchronize`.
     """
     with contextlib.ExitStack() as stack:
-        uri, ports = conf.libvirt.connection_uri, conf.libvirt.num_pcie_ports
-        host = stack.enter_context(connect(uri, ports=ports))
         run = SyncRun(host, catalog, conf, result, progress)
         if has_nova(conf):
             run.nova = NovaRecords(conf, catalog, run.domains, result, stack)

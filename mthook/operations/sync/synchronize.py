@@ -12,9 +12,9 @@ from oslo_config import cfg
 
 from mthook.catalog import files
 from mthook.catalog.store import Catalog
-from mthook.errors import HostError
 from mthook.locks import only_one
 from mthook.operations.acts import Act, SyncResult
+from mthook.operations.opening import opened_host
 from mthook.operations.sync.scratch import scratch
 from mthook.settings import Settings, same_files
 
@@ -41,11 +41,10 @@ def synchronize(
     with _catalog(conf.catalog.path, result.dry_run) as catalog:
         # First: the hook needs the settings whatever libvirt says.
         _compile(catalog, settings, result)
-        try:
-            from mthook.operations.sync.steps import do_steps
-        except ImportError as error:
-            raise HostError(f"libvirt can't be asked: {error}: install libvirt-python") from error
-        do_steps(catalog, conf, result, only, progress)
+        with opened_host(conf) as host:
+            from mthook.operations.sync.steps import do_steps  # here: it takes libvirt-python
+
+            do_steps(host, catalog, conf, result, only, progress)
 
 
 @contextlib.contextmanager

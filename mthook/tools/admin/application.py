@@ -6,25 +6,30 @@ from __future__ import annotations
 import argparse
 import functools
 import logging
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
-from cliff import app, command, commandmanager
+from cliff import app, command, commandmanager, complete
+from cliff import help as cliff_help
 from oslo_config import cfg
 
 from mthook import __version__, conf
 from mthook.errors import Error
 from mthook.text import printable
-from mthook.tools import ending
+from mthook.tools import options, program
 from mthook.tools.admin import exitcode
-from mthook.tools.admin.completion import Complete, Help
+from mthook.tools.admin.command import NAME, AdminCommand
 from mthook.tools.admin.exitcode import ExitCode
-from mthook.tools.admin.parser import NAME, Parser
 
 #: The entry points that are commands.
 NAMESPACE = "mthook.admin"
 
 #: Long enough for any message of mthook's own; what is longer came from elsewhere.
 _MAX_MESSAGE = 2000
+
+_EPILOG = f"""\
+Data goes to standard output, messages to standard error. The help of a
+command lists its exit codes; {int(ExitCode.USAGE)} also means a wrong command line,
+{int(ExitCode.INTERRUPTED)} interrupted, {int(ExitCode.BROKEN_PIPE)} that nobody read the output to its end."""
 
 
 class OneLine(logging.Formatter):
@@ -43,8 +48,23 @@ def _words(error: Exception) -> str:
     if isinstance(error, Error):
         return str(error)
     if isinstance(error, OSError):
-        return ending.explain(error)
+        return program.explain(error)
     return f"unexpected {type(error).__name__}: {error} (--debug shows where)"
+
+
+class Complete(AdminCommand, complete.CompleteCommand):
+    """Print what makes bash complete the commands and options of mthook-admin.
+
+    For all users: mthook-admin complete > /etc/bash_completion.d/mthook-admin
+    """
+
+    codes: ClassVar = {ExitCode.OK: "the script is on standard output"}
+
+
+class Help(AdminCommand, cliff_help.HelpCommand):
+    """Print the help of a command."""
+
+    codes: ClassVar = {ExitCode.OK: "the help is on standard output"}
 
 
 class Admin(app.App):
@@ -70,25 +90,15 @@ class Admin(app.App):
     def build_option_parser(
         self, description: str | None, version: str | None, argparse_kwargs: object = None
     ) -> argparse.ArgumentParser:
-        """Return the parser of the global options."""
-        parser = Parser()
-        parser.add_argument(
-            "--config-file",
-            action="append",
-            metavar="FILE",
-            help="configuration file, may be repeated, later ones win;"
-            f" default: {conf.DEFAULT_FILE}",
-        )
-        parser.add_argument(
-            "-v",
-            "--verbose",
-            action="count",
-            default=0,
-            dest="verbose_level",
-            help="say more; -vv: much more",
+        """Return the parser of the global options, which may stand before or after the command."""
+        parser = options.Parser(
+            NAME,
+            "Ask for and change the machine types that guests are held to.",
+            usage=f"{NAME} [--config-file FILE] [-v] [--debug] COMMAND ...",
+            epilog=_EPILOG,
+            add_help=False,
         )
         parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
-        parser.add_argument("--version", action="version", version=f"{NAME} {version}")
         parser.add_argument(
             "-h",
             "--help",
@@ -103,8 +113,8 @@ class Admin(app.App):
         handler = logging.StreamHandler(self.stderr)
         handler.setFormatter(OneLine())
         logging.getLogger().addHandler(handler)
-        levels = (logging.WARNING, logging.INFO, logging.DEBUG)
-        logging.getLogger("mthook").setLevel(levels[min(self.options.verbose_level, 2)])
+        level = logging.INFO if self.options.verbose else logging.WARNING
+        logging.getLogger("mthook").setLevel(level)
 
     @functools.cached_property
     def conf(self) -> cfg.ConfigOpts:
@@ -116,7 +126,7 @@ class Admin(app.App):
 
     def interact(self) -> NoReturn:
         """Refuse to be called without a command: no shell of its own."""
-        self.parser.exit(ExitCode.ERROR, f"{NAME}: which command? see '{NAME} --help'\n")
+        self.parser.exit(ExitCode.USAGE, f"{NAME}: which command? see '{NAME} --help'\n")
 
     def run_subcommand(self, argv: list[str]) -> int:
         """Run one command and return its exit code."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every command of mthook-admin has in common: help, messages, the catalog and libvirt."""
+"""What every command of mthook-admin has in common: help, arguments, messages, rows."""
 
 from __future__ import annotations
 
@@ -13,72 +13,110 @@ import pwd
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TextIO
 
-from cliff import command, lister
+from cliff import columns, command, lister
 from oslo_config import cfg
 
-from mthook.catalog import files
-from mthook.catalog.store import Catalog
-from mthook.errors import CatalogError, Error, HostError, NotFound
-from mthook.operations.lookup import Instance, look_up
+from mthook.errors import Error, HostError
+from mthook.operations.caution import Caution, Kind
+from mthook.operations.opening import opened_host
 from mthook.text import printable
+from mthook.tools import options
 from mthook.tools.admin import exitcode
-from mthook.tools.admin.exitcode import ExitCode
-from mthook.tools.admin.parser import GLOBAL_OPTIONS, HelpFormatter, usage_error
+from mthook.tools.admin.exitcode import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from mthook.host.connection import Host
-    from mthook.nova.cells import Cells
-    from mthook.tools.admin.application import Admin
 
+    _TimeColumn = columns.FormattableColumn[str]
+    _AnswerColumn = columns.FormattableColumn["bool | None"]
+else:  # generic only in newer releases of cliff
+    _TimeColumn = _AnswerColumn = columns.FormattableColumn
+
+NAME = "mthook-admin"
 LOG = logging.getLogger("mthook.admin")
 
-#: How an instance, and how a file to read, is named on the command line.
-INSTANCE = "UUID|NAME"
+#: How a file to read is named on the command line.
 FILE = "FILE|-"
 
-
-def add_instance(parser: argparse.ArgumentParser) -> None:
-    """Add the argument that names an instance."""
-    parser.add_argument("instance", metavar=INSTANCE, type=utf8)
+#: Flags, and what argparse is told of them.
+Argument = tuple[tuple[str, ...], Mapping[str, Any]]
 
 
-def utf8(argument: str) -> str:
+def argument(*flags: str, **options: Any) -> Argument:
+    """Return an argument of a command, as ``add_argument`` takes it."""
+    return flags, options
+
+
+def utf8(text: str) -> str:
     """Return an argument that the catalog can be asked for, as all text in it is UTF-8."""
     try:
-        argument.encode()
+        text.encode()
     except UnicodeEncodeError:
-        raise argparse.ArgumentTypeError(f"{printable(argument)} isn't UTF-8") from None
-    return argument
+        raise argparse.ArgumentTypeError(f"{printable(text)} isn't UTF-8") from None
+    return text
 
 
-class UsageError(Error):
-    """The command line asks for something that there isn't."""
+INSTANCE = argument("instance", metavar="UUID|NAME", type=utf8)
+REASON = argument("--reason", metavar="TEXT", type=utf8, help="why, for the history")
+
+#: What the help of a command says of the options that all have.
+_GLOBAL_OPTIONS = f"also: --config-file FILE, -v, --debug; see '{NAME} --help'"
+
+#: Cautions in words.
+CAUTIONS = {
+    Kind.FORCED: "{}",
+    Kind.SNAPSHOTS: "it has {} snapshot(s), which hold their own machine types: who reverts to one"
+    " gets that one's back",
+    Kind.DEPRECATED: "this host's QEMU deprecates {}",
+    Kind.DEFINITION_STAYS: "{}: its definition stays as it is",
+    Kind.REALIGN_OFF: "[sync] realign = false: its definition stays as it is",
+    Kind.UNTIL_NOVA: "{}: the definition stays until Nova makes it anew",
+    Kind.COLD_START: "a cold start (hard reboot, stop and start, cold migration) makes it {}",
+    Kind.SHELVED: "unless its root is on a volume, unshelving takes the machine type of its shelved"
+    " image: give that the property hw_machine_type as well",
+    Kind.OTHER_HOST: "it is on {}, whose mthook-sync would write its pin back",
+    Kind.BUSES: "{}: {} has no IDE, so every later start fails; --with-buses makes {} of it",
+    Kind.NO_CATALOG: "history isn't kept: there is no catalog here",
+    Kind.NO_HISTORY: "history isn't kept: {}",
+}
 
 
-class Told(command.Command):
-    """A command that tells its exit codes, and uses the catalog or libvirt.
+class HelpFormatter(argparse.HelpFormatter):
+    """Wraps each paragraph by itself; argparse would make a single one of them all."""
 
-    :cvar codes: what its exit codes mean; 1 need not be told.
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if options.HEADING in text:
+            return text
+        return "\n\n".join(
+            super(HelpFormatter, self)._fill_text(part, width, indent)
+            for part in text.split("\n\n")
+        )
+
+
+class AdminCommand(command.Command):
+    """A command that explains its exit codes, and speaks as all of them do.
+
+    :cvar codes: what its exit codes mean, as far as that isn't the same for all.
+    :cvar arguments: those of its own, see :func:`argument`.
     """
 
     codes: ClassVar[Mapping[ExitCode, str]]
-    app: Admin
+    arguments: ClassVar[Sequence[Argument]] = ()
+    app: Any  # an :class:`mthook.tools.admin.application.Admin`, which imports this module
 
     def get_epilog(self) -> str:
         """Return what ends ``--help``: where the global options are, and the exit codes."""
-        return f"{GLOBAL_OPTIONS}\n\n{exitcode.describe(self.codes)}"
+        return f"{_GLOBAL_OPTIONS}\n\n{exitcode.describe(self.codes)}"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Return the command's parser; :meth:`add_arguments` fills it."""
+        """Return the command's parser."""
         parser = super().get_parser(prog_name)
         parser.formatter_class = HelpFormatter
         parser.allow_abbrev = False
-        parser.error = functools.partial(usage_error, parser)  # type: ignore[method-assign]
-        self.add_arguments(parser)
+        parser.error = functools.partial(options.usage_error, parser)  # type: ignore[method-assign]
+        for flags, more in self.arguments:
+            parser.add_argument(*flags, **more)
         return parser
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the command's own arguments."""
 
     @property
     def conf(self) -> cfg.ConfigOpts:
@@ -97,58 +135,10 @@ class Told(command.Command):
         """Print one warning to standard error."""
         LOG.warning("%s", text)
 
-    @contextlib.contextmanager
-    def catalog(self, *, create: bool = False) -> Iterator[Catalog]:
-        """Open the catalog.
-
-        :param create: make one where there is none.
-        :raises CatalogError: it can't be used.
-        """
-        LOG.info("catalog: %s", self.conf.catalog.path)
-        with Catalog.open(self.conf.catalog.path, create=create) as catalog:
-            yield catalog
-
-    @contextlib.contextmanager
-    def catalog_if_any(self) -> Iterator[Catalog | CatalogError]:
-        """Open the catalog; where it can't be used, as on an administrator's host, yield why."""
-        with contextlib.ExitStack() as stack:
-            catalog: Catalog | CatalogError
-            try:
-                files.check(self.conf.catalog.path)  # what can't be opened isn't named as opened
-                catalog = stack.enter_context(self.catalog())
-            except CatalogError as error:
-                LOG.info("%s", error)
-                catalog = error
-            yield catalog
-
-    @contextlib.contextmanager
-    def nova(self) -> Iterator[Cells]:
-        """Open Nova's databases; they are reached when they are asked.
-
-        :raises NovaError: what the configuration says of them can't be used.
-        """
-        from mthook.nova import cells  # late: SQLAlchemy takes longer to load than all the rest
-
-        group = "api_database" if self.conf.api_database.connection else "database"
-        LOG.info("Nova's database: that of [%s] connection", group)
-        with cells.opened(self.conf) as found:
-            yield found
-
-    @contextlib.contextmanager
-    def host(self) -> Iterator[Host]:
-        """Connect to libvirt.
-
-        :raises HostError: it can't be reached.
-        """
-        try:
-            from mthook.host.connection import connect
-        except ImportError as error:
-            raise HostError(f"libvirt can't be asked: {error}: install libvirt-python") from error
-        LOG.info("libvirt: %s", self.conf.libvirt.connection_uri)
-        with connect(
-            self.conf.libvirt.connection_uri, ports=self.conf.libvirt.num_pcie_ports
-        ) as host:
-            yield host
+    def caution(self, cautions: Iterable[Caution]) -> None:
+        """Print what an operator should know of a change."""
+        for one in cautions:
+            self.warn(CAUTIONS[one.kind].format(*one.facts))
 
     @contextlib.contextmanager
     def host_unless(self, force: bool) -> Iterator[Host | None]:
@@ -159,33 +149,35 @@ class Told(command.Command):
         with contextlib.ExitStack() as stack:
             host = None
             try:
-                host = stack.enter_context(self.host())
+                host = stack.enter_context(opened_host(self.conf))
             except HostError as error:
                 if not force:
                     raise HostError(f"{error} (--force changes the catalog alone)") from error
                 self.warn(f"{error}: only the catalog is changed")
             yield host
 
-    def look_up(self, text: str, catalog: Catalog) -> Instance:
-        """Return an instance; libvirt is asked only for what the catalog doesn't know, new guests.
 
-        :raises NotFound: there is none.
-        :raises Error: the catalog has none, and libvirt can't be reached.
-        """
-        try:
-            return look_up(text, catalog)
-        except NotFound as error:
-            try:
-                with self.host() as host:
-                    return look_up(text, catalog, host)
-            except HostError as unreachable:
-                raise Error(f"{error} in the catalog, and {unreachable}") from unreachable
+class Time(_TimeColumn):
+    """A moment as :func:`mthook.text.now` writes it; people see it to the second."""
+
+    def human_readable(self) -> str:
+        """Return it without the fraction: ``2026-11-22T13:00:00Z``."""
+        whole, point, _ = self._value.partition(".")
+        return f"{whole}Z" if point else whole
 
 
-class RowCommand(Told, lister.Lister):
+class Answer(_AnswerColumn):
+    """A yes, a no, or neither."""
+
+    def human_readable(self) -> str:
+        """Return it as a word."""
+        return {True: "yes", False: "no", None: "-"}[self._value]
+
+
+class RowCommand(AdminCommand, lister.Lister):
     """A command that prints rows, as ``-f`` says.
 
-    :cvar columns: their headings.
+    :cvar columns: the headings.
     """
 
     columns: ClassVar[tuple[str, ...]]

@@ -7,22 +7,23 @@ https://docs.openstack.org/nova/latest/cli/nova-manage.html#libvirt-commands
 from __future__ import annotations
 
 import enum
-import textwrap
 from collections.abc import Mapping
 
-from mthook.errors import NotFound, Refused
+from mthook.errors import Error, NotFound, Refused
 from mthook.policy import Refusal
-from mthook.tools import ending
+from mthook.tools import options, program
 
 
 class ExitCode(enum.IntEnum):
     """What a command tells its caller; the same number can answer different questions."""
 
     OK = 0
-    #: Anything else: libvirt, the catalog, the configuration, the command line.
-    ERROR = ending.ERROR
+    #: Anything else: libvirt, the catalog, the configuration.
+    ERROR = program.ERROR
     #: No such instance.
     NOT_FOUND = 2
+    #: The command line is wrong, or asks for what the configuration has no means for.
+    USAGE = options.USAGE
     #: ``get``: the instance has no pin.
     NO_PIN = 3
     #: ``set``, ``unset``: the guest isn't shut off, or has saved state that holds its machine type.
@@ -33,8 +34,12 @@ class ExitCode(enum.IntEnum):
     INCOMPATIBLE = 4
     #: ``set``: no known QEMU of this host has the machine type.
     UNSUPPORTED = 5
-    INTERRUPTED = ending.INTERRUPTED
-    BROKEN_PIPE = ending.BROKEN_PIPE
+    INTERRUPTED = program.INTERRUPTED
+    BROKEN_PIPE = program.BROKEN_PIPE
+
+
+class UsageError(Error):
+    """The command line asks for something that there isn't."""
 
 
 #: Every other reason for a refusal is :attr:`ExitCode.INCOMPATIBLE`.
@@ -44,18 +49,13 @@ _OF_REFUSAL = {
     Refusal.UNSUPPORTED: ExitCode.UNSUPPORTED,
 }
 
-HEADING = "exit codes:"
-
-_WIDTH = 78
-
-#: What code 1 means where a command has nothing better to say.
-ERROR_TEXT = "any other error, a wrong command line included"
-
 
 def of(error: BaseException) -> int:
     """Return the exit code that an error stands for."""
     if isinstance(error, NotFound):
         return ExitCode.NOT_FOUND
+    if isinstance(error, UsageError):
+        return ExitCode.USAGE
     if isinstance(error, Refused):
         return _OF_REFUSAL.get(error.reason, ExitCode.INCOMPATIBLE)
     return ExitCode.ERROR
@@ -63,11 +63,7 @@ def of(error: BaseException) -> int:
 
 def describe(codes: Mapping[ExitCode, str]) -> str:
     """Return the exit codes of a command, by number, for the end of its help text."""
-    told = sorted({ExitCode.ERROR: ERROR_TEXT, **codes}.items())
-    lines = [
-        textwrap.fill(
-            f"{int(code)}  {text}", _WIDTH, initial_indent="  ", subsequent_indent="     "
-        )
-        for code, text in told
-    ]
-    return "\n".join([HEADING, *lines])
+    known = {ExitCode.ERROR: "any other error", **codes}
+    other = known.get(ExitCode.NOT_FOUND)
+    known[ExitCode.USAGE] = f"{other}, or a wrong command line" if other else "a wrong command line"
+    return options.describe(sorted(known.items()))

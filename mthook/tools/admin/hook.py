@@ -13,24 +13,24 @@ from mthook import conf
 from mthook.errors import CatalogMissing
 from mthook.hook import install
 from mthook.hook.daemons import Daemon
+from mthook.operations.opening import opened_catalog
 from mthook.settings import fingerprint
-from mthook.tools.admin.columns import Answer
-from mthook.tools.admin.command import RowCommand, Told
+from mthook.tools.admin.command import AdminCommand, Answer, RowCommand, argument
 from mthook.tools.admin.exitcode import ExitCode
 
 
-class _Hook(Told):
+class _HookCommand(AdminCommand):
     """A command about the installed hook."""
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the directory."""
-        parser.add_argument(
+    arguments: ClassVar = (
+        argument(
             "--hooks-dir",
             metavar="DIR",
             type=os.path.abspath,
             default=install.DEFAULT_DIRECTORY,
             help="libvirt's hooks directory, default: %(default)s",
-        )
+        ),
+    )
 
     @property
     def files(self) -> Sequence[str]:
@@ -43,17 +43,17 @@ class _Hook(Told):
         """Return what the installed hook has to know."""
         return install.Settings.of_this_process(self.conf.catalog.path, self.files)
 
-    def told(self) -> list[str]:
+    def informed(self) -> list[str]:
         """Return the daemons that know of the hook, as the catalog keeps them."""
         try:
-            with self.catalog() as catalog:
+            with opened_catalog(self.conf) as catalog:
                 daemons = catalog.host().daemons
         except CatalogMissing:
             return []
         return list(json.loads(daemons)) if daemons else []
 
 
-class Install(_Hook):
+class Install(_HookCommand):
     """Install the hook, or bring it up to date, and make running libvirt daemons use it.
 
     It becomes DIR/qemu; where that is somebody else's, DIR/qemu.d/50-mthook beside it. Called with
@@ -65,18 +65,18 @@ class Install(_Hook):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Compile the configuration for the hook, then put it in place."""
         seen = fingerprint(self.files)  # before they are read
-        with self.catalog(create=True) as catalog:
+        with opened_catalog(self.conf, create=True) as catalog:
             catalog.compile_settings(conf.settings(self.conf, seen))
             path, daemons = install.install(parsed_args.hooks_dir, self.settings())
             catalog.set_daemons(json.dumps([daemon.identity for daemon in daemons]))
             synced = catalog.host().last_sync_at is not None
-        self.say(f"{path}: installed, mode {self.conf.hook.mode}{_told(daemons)}")
+        self.say(f"{path}: installed, mode {self.conf.hook.mode}{_about(daemons)}")
         if not synced:
             self.say("now run mthook-sync: it pins the guests that are there already")
         return ExitCode.OK
 
 
-class Uninstall(_Hook):
+class Uninstall(_HookCommand):
     """Remove the hook and leave the hooks directory as it was found. The catalog stays."""
 
     codes: ClassVar = {ExitCode.OK: "the hook isn't there, removed or not"}
@@ -88,7 +88,7 @@ class Uninstall(_Hook):
         return ExitCode.OK
 
 
-class Status(_Hook, RowCommand):
+class Status(_HookCommand, RowCommand):
     """Tell whether the hook is installed, known to the running libvirt daemons, and up to date.
 
     Mode is what the configuration says.
@@ -102,7 +102,7 @@ class Status(_Hook, RowCommand):
 
     def rows(self, args: argparse.Namespace) -> Iterator[Sequence[Any]]:
         """Yield the one row."""
-        status = install.status(args.hooks_dir, self.settings(), self.told())
+        status = install.status(args.hooks_dir, self.settings(), self.informed())
         for problem in status.problems:
             self.complain(f"{status.path}: {problem}")
             self.code = ExitCode.ERROR
@@ -115,7 +115,7 @@ class Status(_Hook, RowCommand):
         )
 
 
-def _told(daemons: Sequence[Daemon]) -> str:
+def _about(daemons: Sequence[Daemon]) -> str:
     if not daemons:
         return "; no libvirt daemon runs"
     names = ", ".join(f"{daemon.name} (pid {daemon.pid})" for daemon in daemons)

@@ -4,26 +4,28 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fnmatch
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from mthook.catalog.offers import Offers
 from mthook.catalog.records import Guest, HistoryEntry
 from mthook.conf import has_nova
-from mthook.errors import HostError
+from mthook.errors import HostError, NovaError
 from mthook.nova.states import VM_STATES
 from mthook.operations.drift import InstanceRow, instances
-from mthook.operations.lookup import uuid_of
+from mthook.operations.inventory import unseen, unset_in_nova
+from mthook.operations.lookup import look_up_or_ask, uuid_of
+from mthook.operations.opening import opened_catalog, opened_host, opened_nova
 from mthook.text import printable
-from mthook.tools.admin import unset
-from mthook.tools.admin.columns import Time
-from mthook.tools.admin.command import RowCommand, UsageError, add_instance, utf8
-from mthook.tools.admin.exitcode import ExitCode
+from mthook.tools.admin.command import INSTANCE, RowCommand, Time, argument, utf8
+from mthook.tools.admin.exitcode import ExitCode, UsageError
 from mthook.tools.words import drift_of
 
 if TYPE_CHECKING:
     from mthook.catalog.store import Catalog
-    from mthook.host.connection import Host
+    from mthook.nova.cell import Cell
 
 #: What a guest's state can be: libvirt's words, saved, and gone.
 STATES = (
@@ -37,6 +39,8 @@ STATES = (
     "saved",
     "gone",
 )
+#: Options that ask for what Nova's database can't tell.
+_LOCAL = ("drift", "machine", "deprecated")
 #: What libvirt calls a hook for, in words for operators.
 _OPERATIONS = {
     "prepare": "start",
@@ -45,6 +49,9 @@ _OPERATIONS = {
     "reconnect": "libvirtd restart",
     "attach": "attached",
 }
+
+
+NOVA_COLUMNS = ("UUID", "Name", "State", "Host", "Cell")
 
 
 class List(RowCommand):
@@ -60,47 +67,47 @@ class List(RowCommand):
     codes: ClassVar = {
         ExitCode.OK: "listed, however many there are; with --unset: there are none",
         ExitCode.ERROR: "any other error, such as a cell that can't be reached (the others are"
-        " listed), a wrong command line included",
+        " listed)",
         ExitCode.NOT_FOUND: "no cell has the UUID of --cell-uuid",
         ExitCode.SOME_UNSET: "with --unset: there are instances without a pin",
     }
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add what selects."""
-        parser.add_argument(
+    arguments: ClassVar = (
+        argument(
             "--unset",
             action="store_true",
             help="guests of this host without a pin, also such as no sync has seen; in Nova"
             " instances of any host without a recorded machine type",
-        )
-        parser.add_argument(
+        ),
+        argument(
             "--cell-uuid",
             metavar="UUID",
             type=utf8,
             help="with --unset: only of this cell; needs [api_database] connection",
-        )
-        parser.add_argument(
+        ),
+        argument(
             "--drift",
             action="store_true",
             help="guests that run, are defined, or recorded in Nova, unlike their pin, or wait"
             " for a repair",
-        )
-        parser.add_argument(
+        ),
+        argument(
             "--machine",
             metavar="GLOB",
             help="pinned, defined or running as a machine type like this: 'pc-i440fx-2.*'",
-        )
-        parser.add_argument(
+        ),
+        argument(
             "--deprecated",
             action="store_true",
             help="the same, for machine types that this host's QEMU deprecates",
-        )
-        parser.add_argument(
+        ),
+        argument(
             "--state",
             metavar="STATE",
             type=str.lower,
             help=f"{', '.join(STATES)}; with --unset in Nova {', '.join(VM_STATES)}",
-        )
+        ),
+    )
 
     def take_action(
         self, parsed_args: argparse.Namespace
@@ -109,25 +116,48 @@ class List(RowCommand):
         in_nova = parsed_args.unset and has_nova(self.conf)
         _check_state(parsed_args.state, VM_STATES if in_nova else STATES)
         if in_nova:
-            unset.check(parsed_args)
-            found = unset.Unset(self, parsed_args.cell_uuid, parsed_args.state)
-            return unset.COLUMNS, self._in_nova(found)
+            return NOVA_COLUMNS, self._in_nova(parsed_args)
         if parsed_args.cell_uuid is not None:
             raise UsageError("--cell-uuid needs --unset, and [api_database] connection")
         return super().take_action(parsed_args)
 
-    def _in_nova(self, found: unset.Unset) -> Iterator[Sequence[str]]:
-        """Yield Nova's instances without a machine type; the last one settles the exit code."""
-        yield from found
-        if found.failed:
-            self.code = ExitCode.ERROR
-        elif found.some:
-            self.code = ExitCode.SOME_UNSET
+    def _in_nova(self, args: argparse.Namespace) -> Iterator[Sequence[str]]:
+        """Return Nova's instances without a machine type, which are read as they are printed.
+
+        There can be more of them than memory is good for.
+
+        :raises UsageError: an option makes no sense there.
+        :raises NotFound: there is no such cell.
+        """
+        for name in _LOCAL:
+            if getattr(args, name):
+                raise UsageError(
+                    f"--{name} doesn't go with --unset here: that lists instances from Nova's database"
+                )
+        with contextlib.ExitStack() as stack:
+            cells = stack.enter_context(opened_nova(self.conf))
+            asked = [cells.cell(args.cell_uuid)] if args.cell_uuid else cells.all()
+            return self._of_cells(asked, args.state, stack.pop_all())
+
+    def _of_cells(
+        self, cells: Iterable[Cell], state: str | None, opened: contextlib.ExitStack
+    ) -> Iterator[Sequence[str]]:
+        """Yield the rows, and set the exit code."""
+        with opened:
+            for cell, found in unset_in_nova(cells, state):
+                if isinstance(found, NovaError):
+                    self.complain(str(found))
+                    self.code = ExitCode.ERROR
+                    continue
+                self.code = self.code or ExitCode.SOME_UNSET
+                name = cell.name.removeprefix("Nova's cell ")  # what messages call it
+                host = printable(found.host or "")
+                yield found.uuid, printable(found.name), found.vm_state, host, name
 
     def rows(self, args: argparse.Namespace) -> Iterator[Sequence[str | Time]]:
         """Yield the selected instances by name."""
-        with self.catalog() as catalog:
-            deprecated = {one.machine for one in catalog.capabilities() if one.deprecated}
+        with opened_catalog(self.conf) as catalog:
+            deprecated = Offers(catalog.capabilities()).like(None).deprecated
             guests = catalog.guests()
             if args.unset:
                 guests = self._with_unseen(catalog, guests)
@@ -139,20 +169,18 @@ class List(RowCommand):
 
     def _with_unseen(self, catalog: Catalog, guests: list[Guest]) -> list[Guest]:
         """Add the guests that libvirt has and no sync or hook has seen, and say that there are."""
-        known = {guest.uuid for guest in guests if guest.gone_since is None}
         try:
-            with self.host() as host:
-                found = _guests(host)
+            with opened_host(self.conf) as host:
+                new = {guest.uuid: guest for guest in unseen(host, guests)}
         except HostError as error:
             last = Time(catalog.host().last_sync_at or "never").human_readable()
             self.warn(f"{error}: guests since the last sync ({last}) may be missing")
             return guests
-        unseen = {guest.uuid: guest for guest in found if guest.uuid not in known}
-        if unseen:
-            names = ", ".join(sorted(printable(guest.name) for guest in unseen.values()))
+        if new:
+            names = ", ".join(sorted(printable(guest.name) for guest in new.values()))
             self.say(f"no sync has seen {names} yet")
-        seen = [guest for guest in guests if guest.uuid not in unseen]
-        return sorted([*seen, *unseen.values()], key=lambda guest: (guest.name, guest.uuid))
+        known = [guest for guest in guests if guest.uuid not in new]
+        return sorted([*known, *new.values()], key=lambda guest: (guest.name, guest.uuid))
 
 
 class History(RowCommand):
@@ -164,13 +192,11 @@ class History(RowCommand):
         ExitCode.NOT_FOUND: "no such instance",
     }
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the instance."""
-        add_instance(parser)
+    arguments: ClassVar = (INSTANCE,)
 
     def rows(self, args: argparse.Namespace) -> Iterator[Sequence[str | Time]]:
         """Yield what happened."""
-        with self.catalog() as catalog:
+        with opened_catalog(self.conf) as catalog:
             for entry in self._history(catalog, args.instance):
                 yield (
                     Time(entry.at),
@@ -189,7 +215,7 @@ class History(RowCommand):
         """
         uuid = uuid_of(text)
         entries = catalog.history(uuid) if uuid else []
-        return entries or catalog.history(self.look_up(text, catalog).uuid)
+        return entries or catalog.history(look_up_or_ask(text, catalog, self.conf).uuid)
 
 
 def _check_state(state: str | None, states: Sequence[str]) -> None:
@@ -203,16 +229,8 @@ def _why(entry: HistoryEntry) -> str:
     return _OPERATIONS.get(reason, reason) if entry.event in ("drift", "stopped") else reason
 
 
-def _guests(host: Host) -> list[Guest]:
-    """Return the guests that libvirt has; not those whose XML can't be read."""
-    from mthook.host import domains
-
-    found = (domain.as_guest() for domain in domains.list_domains(host))
-    return [guest for guest in found if guest is not None]
-
-
 def _values(row: InstanceRow) -> Sequence[str | Time]:
-    """Return an instance's columns."""
+    """Return the columns of ``list``."""
     guest, pin = row.guest, row.pin if row.machine else None
     return (
         row.uuid,

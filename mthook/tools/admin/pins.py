@@ -1,22 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``get``, ``set`` and ``unset``: one instance's pin; with Nova's database, what Nova has recorded."""
+"""``get``, ``set``, ``unset`` and ``freeze``: an instance's pin; with Nova's database, what Nova has recorded."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
+from mthook.conf import has_nova
+from mthook.errors import CatalogError, Error, NotFound, NovaConflict, NovaError
 from mthook.operations import change, novachange
-from mthook.operations.lookup import Instance, look_up, see
+from mthook.operations.change import ChangeRequest
+from mthook.operations.freeze import aliased, freeze
+from mthook.operations.lookup import (
+    CloudInstance,
+    Instance,
+    found_in_nova,
+    look_up,
+    look_up_or_ask,
+)
+from mthook.operations.opening import opened_catalog, opened_host, opened_nova
 from mthook.text import printable
-from mthook.tools.admin import nova
-from mthook.tools.admin.command import LOG, Told, UsageError, actor, add_instance, utf8
-from mthook.tools.admin.exitcode import ExitCode
+from mthook.tools.admin.command import INSTANCE, LOG, REASON, AdminCommand, actor, argument, utf8
+from mthook.tools.admin.exitcode import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from mthook.catalog.store import Catalog
-    from mthook.host.connection import Host
+    from mthook.nova.cells import Cells
 
 _STATE = "the guest isn't shut off"
 _SAVED = "has a managed-save image"
@@ -24,7 +35,7 @@ _NOTHING = "Nova has no machine type recorded"
 _VM_STATE = "in Nova: isn't stopped, shelved or shelved_offloaded"
 
 
-class Get(Told):
+class Get(AdminCommand):
     """Print the machine type that an instance is pinned to.
 
     Where Nova's database is configured, it is the one that Nova has recorded.
@@ -36,9 +47,7 @@ class Get(Told):
         ExitCode.NO_PIN: "the instance has no pin, or Nova has recorded none",
     }
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the instance."""
-        add_instance(parser)
+    arguments: ClassVar = (INSTANCE,)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print the machine type."""
@@ -51,15 +60,15 @@ class Get(Told):
 
     def _get(self, text: str) -> tuple[str | None, str]:
         """Return an instance's machine type, and what there is to say where it has none."""
-        with nova.recorded(self, text) as recorded:
-            if recorded is not None:
-                return recorded.nova.machine, f"{recorded}: {_NOTHING}"
-        with self.catalog() as catalog:
-            instance = self.look_up(text, catalog)
+        with found_in_nova(self.conf, text) as found:
+            if found is not None:
+                return found.nova.machine, f"{found}: {_NOTHING}"
+        with opened_catalog(self.conf) as catalog:
+            instance = look_up_or_ask(text, catalog, self.conf)
         return instance.machine, f"{instance}: no pin"
 
 
-class Set(Told):
+class Set(AdminCommand):
     """Pin an instance to another machine type.
 
     The guest must be shut off. Its definition is changed as well, unless [sync] realign is off, so
@@ -83,124 +92,103 @@ class Set(Told):
         " elsewhere, it is none that mthook knows (--force overrides)",
     }
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add instance, machine type and options."""
-        add_instance(parser)
-        parser.add_argument(
+    arguments: ClassVar = (
+        INSTANCE,
+        argument(
             "machine",
             metavar="TYPE",
             nargs="?",
             help="machine type, such as pc-i440fx-7.2; in Nova also none, for the image's",
-        )
-        parser.add_argument(
+        ),
+        argument(
             "--force",
             action="store_true",
             help="make warnings of refusals; do without libvirt if need be",
-        )
-        parser.add_argument(
+        ),
+        argument(
             "--with-buses",
             action="store_true",
             help="in Nova, also make sata of the device buses recorded as ide, which only pc has",
-        )
-        parser.add_argument("--reason", metavar="TEXT", type=utf8, help="why, for the history")
-        parser.add_argument(
+        ),
+        REASON,
+        argument(
             "--dry-run",
             action="store_true",
             help="print what would change in the definition, change nothing",
-        )
+        ),
+    )
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Change the machine type, in Nova or here alone."""
-        libvirt = self.conf.sync.realign
-        with nova.recorded(self, parsed_args.instance, libvirt=libvirt) as recorded:
-            if recorded is not None:
-                return self._set_in_nova(recorded, parsed_args)
-        return self._set_here(parsed_args)
-
-    def _set_in_nova(self, recorded: nova.Recorded, args: argparse.Namespace) -> ExitCode:
-        instance = recorded.nova
-        machine = self._of_image(recorded) if args.machine is None else args.machine
-        if instance.machine == machine and not (
-            args.with_buses and novachange.buses(instance, machine)
-        ):
-            self.say(f"{recorded}: {machine} is recorded already")
-            return ExitCode.OK
-        wish = change.Wish(machine, args.force, actor(), args.reason, arch=instance.arch)
-        warnings = novachange.check(recorded, wish)
-        buses = novachange.buses(instance, machine)
-        host, planned, unable = novachange.foresee(recorded.here, wish)
-        about = [] if args.with_buses else novachange.about(buses, machine)
-        for warning in [*warnings, *about, *unable]:
-            self.warn(warning)
-        changes = buses if args.with_buses else []
-        if not args.dry_run:
-            self._tell(
-                recorded, novachange.record(recorded, wish, changes, host, planned, self.warn)
-            )
-        elif host is not None and recorded.here is not None:
-            here = recorded.here
-            self._tell(recorded, self._show(here.catalog, host, here.instance, wish))
-        self._report(str(recorded), instance.machine, machine, args.dry_run)
-        for one in changes:
-            self._report(f"{recorded}: {one.key}", one.old, one.new, args.dry_run)
-        if recorded.here is None and instance.host is not None:
-            LOG.info("the next mthook-sync on %s makes it the pin there", printable(instance.host))
+        follow = self.conf.sync.realign
+        with found_in_nova(self.conf, parsed_args.instance, libvirt=follow) as found:
+            if found is not None:
+                self._set_in_nova(found, parsed_args)
+                return ExitCode.OK
+        self._set_here(parsed_args)
         return ExitCode.OK
 
-    def _of_image(self, recorded: nova.Recorded) -> str:
+    def _set_in_nova(self, found: CloudInstance, args: argparse.Namespace) -> None:
+        nova = found.nova
+        machine = self._of_image(found) if args.machine is None else args.machine
+        request = ChangeRequest(machine, args.force, actor(), args.reason, arch=nova.arch)
+        plan = novachange.plan(found, request, with_buses=args.with_buses)
+        if plan is None:
+            self.say(f"{found}: {machine} is recorded already")
+            return
+        self.caution(plan.cautions)
+        if args.dry_run:
+            self._tell(found, self._preview(plan.found.local, request))
+        else:
+            changes, cautions = novachange.record(plan)
+            self.caution(cautions)
+            self._tell(found, changes)
+        self._report(str(found), nova.machine, machine, args.dry_run)
+        for one in plan.buses:
+            self._report(f"{found}: {one.key}", one.old, one.new, args.dry_run)
+        if found.local is None and nova.host is not None:
+            LOG.info("the next mthook-sync on %s makes it the pin there", printable(nova.host))
+
+    def _of_image(self, found: CloudInstance) -> str:
         """Return the machine type that the image had which an instance was made from.
 
-        :raises UsageError: there is none, or one is recorded already: then TYPE must be given.
+        :raises Error: there is none, or one is recorded already: then TYPE must be given.
         """
-        if recorded.nova.machine is not None:
-            raise UsageError(f"{recorded} has {printable(recorded.nova.machine)}: give a TYPE")
-        machine = recorded.cells.image_property(recorded.nova.uuid)
+        if found.nova.machine is not None:
+            raise Error(f"{found} has {printable(found.nova.machine)}: give a TYPE")
+        machine = found.cells.image_property(found.nova.uuid)
         if machine is None:
-            raise UsageError(f"{recorded}: no machine type of its image is known: give a TYPE")
-        self.say(f"{recorded}: its image has {printable(machine)}")
+            raise Error(f"{found}: no machine type of its image is known: give a TYPE")
+        self.say(f"{found}: its image has {printable(machine)}")
         return machine
 
-    def _set_here(self, args: argparse.Namespace) -> ExitCode:
+    def _set_here(self, args: argparse.Namespace) -> None:
         if args.machine is None:
             raise UsageError("give a TYPE: only an instance of Nova's can do without")
         if args.with_buses:
             raise UsageError("--with-buses is for instances of Nova's")
-        wish = change.Wish(args.machine, args.force, actor(), args.reason)
-        with self.catalog() as catalog, self.host_unless(wish.force) as host:
+        request = ChangeRequest(args.machine, args.force, actor(), args.reason)
+        with opened_catalog(self.conf) as catalog, self.host_unless(args.force) as host:
             instance = look_up(args.instance, catalog, host)
-            if instance.machine == wish.machine:
-                self.say(f"{instance}: already pinned to {wish.machine}")
-                return ExitCode.OK
-            self._change(catalog, host, instance, wish, args.dry_run)
-        self._report(str(instance), instance.machine, wish.machine, args.dry_run)
-        return ExitCode.OK
+            plan = change.plan(instance, request, follow=self.conf.sync.realign)
+            if plan is None:
+                self.say(f"{instance}: already pinned to {request.machine}")
+                return
+            self.caution(plan.cautions)
+            if args.dry_run:
+                self._tell(instance, self._preview(plan.instance, request))
+            else:
+                self._tell(instance, change.apply(plan.instance, request, plan.realignment))
+        self._report(str(instance), instance.machine, request.machine, args.dry_run)
 
-    def _change(
-        self, catalog: Catalog, host: Host | None, instance: Instance, wish: change.Wish, dry: bool
-    ) -> None:
-        follow = self.conf.sync.realign
-        warnings = change.check(catalog, host, instance, wish)
-        planned, unable = change.foresee(catalog, host, instance, wish, follow=follow)
-        for warning in [*warnings, *unable]:
-            self.warn(warning)
-        if unable or not follow:
-            host = None
-        if not dry:
-            self._tell(instance, change.apply(catalog, host, instance, wish, planned))
-        elif host is not None and instance.domain is not None:
-            self._tell(instance, self._show(catalog, host, instance, wish))
-
-    def _show(
-        self, catalog: Catalog, host: Host, instance: Instance, wish: change.Wish
-    ) -> Sequence[str]:
+    def _preview(self, instance: Instance | None, request: ChangeRequest) -> Sequence[str]:
         """Print what would change in a definition; return what a change of family changes."""
-        pin = change.pin_of(instance, wish)
-        report, text = change.difference(catalog, host, instance, pin, snapshots=wish.force)
-        self.app.stdout.write(text)
-        return report
+        difference = change.preview(instance, request)
+        self.app.stdout.write(difference.diff)
+        return difference.changes
 
-    def _tell(self, what: Instance | nova.Recorded, report: Sequence[str]) -> None:
-        for line in report:
+    def _tell(self, what: Instance | CloudInstance, changes: Sequence[str]) -> None:
+        for line in changes:
             self.say(f"{what}: {line}")
 
     def _report(self, what: str, old: str | None, new: str, dry: bool) -> None:
@@ -208,7 +196,7 @@ class Set(Told):
         self.say(f"{what}: {would}{printable(old or 'none')} → {new}")
 
 
-class Unset(Told):
+class Unset(AdminCommand):
     """Release an instance's pin: its next start records a new one.
 
     Where Nova's database is configured, what Nova has recorded is erased as well. Nova records its
@@ -218,52 +206,108 @@ class Unset(Told):
     codes: ClassVar = {
         ExitCode.OK: "the instance has no pin, released or not",
         ExitCode.ERROR: "any other error, such as an instance that is on another host (--force"
-        " overrides), a wrong command line included",
+        " overrides)",
         ExitCode.NOT_FOUND: "no such instance",
         ExitCode.WRONG_STATE: f"{_STATE}, or {_SAVED}; {_VM_STATE} (--force overrides)",
     }
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add instance and options."""
-        add_instance(parser)
-        parser.add_argument(
+    arguments: ClassVar = (
+        INSTANCE,
+        argument(
             "--force",
             action="store_true",
             help="release it whatever the guest does; do without libvirt if need be",
-        )
-        parser.add_argument("--reason", metavar="TEXT", type=utf8, help="why, for the history")
+        ),
+        REASON,
+    )
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Release the pin."""
-        with nova.recorded(self, parsed_args.instance) as recorded:
-            if recorded is not None:
-                return self._unset_in_nova(recorded, parsed_args)
-        return self._unset_here(parsed_args)
-
-    def _unset_in_nova(self, recorded: nova.Recorded, args: argparse.Namespace) -> ExitCode:
-        machine = recorded.nova.machine
-        if machine is None and (recorded.here is None or recorded.here.instance.machine is None):
-            self.say(f"{recorded}: {_NOTHING}")
-            return ExitCode.OK
-        for warning in novachange.check_release(recorded, self.conf.host, force=args.force):
-            self.warn(warning)
-        novachange.erase(recorded, actor(), args.reason, self.warn)
-        self.say(
-            f"{recorded}: {printable(machine or 'none')} → none;"
-            " Nova records its configured default when nova-compute restarts"
-        )
+        with found_in_nova(self.conf, parsed_args.instance) as found:
+            if found is not None:
+                self._unset_in_nova(found, parsed_args)
+                return ExitCode.OK
+        self._unset_here(parsed_args)
         return ExitCode.OK
 
-    def _unset_here(self, args: argparse.Namespace) -> ExitCode:
-        force: bool = args.force
-        with self.catalog() as catalog, self.host_unless(force) as host:
+    def _unset_in_nova(self, found: CloudInstance, args: argparse.Namespace) -> None:
+        machine = found.nova.machine
+        if machine is None and (found.local is None or found.local.machine is None):
+            self.say(f"{found}: {_NOTHING}")
+            return
+        self.caution(novachange.check_release(found, self.conf.host, force=args.force))
+        self.caution(novachange.erase(found, actor=actor(), reason=args.reason))
+        self.say(
+            f"{found}: {printable(machine or 'none')} → none;"
+            " Nova records its configured default when nova-compute restarts"
+        )
+
+    def _unset_here(self, args: argparse.Namespace) -> None:
+        with opened_catalog(self.conf) as catalog, self.host_unless(args.force) as host:
             instance = look_up(args.instance, catalog, host)
             if instance.machine is None:
                 self.say(f"{instance}: no pin")
-                return ExitCode.OK
-            for warning in change.check_state(instance, force=force):
-                self.warn(warning)
-            see(catalog, instance)
-            catalog.unset_pin(instance.uuid, actor=actor(), reason=args.reason)
+                return
+            self.caution(change.check_release(instance, force=args.force))
+            change.release(instance, actor=actor(), reason=args.reason)
         self.say(f"{instance}: {instance.machine} → none, its next start records a new one")
-        return ExitCode.OK
+
+
+class Freeze(AdminCommand):
+    """Pin instances that are pinned to an alias to the versioned name they run.
+
+    An alias such as pc is another machine type after an upgrade of QEMU. The name is that of the
+    running guest; of one that is shut off, the name it ran with when it was pinned, else that of
+    its definition. A line for each instance goes to standard error.
+
+    Where Nova's database is configured, the alias is replaced there first.
+    """
+
+    codes: ClassVar = {
+        ExitCode.OK: "every instance asked for has a versioned pin",
+        ExitCode.ERROR: "some could not be frozen, or any other error; the others are frozen",
+        ExitCode.NOT_FOUND: "no such instance as some of them; the others are frozen",
+    }
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the command's parser: instances, or all of them."""
+        parser = super().get_parser(prog_name)
+        which = parser.add_mutually_exclusive_group(required=True)
+        which.add_argument("instances", metavar="UUID|NAME", type=utf8, nargs="*", default=[])
+        which.add_argument(
+            "--all", action="store_true", help="every instance that is pinned to an alias"
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Freeze them one by one; one that can't be frozen doesn't keep the others from it."""
+        code = ExitCode.OK
+        with contextlib.ExitStack() as stack:
+            catalog = stack.enter_context(opened_catalog(self.conf))
+            host = stack.enter_context(opened_host(self.conf))
+            cells = stack.enter_context(opened_nova(self.conf)) if has_nova(self.conf) else None
+            for text in aliased(catalog) if parsed_args.all else parsed_args.instances:
+                try:
+                    self._freeze(look_up(text, catalog, host), cells)
+                except Error as error:
+                    if _is_fatal(error):
+                        raise
+                    self.complain(str(error))
+                    found = not isinstance(error, NotFound)
+                    code = max(code, ExitCode.ERROR if found else ExitCode.NOT_FOUND)
+        return code
+
+    def _freeze(self, instance: Instance, cells: Cells | None) -> None:
+        if not self.conf.sync.realign:
+            instance = replace(instance, host=None)
+        done = freeze(instance, cells, self.conf.host, actor())
+        self.caution(done.cautions)
+        if done.new == done.old:
+            self.say(f"{instance}: {done.old} is a versioned name already")
+        else:
+            self.say(f"{instance}: {done.old} → {done.new}")
+
+
+def _is_fatal(error: Error) -> bool:
+    """Tell whether the next instance would fail likewise."""
+    return isinstance(error, (CatalogError, NovaError)) and not isinstance(error, NovaConflict)

@@ -9,13 +9,14 @@ from typing import ClassVar
 from mthook.errors import ConversionError, DomainXMLError, Error, Refused
 from mthook.operations import change
 from mthook.operations.lookup import look_up
+from mthook.operations.opening import opened_catalog, opened_host
 from mthook.text import printable
-from mthook.tools.admin.command import FILE, Told, add_instance, read_input
+from mthook.tools.admin.command import FILE, INSTANCE, AdminCommand, argument, read_input
 from mthook.tools.admin.exitcode import ExitCode
 from mthook.xmlrewrite import pipeline, summary
 
 
-class Diff(Told):
+class Diff(AdminCommand):
     """Print what bringing an instance's definition to its pin would change, as a unified diff.
 
     Nothing is printed when nothing would change; where that needs a word, it goes to
@@ -27,13 +28,11 @@ class Diff(Told):
         ExitCode.NOT_FOUND: "no such instance",
     }
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the instance."""
-        add_instance(parser)
+    arguments: ClassVar = (INSTANCE,)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print the diff."""
-        with self.catalog() as catalog, self.host() as host:
+        with opened_catalog(self.conf) as catalog, opened_host(self.conf) as host:
             instance = look_up(parsed_args.instance, catalog, host)
             if instance.pin is None or instance.machine is None:
                 self.say(f"{instance}: no pin")
@@ -41,19 +40,19 @@ class Diff(Told):
                 self.say(f"{instance}: libvirt has no such domain now")
             else:
                 try:
-                    report, text = change.difference(catalog, host, instance, instance.pin)
+                    difference = change.difference(instance, instance.pin)
                 except Refused as error:
                     self.say(str(error))
                 except (ConversionError, DomainXMLError) as error:
                     raise Error(f"{instance}: {error}") from error
                 else:
-                    self.app.stdout.write(text)
-                    for line in report:
+                    self.app.stdout.write(difference.diff)
+                    for line in difference.changes:
                         self.say(f"{instance}: {line}")
         return ExitCode.OK
 
 
-class Rewrite(Told):
+class Rewrite(AdminCommand):
     """Give a domain's XML its pinned machine type; the result goes to standard output.
 
     This is the pipeline alone, for use in other programs: libvirt isn't asked and nothing is
@@ -68,14 +67,14 @@ class Rewrite(Told):
         " the machine type can't have; nothing is on standard output then",
     }
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add file and machine type."""
-        parser.add_argument("file", metavar=FILE, help="domain XML; -: standard input")
-        parser.add_argument(
+    arguments: ClassVar = (
+        argument("file", metavar=FILE, help="domain XML; -: standard input"),
+        argument(
             "--machine",
             metavar="TYPE",
             help="machine type; default: the guest's own pin, found by the XML's UUID",
-        )
+        ),
+    )
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print the rewritten XML."""
@@ -99,7 +98,7 @@ class Rewrite(Told):
         seen = summary.read(xml)
         if seen.uuid is None:
             raise Error("no <uuid>, so whose pin? Say --machine TYPE")
-        with self.catalog() as catalog:
+        with opened_catalog(self.conf) as catalog:
             pin = catalog.get_pin(seen.uuid)
             original = catalog.original(seen.uuid)
         if pin is None or pin.machine is None:

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
-from mthook.tools import ending
+from mthook.tools import program
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -15,11 +14,4 @@ def main(argv: Sequence[str] | None = None) -> int:
     :param argv: arguments without the program's name; ``None``: the process's own.
     :return: an :class:`~mthook.tools.status.command.Exit`.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
-
-    def command() -> int:
-        from mthook.tools.status.command import run  # here: see mthook.tools.ending
-
-        return run(arguments)
-
-    return ending.run("mthook-status", command, failure=255)
+    return program.run("mthook-status", "mthook.tools.status.command", argv, failure=255)

@@ -24,7 +24,7 @@ from mthook.operations.readiness import checks
 from mthook.operations.readiness.context import Context
 from mthook.operations.readiness.findings import Finding, Result, Severity
 from mthook.text import printable
-from mthook.tools import ending, options
+from mthook.tools import options, program
 from mthook.tools.status.sentences import TITLES, sentence
 
 PROGRAM = "mthook-status"
@@ -51,8 +51,8 @@ class Exit(options.Exit):
     WARNING = 1, "some found what should be looked into; the default may still be changed"
     FAILURE = 2, "some found what has to be mended first; or the command line is wrong"
     UNEXPECTED = 255, "something else went wrong, a wrong configuration included"
-    INTERRUPTED = ending.INTERRUPTED, "interrupted"
-    BROKEN_PIPE = ending.BROKEN_PIPE, "nobody read the answer to its end"
+    INTERRUPTED = program.INTERRUPTED, "interrupted"
+    BROKEN_PIPE = program.BROKEN_PIPE, "nobody read the answer to its end"
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -64,14 +64,12 @@ def run(arguments: Sequence[str]) -> int:
     """
     args = _parse(arguments)
     files = [os.path.abspath(path) for path in args.config_file or configuration.default_files()]
-
-    def on_open(what: str, where: str) -> None:
-        if args.verbose:
-            _say(f"{what}: {printable(where)}")
-
     try:
         conf = configuration.load(args.config_file)
-        with Context(conf, files, args.hooks_dir, on_open) as context:
+        with (
+            options.narrated(PROGRAM, args.verbose),
+            Context(conf, files, args.hooks_dir) as context,
+        ):
             results = list(checks.run(context))
         if args.json:
             print(json.dumps(document(results)))

@@ -8,10 +8,9 @@ forgets those that are long gone.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
-from mthook.tools import ending
+from mthook.tools import program
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,10 +19,4 @@ def main(argv: Sequence[str] | None = None) -> int:
     :param argv: arguments without the program's name; ``None``: the process's own.
     :return: an :class:`~mthook.tools.sync.command.Exit`.
     """
-
-    def command() -> int:
-        from mthook.tools.sync.command import run  # here: see mthook.tools.ending
-
-        return run(sys.argv[1:] if argv is None else argv)
-
-    return ending.run("mthook-sync", command)
+    return program.run("mthook-sync", "mthook.tools.sync.command", argv)

@@ -20,7 +20,7 @@ from mthook.operations.acts import Act, Event, Failure, SyncResult
 from mthook.operations.sync.synchronize import synchronize
 from mthook.settings import fingerprint
 from mthook.text import printable
-from mthook.tools import ending, options
+from mthook.tools import options, program
 from mthook.tools.sync import words
 
 PROGRAM = "mthook-sync"
@@ -41,8 +41,8 @@ class Exit(options.Exit):
         "the command line is wrong, or the configuration forbids what it asks for",
     )
     BUSY = 3, "another mthook-sync is running"
-    INTERRUPTED = ending.INTERRUPTED, "interrupted before it began"
-    BROKEN_PIPE = ending.BROKEN_PIPE, "nobody read what it printed to its end"
+    INTERRUPTED = program.INTERRUPTED, "interrupted before it began"
+    BROKEN_PIPE = program.BROKEN_PIPE, "nobody read what it printed to its end"
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -3,16 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from mthook.tools.admin.app import main
+from mthook.tools.admin import main
 from tests.lab.nova import Cloud
-from tests.nova.place import Said
-
-Run = Callable[..., Said]
+from tests.programs import Run, runner
 
 
 @pytest.fixture
@@ -24,11 +21,4 @@ def config(cloud: Cloud, tmp_path: Path) -> Path:
 @pytest.fixture
 def run(config: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run mthook-admin in this process."""
-
-    def run(*argv: str) -> Said:
-        capsys.readouterr()
-        code = main(["--config-file", str(config), *argv])
-        said = capsys.readouterr()
-        return Said(int(code), said.out, said.err)
-
-    return run
+    return runner(main, config, capsys)

@@ -50,26 +50,6 @@ def test_capabilities_are_replaced_as_a_whole(catalog: Catalog) -> None:
     assert catalog.capabilities() == []
 
 
-def test_machines_are_named_once(catalog: Catalog) -> None:
-    """Names and aliases of all emulators, sorted."""
-    twice = replace(PC, emulator="/opt/qemu")
-    catalog.replace_capabilities([PC, twice, VERSIONED, ARM], FACTS)
-
-    assert catalog.machines() == ["pc", "pc-i440fx-7.2", "virt-7.2"]
-    assert catalog.machines("x86_64") == ["pc", "pc-i440fx-7.2"]
-
-
-def test_support_is_asked_for_any_or_one_architecture(catalog: Catalog) -> None:
-    """An ARM machine type is not supported for x86."""
-    catalog.replace_capabilities([PC, ARM], FACTS)
-
-    assert {"pc", "virt-7.2"} <= set(catalog.machines())
-    assert (
-        "virt-7.2" in catalog.machines("aarch64"),
-        "virt-7.2" in catalog.machines("x86_64"),
-    ) == (True, False)
-
-
 def test_aliases_are_the_hooks(catalog: Catalog) -> None:
     """Store and hook resolve aliases by the same statement."""
     catalog.replace_capabilities([PC, VERSIONED], FACTS)

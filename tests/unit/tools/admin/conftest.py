@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ import pytest
 from mthook.catalog.records import Capability, Guest, HostFacts
 from mthook.catalog.store import Catalog
 from mthook.text import now
-from mthook.tools.admin.app import main
+from mthook.tools.admin import main
+from tests.programs import Run, runner
 
 from .cloud import Cloud
 
@@ -35,18 +35,6 @@ MACHINES = (
     ("q35", "pc-q35-7.2", False),
     ("pc-q35-7.2", None, False),
 )
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command answered."""
-
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Said]
 
 
 @pytest.fixture(autouse=True)
@@ -92,14 +80,7 @@ def cloud(config: Path, monkeypatch: pytest.MonkeyPatch) -> Cloud:
 @pytest.fixture
 def run(config: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run mthook-admin with the configuration."""
-
-    def run(*argv: str) -> Said:
-        capsys.readouterr()
-        code = main(["--config-file", str(config), *argv])
-        said = capsys.readouterr()
-        return Said(int(code), said.out, said.err)
-
-    return run
+    return runner(main, config, capsys)
 
 
 @pytest.fixture

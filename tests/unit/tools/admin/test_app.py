@@ -13,13 +13,14 @@ import pytest
 from mthook import __version__
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogNewer, ConfigError, HostError, NotFound, Refused
+from mthook.operations.caution import Kind
 from mthook.policy import Refusal
-from mthook.tools.admin import exitcode
-from mthook.tools.admin.app import main
+from mthook.tools.admin import command, exitcode, main
 from mthook.tools.admin.application import Admin
-from mthook.tools.admin.exitcode import ExitCode
+from mthook.tools.admin.exitcode import ExitCode, UsageError
+from tests.programs import Said
 
-from .conftest import WEB, Run, Said
+from .conftest import WEB, Run
 
 ROOT = Path(__file__).parents[4]
 COMMANDS = sorted(name for name, _ in Admin().command_manager)
@@ -87,13 +88,13 @@ def test_version(run: Run) -> None:
         (["get", "a\nb", "c\nd"], "unrecognized arguments: c\\nd"),
     ],
 )
-def test_a_wrong_command_line_is_one_line_and_code_1(
+def test_a_wrong_command_line_is_one_line_and_code_2(
     run: Run, catalog: Catalog, argv: list[str], complaint: str
 ) -> None:
-    """Not argparse's 2, which here is "no such instance"; nothing on standard output."""
+    """As with all of the programs; nothing on standard output."""
     said = run(*argv)
 
-    assert (said.code, said.out, said.err.count("\n")) == (1, "", 1)
+    assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
     assert said.err.startswith("mthook-admin: ")
     assert complaint in said.err
 
@@ -105,6 +106,7 @@ def test_a_wrong_command_line_is_one_line_and_code_1(
         (Refused("x", Refusal.RUNNING), 3),
         (Refused("x", Refusal.OLDER), 4),
         (Refused("x", Refusal.UNSUPPORTED), 5),
+        (UsageError("x"), 2),
         (ConfigError("x"), 1),
         (HostError("x"), 1),
         (CatalogNewer("x", "y"), 1),
@@ -122,6 +124,7 @@ def test_the_codes_are_nova_manages() -> None:
         "OK": 0,
         "ERROR": 1,
         "NOT_FOUND": 2,
+        "USAGE": 2,
         "NO_PIN": 3,
         "WRONG_STATE": 3,
         "SOME_UNSET": 3,
@@ -132,6 +135,11 @@ def test_the_codes_are_nova_manages() -> None:
     }
 
 
+def test_every_caution_has_words() -> None:
+    """Those that go with each kind of it."""
+    assert set(command.CAUTIONS) == set(Kind)
+
+
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug: get fails in a way nobody foresaw."""
@@ -139,7 +147,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise KeyError("no\nsuch key")
 
-    monkeypatch.setattr("mthook.tools.admin.command.look_up", fail)
+    monkeypatch.setattr("mthook.operations.lookup.look_up", fail)
 
 
 @pytest.mark.usefixtures("broken")

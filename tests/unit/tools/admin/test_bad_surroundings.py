@@ -13,7 +13,7 @@ import pytest
 
 from mthook.catalog.records import Guest
 from mthook.catalog.store import Catalog
-from mthook.tools.admin.app import main
+from mthook.tools.admin import main
 
 from .conftest import WEB, Run, pin
 

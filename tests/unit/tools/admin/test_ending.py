@@ -15,14 +15,15 @@ import pytest
 
 from mthook.catalog.store import Catalog
 from mthook.tools.admin.application import Admin
+from tests.programs import Said
 
-from .conftest import WEB, Run, Said, pin
+from .conftest import WEB, Run, pin
 
 ROOT = Path(__file__).parents[4]
 PROGRAM = [
     sys.executable,
     "-c",
-    "import sys; from mthook.tools.admin.app import main; sys.exit(main())",
+    "import sys; from mthook.tools.admin import main; sys.exit(main())",
 ]
 
 
@@ -36,7 +37,7 @@ def test_an_interrupted_start_is_quiet(
         raise error
 
     monkeypatch.setattr(Admin, "__init__", interrupt)
-    monkeypatch.setattr("mthook.tools.ending._abandon_output", lambda: None)
+    monkeypatch.setattr("mthook.tools.program._abandon_output", lambda: None)
 
     said = run("list")
 
@@ -51,7 +52,7 @@ def test_output_that_fails_at_the_end_is_told(run: Run, monkeypatch: pytest.Monk
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Admin, "run", fail)
-    monkeypatch.setattr("mthook.tools.ending._abandon_output", lambda: None)
+    monkeypatch.setattr("mthook.tools.program._abandon_output", lambda: None)
 
     assert run("list") == Said(1, "", "mthook-admin: standard output: No space left on device\n")
 

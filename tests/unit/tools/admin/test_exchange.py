@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from mthook.catalog.store import Catalog
+from tests.programs import Said
 
-from .conftest import DB, WEB, Run, Said, pin
+from .conftest import DB, WEB, Run, pin
 
 
 def test_what_one_host_exports_another_imports(

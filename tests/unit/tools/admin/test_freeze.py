@@ -11,8 +11,9 @@ from mthook.catalog.store import Catalog
 from mthook.errors import CatalogError
 from mthook.operations import change
 from mthook.text import now
+from tests.programs import Said
 
-from .conftest import DB, NOBODY, WEB, Run, Said, defined, events, guest, pin, xml
+from .conftest import DB, NOBODY, WEB, Run, defined, events, guest, pin, xml
 
 
 @pytest.fixture
@@ -161,5 +162,5 @@ def test_instances_or_all_and_not_both(run: Run, catalog: Catalog, arguments: li
     """Freezing everything must be asked for."""
     said = run("freeze", *arguments)
 
-    assert (said.code, said.err.count("\n")) == (1, 1)
+    assert (said.code, said.err.count("\n")) == (2, 1)
     assert said.err.endswith("; see 'mthook-admin freeze --help'\n")

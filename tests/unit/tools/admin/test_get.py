@@ -9,8 +9,9 @@ import pytest
 from mthook.catalog.records import Guest
 from mthook.catalog.store import Catalog
 from mthook.text import now
+from tests.programs import Said
 
-from .conftest import DB, NOBODY, UNREACHABLE, WEB, Run, Said, guest, pin, xml
+from .conftest import DB, NOBODY, UNREACHABLE, WEB, Run, guest, pin, xml
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_a_name_that_is_no_text_is_refused(run: Run, catalog: Catalog) -> None:
     """Bytes that aren't UTF-8 reach Python as lone surrogates."""
     said = run("get", "web\udcff")
 
-    assert (said.code, said.err.count("\n")) == (1, 1)
+    assert (said.code, said.err.count("\n")) == (2, 1)
     assert "web\\udcff isn't UTF-8" in said.err
 
 

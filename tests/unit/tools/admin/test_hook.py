@@ -12,8 +12,9 @@ import pytest
 
 from mthook.catalog.store import Catalog
 from mthook.hook import daemons, install
+from tests.programs import Said
 
-from .conftest import Run, Said
+from .conftest import Run
 
 
 class FakeDaemon(daemons.Daemon):

@@ -12,8 +12,9 @@ from mthook.host import domains
 from mthook.text import now
 from mthook.tools.admin import listing
 from mthook.xmlrewrite import summary
+from tests.programs import Said
 
-from .conftest import DB, NOBODY, WEB, Run, Said, guest, pin, xml
+from .conftest import DB, NOBODY, WEB, Run, guest, pin, xml
 
 pytestmark = pytest.mark.usefixtures("unreachable")
 
@@ -132,7 +133,12 @@ def test_a_guest_that_waits_for_a_repair_drifts(run: Run, fleet: Catalog, path: 
 
 def test_the_states_are_libvirts() -> None:
     """Its words for all that a domain can be, and the two that mthook adds."""
-    assert set(listing.STATES) == {*domains._STATES.values(), "no state", "saved", "gone"}
+    assert set(listing.STATES) == {
+        *domains._STATES.values(),
+        "no state",
+        "saved",
+        "gone",
+    }
 
 
 def test_unset_lists_guests_of_this_host_and_is_code_3(run: Run, fleet: Catalog) -> None:
@@ -217,7 +223,7 @@ def test_an_unknown_column_is_refused(run: Run, catalog: Catalog) -> None:
     said = run("list", "-c", "UUID", "-c", "Machine")
 
     assert said == Said(
-        1, "", f"mthook-admin: no column 'Machine', there are {', '.join(HEADINGS)}\n"
+        2, "", f"mthook-admin: no column 'Machine', there are {', '.join(HEADINGS)}\n"
     )
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from mthook.catalog.store import Catalog
+from tests.programs import Said
 
 from .cloud import Cell, Cloud
-from .conftest import DB, NOBODY, WEB, Run, Said, pin
+from .conftest import DB, NOBODY, WEB, Run, pin
 
 OLD = "2026-01-02T03:04:05.000000Z"
 
@@ -70,7 +71,7 @@ def test_a_name_that_no_machine_type_has_is_left_out(run: Run, cloud: Cloud) -> 
 def test_a_host_needs_a_database(run: Run, catalog: Catalog) -> None:
     """Without one, this host's own pins are all there is."""
     assert run("export", "--host", "beta") == Said(
-        1, "", "mthook-admin: --host needs [database] or [api_database] connection\n"
+        2, "", "mthook-admin: --host needs [database] or [api_database] connection\n"
     )
 
 

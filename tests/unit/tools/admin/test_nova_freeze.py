@@ -11,9 +11,10 @@ from mthook.catalog.store import Catalog
 from mthook.errors import HostError
 from mthook.host import domains
 from mthook.text import now
+from tests.programs import Said
 
 from .cloud import Cell, Cloud
-from .conftest import DB, WEB, Run, Said, defined, events, guest, pin, xml
+from .conftest import DB, WEB, Run, defined, events, guest, pin, xml
 
 #: What makes a domain one of Nova's.
 METADATA = (

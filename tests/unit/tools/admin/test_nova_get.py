@@ -9,9 +9,10 @@ import pytest
 
 from mthook.catalog.store import Catalog
 from mthook.text import now
+from tests.programs import Said
 
 from .cloud import Cloud
-from .conftest import DB, NOBODY, WEB, Run, Said, guest, pin
+from .conftest import DB, NOBODY, WEB, Run, guest, pin
 
 pytestmark = pytest.mark.usefixtures("unreachable")
 

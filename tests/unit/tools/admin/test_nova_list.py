@@ -15,9 +15,10 @@ from mthook.catalog.store import Catalog
 from mthook.nova.instance import NovaInstance
 from mthook.nova.states import VM_STATES
 from mthook.text import now
+from tests.programs import Said
 
 from .cloud import Cell, Cloud
-from .conftest import DB, NOBODY, WEB, Run, Said, guest, pin
+from .conftest import DB, NOBODY, WEB, Run, guest, pin
 
 pytestmark = pytest.mark.usefixtures("unreachable")
 
@@ -94,13 +95,13 @@ def test_what_the_database_cannot_tell_is_refused(
     """Rather than left out in silence."""
     said = run("list", "--unset", *option)
 
-    assert (said.code, said.out, said.err.count("\n")) == (1, "", 1)
+    assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
 
 
 def test_a_cell_goes_with_unset_alone(run: Run, fleet: Cloud) -> None:
     """The rest of list is this host's."""
     assert run("list", "--cell-uuid", "c1") == Said(
-        1, "", "mthook-admin: --cell-uuid needs --unset, and [api_database] connection\n"
+        2, "", "mthook-admin: --cell-uuid needs --unset, and [api_database] connection\n"
     )
 
 

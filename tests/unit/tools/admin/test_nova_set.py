@@ -16,9 +16,10 @@ from mthook.errors import CatalogError, HostError, NovaError
 from mthook.host import domains
 from mthook.nova.instance import NovaInstance, PropertyChange
 from mthook.text import now
+from tests.programs import Said
 
 from .cloud import Cell, Cloud
-from .conftest import DB, NOBODY, WEB, Run, Said, defined, events, guest, pin, xml
+from .conftest import DB, NOBODY, WEB, Run, defined, events, guest, pin, xml
 
 WEB_LABEL = f"{WEB} (web)"
 IDE = {"image_hw_disk_bus": "ide", "image_hw_cdrom_bus": "ide", "image_hw_rescue_bus": "virtio"}
@@ -512,10 +513,10 @@ def test_without_a_type_and_an_image_that_has_one_it_must_be_given(
 def test_without_a_database_a_type_must_be_given(run: Run, catalog: Catalog) -> None:
     """There is no image to ask for."""
     assert run("set", WEB) == Said(
-        1, "", "mthook-admin: give a TYPE: only an instance of Nova's can do without\n"
+        2, "", "mthook-admin: give a TYPE: only an instance of Nova's can do without\n"
     )
     assert run("set", WEB, "pc", "--with-buses") == Said(
-        1, "", "mthook-admin: --with-buses is for instances of Nova's\n"
+        2, "", "mthook-admin: --with-buses is for instances of Nova's\n"
     )
 
 

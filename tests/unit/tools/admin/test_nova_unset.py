@@ -8,9 +8,10 @@ import pytest
 from mthook.catalog.records import Compared
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogError
+from tests.programs import Said
 
 from .cloud import Cell, Cloud
-from .conftest import NOBODY, WEB, Run, Said, events, pin
+from .conftest import NOBODY, WEB, Run, events, pin
 
 pytestmark = pytest.mark.usefixtures("unreachable")
 

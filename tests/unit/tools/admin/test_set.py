@@ -12,8 +12,9 @@ from mthook.catalog.records import Guest
 from mthook.catalog.store import Catalog
 from mthook.errors import HostError
 from mthook.host import domains, realign
+from tests.programs import Said
 
-from .conftest import NOBODY, WEB, Run, Said, defined, events, pin, xml
+from .conftest import NOBODY, WEB, Run, defined, events, pin, xml
 
 
 def test_pin_definition_and_history_follow(

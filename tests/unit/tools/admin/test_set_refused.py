@@ -11,8 +11,9 @@ import pytest
 from mthook.catalog.records import Guest, HostFacts
 from mthook.catalog.store import Catalog
 from mthook.text import now
+from tests.programs import Said
 
-from .conftest import WEB, Run, Said, defined, events, guest, pin, xml
+from .conftest import WEB, Run, defined, events, guest, pin, xml
 
 
 def test_a_running_guest_is_code_3(

@@ -9,8 +9,9 @@ import libvirt
 import pytest
 
 from mthook.catalog.store import Catalog
+from tests.programs import Said
 
-from .conftest import NOBODY, WEB, Run, Said, events, guest, pin, xml
+from .conftest import NOBODY, WEB, Run, events, guest, pin, xml
 
 
 @pytest.fixture

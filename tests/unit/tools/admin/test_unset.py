@@ -8,8 +8,9 @@ import pytest
 
 from mthook.catalog.records import Guest
 from mthook.catalog.store import Catalog
+from tests.programs import Said
 
-from .conftest import NOBODY, WEB, Run, Said, events, xml
+from .conftest import NOBODY, WEB, Run, events, xml
 
 
 def test_a_pin_is_released_with_a_reason(

@@ -14,8 +14,9 @@ from mthook.catalog.records import Guest
 from mthook.catalog.store import Catalog
 from mthook.text import now
 from mthook.xmlrewrite.target import Original
+from tests.programs import Said
 
-from .conftest import NOBODY, WEB, Run, Said, defined, events, pin, xml
+from .conftest import NOBODY, WEB, Run, defined, events, pin, xml
 
 WWN = "<disk type='file'><source file='/hda'/><target dev='hda' bus='ide'/><wwn>5000c50015ea71ac</wwn></disk>"
 BILLION = (

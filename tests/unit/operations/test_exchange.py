@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -13,8 +14,15 @@ from mthook.catalog.records import HistoryEntry
 from mthook.catalog.store import Catalog
 from mthook.errors import Error
 from mthook.operations.exchange import Imported, export_lines, import_lines
+from tests.unit.catalog.samples import AT, LATER, OTHER, THIRD, UUID, pin
 
-from .samples import AT, LATER, OTHER, THIRD, UUID, pin
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    """A new catalog, open."""
+    with Catalog.open(str(tmp_path / "mthook" / "catalog.sqlite")) as opened:
+        yield opened
+
 
 GOOD = {"format": "mthook-pin-1", **asdict(pin())}
 

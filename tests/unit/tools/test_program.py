@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[3]
 
 #: Program, module of its entry point, what imports longest, and arguments that make it print.
 PROGRAMS = [
-    ("mthook-admin", "mthook.tools.admin.app", "cliff", ["list"]),
+    ("mthook-admin", "mthook.tools.admin", "cliff", ["list"]),
     ("mthook-sync", "mthook.tools.sync", "oslo_config", ["--dry-run"]),
 ]
 parametrize = pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_closed_output_that_nothing_is_written_to_does_no_harm(config: list[st
 
 def test_a_closed_input_is_told() -> None:
     """By the one who wants to read it."""
-    command = [*python("mthook.tools.admin.app"), "rewrite", "-", "--machine", "pc"]
+    command = [*python("mthook.tools.admin"), "rewrite", "-", "--machine", "pc"]
 
     assert shell("<&-", command) == (
         1,

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a command ends, whatever happens: with an exit code, and with one line at most, no traceback.
+"""Runs a program: whatever happens, it ends with an exit code, and with one line at most, no traceback.
 
-It imports next to nothing: what takes long to import belongs into the command itself, so that even
-then Ctrl-C ends it quietly.
+It imports next to nothing, and what the program does is imported only when it is run: even while that
+takes its time, Ctrl-C ends it quietly.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from mthook.text import printable
 
@@ -20,18 +21,20 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141
 
 
-def run(program: str, command: Callable[[], int], failure: int = ERROR) -> int:
-    """Run a command and return its exit code, which is also its output's.
+def run(program: str, module: str, argv: Sequence[str] | None = None, failure: int = ERROR) -> int:
+    """Run a program and return its exit code, which is also its output's.
 
     :param program: the name that messages begin with.
-    :param command: what there is to do. An ``OSError`` without a file name that it lets pass is
-        taken for one of standard output.
+    :param module: where its ``run`` is, which takes the arguments and returns an exit code. An ``OSError``
+        without a file name that it lets pass is taken for one of standard output.
+    :param argv: arguments without the program's name; ``None``: the process's own.
     :param failure: the exit code of output that can't be written.
     """
+    arguments = list(sys.argv[1:] if argv is None else argv)
     _open_streams()
     code = 0
     try:
-        code = _run(command)
+        code = _run(module, arguments)
         sys.stdout.flush()
         if code != BROKEN_PIPE:
             return code
@@ -53,9 +56,9 @@ def explain(error: OSError) -> str:
     return f"{error.filename or 'standard output'}: {error.strerror}"
 
 
-def _run(command: Callable[[], int]) -> int:
+def _run(module: str, arguments: list[str]) -> int:
     try:
-        return command()
+        return int(importlib.import_module(module).run(arguments))
     except SystemExit as end:  # --help, --version, a wrong command line
         return int(end.code or 0)
 

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operator should know of a change beside that it is allowed, as data; and what policy says of it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mthook import machinetype, policy
+from mthook.catalog.offers import Offers
+from mthook.errors import MachineTypeError, Refused
+from mthook.policy import Refusal
+from mthook.text import printable
+
+if TYPE_CHECKING:
+    from mthook.catalog.store import Catalog
+
+#: Where only the state of a guest counts, whatever its machine type is to be.
+ANY_MACHINE = "pc"
+
+
+class Kind(enum.Enum):
+    """What there is to know; the facts that go with it stand behind."""
+
+    #: Policy would refuse it without ``force``: its own words.
+    FORCED = "forced"
+    #: A revert to a snapshot brings back another machine type: how many there are.
+    SNAPSHOTS = "snapshots"
+    #: This host's QEMU deprecates the machine type: its name.
+    DEPRECATED = "deprecated"
+    #: The definition may not follow, so that it stays: why.
+    DEFINITION_STAYS = "definition_stays"
+    #: The configuration lets no definition follow, and this one isn't as the pin will be.
+    REALIGN_OFF = "realign_off"
+    #: The definition can't follow, and stays until Nova makes it anew: why.
+    UNTIL_NOVA = "until_nova"
+    #: An instance that isn't stopped gets the machine type at a cold start: its name.
+    COLD_START = "cold_start"
+    #: A shelved instance may get that of its shelved image.
+    SHELVED = "shelved"
+    #: The instance is another host's, which would write its pin back: the host.
+    OTHER_HOST = "other_host"
+    #: Nova keeps device buses that the machine type doesn't have: the rows, the machine type, a bus that it has.
+    BUSES = "buses"
+    #: There is no catalog here that would keep the history.
+    NO_CATALOG = "no_catalog"
+    #: The catalog that would keep the history can't be used: why.
+    NO_HISTORY = "no_history"
+
+
+class Caution(NamedTuple):
+    """One thing to know.
+
+    :ivar facts: as :class:`Kind` tells.
+    """
+
+    kind: Kind
+    facts: tuple[object, ...] = ()
+
+
+def ask_policy(
+    what: object,
+    old: str | None,
+    new: str,
+    *,
+    names: Sequence[str] = (),
+    supported: bool | None,
+    state: str = "",
+    **facts: Any,
+) -> list[Caution]:
+    """Ask policy whether a machine type may be changed.
+
+    :param what: the instance, as messages call it.
+    :param names: the machine types that this host's QEMU supports, as far as they are known.
+    :param supported: whether QEMU supports the new one; ``None``: where it is known to anybody.
+    :param state: what an instance is in if it isn't stopped, for the message.
+    :param facts: the others of :func:`mthook.policy.may_update`.
+    :raises Refused: it may not.
+    """
+    try:
+        known = machinetype.is_known(new) if supported is None else supported
+        warnings = policy.may_update(
+            old, new, supported=known, nearest=_nearest(new, names), **facts
+        )
+    except MachineTypeError as error:
+        raise Refused(str(error), Refusal.UNSUPPORTED) from error
+    except Refused as error:
+        where = f"{printable(state)}: " if state and error.reason == Refusal.RUNNING else ""
+        raise Refused(f"{what}: {where}{error}", error.reason) from error
+    return [Caution(Kind.FORCED, (text,)) for text in warnings]
+
+
+def about_age(catalog: Catalog, arch: str | None, machine: str) -> list[Caution]:
+    """Return a caution if this host's QEMU deprecates a machine type."""
+    deprecated = Offers(catalog.capabilities()).like(arch).deprecated
+    return [Caution(Kind.DEPRECATED, (machine,))] if machine in deprecated else []
+
+
+def _nearest(machine: str, names: Sequence[str]) -> list[str]:
+    """Return supported names to offer in place of one that isn't; of a bare family its newest."""
+    return machinetype.nearest(machine, names) or machinetype.nearest(f"{machine}-999.0", names)

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opens what the configuration leads to: the catalog, Nova's databases, libvirt.
+
+Each is imported when it is opened: SQLAlchemy and libvirt-python take longer to load than all the
+rest, and a host may do without one of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from mthook.errors import CatalogError, HostError
+
+if TYPE_CHECKING:
+    from oslo_config import cfg
+
+    from mthook.catalog.store import Catalog
+    from mthook.host.connection import Host
+    from mthook.nova.cells import Cells
+
+LOG = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def opened_catalog(conf: cfg.ConfigOpts, *, create: bool = False) -> Iterator[Catalog]:
+    """Open the catalog.
+
+    :param create: make one where there is none.
+    :raises CatalogError: it can't be used.
+    """
+    from mthook.catalog.store import Catalog
+
+    with Catalog.open(conf.catalog.path, create=create) as catalog:
+        LOG.info("catalog: %s", conf.catalog.path)
+        yield catalog
+
+
+@contextlib.contextmanager
+def opened_catalog_if_any(conf: cfg.ConfigOpts) -> Iterator[Catalog | CatalogError]:
+    """Open the catalog; where it can't be used, as on an administrator's host, yield why."""
+    with contextlib.ExitStack() as stack:
+        catalog: Catalog | CatalogError
+        try:
+            catalog = stack.enter_context(opened_catalog(conf))
+        except CatalogError as error:
+            LOG.info("%s", error)
+            catalog = error
+        yield catalog
+
+
+@contextlib.contextmanager
+def opened_nova(conf: cfg.ConfigOpts) -> Iterator[Cells]:
+    """Open Nova's databases; they are reached when they are asked.
+
+    :raises NovaError: what the configuration says of them can't be used.
+    """
+    from mthook.nova import cells
+
+    group = "api_database" if conf.api_database.connection else "database"
+    LOG.info("Nova's database: that of [%s] connection", group)
+    with cells.opened(conf) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def opened_host(conf: cfg.ConfigOpts, *, readonly: bool = False) -> Iterator[Host]:
+    """Connect to libvirt.
+
+    :param readonly: see :func:`mthook.host.connection.connect`.
+    :raises HostError: it can't be reached.
+    """
+    try:
+        from mthook.host.connection import connect
+    except ImportError as error:
+        raise HostError(f"libvirt can't be asked: {error}: install libvirt-python") from error
+    uri, ports = conf.libvirt.connection_uri, conf.libvirt.num_pcie_ports
+    LOG.info("libvirt: %s", uri)
+    with connect(uri, readonly=readonly, ports=ports) as host:
+        yield host
