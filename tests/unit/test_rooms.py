@@ -37,9 +37,9 @@ MODULES = {
 }
 
 
-def _imported(path: Path) -> Iterator[str]:
-    """Yield what a module imports: at its top, in a function, or for type checkers alone."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def _imported(path: Path, typing: bool = True) -> Iterator[str]:
+    """Yield what a module imports: at its top, in a function, and with ``typing`` for type checkers alone."""
+    for node in _nodes(ast.parse(path.read_text(encoding="utf-8")), typing):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -48,9 +48,16 @@ def _imported(path: Path) -> Iterator[str]:
                 yield whole if whole in MODULES or f"{whole}.__init__" in MODULES else node.module
 
 
-def _own(path: Path) -> set[str]:
+def _nodes(node: ast.AST, typing: bool) -> Iterator[ast.AST]:
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if typing or not (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)):
+            yield from _nodes(child, typing)
+
+
+def _own(path: Path, typing: bool = True) -> set[str]:
     """Return the modules of this package among what a module imports."""
-    names = {name for name in _imported(path) if name.split(".")[0] == "mthook"}
+    names = {name for name in _imported(path, typing) if name.split(".")[0] == "mthook"}
     return {name if name in MODULES else f"{name}.__init__" for name in names}
 
 
@@ -80,7 +87,7 @@ def test_a_module_imports_downwards(module: str) -> None:
 
 def test_no_imports_go_in_a_circle() -> None:
     """Not even those in functions: there is an order in which all modules can be read."""
-    graph = {module: _own(path) - {module} for module, path in MODULES.items()}
+    graph = {module: _own(path, typing=False) - {module} for module, path in MODULES.items()}
 
     order = list(graphlib.TopologicalSorter(graph).static_order())
 

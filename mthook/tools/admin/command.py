@@ -121,7 +121,8 @@ class AdminCommand(command.Command):
     @property
     def conf(self) -> cfg.ConfigOpts:
         """The configuration."""
-        return self.app.conf
+        conf: cfg.ConfigOpts = self.app.conf
+        return conf
 
     def say(self, text: str) -> None:
         """Print one line to standard error."""
