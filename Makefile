@@ -12,11 +12,8 @@ help: ## list the targets
 demo: $(VENV)/ready ## show all of it on real guests, in under two minutes
 	@.ci/tidily $(BIN)/python -m demo
 
-# Nova has an environment of its own; what both runs cover is counted together, by the second.
-test: $(VENV)/ready lint ## run every test: real libvirtd, QEMU, MariaDB and Nova
-	.ci/tidily $(BIN)/tox run -q -e minreqs,wheel,docs
-	.ci/tidily $(BIN)/tox run -q -e nova -- --cov --cov-report= --cov-fail-under=0
-	.ci/tidily $(BIN)/python -m pytest -n 2 --dist loadscope --ignore=tests/nova --cov --cov-append --cov-report=term
+test: $(VENV)/ready ## run every test: real libvirtd, QEMU, MariaDB and Nova
+	.ci/tidily .ci/everything $(BIN)
 
 lint: $(VENV)/ready ## check style and types
 	$(BIN)/ruff check
@@ -25,7 +22,7 @@ lint: $(VENV)/ready ## check style and types
 
 bench: $(VENV)/ready ## measure what the hook costs, and the commands beside nova-manage
 	.ci/tidily $(BIN)/python -m bench
-	.ci/tidily $(BIN)/tox run -q -e bench
+	.ci/tidily $(BIN)/tox run -q --workdir .tox/nova -e bench
 
 sample: $(VENV)/ready ## write etc/mthook.conf.sample anew
 	$(BIN)/oslo-config-generator --config-file etc/config-generator.conf
