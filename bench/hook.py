@@ -20,6 +20,7 @@ from mthook.text import now
 
 FIXTURE = Path(__file__).parents[1] / "tests" / "fixtures" / "hook-stdin" / "alpha-prepare.xml"
 UUID = "7d3f0a52-6a0e-4c6f-9f3b-5f0a1c2d3e4f"
+IMAGE = "3c4d5e6f-7081-4293-a4b5-c6d7e8f90a1b"
 MACHINE = "pc-i440fx-7.2"
 
 PREPARE = "prepare, pin satisfied"
@@ -70,7 +71,17 @@ def _host(directory: Path, pins: int) -> Path:
                 else f"{number:08x}-6a0e-4c6f-9f3b-{number * 7919 % 2**48:012x}"
             )
             catalog.add_pin(
-                Pin(uuid, MACHINE, "x86_64", "running guest", "bench", now(), now(), seen=MACHINE)
+                Pin(
+                    uuid,
+                    MACHINE,
+                    "x86_64",
+                    "running guest",
+                    "bench",
+                    now(),
+                    now(),
+                    seen=MACHINE,
+                    root_image=IMAGE,
+                )
             )
         catalog.compile_settings(
             conf.settings(conf.load([str(config)]), fingerprint([str(config)]))
