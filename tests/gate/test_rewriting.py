@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -288,7 +289,7 @@ def _damage(rig: Rig) -> bytes:
 @pytest.mark.parametrize("on_error", ["allow", "deny"])
 def test_a_broken_catalog_follows_on_error(rig: Rig, on_error: str) -> None:
     """As at the hook."""
-    with sqlite3.connect(rig.catalog_path) as connection:
+    with contextlib.closing(sqlite3.connect(rig.catalog_path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     kept = _damage(rig)
     try:
