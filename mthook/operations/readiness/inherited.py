@@ -13,9 +13,7 @@ from oslo_config import cfg
 
 from mthook import conf as configuration
 from mthook.operations.readiness.context import Context
-from mthook.operations.readiness.findings import Facts, Finding, Severity
-
-CHECK = "machine_types_in_snapshots"
+from mthook.operations.readiness.findings import Facts, Finding, as_success, as_warning
 
 _NAME = "non_inheritable_image_properties"
 _PROPERTY = "hw_machine_type"
@@ -29,15 +27,14 @@ def check(context: Context) -> list[Finding]:
     facts: Facts = {"option": _NAME, "property": _PROPERTY}
     needless = _needless(conf)
     if needless:
-        return [Finding(CHECK, needless, Severity.SUCCESS, facts={"pin_style": conf.pin.style})]
+        return [as_success(needless, pin_style=conf.pin.style)]
     conf.register_opt(_OPTION)
     if _PROPERTY in conf[_NAME]:
-        return [Finding(CHECK, "ok", Severity.SUCCESS, facts=facts)]
-    found = [Finding(CHECK, "inherited", Severity.WARNING, facts=facts)]
+        return [as_success(**facts)]
+    found = [as_warning("inherited", **facts)]
     location = conf.get_location(_NAME)
     if location is None or location.location == cfg.Locations.opt_default:
-        facts = {**facts, "config_files": list(context.files)}
-        found.append(Finding(CHECK, "option_not_set", Severity.WARNING, facts=facts))
+        found.append(as_warning("option_not_set", **facts, config_files=list(context.files)))
     return found
 
 

@@ -10,15 +10,14 @@ from mthook.errors import CatalogError, HostError, NovaError
 from mthook.operations.opening import opened_nova
 from mthook.operations.readiness.context import Context
 from mthook.operations.readiness.findings import (
-    Facts,
     Finding,
     Severity,
     Subject,
-    about,
+    as_success,
+    as_warning,
     unavailable,
 )
 
-CHECK = "machine_types_recorded"
 LOG = logging.getLogger(__name__)
 
 
@@ -28,11 +27,11 @@ def check(context: Context) -> list[Finding]:
     try:
         return [*found, *_on_this_host(context)]
     except CatalogError as error:
-        return [*found, unavailable(CHECK, error)]
+        return [*found, unavailable(error)]
 
 
 def _in_nova(context: Context) -> list[Finding]:
-    failed: list[Finding] = []
+    found: list[Finding] = []
     unset: list[Subject] = []
     reached = 0
     try:
@@ -43,13 +42,16 @@ def _in_nova(context: Context) -> list[Finding]:
                     unset += [Subject(vm.uuid, vm.name, {"host": vm.host}) for vm in cell.unset()]
                     reached += 1
                 except NovaError as error:
-                    failed.append(unavailable(CHECK, error))
+                    found.append(unavailable(error))
     except NovaError as error:
-        failed.append(unavailable(CHECK, error))
-    facts, listing = {"cells": reached}, "mthook-admin list --unset"
-    if reached and not unset:
-        return [*failed, Finding(CHECK, "instances_ok", Severity.SUCCESS, facts=facts)]
-    return [*failed, *about(unset, CHECK, "instances_unset", Severity.WARNING, facts, listing)]
+        found.append(unavailable(error))
+    if unset:
+        found.append(
+            as_warning("instances_unset", unset, "mthook-admin list --unset", cells=reached)
+        )
+    elif reached:
+        found.append(as_success("instances_ok", cells=reached))
+    return found
 
 
 def _on_this_host(context: Context) -> list[Finding]:
@@ -59,11 +61,12 @@ def _on_this_host(context: Context) -> list[Finding]:
     # With a database, --unset lists Nova's instances.
     has_nova = configuration.has_nova(context.conf)
     listing = "mthook-admin list" if has_nova else "mthook-admin list --unset"
-    facts: Facts = {"guests": len(guests), "listed_by": listing}
-    found = about(unpinned, CHECK, "guests_unpinned", Severity.WARNING, facts, "mthook-sync")
-    found = found or [Finding(CHECK, "guests_ok", Severity.SUCCESS, facts={"guests": len(guests)})]
+    facts = {"guests": len(guests), "listed_by": listing}
+    found = [as_success("guests_ok", guests=len(guests))]
+    if unpinned:
+        found = [as_warning("guests_unpinned", unpinned, "mthook-sync", **facts)]
     try:
         context.domains()
     except HostError as error:
-        found.insert(0, unavailable(CHECK, error, "libvirt_unavailable", Severity.WARNING))
+        found.insert(0, unavailable(error, "libvirt_unavailable", Severity.WARNING))
     return found

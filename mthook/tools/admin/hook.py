@@ -10,11 +10,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from mthook import conf
-from mthook.errors import CatalogMissing
 from mthook.hook import install
 from mthook.hook.daemons import Daemon
 from mthook.operations.opening import opened_catalog
+from mthook.operations.readiness.context import Context
+from mthook.operations.readiness.installed import hook_status
 from mthook.settings import fingerprint
+from mthook.tools import options
 from mthook.tools.admin.command import AdminCommand, Answer, RowCommand, argument
 from mthook.tools.admin.exitcode import ExitCode
 
@@ -32,26 +34,6 @@ class _HookCommand(AdminCommand):
         ),
     )
 
-    @property
-    def files(self) -> Sequence[str]:
-        """The configuration files, whether they exist or not."""
-        return [
-            os.path.abspath(path) for path in self.app.options.config_file or conf.default_files()
-        ]
-
-    def settings(self) -> install.Settings:
-        """Return what the installed hook has to know."""
-        return install.Settings.of_this_process(self.conf.catalog.path, self.files)
-
-    def informed(self) -> list[str]:
-        """Return the daemons that know of the hook, as the catalog keeps them."""
-        try:
-            with opened_catalog(self.conf) as catalog:
-                daemons = catalog.host().daemons
-        except CatalogMissing:
-            return []
-        return list(json.loads(daemons)) if daemons else []
-
 
 class Install(_HookCommand):
     """Install the hook, or bring it up to date, and make running libvirt daemons use it.
@@ -64,10 +46,12 @@ class Install(_HookCommand):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Compile the configuration for the hook, then put it in place."""
-        seen = fingerprint(self.files)  # before they are read
+        files = options.files(self.app.options)
+        stamp = fingerprint(files)  # before they are read
+        settings = install.Settings.of_this_process(self.conf.catalog.path, files)
         with opened_catalog(self.conf, create=True) as catalog:
-            catalog.compile_settings(conf.settings(self.conf, seen))
-            path, daemons = install.install(parsed_args.hooks_dir, self.settings())
+            catalog.compile_settings(conf.settings(self.conf, stamp))
+            path, daemons = install.install(parsed_args.hooks_dir, settings)
             catalog.set_daemons(json.dumps([daemon.identity for daemon in daemons]))
             synced = catalog.host().last_sync_at is not None
         self.say(f"{path}: installed, mode {self.conf.hook.mode}{_about(daemons)}")
@@ -102,7 +86,8 @@ class Status(_HookCommand, RowCommand):
 
     def rows(self, args: argparse.Namespace) -> Iterator[Sequence[Any]]:
         """Yield the one row."""
-        status = install.status(args.hooks_dir, self.settings(), self.informed())
+        with Context(self.conf, options.files(self.app.options), args.hooks_dir) as context:
+            status = hook_status(context)
         for problem in status.problems:
             self.complain(f"{status.path}: {problem}")
             self.code = ExitCode.ERROR

@@ -21,7 +21,7 @@ from mthook.operations.opening import opened_catalog, opened_host, opened_nova
 from mthook.text import printable
 from mthook.tools.admin.command import INSTANCE, RowCommand, Time, argument, utf8
 from mthook.tools.admin.exitcode import ExitCode, UsageError
-from mthook.tools.words import drift_of
+from mthook.tools.options import drift_of
 
 if TYPE_CHECKING:
     from mthook.catalog.store import Catalog
