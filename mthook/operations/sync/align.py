@@ -23,7 +23,7 @@ def align(run: SyncRun) -> None:
             if pin is None or domain.defined is None or not run.is_ours(domain):
                 continue
             pin = _newest(run, domain, pin, domain.defined.travelled)
-            if not realign.is_aligned(pin, domain.defined, run.offer(domain.defined)):
+            if not realign.is_aligned(pin, domain.defined, run.offers.of(domain.defined)):
                 _try(run, domain, pin)
 
 
@@ -100,7 +100,7 @@ def note_drift(run: SyncRun) -> None:
             pin = run.catalog.get_pin(domain.uuid)
             if pin is None or domain.running is None:
                 continue
-            if not realign.is_aligned(pin, domain.running, run.offer(domain.running)):
+            if not realign.is_aligned(pin, domain.running, run.offers.of(domain.running)):
                 _note_drift(run, domain, pin, domain.running.machine)
 
 

@@ -10,7 +10,7 @@ from typing import Union
 
 from oslo_config import cfg
 
-from mthook.catalog.offers import Offer, Offers
+from mthook.catalog.offers import Offers
 from mthook.catalog.records import HostFacts, Repair
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogConflict, CatalogError, Error, HostError
@@ -21,7 +21,6 @@ from mthook.nova.instance import NovaInstance
 from mthook.operations.acts import Failure, LeftAlone, SyncResult, Why
 from mthook.operations.sync.novarecords import NovaRecords
 from mthook.text import now
-from mthook.xmlrewrite.summary import Summary
 
 #: Who the history names.
 ACTOR = "mthook-sync"
@@ -79,10 +78,6 @@ class SyncRun:
         if self.nova is None or summary is None or not summary.nova:
             return True
         return self.nova.is_free(domain.uuid)
-
-    def offer(self, summary: Summary) -> Offer:
-        """Return what a domain's emulator offers on this host."""
-        return self.offers.of(summary)
 
     def leave_alone(self, guest: Named, why: Why, detail: object = None) -> None:
         """Take down a guest that is left as it is."""
