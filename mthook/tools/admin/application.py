@@ -118,10 +118,7 @@ class Admin(app.App):
 
     @functools.cached_property
     def conf(self) -> cfg.ConfigOpts:
-        """The configuration.
-
-        :raises ConfigError: see :func:`mthook.conf.load`.
-        """
+        """The configuration."""
         return conf.load(self.options.config_file)
 
     def interact(self) -> NoReturn:
@@ -158,10 +155,7 @@ class Admin(app.App):
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command.
-
-    :return: an :class:`~mthook.tools.admin.exitcode.ExitCode`.
-    """
+    """Run one command, and return an :class:`~mthook.tools.admin.exitcode.ExitCode`."""
     handlers = logging.getLogger().handlers[:]
     try:
         return Admin().run(arguments)

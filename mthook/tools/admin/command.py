@@ -128,6 +128,11 @@ class AdminCommand(command.Command):
         """Print one line to standard error."""
         print(printable(text, limit=2000), file=self.app.stderr)
 
+    def say_of(self, what: object, lines: Iterable[str]) -> None:
+        """Print lines about one thing to standard error."""
+        for line in lines:
+            self.say(f"{what}: {line}")
+
     def complain(self, text: str) -> None:
         """Print one error to standard error, where it doesn't end the command."""
         LOG.error("%s", text)
@@ -143,10 +148,7 @@ class AdminCommand(command.Command):
 
     @contextlib.contextmanager
     def host_unless(self, force: bool) -> Iterator[Host | None]:
-        """Connect to libvirt; with ``force``, yield ``None`` where it can't be reached, and say so.
-
-        :raises HostError: it can't be reached, and nobody forces the matter.
-        """
+        """Connect to libvirt; with ``force``, yield ``None`` where it can't be reached, and say so."""
         with contextlib.ExitStack() as stack:
             host = None
             try:
@@ -207,10 +209,7 @@ class RowCommand(AdminCommand, lister.Lister):
         column_names: Sequence[str],
         data: Iterable[Sequence[Any]],
     ) -> int:
-        """Print the rows.
-
-        :raises UsageError: none of the columns asked for exists.
-        """
+        """Print the rows, of which each column asked for must be one."""
         known = [name.lower() for name in column_names]
         for name in parsed_args.columns:
             if name.lower().replace("_", " ") not in known:
@@ -236,13 +235,7 @@ def actor() -> str:
 
 
 def read_input(path: str, stdin: TextIO, limit: int) -> tuple[str, bytes]:
-    """Read a file that the command line names.
-
-    :param path: ``-``: standard input.
-    :param limit: bytes that are read at most.
-    :return: how messages call it, and its content.
-    :raises Error: it can't be read.
-    """
+    """Read a file that the command line names; return how messages call it, and so many bytes of it at most."""
     name = "standard input" if path == "-" else printable(path)
     try:
         if path == "-":

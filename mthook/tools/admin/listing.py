@@ -125,9 +125,6 @@ class List(RowCommand):
         """Return Nova's instances without a machine type, which are read as they are printed.
 
         There can be more of them than memory is good for.
-
-        :raises UsageError: an option makes no sense there.
-        :raises NotFound: there is no such cell.
         """
         for name in _LOCAL:
             if getattr(args, name):
@@ -209,10 +206,7 @@ class History(RowCommand):
                 )
 
     def _history(self, catalog: Catalog, text: str) -> list[HistoryEntry]:
-        """Return an instance's history, which stays when all else is forgotten.
-
-        :raises NotFound: nothing was ever known of it.
-        """
+        """Return an instance's history, which stays when all else is forgotten."""
         uuid = uuid_of(text)
         entries = catalog.history(uuid) if uuid else []
         return entries or catalog.history(look_up_or_ask(text, catalog, self.conf).uuid)

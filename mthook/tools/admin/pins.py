@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
+from oslo_config import cfg
+
 from mthook.conf import has_nova
 from mthook.errors import CatalogError, Error, NotFound, NovaConflict, NovaError
 from mthook.operations import change, novachange
@@ -124,8 +126,8 @@ class Set(AdminCommand):
         with found_in_nova(self.conf, parsed_args.instance, libvirt=follow) as found:
             if found is not None:
                 self._set_in_nova(found, parsed_args)
-                return ExitCode.OK
-        self._set_here(parsed_args)
+        if found is None:
+            self._set_here(parsed_args)
         return ExitCode.OK
 
     def _set_in_nova(self, found: CloudInstance, args: argparse.Namespace) -> None:
@@ -138,11 +140,11 @@ class Set(AdminCommand):
             return
         self.caution(plan.cautions)
         if args.dry_run:
-            self._tell(found, self._preview(plan.found.local, request))
+            changes = self._preview(plan.local)
         else:
             changes, cautions = novachange.record(plan)
             self.caution(cautions)
-            self._tell(found, changes)
+        self.say_of(found, changes)
         self._report(str(found), nova.machine, machine, args.dry_run)
         for one in plan.buses:
             self._report(f"{found}: {one.key}", one.old, one.new, args.dry_run)
@@ -150,10 +152,7 @@ class Set(AdminCommand):
             LOG.info("the next mthook-sync on %s makes it the pin there", printable(nova.host))
 
     def _of_image(self, found: CloudInstance) -> str:
-        """Return the machine type that the image had which an instance was made from.
-
-        :raises Error: there is none, or one is recorded already: then TYPE must be given.
-        """
+        """Return the machine type of the image that an instance was made from, where none is recorded."""
         if found.nova.machine is not None:
             raise Error(f"{found} has {printable(found.nova.machine)}: give a TYPE")
         machine = found.cells.image_property(found.nova.uuid)
@@ -170,26 +169,19 @@ class Set(AdminCommand):
         request = ChangeRequest(args.machine, args.force, actor(), args.reason)
         with opened_catalog(self.conf) as catalog, self.host_unless(args.force) as host:
             instance = look_up(args.instance, catalog, host)
-            plan = change.plan(instance, request, follow=self.conf.sync.realign)
+            plan = change.plan(_following(instance, self.conf), request)
             if plan is None:
                 self.say(f"{instance}: already pinned to {request.machine}")
                 return
             self.caution(plan.cautions)
-            if args.dry_run:
-                self._tell(instance, self._preview(plan.instance, request))
-            else:
-                self._tell(instance, change.apply(plan.instance, request, plan.realignment))
+            self.say_of(instance, self._preview(plan) if args.dry_run else change.apply(plan))
         self._report(str(instance), instance.machine, request.machine, args.dry_run)
 
-    def _preview(self, instance: Instance | None, request: ChangeRequest) -> Sequence[str]:
+    def _preview(self, plan: change.Plan | None) -> Sequence[str]:
         """Print what would change in a definition; return what a change of family changes."""
-        difference = change.preview(instance, request)
+        difference = change.preview(plan) if plan else change.Difference()
         self.app.stdout.write(difference.diff)
         return difference.changes
-
-    def _tell(self, what: Instance | CloudInstance, changes: Sequence[str]) -> None:
-        for line in changes:
-            self.say(f"{what}: {line}")
 
     def _report(self, what: str, old: str | None, new: str, dry: bool) -> None:
         would = "would change " if dry else ""
@@ -226,8 +218,8 @@ class Unset(AdminCommand):
         with found_in_nova(self.conf, parsed_args.instance) as found:
             if found is not None:
                 self._unset_in_nova(found, parsed_args)
-                return ExitCode.OK
-        self._unset_here(parsed_args)
+        if found is None:
+            self._unset_here(parsed_args)
         return ExitCode.OK
 
     def _unset_in_nova(self, found: CloudInstance, args: argparse.Namespace) -> None:
@@ -298,14 +290,19 @@ class Freeze(AdminCommand):
         return code
 
     def _freeze(self, instance: Instance, cells: Cells | None) -> None:
-        if not self.conf.sync.realign:
-            instance = replace(instance, host=None)
-        done = freeze(instance, cells, self.conf.host, actor())
-        self.caution(done.cautions)
-        if done.new == done.old:
-            self.say(f"{instance}: {done.old} is a versioned name already")
-        else:
-            self.say(f"{instance}: {done.old} → {done.new}")
+        old = instance.machine
+        new, cautions = freeze(_following(instance, self.conf), cells, self.conf.host, actor())
+        self.caution(cautions)
+        self.say(
+            f"{instance}: {old} → {new}"
+            if new != old
+            else f"{instance}: {old} is a versioned name already"
+        )
+
+
+def _following(instance: Instance, conf: cfg.ConfigOpts) -> Instance:
+    """Return an instance whose definition stays as it is where the configuration says so."""
+    return instance if conf.sync.realign else replace(instance, host=None)
 
 
 def _is_fatal(error: Error) -> bool:

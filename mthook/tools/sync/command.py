@@ -46,15 +46,10 @@ class Exit(options.Exit):
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Do what a command line asks for.
-
-    :return: see :class:`Exit`.
-    :raises SystemExit: it asks for help, or is wrong.
-    :raises OSError: standard output can't be written.
-    """
+    """Do what a command line asks for, and return an :class:`Exit`."""
     parser = _parser()
     given = parser.parse_args(arguments)
-    result = SyncResult(functools.partial(_tell, given), dry_run=given.dry_run)
+    result = SyncResult(functools.partial(_report, given), dry_run=given.dry_run)
     code = _synchronize(parser, given, result)
     _print(given, result)
     if given.verbose and code != Exit.BUSY:
@@ -122,7 +117,7 @@ def _parser() -> options.Parser:
     return parser
 
 
-def _tell(given: argparse.Namespace, event: Event) -> None:
+def _report(given: argparse.Namespace, event: Event) -> None:
     """Log or complain of what happens at once; nobody's guest is changed in silence."""
     if isinstance(event, Act):
         for line in () if given.dry_run else words.done(event):
