@@ -27,7 +27,6 @@ class Act:
     """One change of one guest, or of the hook's settings.
 
     :ivar kind: what was done; ``drifting``: noted that the guest runs something else than its pin.
-    :ivar uuid: None: it is of no guest.
     :ivar name: untrusted text; None: not known.
     :ivar old: the machine type before, or the pin that a guest is unlike; of settings the hook's mode.
     :ivar new: the machine type after, or the one found; of settings the hook's mode.

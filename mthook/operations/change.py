@@ -51,7 +51,6 @@ class ChangeRequest:
 class Plan:
     """A change that may be made, and isn't yet.
 
-    :ivar instance: without ``host`` where its definition stays as it is.
     :ivar realignment: of its definition; ``None``: none is needed, or wanted.
     """
 

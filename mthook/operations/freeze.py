@@ -34,9 +34,7 @@ def freeze(
 ) -> tuple[str, Sequence[Caution]]:
     """Freeze one instance, first in Nova where it is one of Nova's; return what its pin is now.
 
-    :param instance: without ``host`` if its definition isn't to follow.
     :param cells: Nova's databases, where they are configured.
-    :param here: this host's name.
     :raises Error: it can't be frozen, and nothing is changed.
     """
     old = instance.machine

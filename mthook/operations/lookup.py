@@ -35,8 +35,6 @@ class AmbiguousName(Error):
 class Instance:
     """One instance as this host knows it.
 
-    :ivar uuid: in lower case.
-    :ivar catalog: where it was looked up.
     :ivar host: libvirt, through which its definition follows its pin; ``None``: it stays as it is.
     :ivar pin: its row in the catalog, which may be a released pin.
     :ivar guest: what the last sync or hook saw of it.

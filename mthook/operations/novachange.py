@@ -107,8 +107,6 @@ def buses(instance: NovaInstance, machine: str) -> list[PropertyChange]:
     """Return what must change of the device buses that Nova keeps beside an instance's machine type.
 
     No board but the i440fx has IDE; Nova would still ask for it, and every start would fail.
-
-    :param machine: the machine type to be.
     """
     if machinetype.MachineType.parse(machine).family == _IDE_FAMILY:
         return []

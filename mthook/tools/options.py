@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NoReturn
 
 from mthook import __version__, conf
-from mthook.operations.drift import Drift
+from mthook.operations.inventory import Drift
 from mthook.text import printable
 
 if TYPE_CHECKING:
@@ -113,6 +113,11 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """End with one line."""
         usage_error(self, message)
+
+
+def say(program: str, line: str) -> None:
+    """Print a line to standard error."""
+    print(f"{program}: {line}", file=sys.stderr)
 
 
 @contextlib.contextmanager

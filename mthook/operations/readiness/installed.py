@@ -21,15 +21,17 @@ def check_hook(context: Context) -> list[Finding]:
     """Look at what ``mthook-admin hook status`` looks at."""
     status = hook_status(context)
     if not status.installed or status.loaded is False:
-        return _problems(status)
-    found, facts = [], {"path": status.path, "mode": context.conf.hook.mode}
+        kind = "not_loaded" if status.installed else "not_installed"
+        facts = [{"path": status.path, "problem": problem} for problem in status.problems]
+        return [Finding(kind, Severity.FAILURE, facts=one, remedy=_INSTALL) for one in facts]
+    found, path, mode = [], status.path, context.conf.hook.mode
     if not status.current:
-        found.append(as_warning("outdated", remedy=_INSTALL, **facts))
+        found.append(as_warning("outdated", remedy=_INSTALL, path=path, mode=mode))
     if status.loaded is None:
-        found.append(as_warning("no_daemon", **facts))
-    if context.conf.hook.mode != "enforce":
-        found.append(as_warning("not_enforcing", **facts))
-    return found or [as_success(**facts)]
+        found.append(as_warning("no_daemon", path=path, mode=mode))
+    if mode != "enforce":
+        found.append(as_warning("not_enforcing", path=path, mode=mode))
+    return found or [as_success(path=path, mode=mode)]
 
 
 def hook_status(context: Context) -> install.Status:
@@ -41,12 +43,6 @@ def hook_status(context: Context) -> install.Status:
         daemons = None
     notified = list(json.loads(daemons)) if daemons else []
     return install.status(context.hooks_dir, settings, notified)
-
-
-def _problems(status: install.Status) -> list[Finding]:
-    kind = "not_loaded" if status.installed else "not_installed"
-    facts = [{"path": status.path, "problem": problem} for problem in status.problems]
-    return [Finding(kind, Severity.FAILURE, facts=one, remedy=_INSTALL) for one in facts]
 
 
 def check_last_sync(context: Context) -> list[Finding]:

@@ -11,7 +11,7 @@ from mthook.catalog.offers import Offer, Offers
 from mthook.catalog.records import Guest, Pin
 from mthook.errors import HostError, NotFound
 from mthook.machinetype import nearest
-from mthook.operations.drift import instances
+from mthook.operations.inventory import instances
 from mthook.operations.readiness.context import Context
 from mthook.operations.readiness.findings import (
     Facts,

@@ -53,7 +53,10 @@ class NovaRecords:
             self.cell: Cell = self.cells.of_host(conf.host)
             found = {one.uuid: one for one in self.cell.of_host(conf.host)}
             self._check_host(found, domains)
-            self.instances = {uuid: _named(one, domains.get(uuid)) for uuid, one in found.items()}
+            self.instances = {
+                uuid: dataclasses.replace(one, name=domains[uuid].name) if uuid in domains else one
+                for uuid, one in found.items()
+            }
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
@@ -112,14 +115,14 @@ class NovaRecords:
     def _check_host(self, found: Mapping[str, NovaInstance], domains: Mapping[str, Domain]) -> None:
         """Make sure that [DEFAULT] host is the name that nova-compute has, and not another host's.
 
-        :raises NovaError: Nova has this host's guests on another one, or has guests on this one that aren't there.
+        Else Nova has this host's guests on another one, or has guests on this one that aren't there.
         """
         host = self._conf.host
         problem = ""
         # The database takes upper for lower case, where nothing else does.
         hosts = {one.host for one in found.values() if one.host}
         if found.keys().isdisjoint(domains):
-            here = [domain.uuid for domain in domains.values() if _is_novas(domain)]
+            here = [uuid for uuid, one in domains.items() if one.summary and one.summary.nova]
             places = self.cell.whereabouts(here).values()
             hosts |= {one.host for one in places if one.host and one.settled}
             unknown = found.keys().isdisjoint(self.compared)
@@ -140,20 +143,8 @@ def arch_of(instance: NovaInstance) -> str:
 
 
 def check_machine(machine: str) -> None:
-    """Make sure that what Nova would have is the name of a machine type.
-
-    :raises Error: it isn't.
-    """
+    """Make sure that what Nova would have is the name of a machine type."""
     try:
         MachineType.parse(machine)
     except MachineTypeError as error:
         raise Error(f"Nova has a machine type that is none: {error}: give it another") from error
-
-
-def _is_novas(domain: Domain) -> bool:
-    """Tell whether a domain is one of Nova's, as far as its XML can be read."""
-    return domain.summary is not None and domain.summary.nova
-
-
-def _named(instance: NovaInstance, domain: Domain | None) -> NovaInstance:
-    return dataclasses.replace(instance, name=domain.name) if domain else instance

@@ -93,10 +93,7 @@ def replace(
     reason: str | None,
     seen: str | None = None,
 ) -> Pin:
-    """Change a pin, and return it as it is then.
-
-    :raises CatalogConflict: it isn't the one that was to be replaced.
-    """
+    """Change a pin, if it is still the one to be replaced, and return it as it is then."""
     changed = run.catalog.set_pin(
         guest.uuid,
         machine,
@@ -119,17 +116,13 @@ def seed(run: SyncRun) -> None:
             if run.catalog.get_pin(domain.uuid) is not None or not run.is_ours(domain):
                 continue
             evidence = observe(domain)
-            if evidence is not None:
-                _seed(run, domain, evidence)
-
-
-def _seed(run: SyncRun, domain: Domain, evidence: Evidence) -> None:
-    """Pin a guest; a pin that it carries itself is its pin, whatever it is now."""
-    summary = evidence.summary
-    machine, source = pin_for(run, evidence), evidence.source
-    if summary.travelled is not None:
-        machine, source = summary.travelled[0], "guest metadata"
-    record(run, domain, machine, source, evidence, evidence.machine)
+            if evidence is None:
+                continue
+            machine, source = pin_for(run, evidence), evidence.source
+            if evidence.summary.travelled is not None:
+                # A pin that it carries itself is its pin, whatever it is now.
+                machine, source = evidence.summary.travelled[0], "guest metadata"
+            record(run, domain, machine, source, evidence, evidence.machine)
 
 
 def seed_without_domain(run: SyncRun, nova: NovaRecords) -> None:

@@ -74,7 +74,7 @@ class SyncRun:
 
     def is_ours(self, domain: Domain) -> bool:
         """Tell whether a domain may be pinned and redefined: none of Nova's on which Nova is at work, or elsewhere."""
-        summary = domain.running or domain.defined
+        summary = domain.summary
         if self.nova is None or summary is None or not summary.nova:
             return True
         return self.nova.is_free(domain.uuid)

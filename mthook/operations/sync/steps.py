@@ -16,11 +16,10 @@ from mthook.conf import has_nova
 from mthook.host.connection import Host
 from mthook.nova.instance import Whereabouts
 from mthook.operations.acts import Act, SyncResult
-from mthook.operations.sync.align import align, note_drift
 from mthook.operations.sync.compare import pull, push
+from mthook.operations.sync.definitions import align, note_drift, repair
 from mthook.operations.sync.novarecords import NovaRecords
 from mthook.operations.sync.pins import seed, seed_without_domain
-from mthook.operations.sync.repair import repair
 from mthook.operations.sync.run import ACTOR, Progress, SyncRun
 from mthook.text import now, printable
 
@@ -39,10 +38,7 @@ def do_steps(
     only: str | None,
     progress: Progress,
 ) -> None:
-    """Go through the guests of this host, and through its instances in Nova where there is a database.
-
-    The parameters are those of :func:`mthook.operations.sync.synchronize.synchronize`.
-    """
+    """Go through the guests of this host, and through its instances in Nova where there is a database."""
     with contextlib.ExitStack() as stack:
         run = SyncRun(host, catalog, conf, result, progress)
         if has_nova(conf):

@@ -38,11 +38,9 @@ def synchronize(
     """Do one run.
 
     :param settings: what is compiled for the hook.
-    :param result: is told what is done and what fails; of a dry run, nothing is changed.
+    :param result: takes down what is done and what fails; of a dry run, nothing is changed.
     :param only: the one step to do: ``pull``, ``seed``, ``push``, ``realign`` or ``repair``; ``None``: all of them.
     :raises Busy: another run is under way.
-    :raises HostError: libvirt can't be reached or has gone.
-    :raises CatalogError: the catalog fails.
     """
     with _catalog(conf.catalog.path, result.dry_run) as catalog:
         # First: the hook needs the settings whatever libvirt says.

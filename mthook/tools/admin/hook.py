@@ -20,28 +20,23 @@ from mthook.tools import options
 from mthook.tools.admin.command import AdminCommand, Answer, RowCommand, argument
 from mthook.tools.admin.exitcode import ExitCode
 
-
-class _HookCommand(AdminCommand):
-    """A command about the installed hook."""
-
-    arguments: ClassVar = (
-        argument(
-            "--hooks-dir",
-            metavar="DIR",
-            type=os.path.abspath,
-            default=install.DEFAULT_DIRECTORY,
-            help="libvirt's hooks directory, default: %(default)s",
-        ),
-    )
+_HOOKS_DIR = argument(
+    "--hooks-dir",
+    metavar="DIR",
+    type=os.path.abspath,
+    default=install.DEFAULT_DIRECTORY,
+    help="libvirt's hooks directory, default: %(default)s",
+)
 
 
-class Install(_HookCommand):
+class Install(AdminCommand):
     """Install the hook, or bring it up to date, and make running libvirt daemons use it.
 
     It becomes DIR/qemu; where that is somebody else's, DIR/qemu.d/50-mthook beside it. Called with
     --config-file, the hook uses those files too.
     """
 
+    arguments: ClassVar = (_HOOKS_DIR,)
     codes: ClassVar = {ExitCode.OK: "installed"}
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -60,9 +55,10 @@ class Install(_HookCommand):
         return ExitCode.OK
 
 
-class Uninstall(_HookCommand):
+class Uninstall(AdminCommand):
     """Remove the hook and leave the hooks directory as it was found. The catalog stays."""
 
+    arguments: ClassVar = (_HOOKS_DIR,)
     codes: ClassVar = {ExitCode.OK: "the hook isn't there, removed or not"}
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -72,13 +68,14 @@ class Uninstall(_HookCommand):
         return ExitCode.OK
 
 
-class Status(_HookCommand, RowCommand):
+class Status(RowCommand):
     """Tell whether the hook is installed, known to the running libvirt daemons, and up to date.
 
     Mode is what the configuration says.
     """
 
     columns = ("Hook", "Installed", "Loaded", "Current", "Mode")
+    arguments: ClassVar = (_HOOKS_DIR,)
     codes: ClassVar = {
         ExitCode.OK: "installed, current, and known to every libvirt daemon that runs",
         ExitCode.ERROR: "it isn't, and standard error says what to do; or any other error",

@@ -14,8 +14,7 @@ from mthook.catalog.records import Guest, HistoryEntry
 from mthook.conf import has_nova
 from mthook.errors import HostError, NovaError
 from mthook.nova.states import VM_STATES
-from mthook.operations.drift import InstanceRow, instances
-from mthook.operations.inventory import unseen, unset_in_nova
+from mthook.operations.inventory import InstanceRow, instances, unseen, unset_in_nova
 from mthook.operations.lookup import look_up_or_ask, uuid_of
 from mthook.operations.opening import opened_catalog, opened_host, opened_nova
 from mthook.text import printable
@@ -114,7 +113,10 @@ class List(RowCommand):
     ) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
         """Return the headings and the rows."""
         in_nova = parsed_args.unset and has_nova(self.conf)
-        _check_state(parsed_args.state, VM_STATES if in_nova else STATES)
+        states = VM_STATES if in_nova else STATES
+        if parsed_args.state not in (None, *states):
+            state = printable(parsed_args.state)
+            raise UsageError(f"no state '{state}', there are {', '.join(states)}")
         if in_nova:
             return NOVA_COLUMNS, self._in_nova(parsed_args)
         if parsed_args.cell_uuid is not None:
@@ -210,11 +212,6 @@ class History(RowCommand):
         uuid = uuid_of(text)
         entries = catalog.history(uuid) if uuid else []
         return entries or catalog.history(look_up_or_ask(text, catalog, self.conf).uuid)
-
-
-def _check_state(state: str | None, states: Sequence[str]) -> None:
-    if state is not None and state not in states:
-        raise UsageError(f"no state '{printable(state)}', there are {', '.join(states)}")
 
 
 def _why(entry: HistoryEntry) -> str:

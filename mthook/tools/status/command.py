@@ -72,13 +72,15 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
         return Exit[max(result.severity for result in results).name]
     except ConfigError as error:
-        _say(str(error))
+        options.say(PROGRAM, str(error))
     except OSError:
         raise
     except Exception as error:
         if args.verbose:
-            _say(traceback.format_exc())
-        _say(f"unexpected {type(error).__name__}: {printable(error)} (-v shows where)")
+            options.say(PROGRAM, traceback.format_exc())
+        options.say(
+            PROGRAM, f"unexpected {type(error).__name__}: {printable(error)} (-v shows where)"
+        )
     return Exit.UNEXPECTED
 
 
@@ -156,7 +158,3 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         given = " ".join(args.command)
         parser.error(f"no command '{given}'" if given else "which command? 'upgrade check'")
     return args
-
-
-def _say(line: str) -> None:
-    print(f"{PROGRAM}: {line}", file=sys.stderr)

@@ -53,7 +53,7 @@ def run(arguments: Sequence[str]) -> int:
     code = _synchronize(parser, given, result)
     _print(given, result)
     if given.verbose and code != Exit.BUSY:
-        _say(words.summary(result))
+        options.say(PROGRAM, words.summary(result))
     return code
 
 
@@ -123,9 +123,9 @@ def _report(given: argparse.Namespace, event: Event) -> None:
         for line in () if given.dry_run else words.done(event):
             journal.info(line)
     elif isinstance(event, Failure):
-        _say(words.failure(event))
+        options.say(PROGRAM, words.failure(event))
     elif given.verbose:
-        _say(words.left_alone(event))
+        options.say(PROGRAM, words.left_alone(event))
 
 
 def _print(given: argparse.Namespace, result: SyncResult) -> None:
@@ -147,7 +147,3 @@ def _progress(things: Iterable[_Thing], total: int) -> Iterable[_Thing]:
 
     bar: Iterable[_Thing] = tqdm(things, total=total, desc=PROGRAM, unit=" guests", leave=False)
     return bar
-
-
-def _say(line: str) -> None:
-    print(f"{PROGRAM}: {line}", file=sys.stderr)
