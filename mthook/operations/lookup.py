@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     from mthook.xmlrewrite.summary import Summary
 
 
-class AmbiguousName(Error):
-    """Several guests have, or had when they were last seen, the name asked for."""
-
-
 @dataclass(frozen=True)
 class Instance:
     """One instance as this host knows it.
@@ -130,7 +126,7 @@ def look_up(text: str, catalog: Catalog, host: Host | None = None) -> Instance:
     """Return the instance of a UUID or a name; what is shaped like a UUID is first taken as one.
 
     :param host: libvirt, to be asked as well: the catalog knows names as the last sync saw them.
-    :raises NotFound: there is none; an ``AmbiguousName``, that there are several.
+    :raises NotFound: there is none; another ``Error``: there are several.
     """
     at, uuid = now(), uuid_of(text)
     if uuid is not None:
@@ -210,7 +206,7 @@ def _by_name(name: str, catalog: Catalog, host: Host | None, at: str) -> Instanc
     if not uuids:
         raise NotFound(f"no instance has the UUID or name '{printable(name)}'")
     if len(uuids) > 1:
-        raise AmbiguousName(
+        raise Error(
             f"several guests are called '{printable(name)}', say which: {', '.join(sorted(uuids))}"
         )
     uuid = uuids.pop()

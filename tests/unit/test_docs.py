@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from mthook import conf
 from mthook.nova import tables
 from mthook.operations.readiness import checks
-from mthook.tools.admin.exitcode import ExitCode
+from mthook.tools.admin.command import ExitCode
 from mthook.tools.status import command as status
 from mthook.tools.status.sentences import PROBLEMS, TITLES
 from mthook.tools.sync.command import Exit

@@ -6,19 +6,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mthook.errors import Error
-from mthook.operations.readiness import inherited, installed, pins, recorded, stopped
+from mthook.operations.readiness import installed, pins, recorded, stopped
 from mthook.operations.readiness.context import Context
 from mthook.operations.readiness.findings import Result, unavailable
 
 #: By stable names, for programs read them.
 CHECKS = {
-    "machine_types_recorded": recorded.check,
+    "machine_types_recorded": recorded.check_recorded,
     "hook": installed.check_hook,
     "last_sync": installed.check_last_sync,
     "drift": pins.check_drift,
     "pins_supported": pins.check_supported,
     "definitions_and_saved_state": pins.check_definitions,
-    "machine_types_in_snapshots": inherited.check,
+    "machine_types_in_snapshots": recorded.check_inherited,
     "stopped_starts": stopped.check,
 }
 

@@ -22,16 +22,18 @@ def check_hook(context: Context) -> list[Finding]:
     status = hook_status(context)
     if not status.installed or status.loaded is False:
         kind = "not_loaded" if status.installed else "not_installed"
-        facts = [{"path": status.path, "problem": problem} for problem in status.problems]
-        return [Finding(kind, Severity.FAILURE, facts=one, remedy=_INSTALL) for one in facts]
-    found, path, mode = [], status.path, context.conf.hook.mode
+        return [
+            Finding(kind, Severity.FAILURE, (), {"path": status.path, "problem": one}, _INSTALL)
+            for one in status.problems
+        ]
+    found, facts = [], {"path": status.path, "mode": context.conf.hook.mode}
     if not status.current:
-        found.append(as_warning("outdated", remedy=_INSTALL, path=path, mode=mode))
+        found.append(as_warning("outdated", remedy=_INSTALL, **facts))
     if status.loaded is None:
-        found.append(as_warning("no_daemon", path=path, mode=mode))
-    if mode != "enforce":
-        found.append(as_warning("not_enforcing", path=path, mode=mode))
-    return found or [as_success(path=path, mode=mode)]
+        found.append(as_warning("no_daemon", **facts))
+    if facts["mode"] != "enforce":
+        found.append(as_warning("not_enforcing", **facts))
+    return found or [as_success(**facts)]
 
 
 def hook_status(context: Context) -> install.Status:

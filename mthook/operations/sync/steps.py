@@ -8,19 +8,15 @@ import glob
 import os
 import time
 
-from oslo_config import cfg
-
 from mthook.catalog.records import Guest
-from mthook.catalog.store import Catalog
 from mthook.conf import has_nova
-from mthook.host.connection import Host
 from mthook.nova.instance import Whereabouts
-from mthook.operations.acts import Act, SyncResult
+from mthook.operations.acts import Act
 from mthook.operations.sync.compare import pull, push
 from mthook.operations.sync.definitions import align, note_drift, repair
 from mthook.operations.sync.novarecords import NovaRecords
 from mthook.operations.sync.pins import seed, seed_without_domain
-from mthook.operations.sync.run import ACTOR, Progress, SyncRun
+from mthook.operations.sync.run import ACTOR, SyncRun
 from mthook.text import now, printable
 
 #: Seconds after which a guest that libvirt no longer lists counts as gone: one that moved away may
@@ -30,19 +26,11 @@ _PRUNE_AFTER = 30 * 24 * 3600
 _CLEARED_FOR = 600
 
 
-def do_steps(
-    host: Host,
-    catalog: Catalog,
-    conf: cfg.ConfigOpts,
-    result: SyncResult,
-    only: str | None,
-    progress: Progress,
-) -> None:
+def do_steps(run: SyncRun, only: str | None) -> None:
     """Go through the guests of this host, and through its instances in Nova where there is a database."""
     with contextlib.ExitStack() as stack:
-        run = SyncRun(host, catalog, conf, result, progress)
-        if has_nova(conf):
-            run.nova = NovaRecords(conf, catalog, run.domains, result, stack)
+        if has_nova(run.conf):
+            run.nova = NovaRecords(run, stack)
         _pins(run, only)
         _definitions(run, only)
         if only is None:

@@ -46,9 +46,10 @@ def synchronize(
         # First: the hook needs the settings whatever libvirt says.
         _compile(catalog, settings, result)
         with opened_host(conf) as host:
-            from mthook.operations.sync.steps import do_steps  # here: it takes libvirt-python
+            from mthook.operations.sync.run import SyncRun  # here: they take libvirt-python
+            from mthook.operations.sync.steps import do_steps
 
-            do_steps(host, catalog, conf, result, only, progress)
+            do_steps(SyncRun(host, catalog, conf, result, progress), only)
 
 
 @contextlib.contextmanager

@@ -12,8 +12,16 @@ from mthook.conf import has_nova
 from mthook.errors import CatalogError, Error
 from mthook.operations.exchange import import_lines, pins_of_nova, to_line, write_to_nova
 from mthook.operations.opening import opened_catalog, opened_nova
-from mthook.tools.admin.command import FILE, AdminCommand, actor, argument, read_input, utf8
-from mthook.tools.admin.exitcode import ExitCode, UsageError
+from mthook.tools.admin.command import (
+    FILE,
+    AdminCommand,
+    ExitCode,
+    UsageError,
+    actor,
+    argument,
+    read_input,
+    utf8,
+)
 
 #: A hundred thousand pins are some 40 MB.
 _MAX_IMPORT = 1 << 30

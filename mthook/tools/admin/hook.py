@@ -17,8 +17,7 @@ from mthook.operations.readiness.context import Context
 from mthook.operations.readiness.installed import hook_status
 from mthook.settings import fingerprint
 from mthook.tools import options
-from mthook.tools.admin.command import AdminCommand, Answer, RowCommand, argument
-from mthook.tools.admin.exitcode import ExitCode
+from mthook.tools.admin.command import AdminCommand, Answer, ExitCode, RowCommand, argument
 
 _HOOKS_DIR = argument(
     "--hooks-dir",

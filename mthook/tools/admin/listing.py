@@ -18,8 +18,15 @@ from mthook.operations.inventory import InstanceRow, instances, unseen, unset_in
 from mthook.operations.lookup import look_up_or_ask, uuid_of
 from mthook.operations.opening import opened_catalog, opened_host, opened_nova
 from mthook.text import printable
-from mthook.tools.admin.command import INSTANCE, RowCommand, Time, argument, utf8
-from mthook.tools.admin.exitcode import ExitCode, UsageError
+from mthook.tools.admin.command import (
+    INSTANCE,
+    ExitCode,
+    RowCommand,
+    Time,
+    UsageError,
+    argument,
+    utf8,
+)
 from mthook.tools.options import drift_of
 
 if TYPE_CHECKING:

@@ -25,8 +25,17 @@ from mthook.operations.lookup import (
 )
 from mthook.operations.opening import opened_catalog, opened_host, opened_nova
 from mthook.text import printable
-from mthook.tools.admin.command import INSTANCE, LOG, REASON, AdminCommand, actor, argument, utf8
-from mthook.tools.admin.exitcode import ExitCode, UsageError
+from mthook.tools.admin.command import (
+    INSTANCE,
+    LOG,
+    REASON,
+    AdminCommand,
+    ExitCode,
+    UsageError,
+    actor,
+    argument,
+    utf8,
+)
 
 if TYPE_CHECKING:
     from mthook.nova.cells import Cells

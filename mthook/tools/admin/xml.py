@@ -11,8 +11,7 @@ from mthook.operations import change
 from mthook.operations.lookup import look_up
 from mthook.operations.opening import opened_catalog, opened_host
 from mthook.text import printable
-from mthook.tools.admin.command import FILE, INSTANCE, AdminCommand, argument, read_input
-from mthook.tools.admin.exitcode import ExitCode
+from mthook.tools.admin.command import FILE, INSTANCE, AdminCommand, ExitCode, argument, read_input
 from mthook.xmlrewrite import pipeline, summary
 
 
