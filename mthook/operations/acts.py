@@ -31,7 +31,6 @@ class Act:
     :ivar old: the machine type before, or the pin that a guest is unlike; of settings the hook's mode.
     :ivar new: the machine type after, or the one found; of settings the hook's mode.
     :ivar source: where a new pin comes from, in the catalog's words.
-    :ivar reason: the history's.
     :ivar changes: what a change of family does to the guest's hardware, a line each.
     """
 

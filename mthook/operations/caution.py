@@ -13,9 +13,6 @@ from mthook.errors import MachineTypeError, Refused
 from mthook.policy import Refusal
 from mthook.text import printable
 
-#: Where only the state of a guest counts, whatever its machine type is to be.
-ANY_MACHINE = "pc"
-
 
 class Kind(enum.Enum):
     """What there is to know; the facts that go with it stand behind."""
@@ -84,6 +81,11 @@ def ask_policy(
         where = f"{printable(state)}: " if state and error.reason == Refusal.RUNNING else ""
         raise Refused(f"{what}: {where}{error}", error.reason) from error
     return [Caution(Kind.FORCED, (text,)) for text in warnings]
+
+
+def may_release(what: object, **facts: Any) -> list[Caution]:
+    """Ask policy whether a pin may be released: only the guest's state counts, not the machine type to be."""
+    return ask_policy(what, None, "pc", supported=True, **facts)
 
 
 def about_age(offer: Offer, machine: str) -> list[Caution]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from mthook.catalog.offers import Offers
 from mthook.catalog.records import Pin
 from mthook.errors import CatalogConflict, CatalogError, ConversionError, Error, Refused
 from mthook.locks import uninterrupted
-from mthook.operations.caution import ANY_MACHINE, Caution, Kind, about_age, ask_policy
+from mthook.operations.caution import Caution, Kind, about_age, ask_policy, may_release
 from mthook.operations.lookup import Instance, make_known
 from mthook.policy import Refusal
 from mthook.text import now
@@ -58,17 +58,6 @@ class Plan:
     request: ChangeRequest
     realignment: Realignment | None
     cautions: Sequence[Caution] = ()
-
-
-class Difference(NamedTuple):
-    """What bringing a definition to a pin changes.
-
-    :ivar changes: what a change of family changes, a line each.
-    :ivar diff: all of it as a unified diff, '' where nothing changes.
-    """
-
-    changes: Sequence[str] = ()
-    diff: str = ""
 
 
 def plan(instance: Instance, request: ChangeRequest) -> Plan | None:
@@ -119,7 +108,7 @@ def foresee(instance: Instance, request: ChangeRequest) -> Plan:
     :raises Refused: it can't follow.
     """
     try:
-        realignment = prepare(instance, request, snapshots=request.force)
+        realignment = prepare(instance, pin_of(instance, request), snapshots=request.force)
     except ConversionError as error:
         raise Refused(f"{instance}: {error}", Refusal.UNCONVERTIBLE) from error
     except Refused as error:
@@ -133,14 +122,18 @@ def foresee(instance: Instance, request: ChangeRequest) -> Plan:
     return Plan(instance, request, realignment)
 
 
-def prepare(instance: Instance, request: ChangeRequest, *, snapshots: bool) -> Realignment | None:
-    """Work out how the instance's definition would follow its pin; see :func:`mthook.host.realign.prepare`."""
-    if instance.host is None or instance.domain is None:
+def prepare(
+    instance: Instance, pin: Pin, *, snapshots: bool, secrets: bool = True
+) -> Realignment | None:
+    """Work out how the instance's definition would follow a pin; see :func:`mthook.host.realign.prepare`."""
+    host, catalog = instance.host, instance.catalog
+    if host is None or instance.domain is None:
         return None
     from mthook.host import realign
 
-    catalog, pin = instance.catalog, pin_of(instance, request)
-    return realign.prepare(instance.host, pin, offers(catalog), catalog, snapshots=snapshots)
+    return realign.prepare(
+        host, pin, offers(catalog), catalog, snapshots=snapshots, secrets=secrets
+    )
 
 
 def apply(plan: Plan) -> Sequence[str]:
@@ -171,45 +164,36 @@ def apply(plan: Plan) -> Sequence[str]:
         return realignment.changes if realignment.converted else ()
 
 
-def preview(plan: Plan) -> Difference:
-    """Return what :func:`apply` would change in the instance's definition."""
+def preview(plan: Plan) -> tuple[str, Sequence[str]]:
+    """Return what :func:`apply` would change in the instance's definition, as :func:`difference` does."""
     return difference(
         plan.instance, pin_of(plan.instance, plan.request), snapshots=plan.request.force
     )
 
 
-def difference(instance: Instance, pin: Pin, *, snapshots: bool = False) -> Difference:
-    """Return what realigning an instance's definition to a pin changes; see :func:`mthook.host.realign.prepare`."""
-    host, catalog = instance.host, instance.catalog
-    if host is None or instance.domain is None:
-        return Difference()
-    from mthook.host import realign
+def difference(
+    instance: Instance, pin: Pin, *, snapshots: bool = False
+) -> tuple[str, Sequence[str]]:
+    """Return what realigning a definition to a pin changes, see :func:`mthook.host.realign.prepare`.
 
-    planned = realign.prepare(
-        host, pin, offers(catalog), catalog, snapshots=snapshots, secrets=False
-    )
+    :return: a unified diff, '' where nothing changes; and what a change of family changes, a line each.
+    """
+    planned = prepare(instance, pin, snapshots=snapshots, secrets=False)
     if planned is None:
-        return Difference()
+        return "", ()
     text = safexml.unified_diff(
         planned.before.tree,
         planned.after.tree,
         f"{instance} as defined",
         f"{instance} with {pin.machine}",
     )
-    return Difference(planned.changes if planned.converted else (), text)
+    return text, planned.changes if planned.converted else ()
 
 
 def check_release(instance: Instance, *, force: bool) -> list[Caution]:
     """Check that an instance's pin may be released: no guest runs that would bring it back at once."""
-    return ask_policy(
-        instance,
-        None,
-        ANY_MACHINE,
-        stopped=not instance.active,
-        managed_save=instance.managed_save,
-        supported=True,
-        force=force,
-    )
+    stopped, saved = not instance.active, instance.managed_save
+    return may_release(instance, stopped=stopped, managed_save=saved, force=force)
 
 
 def release(instance: Instance, *, actor: str, reason: str | None) -> None:

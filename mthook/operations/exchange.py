@@ -20,7 +20,6 @@ from mthook.text import printable
 if TYPE_CHECKING:
     from mthook.catalog.store import Catalog
     from mthook.nova.cells import Cells
-    from mthook.nova.instance import NovaInstance
 
 #: What every line says it is. Another form, and another name, would be a later version's.
 FORMAT = "mthook-pin-1"
@@ -79,18 +78,14 @@ def _write(cells: Cells, pin: Pin, machine: str) -> bool:
     """Write a pin to Nova if Nova knows the instance, and has no machine type of it recorded."""
     try:
         cell, instance = cells.find(pin.uuid)
-        if not _lacks(instance, pin):
+        at_work = instance.vm_state == BUILDING or instance.rebuilding
+        # One from before a rebuild isn't its pin any more.
+        if instance.machine is not None or at_work or instance.rebuild_at > pin.updated_at:
             return False
         cell.record(pin.uuid, machine, expect=None)
     except (NotFound, NovaConflict):  # unknown there, or somebody was faster
         return False
     return True
-
-
-def _lacks(instance: NovaInstance, pin: Pin) -> bool:
-    """Tell whether Nova has no machine type, and the pin isn't one from before a rebuild."""
-    at_work = instance.vm_state == BUILDING or instance.rebuilding
-    return instance.machine is None and not at_work and instance.rebuild_at <= pin.updated_at
 
 
 def _pin(number: int, line: str) -> Pin:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mthook import policy
@@ -70,23 +70,19 @@ def _check_recorded(found: CloudInstance, machine: str, here: str) -> None:
 
 def _runs(instance: Instance, alias: str) -> str:
     """Return the versioned name that an instance is to keep."""
-    machine = next(_evidence(instance), None)
+    domain, pin = instance.domain, instance.pin
+    running, defined = (domain.running, domain.defined) if domain else (None, None)
+    evidence = (  # the best first
+        running.machine if running else None,
+        pin.seen if pin else None,
+        defined.machine if defined else None,
+    )
+    machine = next((one for one in evidence if one), None)
     if machine is None or MachineType.parse(machine).is_alias:
         raise Error(f"{instance}: nothing tells which version of {alias} it runs: start it once")
     known = instance.summary or instance.guest
     aliases = instance.catalog.aliases(known.emulator, known.arch, known.virt_type) if known else {}
-    seen = instance.pin.seen if instance.pin else None
+    seen = pin.seen if pin else None
     if not policy.satisfied(alias, machine, seen=seen, aliases=aliases):
         raise Error(f"{instance}: runs {machine}, which its pin {alias} doesn't stand for")
     return machine
-
-
-def _evidence(instance: Instance) -> Iterator[str]:
-    """Yield what an instance runs, best evidence first."""
-    domain, pin = instance.domain, instance.pin
-    if domain and domain.running and domain.running.machine:
-        yield domain.running.machine
-    if pin and pin.seen:
-        yield pin.seen
-    if domain and domain.defined and domain.defined.machine:
-        yield domain.defined.machine

@@ -20,7 +20,7 @@ from mthook.errors import CatalogError, CatalogMissing, Error
 from mthook.locks import uninterrupted
 from mthook.nova.instance import NovaInstance, PropertyChange
 from mthook.operations import change
-from mthook.operations.caution import ANY_MACHINE, Caution, Kind, about_age, ask_policy
+from mthook.operations.caution import Caution, Kind, about_age, ask_policy, may_release
 from mthook.operations.change import ChangeRequest
 from mthook.operations.lookup import CloudInstance
 from mthook.text import printable
@@ -97,10 +97,8 @@ def check_release(found: CloudInstance, here: str, *, force: bool) -> list[Cauti
                 " unset it there (--force overrides)"
             )
         cautions.append(Caution(Kind.OTHER_HOST, (printable(host),)))
-    nova, machine = found.nova, ANY_MACHINE
-    return cautions + ask_policy(
-        found, None, machine, state=nova.vm_state, stopped=nova.stopped, supported=True, force=force
-    )
+    nova = found.nova
+    return cautions + may_release(found, state=nova.vm_state, stopped=nova.stopped, force=force)
 
 
 def buses(instance: NovaInstance, machine: str) -> list[PropertyChange]:
@@ -121,7 +119,7 @@ def foresee(found: CloudInstance, request: ChangeRequest) -> Plan:
         return Plan(found, request, None)
     try:
         # Nova makes a definition anew in any case: one with snapshots needn't be touched.
-        realignment = change.prepare(local, request, snapshots=False)
+        realignment = change.prepare(local, change.pin_of(local, request), snapshots=False)
     except Error as error:
         problem = str(error)
     if problem:

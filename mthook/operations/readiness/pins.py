@@ -50,7 +50,9 @@ def check_supported(context: Context) -> list[Finding]:
     for pin, guest in _pins(context):
         number += 1
         name = guest.name if guest else None
-        offer = _offer(offers, pin, guest)
+        # Without a guest any emulator may be the one.
+        of_guest = (guest.arch, guest.virt_type, guest.emulator) if guest else (pin.arch,)
+        offer = offers.like(*of_guest)
         if not (_is_offered(pin, offer) or _is_supported(context, pin, guest)):
             near = nearest(pin.machine or "", offer.names)
             unsupported.append(Subject(pin.uuid, name, {"pin": pin.machine, "nearest": near}))
@@ -71,13 +73,6 @@ def _pins(context: Context) -> Iterator[tuple[Pin, Guest | None]]:
     for pin in context.catalog().pins():
         if pin.machine is not None and pin.uuid not in gone:
             yield pin, present.get(pin.uuid)
-
-
-def _offer(offers: Offers, pin: Pin, guest: Guest | None) -> Offer:
-    """Return what a guest may run by; without a guest any emulator may be the one."""
-    if guest is None:
-        return offers.like(pin.arch)
-    return offers.like(guest.arch, guest.virt_type, guest.emulator)
 
 
 def _is_offered(pin: Pin, offer: Offer) -> bool:

@@ -84,9 +84,6 @@ def _is_listened_on(path: str) -> bool:
             rows = [line.split(maxsplit=7) for line in file]
     except OSError:
         return False
-    names = {os.path.realpath(row[7].rstrip("\n")) for row in rows[1:] if _listens(row)}
-    return os.path.realpath(path) in names
-
-
-def _listens(row: list[str]) -> bool:
-    return len(row) == 8 and bool(int(row[3], 16) & _LISTENS)
+    named = [row for row in rows[1:] if len(row) == 8]
+    listening = [row[7].rstrip("\n") for row in named if int(row[3], 16) & _LISTENS]
+    return os.path.realpath(path) in map(os.path.realpath, listening)

@@ -28,7 +28,6 @@ ACTOR = "mthook-sync"
 #: Shows how far one is while so many things are gone through.
 Progress = Callable[[Iterable[Domain], int], Iterable[Domain]]
 
-
 #: What a run goes through.
 Named = Union[Domain, NovaInstance, Repair]
 

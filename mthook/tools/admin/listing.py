@@ -55,8 +55,6 @@ _OPERATIONS = {
     "reconnect": "libvirtd restart",
     "attach": "attached",
 }
-
-
 NOVA_COLUMNS = ("UUID", "Name", "State", "Host", "Cell")
 
 
@@ -203,7 +201,13 @@ class History(RowCommand):
     def rows(self, args: argparse.Namespace) -> Iterator[Sequence[str | Time]]:
         """Yield what happened."""
         with opened_catalog(self.conf) as catalog:
-            for entry in self._history(catalog, args.instance):
+            uuid = uuid_of(args.instance)
+            # It stays when all else is forgotten.
+            entries = catalog.history(uuid) if uuid else []
+            if not entries:
+                instance = look_up_or_ask(args.instance, catalog, self.conf)
+                entries = catalog.history(instance.uuid)
+            for entry in entries:
                 yield (
                     Time(entry.at),
                     entry.event,
@@ -213,12 +217,6 @@ class History(RowCommand):
                     entry.source or "",
                     printable(entry.actor),
                 )
-
-    def _history(self, catalog: Catalog, text: str) -> list[HistoryEntry]:
-        """Return an instance's history, which stays when all else is forgotten."""
-        uuid = uuid_of(text)
-        entries = catalog.history(uuid) if uuid else []
-        return entries or catalog.history(look_up_or_ask(text, catalog, self.conf).uuid)
 
 
 def _why(entry: HistoryEntry) -> str:

@@ -16,13 +16,7 @@ from mthook.errors import CatalogError, Error, NotFound, NovaConflict, NovaError
 from mthook.operations import change, novachange
 from mthook.operations.change import ChangeRequest
 from mthook.operations.freeze import aliased, freeze
-from mthook.operations.lookup import (
-    CloudInstance,
-    Instance,
-    found_in_nova,
-    look_up,
-    look_up_or_ask,
-)
+from mthook.operations.lookup import CloudInstance, Instance, found_in_nova, look_up, look_up_or_ask
 from mthook.operations.opening import opened_catalog, opened_host, opened_nova
 from mthook.text import printable
 from mthook.tools.admin.command import (
@@ -188,9 +182,9 @@ class Set(AdminCommand):
 
     def _preview(self, plan: change.Plan | None) -> Sequence[str]:
         """Print what would change in a definition; return what a change of family changes."""
-        difference = change.preview(plan) if plan else change.Difference()
-        self.app.stdout.write(difference.diff)
-        return difference.changes
+        diff, changes = change.preview(plan) if plan else ("", ())
+        self.app.stdout.write(diff)
+        return changes
 
     def _report(self, what: str, old: str | None, new: str, dry: bool) -> None:
         would = "would change " if dry else ""
@@ -291,8 +285,9 @@ class Freeze(AdminCommand):
                 try:
                     self._freeze(look_up(text, catalog, host), cells)
                 except Error as error:
-                    if _is_fatal(error):
-                        raise
+                    fatal = isinstance(error, (CatalogError, NovaError))
+                    if fatal and not isinstance(error, NovaConflict):
+                        raise  # the next instance would fail likewise
                     self.complain(str(error))
                     found = not isinstance(error, NotFound)
                     code = max(code, ExitCode.ERROR if found else ExitCode.NOT_FOUND)
@@ -312,8 +307,3 @@ class Freeze(AdminCommand):
 def _following(instance: Instance, conf: cfg.ConfigOpts) -> Instance:
     """Return an instance whose definition stays as it is where the configuration says so."""
     return instance if conf.sync.realign else replace(instance, host=None)
-
-
-def _is_fatal(error: Error) -> bool:
-    """Tell whether the next instance would fail likewise."""
-    return isinstance(error, (CatalogError, NovaError)) and not isinstance(error, NovaConflict)

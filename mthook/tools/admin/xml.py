@@ -39,14 +39,14 @@ class Diff(AdminCommand):
                 self.say(f"{instance}: libvirt has no such domain now")
             else:
                 try:
-                    difference = change.difference(instance, instance.pin)
+                    diff, changes = change.difference(instance, instance.pin)
                 except Refused as error:
                     self.say(str(error))
                 except (ConversionError, DomainXMLError) as error:
                     raise Error(f"{instance}: {error}") from error
                 else:
-                    self.app.stdout.write(difference.diff)
-                    self.say_of(instance, difference.changes)
+                    self.app.stdout.write(diff)
+                    self.say_of(instance, changes)
         return ExitCode.OK
 
 

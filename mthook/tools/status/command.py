@@ -113,17 +113,18 @@ def document(results: Sequence[Result]) -> dict[str, Any]:
     counts = Counter(result.severity for result in results)
     return {
         "name": str(Table.display_title),
-        "severity": _name(max(counts)),
-        "counts": {_name(severity): counts[severity] for severity in Severity},
+        "severity": max(counts).name.lower(),
+        "counts": {severity.name.lower(): counts[severity] for severity in Severity},
         "checks": [
             {
                 "check": TITLES[result.check],
                 "result": int(result.severity),
                 "details": details(result),
                 "id": result.check,
-                "severity": _name(result.severity),
+                "severity": result.severity.name.lower(),
                 "findings": [
-                    {**asdict(one), "severity": _name(one.severity)} for one in result.findings
+                    {**asdict(one), "severity": one.severity.name.lower()}
+                    for one in result.findings
                 ],
             }
             for result in results
@@ -133,10 +134,6 @@ def document(results: Sequence[Result]) -> dict[str, Any]:
 
 def _shown(_: Table, result: Result) -> upgradecheck.Result:
     return upgradecheck.Result(upgradecheck.Code[result.severity.name], details(result))
-
-
-def _name(severity: Severity) -> str:
-    return severity.name.lower()
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:

@@ -31,15 +31,9 @@ SUCCESSES = {
         "instances_ok": "In {cells:cell} of Nova's every instance has one.",
         "guests_ok": "Of {guests:guest} on this host none is without a pin.",
     },
-    "hook": {
-        "ok": "{path} is installed, up to date and known to libvirt, in mode enforce.",
-    },
-    "last_sync": {
-        "ok": "The last mthook-sync ended at {ended_at}, without errors.",
-    },
-    "drift": {
-        "ok": "Of {guests:guest} none is unlike its pin.",
-    },
+    "hook": {"ok": "{path} is installed, up to date and known to libvirt, in mode enforce."},
+    "last_sync": {"ok": "The last mthook-sync ended at {ended_at}, without errors."},
+    "drift": {"ok": "Of {guests:guest} none is unlike its pin."},
     "pins_supported": {
         "ok": "Of {pins:pin} this host's QEMU can run all.",
     },
