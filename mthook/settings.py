@@ -67,7 +67,7 @@ class Settings:
         """Return the settings in the order of :data:`FIELDS`, for the catalog and for a pipe."""
         return tuple([getattr(self, name) for name in FIELDS])
 
-    def agree_with(self, other: Settings) -> bool:
+    def same_options(self, other: Settings) -> bool:
         """Tell whether the options are the same, whatever the files and the time that they come from."""
         return self.values()[:-2] == other.values()[:-2]
 

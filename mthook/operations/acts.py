@@ -27,12 +27,10 @@ class Act:
     """One change of one guest, or of the hook's settings.
 
     :ivar kind: what was done; ``drifting``: noted that the guest runs something else than its pin.
-    :ivar uuid: None: it is of no guest.
     :ivar name: untrusted text; None: not known.
     :ivar old: the machine type before, or the pin that a guest is unlike; of settings the hook's mode.
     :ivar new: the machine type after, or the one found; of settings the hook's mode.
     :ivar source: where a new pin comes from, in the catalog's words.
-    :ivar reason: the history's.
     :ivar changes: what a change of family does to the guest's hardware, a line each.
     """
 
@@ -74,14 +72,14 @@ Event = Union[Act, LeftAlone, Failure]
 class SyncResult:
     """What a run of mthook-sync comes to: each thing once, however many steps meet it.
 
-    :param tell: is called with each at once: what was done is to be known even if the run dies.
+    :param report: is called with each at once: what was done is to be known even if the run dies.
     :param dry_run: the acts are what would be done.
     :ivar guests: how many domains the host has.
     """
 
-    def __init__(self, tell: Callable[[Event], None], *, dry_run: bool = False) -> None:
-        self._tell = tell
-        self._told: set[object] = set()
+    def __init__(self, report: Callable[[Event], None], *, dry_run: bool = False) -> None:
+        self._report = report
+        self._known: set[object] = set()
         self.dry_run = dry_run
         self.guests = 0
         self.acts: list[Act] = []
@@ -92,13 +90,13 @@ class SyncResult:
         """Take down what happened, unless it has been."""
         # Errors are never equal, their texts are.
         key = (event.uuid, str(event.error)) if isinstance(event, Failure) else event
-        if key in self._told:
+        if key in self._known:
             return
-        self._told.add(key)
+        self._known.add(key)
         if isinstance(event, Act):
             self.acts.append(event)
         elif isinstance(event, LeftAlone):
             self.left_alone.append(event)
         else:
             self.errors.append(event)
-        self._tell(event)
+        self._report(event)

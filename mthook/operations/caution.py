@@ -5,19 +5,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from mthook import machinetype, policy
-from mthook.catalog.offers import Offers
+from mthook.catalog.offers import Offer
 from mthook.errors import MachineTypeError, Refused
 from mthook.policy import Refusal
 from mthook.text import printable
-
-if TYPE_CHECKING:
-    from mthook.catalog.store import Catalog
-
-#: Where only the state of a guest counts, whatever its machine type is to be.
-ANY_MACHINE = "pc"
 
 
 class Kind(enum.Enum):
@@ -69,14 +63,12 @@ def ask_policy(
     state: str = "",
     **facts: Any,
 ) -> list[Caution]:
-    """Ask policy whether a machine type may be changed.
+    """Ask policy whether the machine type of an instance, ``what``, may be changed.
 
-    :param what: the instance, as messages call it.
     :param names: the machine types that this host's QEMU supports, as far as they are known.
     :param supported: whether QEMU supports the new one; ``None``: where it is known to anybody.
     :param state: what an instance is in if it isn't stopped, for the message.
-    :param facts: the others of :func:`mthook.policy.may_update`.
-    :raises Refused: it may not.
+    :param facts: the others of :func:`mthook.policy.may_update`, which says when it is refused.
     """
     try:
         known = machinetype.is_known(new) if supported is None else supported
@@ -91,10 +83,14 @@ def ask_policy(
     return [Caution(Kind.FORCED, (text,)) for text in warnings]
 
 
-def about_age(catalog: Catalog, arch: str | None, machine: str) -> list[Caution]:
-    """Return a caution if this host's QEMU deprecates a machine type."""
-    deprecated = Offers(catalog.capabilities()).like(arch).deprecated
-    return [Caution(Kind.DEPRECATED, (machine,))] if machine in deprecated else []
+def may_release(what: object, **facts: Any) -> list[Caution]:
+    """Ask policy whether a pin may be released: only the guest's state counts, not the machine type to be."""
+    return ask_policy(what, None, "pc", supported=True, **facts)
+
+
+def about_age(offer: Offer, machine: str) -> list[Caution]:
+    """Return a caution if an emulator of this host deprecates a machine type."""
+    return [Caution(Kind.DEPRECATED, (machine,))] if machine in offer.deprecated else []
 
 
 def _nearest(machine: str, names: Sequence[str]) -> list[str]:

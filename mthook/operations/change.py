@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from mthook.catalog.offers import Offers
 from mthook.catalog.records import Pin
 from mthook.errors import CatalogConflict, CatalogError, ConversionError, Error, Refused
 from mthook.locks import uninterrupted
-from mthook.operations.caution import ANY_MACHINE, Caution, Kind, about_age, ask_policy
+from mthook.operations.caution import Caution, Kind, about_age, ask_policy, may_release
 from mthook.operations.lookup import Instance, make_known
 from mthook.policy import Refusal
 from mthook.text import now
@@ -31,10 +31,9 @@ SOURCE = "operator"
 
 @dataclass(frozen=True)
 class ChangeRequest:
-    """What an operator wants an instance's pin to be.
+    """What an operator, the actor, wants an instance's pin to be.
 
     :ivar force: override what policy refuses.
-    :ivar actor: who.
     :ivar reason: why, in their own words.
     :ivar seen: the versioned name that the guest runs with, where it is known.
     :ivar arch: its architecture, where no guest tells it.
@@ -52,57 +51,37 @@ class ChangeRequest:
 class Plan:
     """A change that may be made, and isn't yet.
 
-    :ivar instance: without ``host`` where its definition stays as it is.
     :ivar realignment: of its definition; ``None``: none is needed, or wanted.
     """
 
     instance: Instance
     request: ChangeRequest
     realignment: Realignment | None
-    cautions: Sequence[Caution]
+    cautions: Sequence[Caution] = ()
 
 
-class Difference(NamedTuple):
-    """What bringing a definition to a pin changes.
+def plan(instance: Instance, request: ChangeRequest) -> Plan | None:
+    """Check a change, and whether the definition can follow; change nothing. ``None``: the pin is that already.
 
-    :ivar changes: what a change of family changes, a line each.
-    :ivar diff: all of it as a unified diff, '' where nothing changes.
-    """
-
-    changes: Sequence[str] = ()
-    diff: str = ""
-
-
-def plan(instance: Instance, request: ChangeRequest, *, follow: bool) -> Plan | None:
-    """Check a change, and whether the definition can follow; change nothing.
-
-    :param follow: False: the definition isn't to follow.
-    :return: ``None`` where the pin is that already.
     :raises Refused: policy forbids it, or the definition can't follow.
-    :raises CatalogError: the catalog doesn't know yet what QEMU supports.
-    :raises HostError: libvirt refused.
     """
     if instance.machine == request.machine:
         return None
     cautions = check(instance, request)
-    if follow:
-        realignment, unable = foresee(instance, request)
-    else:
-        realignment, unable = None, _left_behind(instance, request)
-    if unable or not follow:
-        instance = replace(instance, host=None)
-    return Plan(instance, request, realignment, [*cautions, *unable])
+    if instance.host is None:
+        return Plan(instance, request, None, [*cautions, *_left_behind(instance, request)])
+    found = foresee(instance, request)
+    return replace(found, cautions=[*cautions, *found.cautions])
 
 
 def check(instance: Instance, request: ChangeRequest) -> list[Caution]:
     """Check a change against policy and what QEMU supports, by what is known of the instance.
 
-    :raises Refused: see :func:`mthook.policy.may_update`.
     :raises CatalogError: the catalog doesn't know yet what QEMU supports.
     """
     catalog = instance.catalog
-    names = offers(catalog).like(instance.arch).names
-    if not names and not request.force:
+    offer = offers(catalog).like(instance.arch)
+    if not offer.names and not request.force:
         arch = instance.arch or "any architecture"
         raise CatalogError(
             f"no machine types of {arch} are known yet: run mthook-sync", catalog.path
@@ -112,60 +91,58 @@ def check(instance: Instance, request: ChangeRequest) -> list[Caution]:
         instance.machine,
         request.machine,
         stopped=not instance.active,
-        names=names,
-        supported=request.machine in names,
+        names=offer.names,
+        supported=request.machine in offer.names,
         force=request.force,
         managed_save=instance.managed_save,
         windows=instance.windows,
     )
     if request.force and instance.domain is not None and instance.domain.snapshots:
         cautions.append(Caution(Kind.SNAPSHOTS, (instance.domain.snapshots,)))
-    return cautions + about_age(catalog, instance.arch, request.machine)
+    return cautions + about_age(offer, request.machine)
 
 
-def foresee(instance: Instance, request: ChangeRequest) -> tuple[Realignment | None, list[Caution]]:
-    """Find out whether the instance's definition can follow its pin, before anything is changed.
+def foresee(instance: Instance, request: ChangeRequest) -> Plan:
+    """Find out whether the instance's definition can follow its pin; with ``force`` it need not.
 
-    :return: what there is to do for that; and with ``force``, why it may not follow.
     :raises Refused: it can't follow.
-    :raises HostError: libvirt refused.
     """
     try:
-        return prepare(instance, request, snapshots=request.force), []
+        realignment = prepare(instance, pin_of(instance, request), snapshots=request.force)
     except ConversionError as error:
         raise Refused(f"{instance}: {error}", Refusal.UNCONVERTIBLE) from error
     except Refused as error:
         if request.force:
-            return None, [Caution(Kind.DEFINITION_STAYS, (str(error),))]
+            stays = Caution(Kind.DEFINITION_STAYS, (str(error),))
+            return Plan(replace(instance, host=None), request, None, [stays])
         overridden = "--force overrides"
         if error.reason != Refusal.SAVED:
             overridden = "--force changes the pin alone"
         raise Refused(f"{error} ({overridden})", error.reason) from error
+    return Plan(instance, request, realignment)
 
 
-def prepare(instance: Instance, request: ChangeRequest, *, snapshots: bool) -> Realignment | None:
-    """Work out how the instance's definition would follow its pin.
-
-    :param snapshots: also that of one that has snapshots.
-    :raises Error: see :func:`mthook.host.realign.prepare`.
-    """
-    if instance.host is None or instance.domain is None:
+def prepare(
+    instance: Instance, pin: Pin, *, snapshots: bool, secrets: bool = True
+) -> Realignment | None:
+    """Work out how the instance's definition would follow a pin; see :func:`mthook.host.realign.prepare`."""
+    host, catalog = instance.host, instance.catalog
+    if host is None or instance.domain is None:
         return None
     from mthook.host import realign
 
-    catalog, pin = instance.catalog, pin_of(instance, request)
-    return realign.prepare(instance.host, pin, offers(catalog), catalog, snapshots=snapshots)
+    return realign.prepare(
+        host, pin, offers(catalog), catalog, snapshots=snapshots, secrets=secrets
+    )
 
 
-def apply(
-    instance: Instance, request: ChangeRequest, realignment: Realignment | None
-) -> Sequence[str]:
+def apply(plan: Plan) -> Sequence[str]:
     """Change the pin and let the definition follow; when it doesn't, put the old pin back.
 
-    :param realignment: of the definition, as :func:`prepare` returned it.
     :return: what a change of family changed in the definition, a line each.
     :raises Error: nothing is changed.
     """
+    instance, request, realignment = plan.instance, plan.request, plan.realignment
     catalog = instance.catalog
     with uninterrupted():
         make_known(instance)
@@ -187,64 +164,40 @@ def apply(
         return realignment.changes if realignment.converted else ()
 
 
-def preview(instance: Instance | None, request: ChangeRequest) -> Difference:
-    """Return what :func:`apply` would change in the instance's definition.
-
-    :raises Error: see :func:`difference`.
-    """
-    if instance is None or instance.host is None or instance.domain is None:
-        return Difference()
-    return difference(instance, pin_of(instance, request), snapshots=request.force)
-
-
-def difference(instance: Instance, pin: Pin, *, snapshots: bool = False) -> Difference:
-    """Return what realigning an instance's definition to a pin changes.
-
-    :param instance: looked up in libvirt, too.
-    :param snapshots: also that of one that has snapshots.
-    :raises Refused: it would be left alone.
-    :raises ConversionError: the pinned machine type can't have something that the guest has.
-    :raises HostError: libvirt refused.
-    """
-    from mthook.host import realign
-
-    host, catalog = instance.host, instance.catalog
-    assert host is not None
-    planned = realign.prepare(
-        host, pin, offers(catalog), catalog, snapshots=snapshots, secrets=False
+def preview(plan: Plan) -> tuple[str, Sequence[str]]:
+    """Return what :func:`apply` would change in the instance's definition, as :func:`difference` does."""
+    return difference(
+        plan.instance, pin_of(plan.instance, plan.request), snapshots=plan.request.force
     )
+
+
+def difference(
+    instance: Instance, pin: Pin, *, snapshots: bool = False
+) -> tuple[str, Sequence[str]]:
+    """Return what realigning a definition to a pin changes, see :func:`mthook.host.realign.prepare`.
+
+    :return: a unified diff, '' where nothing changes; and what a change of family changes, a line each.
+    """
+    planned = prepare(instance, pin, snapshots=snapshots, secrets=False)
     if planned is None:
-        return Difference()
+        return "", ()
     text = safexml.unified_diff(
         planned.before.tree,
         planned.after.tree,
         f"{instance} as defined",
         f"{instance} with {pin.machine}",
     )
-    return Difference(planned.changes if planned.converted else (), text)
+    return text, planned.changes if planned.converted else ()
 
 
 def check_release(instance: Instance, *, force: bool) -> list[Caution]:
-    """Check that an instance's pin may be released: no guest runs that would bring it back at once.
-
-    :raises Refused: one does.
-    """
-    return ask_policy(
-        instance,
-        None,
-        ANY_MACHINE,
-        stopped=not instance.active,
-        managed_save=instance.managed_save,
-        supported=True,
-        force=force,
-    )
+    """Check that an instance's pin may be released: no guest runs that would bring it back at once."""
+    stopped, saved = not instance.active, instance.managed_save
+    return may_release(instance, stopped=stopped, managed_save=saved, force=force)
 
 
 def release(instance: Instance, *, actor: str, reason: str | None) -> None:
-    """Release an instance's pin.
-
-    :raises CatalogError: it can't be written.
-    """
+    """Release an instance's pin."""
     make_known(instance)
     instance.catalog.unset_pin(instance.uuid, actor=actor, reason=reason)
 

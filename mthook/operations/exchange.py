@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, fields
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -19,7 +20,6 @@ from mthook.text import printable
 if TYPE_CHECKING:
     from mthook.catalog.store import Catalog
     from mthook.nova.cells import Cells
-    from mthook.nova.instance import NovaInstance
 
 #: What every line says it is. Another form, and another name, would be a later version's.
 FORMAT = "mthook-pin-1"
@@ -29,21 +29,6 @@ _REQUIRED = {field.name for field in fields(Pin) if field.default is MISSING}
 _TIMES = ("created_at", "updated_at")
 #: What a time is where Nova has none: any pin is newer.
 _LONG_AGO = "1970-01-01T00:00:00.000000Z"
-
-
-@dataclass(frozen=True)
-class Imported:
-    """How many pins an import added, changed, and left as they were."""
-
-    added: int = 0
-    changed: int = 0
-    unchanged: int = 0
-
-
-def export_lines(catalog: Catalog) -> Iterator[str]:
-    """Yield every pin, released ones too, as one line of JSON without its line end."""
-    for pin in catalog.pins():
-        yield to_line(pin)
 
 
 def to_line(pin: Pin) -> str:
@@ -57,8 +42,6 @@ def pins_of_nova(
     """Yield UUID and pin of a host's instances as Nova has recorded them; or why it can't be a pin.
 
     Each is as old as the record, so that a pin that is newer stays where it is imported.
-
-    :raises NovaError: Nova knows no such host, or its database failed.
     """
     for instance in sorted(cells.of_host(host).of_host(host), key=lambda one: one.uuid):
         if instance.machine is None:
@@ -72,29 +55,20 @@ def pins_of_nova(
             yield instance.uuid, Pin(instance.uuid, instance.machine, arch, "Nova", actor, at, at)
 
 
-def import_lines(catalog: Catalog, lines: Iterable[str], *, actor: str) -> Imported:
+def import_lines(catalog: Catalog, lines: Iterable[str], *, actor: str) -> Counter[str]:
     """Take over pins that are newer than those here; all of them or, where one line is bad, none.
 
-    :param lines: what :func:`export_lines` yields; empty lines don't count.
+    :param lines: what :func:`to_line` makes of pins; empty lines don't count.
+    :return: how many were ``added``, ``changed`` and left ``unchanged``.
     :raises Error: a line is bad, which it names by number.
-    :raises CatalogError: the catalog can't be written.
     """
     pins = [_pin(number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    counts: dict[str, int] = {}
     with catalog.transaction():
-        for pin in pins:
-            what = catalog.merge_pin(pin, actor=actor)
-            counts[what] = counts.get(what, 0) + 1
-    return Imported(**counts)
+        return Counter(catalog.merge_pin(pin, actor=actor) for pin in pins)
 
 
 def write_to_nova(cells: Cells, catalog: Catalog, lines: Iterable[str]) -> int:
-    """Write the pins that an import was about to Nova, as they are now, where it lacks them.
-
-    :param lines: what was imported.
-    :return: how many were written.
-    :raises NovaError: the database failed.
-    """
+    """Write the pins that were imported to Nova, as they are now, where it lacks them; return how many."""
     uuids = dict.fromkeys(json.loads(line)["uuid"] for line in lines if line.strip())
     pins = (catalog.get_pin(uuid) for uuid in uuids)
     return sum(_write(cells, pin, pin.machine) for pin in pins if pin and pin.machine)
@@ -104,18 +78,14 @@ def _write(cells: Cells, pin: Pin, machine: str) -> bool:
     """Write a pin to Nova if Nova knows the instance, and has no machine type of it recorded."""
     try:
         cell, instance = cells.find(pin.uuid)
-        if not _lacks(instance, pin):
+        at_work = instance.vm_state == BUILDING or instance.rebuilding
+        # One from before a rebuild isn't its pin any more.
+        if instance.machine is not None or at_work or instance.rebuild_at > pin.updated_at:
             return False
         cell.record(pin.uuid, machine, expect=None)
     except (NotFound, NovaConflict):  # unknown there, or somebody was faster
         return False
     return True
-
-
-def _lacks(instance: NovaInstance, pin: Pin) -> bool:
-    """Tell whether Nova has no machine type, and the pin isn't one from before a rebuild."""
-    at_work = instance.vm_state == BUILDING or instance.rebuilding
-    return instance.machine is None and not at_work and instance.rebuild_at <= pin.updated_at
 
 
 def _pin(number: int, line: str) -> Pin:

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from mthook import policy
 from mthook.errors import Error
@@ -21,18 +20,6 @@ if TYPE_CHECKING:
     from mthook.nova.cells import Cells
 
 
-class Frozen(NamedTuple):
-    """What was done.
-
-    :ivar old: the pin so far.
-    :ivar new: the pin now; the same where it was a versioned name already.
-    """
-
-    old: str
-    new: str
-    cautions: Sequence[Caution] = ()
-
-
 def aliased(catalog: Catalog) -> list[str]:
     """Return the UUIDs of the instances that are pinned to an alias."""
     return [
@@ -42,12 +29,12 @@ def aliased(catalog: Catalog) -> list[str]:
     ]
 
 
-def freeze(instance: Instance, cells: Cells | None, here: str, actor: str) -> Frozen:
-    """Freeze one instance, first in Nova where it is one of Nova's.
+def freeze(
+    instance: Instance, cells: Cells | None, here: str, actor: str
+) -> tuple[str, Sequence[Caution]]:
+    """Freeze one instance, first in Nova where it is one of Nova's; return what its pin is now.
 
-    :param instance: without ``host`` if its definition isn't to follow.
     :param cells: Nova's databases, where they are configured.
-    :param here: this host's name.
     :raises Error: it can't be frozen, and nothing is changed.
     """
     old = instance.machine
@@ -55,26 +42,21 @@ def freeze(instance: Instance, cells: Cells | None, here: str, actor: str) -> Fr
         raise Error(f"{instance}: no pin")
     found = in_nova(cells, instance) if cells is not None else None
     if found is not None:
-        _check_agreement(found, old, here)
+        _check_recorded(found, old, here)
     if MachineType.parse(old).is_versioned:
-        return Frozen(old, old)
+        return old, ()
     new = _runs(instance, old)
     request = ChangeRequest(new, force=False, actor=actor, reason="frozen", seen=new)
     if found is None:
-        realignment, _ = change.foresee(instance, request)
-        change.apply(instance, request, realignment)
-        return Frozen(old, new)
-    local, realignment, unable = novachange.foresee(found, request)
-    found = replace(found, local=local)
-    novachange.record(novachange.Plan(found, request, realignment, [], unable))
-    return Frozen(old, new, unable)
+        change.apply(change.foresee(instance, request))
+        return new, ()
+    plan = novachange.foresee(found, request)
+    novachange.record(plan)
+    return new, plan.cautions
 
 
-def _check_agreement(found: CloudInstance, machine: str, here: str) -> None:
-    """Make sure that Nova has an instance on this host, and its pin recorded.
-
-    :raises Error: it doesn't.
-    """
+def _check_recorded(found: CloudInstance, machine: str, here: str) -> None:
+    """Make sure that Nova has an instance on this host, and its pin recorded."""
     nova = found.nova
     if nova.host != here:
         where = f"on {printable(nova.host)}" if nova.host else "on no host"
@@ -87,27 +69,20 @@ def _check_agreement(found: CloudInstance, machine: str, here: str) -> None:
 
 
 def _runs(instance: Instance, alias: str) -> str:
-    """Return the versioned name that an instance is to keep.
-
-    :raises Error: nothing tells it, or what tells it isn't what the pin asks for.
-    """
-    machine = next(_evidence(instance), None)
+    """Return the versioned name that an instance is to keep."""
+    domain, pin = instance.domain, instance.pin
+    running, defined = (domain.running, domain.defined) if domain else (None, None)
+    evidence = (  # the best first
+        running.machine if running else None,
+        pin.seen if pin else None,
+        defined.machine if defined else None,
+    )
+    machine = next((one for one in evidence if one), None)
     if machine is None or MachineType.parse(machine).is_alias:
         raise Error(f"{instance}: nothing tells which version of {alias} it runs: start it once")
     known = instance.summary or instance.guest
     aliases = instance.catalog.aliases(known.emulator, known.arch, known.virt_type) if known else {}
-    seen = instance.pin.seen if instance.pin else None
+    seen = pin.seen if pin else None
     if not policy.satisfied(alias, machine, seen=seen, aliases=aliases):
         raise Error(f"{instance}: runs {machine}, which its pin {alias} doesn't stand for")
     return machine
-
-
-def _evidence(instance: Instance) -> Iterator[str]:
-    """Yield what an instance runs, best evidence first."""
-    domain, pin = instance.domain, instance.pin
-    if domain and domain.running and domain.running.machine:
-        yield domain.running.machine
-    if pin and pin.seen:
-        yield pin.seen
-    if domain and domain.defined and domain.defined.machine:
-        yield domain.defined.machine

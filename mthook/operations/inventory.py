@@ -1,18 +1,97 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Instances that lack something: a machine type in Nova, or a sync that has seen them."""
+"""The instances there are, beside their pins, and those that lack a machine type in Nova or that no sync has seen."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mthook.catalog.records import Guest
+from mthook import policy
+from mthook.catalog.records import Guest, Pin
 from mthook.errors import NovaError
 
 if TYPE_CHECKING:
+    from mthook.catalog.store import Catalog
     from mthook.host.connection import Host
     from mthook.nova.cell import Cell
     from mthook.nova.instance import NovaInstance
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A place where an instance has another machine type than its pin.
+
+    :ivar where: ``running``, ``defined``, ``nova`` (recorded there, as of the last sync) or
+        ``stopped`` (a start with it was stopped, and the guest waits for a repair).
+    """
+
+    where: str
+    machine: str
+
+
+@dataclass(frozen=True)
+class InstanceRow:
+    """One instance, its pin, and its drift."""
+
+    uuid: str
+    guest: Guest | None
+    pin: Pin | None
+    drift: tuple[Drift, ...]
+
+    @property
+    def machine(self) -> str | None:
+        """The pin, ``None`` without one."""
+        return self.pin.machine if self.pin else None
+
+    @property
+    def state(self) -> str:
+        """libvirt's word, or ``gone`` for a guest that is no longer on this host."""
+        return self.guest.state if self.guest and self.guest.gone_since is None else "gone"
+
+    @property
+    def machines(self) -> set[str]:
+        """Every machine type that has to do with the instance."""
+        guest = self.guest
+        known = (self.machine, guest.defined if guest else None, guest.running if guest else None)
+        return {machine for machine in known if machine}
+
+
+def instances(catalog: Catalog, guests: Iterable[Guest]) -> Iterator[InstanceRow]:
+    """Yield all instances: guests by name, then pins of which no guest was ever seen here."""
+    pins = {pin.uuid: pin for pin in catalog.pins()}
+    aliases: dict[tuple[str | None, str, str], dict[str, str]] = {}
+    recorded = {uuid: one.machine for uuid, one in catalog.compared().items()}
+    stopped = {repair.uuid: repair.found for repair in catalog.repairs()}
+    for guest in guests:
+        key = (guest.emulator, guest.arch, guest.virt_type)
+        if key not in aliases:
+            aliases[key] = catalog.aliases(*key)
+        pin = pins.pop(guest.uuid, None)
+        drift = [*_here(guest, pin, aliases[key]), *_elsewhere(guest.uuid, pin, recorded, stopped)]
+        yield InstanceRow(guest.uuid, guest, pin, tuple(drift))
+    for uuid, pin in pins.items():
+        yield InstanceRow(uuid, None, pin, tuple(_elsewhere(uuid, pin, recorded, stopped)))
+
+
+def _here(guest: Guest, pin: Pin | None, aliases: dict[str, str]) -> Iterator[Drift]:
+    """Yield what a guest of this host runs and is defined as, where that is unlike its pin."""
+    if pin is None or pin.machine is None or guest.gone_since is not None:
+        return
+    for where, machine in (("running", guest.running), ("defined", guest.defined)):
+        if machine and not policy.satisfied(pin.machine, machine, seen=pin.seen, aliases=aliases):
+            yield Drift(where, machine)
+
+
+def _elsewhere(
+    uuid: str, pin: Pin | None, recorded: Mapping[str, str | None], stopped: Mapping[str, str]
+) -> Iterator[Drift]:
+    """Yield what Nova has recorded, where that is unlike the pin, and a start that was stopped."""
+    machine = recorded.get(uuid)
+    if pin and pin.machine and machine and machine != pin.machine:
+        yield Drift("nova", machine)
+    if uuid in stopped:
+        yield Drift("stopped", stopped[uuid])
 
 
 def unset_in_nova(
@@ -21,8 +100,6 @@ def unset_in_nova(
     """Yield the instances without a machine type, by cell and UUID; a few at a time are in memory.
 
     A cell that can't be asked yields why, and doesn't keep the others from it.
-
-    :param state: only instances in this state; ``None``: in any.
     """
     for cell in cells:
         try:
@@ -34,10 +111,7 @@ def unset_in_nova(
 
 
 def unseen(host: Host, guests: Iterable[Guest]) -> list[Guest]:
-    """Return the guests that libvirt has and that aren't among those known; not such whose XML can't be read.
-
-    :raises HostError: libvirt refused.
-    """
+    """Return the guests that libvirt has and that aren't among those known; not such whose XML can't be read."""
     from mthook.host import domains
 
     known = {guest.uuid for guest in guests if guest.gone_since is None}

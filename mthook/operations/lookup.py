@@ -27,16 +27,10 @@ if TYPE_CHECKING:
     from mthook.xmlrewrite.summary import Summary
 
 
-class AmbiguousName(Error):
-    """Several guests have, or had when they were last seen, the name asked for."""
-
-
 @dataclass(frozen=True)
 class Instance:
     """One instance as this host knows it.
 
-    :ivar uuid: in lower case.
-    :ivar catalog: where it was looked up.
     :ivar host: libvirt, through which its definition follows its pin; ``None``: it stays as it is.
     :ivar pin: its row in the catalog, which may be a released pin.
     :ivar guest: what the last sync or hook saw of it.
@@ -69,10 +63,8 @@ class Instance:
     @property
     def arch(self) -> str | None:
         """The guest's architecture, where anything tells it."""
-        return next(
-            (known.arch for known in (self.summary, self.guest, self.pin) if known and known.arch),
-            None,
-        )
+        known = (self.summary, self.guest, self.pin)
+        return next((one.arch for one in known if one and one.arch), None)
 
     @property
     def windows(self) -> bool:
@@ -85,11 +77,8 @@ class Instance:
         """Whether the guest runs; as last seen, where libvirt wasn't asked."""
         if self.domain is not None:
             return self.domain.active
-        return (
-            self.guest is not None
-            and self.guest.gone_since is None
-            and self.guest.running is not None
-        )
+        guest = self.guest
+        return guest is not None and guest.gone_since is None and guest.running is not None
 
     @property
     def managed_save(self) -> bool:
@@ -102,9 +91,7 @@ class Instance:
 class CloudInstance:
     """One instance of Nova's.
 
-    :ivar cells: Nova's databases.
-    :ivar cell: the one that has it.
-    :ivar nova: the instance as Nova has it.
+    :ivar cell: the one of Nova's databases that has it.
     :ivar catalog: this host's catalog, or why it can't be used.
     :ivar local: the instance as this host knows it; ``None`` where it is another host's, or without a catalog.
     :ivar problem: why libvirt can't be asked here, '' where it can or needn't be.
@@ -139,25 +126,18 @@ def look_up(text: str, catalog: Catalog, host: Host | None = None) -> Instance:
     """Return the instance of a UUID or a name; what is shaped like a UUID is first taken as one.
 
     :param host: libvirt, to be asked as well: the catalog knows names as the last sync saw them.
-    :raises NotFound: there is none.
-    :raises AmbiguousName: there are several.
-    :raises HostError: libvirt refused.
+    :raises NotFound: there is none; another ``Error``: there are several.
     """
-    at = now()
-    uuid = uuid_of(text)
+    at, uuid = now(), uuid_of(text)
     if uuid is not None:
-        instance = _instance(catalog, host, uuid, _domain(host, uuid))
+        instance = _instance(catalog, host, uuid, _domain(host, uuid), at)
         if instance.domain or instance.pin or instance.guest:
-            return replace(instance, looked_at=at)
-    return replace(_by_name(text, catalog, host), looked_at=at)
+            return instance
+    return _by_name(text, catalog, host, at)
 
 
 def look_up_or_ask(text: str, catalog: Catalog, conf: cfg.ConfigOpts) -> Instance:
-    """Return an instance; libvirt is asked only for what the catalog doesn't know, new guests.
-
-    :raises NotFound: there is none.
-    :raises Error: the catalog has none, and libvirt can't be reached.
-    """
+    """Return an instance; libvirt is asked only for what the catalog doesn't know, new guests."""
     try:
         return look_up(text, catalog)
     except NotFound as error:
@@ -177,9 +157,6 @@ def found_in_nova(
     :param text: its UUID, or a name that this host's catalog knows.
     :param libvirt: ask libvirt too, if it is this host's.
     :return: ``None`` without a database, and for a guest of this host's that isn't Nova's.
-    :raises NotFound: there is no such instance.
-    :raises AmbiguousName: several guests have the name.
-    :raises NovaError: the database failed.
     """
     if not has_nova(conf):
         yield None
@@ -189,19 +166,20 @@ def found_in_nova(
         catalog = stack.enter_context(opened_catalog_if_any(conf))
         found = _of_text(cells, text, catalog)
         if found is not None and _is_here(conf.host, found):
-            # One that is offloaded has no domain anywhere.
-            ask = libvirt and found.nova.host is not None
-            host, problem = _host_or_problem(conf, stack) if ask else (None, "")
+            host, problem = None, ""
+            if libvirt and found.nova.host is not None:  # one that is offloaded has no domain
+                try:
+                    host = stack.enter_context(opened_host(conf))
+                except HostError as error:
+                    problem = str(error)
             found = replace(found, local=_known_here(found, host), problem=problem)
         yield found
 
 
 def in_nova(cells: Cells, instance: Instance) -> CloudInstance | None:
-    """Look up a guest of this host in Nova's database.
+    """Look up a guest of this host in Nova's database; return ``None`` for one that isn't Nova's.
 
-    :return: ``None`` for one that isn't Nova's.
     :raises NotFound: it is, and Nova has deleted it.
-    :raises NovaError: the database failed.
     """
     try:
         cell, nova = cells.find(instance.uuid)
@@ -220,7 +198,7 @@ def make_known(instance: Instance) -> None:
         instance.catalog.see_guest(guest, instance.looked_at)
 
 
-def _by_name(name: str, catalog: Catalog, host: Host | None) -> Instance:
+def _by_name(name: str, catalog: Catalog, host: Host | None, at: str) -> Instance:
     domain = _domain(host, name, by_name=True)
     guests = [guest for guest in catalog.find(name) if guest.name == name]
     present = [guest for guest in guests if guest.gone_since is None] or guests
@@ -228,11 +206,11 @@ def _by_name(name: str, catalog: Catalog, host: Host | None) -> Instance:
     if not uuids:
         raise NotFound(f"no instance has the UUID or name '{printable(name)}'")
     if len(uuids) > 1:
-        raise AmbiguousName(
+        raise Error(
             f"several guests are called '{printable(name)}', say which: {', '.join(sorted(uuids))}"
         )
     uuid = uuids.pop()
-    return _instance(catalog, host, uuid, domain or _domain(host, uuid))
+    return _instance(catalog, host, uuid, domain or _domain(host, uuid), at)
 
 
 def _domain(host: Host | None, text: str, *, by_name: bool = False) -> Domain | None:
@@ -245,9 +223,14 @@ def _domain(host: Host | None, text: str, *, by_name: bool = False) -> Domain | 
     return None
 
 
-def _instance(catalog: Catalog, host: Host | None, uuid: str, domain: Domain | None) -> Instance:
-    guest = next((guest for guest in catalog.find(uuid) if guest.uuid == uuid), None)
-    return Instance(uuid, catalog, host, catalog.get_pin(uuid), guest, domain)
+def _instance(
+    catalog: Catalog, host: Host | None, uuid: str, domain: Domain | None, at: str
+) -> Instance:
+    return Instance(uuid, catalog, host, catalog.get_pin(uuid), _guest(catalog, uuid), domain, at)
+
+
+def _guest(catalog: Catalog, uuid: str) -> Guest | None:
+    return next((guest for guest in catalog.find(uuid) if guest.uuid == uuid), None)
 
 
 def _of_text(cells: Cells, text: str, catalog: Catalog | CatalogError) -> CloudInstance | None:
@@ -261,14 +244,11 @@ def _of_text(cells: Cells, text: str, catalog: Catalog | CatalogError) -> CloudI
     try:
         return CloudInstance(cells, *cells.find(uuid), catalog)
     except NotFound:
-        if isinstance(catalog, CatalogError) or not _is_plain(catalog, uuid):
+        # A guest of this host may be none of Nova's.
+        guest = None if isinstance(catalog, CatalogError) else _guest(catalog, uuid)
+        if guest is None or guest.nova:
             raise
         return None
-
-
-def _is_plain(catalog: Catalog, uuid: str) -> bool:
-    """Tell whether this host has, or had, a guest of that UUID that isn't Nova's."""
-    return any(guest.uuid == uuid and not guest.nova for guest in catalog.find(uuid))
 
 
 def _is_here(name: str, found: CloudInstance) -> bool:
@@ -278,13 +258,6 @@ def _is_here(name: str, found: CloudInstance) -> bool:
     if found.nova.host is None:
         return found.catalog.get_pin(found.nova.uuid) is not None
     return found.nova.host == name
-
-
-def _host_or_problem(conf: cfg.ConfigOpts, stack: contextlib.ExitStack) -> tuple[Host | None, str]:
-    try:
-        return stack.enter_context(opened_host(conf)), ""
-    except HostError as error:
-        return None, str(error)
 
 
 def _known_here(found: CloudInstance, host: Host | None) -> Instance:

@@ -12,21 +12,18 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from mthook import machinetype
+from mthook.catalog.offers import Offer
 from mthook.catalog.records import Compared
 from mthook.errors import CatalogError, CatalogMissing, Error
 from mthook.locks import uninterrupted
 from mthook.nova.instance import NovaInstance, PropertyChange
 from mthook.operations import change
-from mthook.operations.caution import ANY_MACHINE, Caution, Kind, about_age, ask_policy
+from mthook.operations.caution import Caution, Kind, about_age, ask_policy, may_release
 from mthook.operations.change import ChangeRequest
-from mthook.operations.lookup import CloudInstance, Instance
+from mthook.operations.lookup import CloudInstance
 from mthook.text import printable
-
-if TYPE_CHECKING:
-    from mthook.host.realign import Realignment
 
 #: The board that has IDE, and what takes its place on the others.
 _IDE_FAMILY, _IDE, _IN_PLACE_OF_IDE = "i440fx", "ide", "sata"
@@ -36,16 +33,15 @@ _IDE_FAMILY, _IDE, _IN_PLACE_OF_IDE = "i440fx", "ide", "sata"
 class Plan:
     """A change that may be made, and isn't yet.
 
-    :ivar found: what is changed; its ``local`` is without ``host`` where its definition stays as it is.
-    :ivar realignment: of that definition; ``None``: none is needed, or wanted.
+    :ivar local: the change here; ``None`` where the instance is another host's.
     :ivar buses: what changes of device buses, in the same transaction of Nova's database.
     """
 
     found: CloudInstance
     request: ChangeRequest
-    realignment: Realignment | None
-    buses: Sequence[PropertyChange]
-    cautions: Sequence[Caution]
+    local: change.Plan | None
+    cautions: Sequence[Caution] = ()
+    buses: Sequence[PropertyChange] = ()
 
 
 def plan(found: CloudInstance, request: ChangeRequest, *, with_buses: bool = False) -> Plan | None:
@@ -53,38 +49,31 @@ def plan(found: CloudInstance, request: ChangeRequest, *, with_buses: bool = Fal
 
     :param with_buses: change device buses that the machine type doesn't have, too.
     :return: ``None`` where Nova has that recorded already.
-    :raises Refused: see :func:`mthook.policy.may_update`.
     """
     nova, machine = found.nova, request.machine
     if nova.machine == machine and not (with_buses and buses(nova, machine)):
         return None
     cautions = check(found, request)
     changes = buses(nova, machine)
-    local, realignment, unable = foresee(found, request)
-    about = [] if with_buses else _about(changes, machine)
-    return Plan(
-        replace(found, local=local),
-        request,
-        realignment,
-        changes if with_buses else [],
-        [*cautions, *about, *unable],
-    )
+    planned = foresee(found, request)
+    if changes and not with_buses:
+        rows = ", ".join(f"{one.key} = {one.old}" for one in changes)
+        cautions.append(Caution(Kind.BUSES, (rows, machine, _IN_PLACE_OF_IDE)))
+        changes = []
+    return replace(planned, cautions=[*cautions, *planned.cautions], buses=changes)
 
 
 def check(found: CloudInstance, request: ChangeRequest) -> list[Caution]:
-    """Check a change against policy, by what Nova says of the instance.
-
-    :raises Refused: see :func:`mthook.policy.may_update`.
-    """
-    nova, local, arch = found.nova, found.local, found.arch
-    names = change.offers(local.catalog).like(arch).names if local else []
+    """Check a change against policy, by what Nova says of the instance."""
+    nova, local = found.nova, found.local
+    offer = change.offers(local.catalog).like(found.arch) if local else Offer()
     cautions = ask_policy(
         found,
         nova.machine,
         request.machine,
-        names=names,
+        names=offer.names,
         # Elsewhere other machine types may be supported than here.
-        supported=request.machine in names if names else None,
+        supported=request.machine in offer.names if offer.names else None,
         state=nova.vm_state,
         stopped=nova.stopped,
         force=request.force,
@@ -94,16 +83,11 @@ def check(found: CloudInstance, request: ChangeRequest) -> list[Caution]:
         cautions.append(Caution(Kind.COLD_START, (request.machine,)))
     if nova.vm_state.startswith("shelved"):
         cautions.append(Caution(Kind.SHELVED))
-    return cautions + (about_age(local.catalog, arch, request.machine) if local else [])
+    return cautions + about_age(offer, request.machine)
 
 
 def check_release(found: CloudInstance, here: str, *, force: bool) -> list[Caution]:
-    """Check that an instance's machine type may be erased.
-
-    :param here: this host's name.
-    :raises Refused: it isn't stopped.
-    :raises Error: another host has it.
-    """
+    """Check that an instance's machine type may be erased: it is stopped, and not on another host than this."""
     host = found.nova.host
     cautions: list[Caution] = []
     if host not in (None, here):
@@ -113,18 +97,14 @@ def check_release(found: CloudInstance, here: str, *, force: bool) -> list[Cauti
                 " unset it there (--force overrides)"
             )
         cautions.append(Caution(Kind.OTHER_HOST, (printable(host),)))
-    nova, machine = found.nova, ANY_MACHINE
-    return cautions + ask_policy(
-        found, None, machine, state=nova.vm_state, stopped=nova.stopped, supported=True, force=force
-    )
+    nova = found.nova
+    return cautions + may_release(found, state=nova.vm_state, stopped=nova.stopped, force=force)
 
 
 def buses(instance: NovaInstance, machine: str) -> list[PropertyChange]:
     """Return what must change of the device buses that Nova keeps beside an instance's machine type.
 
     No board but the i440fx has IDE; Nova would still ask for it, and every start would fail.
-
-    :param machine: the machine type to be.
     """
     if machinetype.MachineType.parse(machine).family == _IDE_FAMILY:
         return []
@@ -132,42 +112,30 @@ def buses(instance: NovaInstance, machine: str) -> list[PropertyChange]:
     return [PropertyChange(key, _IDE, _IN_PLACE_OF_IDE) for key in found]
 
 
-def _about(changes: Sequence[PropertyChange], machine: str) -> list[Caution]:
-    """Return a caution if device buses must change, and aren't going to."""
-    rows = ", ".join(f"{one.key} = {one.old}" for one in changes)
-    return [Caution(Kind.BUSES, (rows, machine, _IN_PLACE_OF_IDE))] if changes else []
-
-
-def foresee(
-    found: CloudInstance, request: ChangeRequest
-) -> tuple[Instance | None, Realignment | None, list[Caution]]:
-    """Find out whether an instance's definition can follow at once; else Nova makes it anew, at the next start.
-
-    :return: the instance here, without libvirt where its definition is to stay as it is; and what there is to do for
-        the definition.
-    """
+def foresee(found: CloudInstance, request: ChangeRequest) -> Plan:
+    """Find out whether an instance's definition can follow at once; else Nova makes it anew, at the next start."""
     local, problem, realignment = found.local, found.problem, None
     if local is None:
-        return None, None, []
+        return Plan(found, request, None)
     try:
         # Nova makes a definition anew in any case: one with snapshots needn't be touched.
-        realignment = change.prepare(local, request, snapshots=False)
+        realignment = change.prepare(local, change.pin_of(local, request), snapshots=False)
     except Error as error:
         problem = str(error)
     if problem:
-        return replace(local, host=None), None, [Caution(Kind.UNTIL_NOVA, (problem,))]
-    return local, realignment, []
+        unchanged = change.Plan(replace(local, host=None), request, None)
+        return Plan(found, request, unchanged, [Caution(Kind.UNTIL_NOVA, (problem,))])
+    return Plan(found, request, change.Plan(local, request, realignment))
 
 
 def record(plan: Plan) -> tuple[Sequence[str], list[Caution]]:
     """Change an instance's machine type in Nova, then here, or nowhere.
 
     :return: what a change of family changed in the definition, a line each.
-    :raises NovaConflict: somebody else has changed it.
-    :raises Error: nothing is changed.
+    :raises Error: nothing is changed; a ``NovaConflict``: somebody else has changed it.
     """
-    found, request = plan.found, plan.request
-    nova, local = found.nova, found.local
+    found, request, local = plan.found, plan.request, plan.local
+    nova = found.nova
     with uninterrupted():
         row = found.cell.record(
             nova.uuid,
@@ -179,17 +147,14 @@ def record(plan: Plan) -> tuple[Sequence[str], list[Caution]]:
         if local is None:
             return (), _note(found, request.machine, request.actor, request.reason)
         with _undone_by(functools.partial(_put_back, plan)):
-            changes = change.apply(local, request, plan.realignment)
-        local.catalog.set_compared(Compared(nova.uuid, request.machine, row, nova.rebuild))
+            changes = change.apply(local)
+        compared = Compared(nova.uuid, request.machine, row, nova.rebuild)
+        local.instance.catalog.set_compared(compared)
         return changes, []
 
 
 def erase(found: CloudInstance, *, actor: str, reason: str | None) -> list[Caution]:
-    """Erase an instance's machine type in Nova and release its pin here, or neither.
-
-    :raises NovaConflict: somebody else has changed it.
-    :raises Error: nothing is changed.
-    """
+    """Erase an instance's machine type in Nova and release its pin here, or neither."""
     nova, local = found.nova, found.local
     with uninterrupted():
         if nova.machine is not None:

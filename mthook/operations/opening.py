@@ -26,11 +26,7 @@ LOG = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def opened_catalog(conf: cfg.ConfigOpts, *, create: bool = False) -> Iterator[Catalog]:
-    """Open the catalog.
-
-    :param create: make one where there is none.
-    :raises CatalogError: it can't be used.
-    """
+    """Open the catalog, and ``create`` one where there is none."""
     from mthook.catalog.store import Catalog
 
     with Catalog.open(conf.catalog.path, create=create) as catalog:
@@ -53,10 +49,7 @@ def opened_catalog_if_any(conf: cfg.ConfigOpts) -> Iterator[Catalog | CatalogErr
 
 @contextlib.contextmanager
 def opened_nova(conf: cfg.ConfigOpts) -> Iterator[Cells]:
-    """Open Nova's databases; they are reached when they are asked.
-
-    :raises NovaError: what the configuration says of them can't be used.
-    """
+    """Open Nova's databases; they are reached when they are asked."""
     from mthook.nova import cells
 
     group = "api_database" if conf.api_database.connection else "database"
@@ -67,11 +60,7 @@ def opened_nova(conf: cfg.ConfigOpts) -> Iterator[Cells]:
 
 @contextlib.contextmanager
 def opened_host(conf: cfg.ConfigOpts, *, readonly: bool = False) -> Iterator[Host]:
-    """Connect to libvirt.
-
-    :param readonly: see :func:`mthook.host.connection.connect`.
-    :raises HostError: it can't be reached.
-    """
+    """Connect to libvirt; see :func:`mthook.host.connection.connect`."""
     try:
         from mthook.host.connection import connect
     except ImportError as error:

@@ -3,20 +3,14 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Sequence
 
 from mthook.gate.spawner import Spawner
 from mthook.tools import program
 
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run mthook-gate.
-
-    :param argv: arguments without the program's name; ``None``: the process's own.
-    :return: an :class:`~mthook.tools.gate_command.Exit`.
-    """
-    return program.run("mthook-gate", "mthook.tools.gate", argv)
+main = functools.partial(program.run, "mthook-gate", "mthook.tools.gate")
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -30,10 +30,7 @@ class Exit(options.Exit):
 
 
 def run(arguments: Sequence[str], spawner: Spawner) -> int:
-    """Run the gate until it is told to stop.
-
-    :raises SystemExit: the command line asks for help, or is wrong.
-    """
+    """Run the gate until it is told to stop."""
     given = options.Parser(PROGRAM, _DESCRIPTION, Exit).parse_args(arguments)
     journal.serve(PROGRAM, verbose=given.verbose)
     try:

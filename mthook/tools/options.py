@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line, as far as all programs have it in common: options, complaints, exit codes."""
+"""The command line, as far as programs have it in common: options, exit codes, what they say."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import argparse
 import contextlib
 import enum
 import logging
+import os
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NoReturn
 
 from mthook import __version__, conf
+from mthook.operations.inventory import Drift
 from mthook.text import printable
 
 if TYPE_CHECKING:
@@ -24,6 +26,12 @@ USAGE = 2
 HEADING = "exit codes:"
 
 _WIDTH = 78
+_WHERE = {
+    "running": "runs {}",
+    "defined": "defined {}",
+    "nova": "Nova has {}",
+    "stopped": "start stopped",
+}
 
 
 class Exit(enum.IntEnum):
@@ -50,11 +58,18 @@ def describe(codes: Iterable[tuple[int, str]]) -> str:
     return "\n".join([HEADING, *lines])
 
 
-def usage_error(parser: argparse.ArgumentParser, message: str) -> NoReturn:
-    """End with one line: the command line is wrong.
+def drift_of(drift: Iterable[Drift]) -> str:
+    """Return in what an instance is unlike its pin: ``runs pc-i440fx-7.2, start stopped``."""
+    return ", ".join(_WHERE[one.where].format(printable(one.machine)) for one in drift)
 
-    :param parser: of a program, or of one of its commands.
-    """
+
+def files(given: argparse.Namespace) -> list[str]:
+    """Return the configuration files, whether they exist or not."""
+    return [os.path.abspath(path) for path in given.config_file or conf.default_files()]
+
+
+def usage_error(parser: argparse.ArgumentParser, message: str) -> NoReturn:
+    """End a program, or one of its commands, with one line: the command line is wrong."""
     program = parser.prog.split()[0]
     parser.exit(USAGE, f"{program}: {printable(message)}; see '{parser.prog} --help'\n")
 
@@ -98,6 +113,11 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """End with one line."""
         usage_error(self, message)
+
+
+def say(program: str, line: str) -> None:
+    """Print a line to standard error."""
+    print(f"{program}: {line}", file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -24,7 +24,6 @@ BROKEN_PIPE = 141
 def run(program: str, module: str, argv: Sequence[str] | None = None, failure: int = ERROR) -> int:
     """Run a program and return its exit code, which is also its output's.
 
-    :param program: the name that messages begin with.
     :param module: where its ``run`` is, which takes the arguments and returns an exit code. An ``OSError``
         without a file name that it lets pass is taken for one of standard output.
     :param argv: arguments without the program's name; ``None``: the process's own.

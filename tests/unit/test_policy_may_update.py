@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mthook.errors import MachineTypeError, Refused
 from mthook.policy import may_update
-from mthook.tools.admin import exitcode
+from mthook.tools.admin.command import exit_code_of
 
 OLD, NEW = "pc-i440fx-6.2", "pc-i440fx-7.2"
 ABI = "the guest's ABI will likely break"
@@ -130,7 +130,7 @@ def test_each_rule_refuses_with_its_code(
     with pytest.raises(Refused) as caught:
         ask(old, new, **facts)
 
-    assert (exitcode.of(caught.value), str(caught.value)) == (code, f"{what} (--force overrides)")
+    assert (exit_code_of(caught.value), str(caught.value)) == (code, f"{what} (--force overrides)")
 
 
 @pytest.mark.parametrize(("old", "new", "facts", "code", "what"), REFUSALS)

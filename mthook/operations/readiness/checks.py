@@ -6,28 +6,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mthook.errors import Error
-from mthook.operations.readiness import (
-    definitions,
-    drift,
-    inherited,
-    installed,
-    recorded,
-    stopped,
-    supported,
-    synced,
-)
+from mthook.operations.readiness import installed, pins, recorded, stopped
 from mthook.operations.readiness.context import Context
 from mthook.operations.readiness.findings import Result, unavailable
 
-#: Each has a ``CHECK``, its stable name, and a function ``check``.
-CHECKS = (recorded, installed, synced, drift, supported, definitions, inherited, stopped)
+#: By stable names, for programs read them.
+CHECKS = {
+    "machine_types_recorded": recorded.check_recorded,
+    "hook": installed.check_hook,
+    "last_sync": installed.check_last_sync,
+    "drift": pins.check_drift,
+    "pins_supported": pins.check_supported,
+    "definitions_and_saved_state": pins.check_definitions,
+    "machine_types_in_snapshots": recorded.check_inherited,
+    "stopped_starts": stopped.check,
+}
 
 
 def run(context: Context) -> Iterator[Result]:
     """Yield what each check finds; what one needs and can't have makes it a failure."""
-    for module in CHECKS:
+    for name, check in CHECKS.items():
         try:
-            findings = module.check(context)
+            findings = check(context)
         except (Error, OSError) as error:
-            findings = [unavailable(module.CHECK, error)]
-        yield Result(module.CHECK, findings)
+            findings = [unavailable(error)]
+        yield Result(name, findings)

@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Optional, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from oslo_config import cfg
 
@@ -15,10 +14,6 @@ from mthook.errors import Error, HostError
 from mthook.operations.opening import opened_catalog, opened_host
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
-    from mthook.catalog.store import Catalog
-    from mthook.host.connection import Host
     from mthook.host.domains import Domain
 
 _Result = TypeVar("_Result")
@@ -26,27 +21,25 @@ _Result = TypeVar("_Result")
 
 def once(call: Callable[[], _Result]) -> Callable[[], _Result]:
     """Return a function that calls another once and remembers its result, or the error it raised."""
-
-    @functools.cache
-    def outcome() -> tuple[list[_Result], Optional[Error]]:
-        try:
-            return [call()], None
-        except Error as error:
-            return [], error
+    outcomes: list[_Result | Error] = []
 
     def remembered() -> _Result:
-        results, error = outcome()
-        if error is not None:
-            raise error
-        return results[0]
+        if not outcomes:
+            try:
+                outcomes.append(call())
+            except Error as error:
+                outcomes.append(error)
+        outcome = outcomes[0]
+        if isinstance(outcome, Error):
+            raise outcome
+        return outcome
 
     return remembered
 
 
-class Context:
-    """A context manager; what was opened is closed at its end.
+class Context(contextlib.ExitStack):
+    """What was opened is closed at its end.
 
-    :ivar conf: the configuration.
     :ivar files: the configuration files, whether they exist or not.
     :ivar hooks_dir: libvirt's hooks directory.
     :ivar catalog: returns the open catalog; one that isn't there isn't made.
@@ -54,31 +47,17 @@ class Context:
     :ivar domains: returns all domains as they are now.
     """
 
-    def __init__(
-        self,
-        conf: cfg.ConfigOpts,
-        files: Sequence[str],
-        hooks_dir: str,
-    ) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, files: Sequence[str], hooks_dir: str) -> None:
+        super().__init__()
         self.conf = conf
         self.files = files
         self.hooks_dir = hooks_dir
-        self.catalog = once(self._open_catalog)
-        self.host = once(self._connect)
+        self.catalog = once(lambda: self.enter_context(opened_catalog(conf)))
+        self.host = once(lambda: self.enter_context(opened_host(conf, readonly=True)))
         self.domains = once(self._list_domains)
-        self._opened = contextlib.ExitStack()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._opened.close()
 
     def guests(self) -> list[Guest]:
-        """Return this host's guests by name: as they are now, else as the last sync saw them.
-
-        :raises CatalogError: the catalog can't be used.
-        """
+        """Return this host's guests by name: as they are now, else as the last sync saw them."""
         known = {one.uuid: one for one in self.catalog().guests() if one.gone_since is None}
         try:
             domains = self.domains()
@@ -87,12 +66,6 @@ class Context:
         # Of one that can't be read what was known before.
         found = [domain.as_guest() or known.get(domain.uuid) for domain in domains]
         return sorted((one for one in found if one), key=lambda one: (one.name, one.uuid))
-
-    def _open_catalog(self) -> Catalog:
-        return self._opened.enter_context(opened_catalog(self.conf))
-
-    def _connect(self) -> Host:
-        return self._opened.enter_context(opened_host(self.conf, readonly=True))
 
     def _list_domains(self) -> list[Domain]:
         host = self.host()

@@ -46,7 +46,6 @@ class Finding:
     :ivar remedy: the command that mends it, or lists what is to be mended.
     """
 
-    check: str
     kind: str
     severity: Severity
     subjects: Sequence[Subject] = ()
@@ -67,20 +66,20 @@ class Result:
         return max(finding.severity for finding in self.findings)
 
 
-def about(
-    subjects: Sequence[Subject],
-    check: str,
-    kind: str,
-    severity: Severity,
-    facts: Facts,
-    remedy: str | None = None,
-) -> list[Finding]:
-    """Return a finding about guests or instances; nothing where there are none."""
-    return [Finding(check, kind, severity, subjects, facts, remedy)] if subjects else []
+def as_success(kind: str = "ok", subjects: Sequence[Subject] = (), **facts: Any) -> Finding:
+    """Return the finding that something is as it should be."""
+    return Finding(kind, Severity.SUCCESS, subjects, facts)
+
+
+def as_warning(
+    kind: str, subjects: Sequence[Subject] = (), remedy: str | None = None, **facts: Any
+) -> Finding:
+    """Return the finding that something should be looked into."""
+    return Finding(kind, Severity.WARNING, subjects, facts, remedy)
 
 
 def unavailable(
-    check: str, error: Exception, kind: str = "unavailable", severity: Severity = Severity.FAILURE
+    error: Exception, kind: str = "unavailable", severity: Severity = Severity.FAILURE
 ) -> Finding:
     """Return the finding that something a check needs can't be had."""
     cause = next((name for base, name in _CAUSES.items() if isinstance(error, base)), None)
@@ -88,4 +87,4 @@ def unavailable(
     if isinstance(error, OSError):
         reason = f"{error.filename}: {error.strerror}"
     remedy = "mthook-sync" if isinstance(error, CatalogMissing) else None
-    return Finding(check, kind, severity, (), {"cause": cause, "reason": reason}, remedy)
+    return Finding(kind, severity, (), {"cause": cause, "reason": reason}, remedy)

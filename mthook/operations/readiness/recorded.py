@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Has every instance a machine type, and every guest a pin?"""
+"""Has every instance a machine type, and every guest a pin, and what becomes of machine types in snapshots?"""
 
 from __future__ import annotations
 
 import logging
+
+from oslo_config import cfg
 
 from mthook import conf as configuration
 from mthook.errors import CatalogError, HostError, NovaError
@@ -14,25 +16,30 @@ from mthook.operations.readiness.findings import (
     Finding,
     Severity,
     Subject,
-    about,
+    as_success,
+    as_warning,
     unavailable,
 )
 
-CHECK = "machine_types_recorded"
 LOG = logging.getLogger(__name__)
 
+_NAME = "non_inheritable_image_properties"
+_PROPERTY = "hw_machine_type"
+#: As nova/conf/compute.py has it.
+_OPTION = cfg.ListOpt(_NAME, default=["cache_in_nova", "bittorrent"])
 
-def check(context: Context) -> list[Finding]:
+
+def check_recorded(context: Context) -> list[Finding]:
     """Look for Nova's instances without a machine type, and guests of this host without a pin."""
     found = _in_nova(context) if configuration.has_nova(context.conf) else []
     try:
         return [*found, *_on_this_host(context)]
     except CatalogError as error:
-        return [*found, unavailable(CHECK, error)]
+        return [*found, unavailable(error)]
 
 
 def _in_nova(context: Context) -> list[Finding]:
-    failed: list[Finding] = []
+    found: list[Finding] = []
     unset: list[Subject] = []
     reached = 0
     try:
@@ -43,13 +50,16 @@ def _in_nova(context: Context) -> list[Finding]:
                     unset += [Subject(vm.uuid, vm.name, {"host": vm.host}) for vm in cell.unset()]
                     reached += 1
                 except NovaError as error:
-                    failed.append(unavailable(CHECK, error))
+                    found.append(unavailable(error))
     except NovaError as error:
-        failed.append(unavailable(CHECK, error))
-    facts, listing = {"cells": reached}, "mthook-admin list --unset"
-    if reached and not unset:
-        return [*failed, Finding(CHECK, "instances_ok", Severity.SUCCESS, facts=facts)]
-    return [*failed, *about(unset, CHECK, "instances_unset", Severity.WARNING, facts, listing)]
+        found.append(unavailable(error))
+    if unset:
+        found.append(
+            as_warning("instances_unset", unset, "mthook-admin list --unset", cells=reached)
+        )
+    elif reached:
+        found.append(as_success("instances_ok", cells=reached))
+    return found
 
 
 def _on_this_host(context: Context) -> list[Finding]:
@@ -59,11 +69,44 @@ def _on_this_host(context: Context) -> list[Finding]:
     # With a database, --unset lists Nova's instances.
     has_nova = configuration.has_nova(context.conf)
     listing = "mthook-admin list" if has_nova else "mthook-admin list --unset"
-    facts: Facts = {"guests": len(guests), "listed_by": listing}
-    found = about(unpinned, CHECK, "guests_unpinned", Severity.WARNING, facts, "mthook-sync")
-    found = found or [Finding(CHECK, "guests_ok", Severity.SUCCESS, facts={"guests": len(guests)})]
+    facts = {"guests": len(guests), "listed_by": listing}
+    found = [as_success("guests_ok", guests=len(guests))]
+    if unpinned:
+        found = [as_warning("guests_unpinned", unpinned, "mthook-sync", **facts)]
     try:
         context.domains()
     except HostError as error:
-        found.insert(0, unavailable(CHECK, error, "libvirt_unavailable", Severity.WARNING))
+        found.insert(0, unavailable(error, "libvirt_unavailable", Severity.WARNING))
     return found
+
+
+def check_inherited(context: Context) -> list[Finding]:
+    """Look whether ``hw_machine_type`` is among what images don't inherit, where that matters.
+
+    The images that Nova makes of instances get their image properties, without those that
+    ``non_inheritable_image_properties`` names (nova/compute/utils.py, ``initialize_instance_snapshot_metadata``).
+    A shelved image is one of them, and all that counts when its instance is unshelved
+    (nova/compute/manager.py, ``_unshelve_instance``).
+    """
+    conf = context.conf
+    facts: Facts = {"option": _NAME, "property": _PROPERTY}
+    needless = _needless(conf)
+    if needless:
+        return [as_success(needless, pin_style=conf.pin.style)]
+    conf.register_opt(_OPTION)
+    if _PROPERTY in conf[_NAME]:
+        return [as_success(**facts)]
+    found = [as_warning("inherited", **facts)]
+    location = conf.get_location(_NAME)
+    if location is None or location.location == cfg.Locations.opt_default:
+        found.append(as_warning("option_not_set", **facts, config_files=list(context.files)))
+    return found
+
+
+def _needless(conf: cfg.ConfigOpts) -> str | None:
+    """Return why versioned machine types aren't written to Nova's database; ``None`` where they are."""
+    if not configuration.has_nova(conf):
+        return "no_database"
+    if not conf.sync.write_back:
+        return "not_written_back"
+    return None if conf.pin.style == "versioned" else "not_versioned"

@@ -7,53 +7,48 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Iterator, Mapping
-
-from oslo_config import cfg
+from typing import TYPE_CHECKING
 
 from mthook import reconcile
 from mthook.catalog.records import Compared, Pin
-from mthook.catalog.store import Catalog
 from mthook.errors import Error, MachineTypeError, NovaConflict, NovaError
 from mthook.host.domains import Domain
 from mthook.machinetype import MachineType
 from mthook.nova import cells
 from mthook.nova.cell import Cell
 from mthook.nova.instance import NovaInstance
-from mthook.operations.acts import Failure, SyncResult
+from mthook.operations.acts import Failure
 from mthook.text import printable
+
+if TYPE_CHECKING:
+    from mthook.operations.sync.run import SyncRun
 
 
 class NovaRecords:
     """This host's instances as Nova has them.
 
-    :param domains: this host's domains; an instance that has one is called as libvirt calls it.
     :param stack: closes the connections.
-    :ivar instances: by UUID, without deleted ones and those that Nova still builds.
+    :ivar instances: by UUID, without deleted ones and those that Nova still builds; one that has a domain here is
+        called as libvirt calls it.
     :ivar compared: what Nova had when a pin was last compared with it, by UUID.
     :ivar works: whether the database could be read so far.
     """
 
-    def __init__(
-        self,
-        conf: cfg.ConfigOpts,
-        catalog: Catalog,
-        domains: Mapping[str, Domain],
-        result: SyncResult,
-        stack: contextlib.ExitStack,
-    ) -> None:
-        self._conf = conf
-        self._catalog = catalog
-        self._result = result
+    def __init__(self, run: SyncRun, stack: contextlib.ExitStack) -> None:
+        self._run = run
         self.works = True
         self.instances: dict[str, NovaInstance] = {}
-        self.compared = catalog.compared()
-        self._pins = {pin.uuid: pin.updated_at for pin in catalog.pins()}
+        self.compared = run.catalog.compared()
+        self._pins = {pin.uuid: pin.updated_at for pin in run.catalog.pins()}
         with self.guarded():
-            self.cells = stack.enter_context(cells.opened(conf))
-            self.cell: Cell = self.cells.of_host(conf.host)
-            found = {one.uuid: one for one in self.cell.of_host(conf.host)}
-            self._check_host(found, domains)
-            self.instances = {uuid: _named(one, domains.get(uuid)) for uuid, one in found.items()}
+            self.cells = stack.enter_context(cells.opened(run.conf))
+            self.cell: Cell = self.cells.of_host(run.conf.host)
+            found = {one.uuid: one for one in self.cell.of_host(run.conf.host)}
+            self._check_host(found, run.domains)
+            for uuid, one in found.items():
+                domain = run.domains.get(uuid)
+                named = dataclasses.replace(one, name=domain.name) if domain else one
+                self.instances[uuid] = named
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
@@ -64,7 +59,7 @@ class NovaRecords:
             raise
         except NovaError as error:
             self.works = False
-            self._result.add(Failure(error))
+            self._run.result.add(Failure(error))
 
     def is_free(self, uuid: str) -> bool:
         """Tell whether an instance is this host's, Nova isn't at work on it, and its domain isn't a rescue image's."""
@@ -103,23 +98,23 @@ class NovaRecords:
         """Keep what Nova has by now, for the next comparison."""
         compared = Compared(instance.uuid, machine, row, instance.rebuild)
         self.compared[instance.uuid] = compared
-        self._catalog.set_compared(compared)
+        self._run.catalog.set_compared(compared)
 
     def default_machine(self, instance: NovaInstance) -> str | None:
         """Return the machine type that Nova would record from its configuration."""
-        return reconcile.default_machine(arch_of(instance), self._conf.libvirt.hw_machine_type)
+        return reconcile.default_machine(arch_of(instance), self._run.conf.libvirt.hw_machine_type)
 
     def _check_host(self, found: Mapping[str, NovaInstance], domains: Mapping[str, Domain]) -> None:
         """Make sure that [DEFAULT] host is the name that nova-compute has, and not another host's.
 
-        :raises NovaError: Nova has this host's guests on another one, or has guests on this one that aren't there.
+        Else Nova has this host's guests on another one, or has guests on this one that aren't there.
         """
-        host = self._conf.host
+        host = self._run.conf.host
         problem = ""
         # The database takes upper for lower case, where nothing else does.
         hosts = {one.host for one in found.values() if one.host}
         if found.keys().isdisjoint(domains):
-            here = [domain.uuid for domain in domains.values() if _is_novas(domain)]
+            here = [uuid for uuid, one in domains.items() if one.summary and one.summary.nova]
             places = self.cell.whereabouts(here).values()
             hosts |= {one.host for one in places if one.host and one.settled}
             unknown = found.keys().isdisjoint(self.compared)
@@ -140,20 +135,8 @@ def arch_of(instance: NovaInstance) -> str:
 
 
 def check_machine(machine: str) -> None:
-    """Make sure that what Nova would have is the name of a machine type.
-
-    :raises Error: it isn't.
-    """
+    """Make sure that what Nova would have is the name of a machine type."""
     try:
         MachineType.parse(machine)
     except MachineTypeError as error:
         raise Error(f"Nova has a machine type that is none: {error}: give it another") from error
-
-
-def _is_novas(domain: Domain) -> bool:
-    """Tell whether a domain is one of Nova's, as far as its XML can be read."""
-    return domain.summary is not None and domain.summary.nova
-
-
-def _named(instance: NovaInstance, domain: Domain | None) -> NovaInstance:
-    return dataclasses.replace(instance, name=domain.name) if domain else instance

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mthook import policy
+from mthook import policy, reconcile
 from mthook.catalog.records import Pin
-from mthook.host.domains import Domain
+from mthook.errors import NotFound
+from mthook.host.domains import Domain, get_domain
+from mthook.nova.instance import NovaInstance
 from mthook.operations.acts import Act
-from mthook.operations.sync.run import ACTOR, Named, SyncRun
+from mthook.operations.sync.novarecords import NovaRecords, arch_of, check_machine
+from mthook.operations.sync.run import ACTOR, SyncRun
 from mthook.text import now
 from mthook.xmlrewrite.summary import Summary
 
@@ -28,10 +31,7 @@ class Evidence:
 
 
 def observe(domain: Domain | None) -> Evidence | None:
-    """Return what a guest really runs, else what its saved image holds, else its definition.
-
-    ``None`` when nothing tells.
-    """
+    """Return what a guest really runs, else what its saved image holds, else its definition."""
     summary = domain.summary if domain else None
     if domain is None or summary is None:
         return None
@@ -46,31 +46,31 @@ def observe(domain: Domain | None) -> Evidence | None:
 
 def pin_for(run: SyncRun, evidence: Evidence) -> str:
     """Return what a new pin names, in the configured style."""
-    known = run.offer(evidence.summary).aliases
-    return policy.pin_for(evidence.machine, run.conf.pin.style, known)
+    aliases = run.offers.of(evidence.summary).aliases
+    return policy.pin_for(evidence.machine, run.conf.pin.style, aliases)
 
 
 def record(
     run: SyncRun,
-    guest: Named,
+    guest: Domain | NovaInstance,
     machine: str,
     source: str,
-    *,
-    arch: str,
-    seen: str | None = None,
     evidence: Evidence | None = None,
+    seen: str | None = None,
 ) -> None:
     """Record the pin of an instance that has no row; where it has one by now, that stays.
 
-    :param arch: its architecture, where no domain tells that.
-    :param seen: the versioned name that the guest runs, where it is known.
     :param evidence: what its domain tells, if there is one.
+    :param seen: the versioned name that the guest runs, where it is known.
     """
     at = now()
+    arch = evidence.summary.arch if evidence else ""
+    if evidence is None and isinstance(guest, NovaInstance):
+        arch = arch_of(guest)
     pin = Pin(
         uuid=guest.uuid,
         machine=machine,
-        arch=evidence.summary.arch if evidence else arch,
+        arch=arch,
         source=source,
         actor=ACTOR,
         created_at=at,
@@ -86,17 +86,14 @@ def record(
 
 def replace(
     run: SyncRun,
-    guest: Named,
+    guest: Domain | NovaInstance,
     pin: Pin,
     machine: str,
     source: str,
     reason: str | None,
     seen: str | None = None,
 ) -> Pin:
-    """Change a pin, and return it as it is then.
-
-    :raises CatalogConflict: it isn't the one that was to be replaced.
-    """
+    """Change a pin, if it is still the one to be replaced, and return it as it is then."""
     changed = run.catalog.set_pin(
         guest.uuid,
         machine,
@@ -110,3 +107,67 @@ def replace(
         Act("pinned", guest.uuid, guest.name, pin.machine, machine, source=source, reason=reason)
     )
     return changed
+
+
+def seed(run: SyncRun) -> None:
+    """Record a pin for every guest without a row; for a released one, the next start does that."""
+    for domain in run.domains.values():
+        with run.isolated(domain):
+            if run.catalog.get_pin(domain.uuid) is not None or not run.is_ours(domain):
+                continue
+            evidence = observe(domain)
+            if evidence is None:
+                continue
+            machine, source = pin_for(run, evidence), evidence.source
+            if evidence.summary.travelled is not None:
+                # A pin that it carries itself is its pin, whatever it is now.
+                machine, source = evidence.summary.travelled[0], "guest metadata"
+            record(run, domain, machine, source, evidence, evidence.machine)
+
+
+def seed_without_domain(run: SyncRun, nova: NovaRecords) -> None:
+    """Pin the instances that have no domain here, such as shelved ones, to what Nova would give them.
+
+    After the guest, which there is none of, the order of the blueprint "libvirt-default-machine-type": image property,
+    configuration, built-in default.
+    """
+    for instance in nova.instances.values():
+        if not nova.works:
+            return
+        with run.isolated(instance):
+            absent = instance.uuid not in run.domains and nova.is_free(instance.uuid)
+            unknown = instance.machine is None and run.catalog.get_pin(instance.uuid) is None
+            if absent and unknown:
+                _seed_without_domain(run, nova, instance)
+
+
+def _seed_without_domain(run: SyncRun, nova: NovaRecords, instance: NovaInstance) -> None:
+    if instance.must_run or _has_come(run, instance.uuid):
+        run.leave_alone(instance, "not_found_here")
+        return
+    with nova.guarded():
+        machine, source = _nova_would_give(nova, instance)
+        if machine is None:
+            run.leave_alone(instance, "no_default", arch_of(instance))
+            return
+        check_machine(machine)
+        record(run, instance, machine, source)
+
+
+def _has_come(run: SyncRun, uuid: str) -> bool:
+    """Tell whether a domain has come since the host was looked at."""
+    try:
+        get_domain(run.host, uuid)
+    except NotFound:
+        return False
+    return True
+
+
+def _nova_would_give(nova: NovaRecords, instance: NovaInstance) -> tuple[str | None, str]:
+    """Return a machine type and where it comes from."""
+    machine = nova.cells.image_property(instance.uuid)
+    if machine is not None:
+        return machine, "image property"
+    machine = nova.default_machine(instance)
+    built_in = reconcile.default_machine(arch_of(instance), ())
+    return machine, "built-in default" if machine == built_in else "configuration"

@@ -10,7 +10,7 @@ from typing import Union
 
 from oslo_config import cfg
 
-from mthook.catalog.offers import Offer, Offers
+from mthook.catalog.offers import Offers
 from mthook.catalog.records import HostFacts, Repair
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogConflict, CatalogError, Error, HostError
@@ -21,14 +21,12 @@ from mthook.nova.instance import NovaInstance
 from mthook.operations.acts import Failure, LeftAlone, SyncResult, Why
 from mthook.operations.sync.novarecords import NovaRecords
 from mthook.text import now
-from mthook.xmlrewrite.summary import Summary
 
 #: Who the history names.
 ACTOR = "mthook-sync"
 
 #: Shows how far one is while so many things are gone through.
 Progress = Callable[[Iterable[Domain], int], Iterable[Domain]]
-
 
 #: What a run goes through.
 Named = Union[Domain, NovaInstance, Repair]
@@ -75,14 +73,10 @@ class SyncRun:
 
     def is_ours(self, domain: Domain) -> bool:
         """Tell whether a domain may be pinned and redefined: none of Nova's on which Nova is at work, or elsewhere."""
-        summary = domain.running or domain.defined
+        summary = domain.summary
         if self.nova is None or summary is None or not summary.nova:
             return True
         return self.nova.is_free(domain.uuid)
-
-    def offer(self, summary: Summary) -> Offer:
-        """Return what a domain's emulator offers on this host."""
-        return self.offers.of(summary)
 
     def leave_alone(self, guest: Named, why: Why, detail: object = None) -> None:
         """Take down a guest that is left as it is."""

@@ -1,44 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The part of a run that talks to libvirt: look at the host, then step by step."""
+"""The steps of a run in their order, the last of which is to forget the pins of guests that are gone for good."""
 
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
+import time
 
-from oslo_config import cfg
-
-from mthook.catalog.store import Catalog
+from mthook.catalog.records import Guest
 from mthook.conf import has_nova
-from mthook.host.connection import Host
-from mthook.operations.acts import SyncResult
-from mthook.operations.sync.align import align, note_drift
+from mthook.nova.instance import Whereabouts
+from mthook.operations.acts import Act
+from mthook.operations.sync.compare import pull, push
+from mthook.operations.sync.definitions import align, note_drift, repair
 from mthook.operations.sync.novarecords import NovaRecords
-from mthook.operations.sync.prune import prune, prune_instances, sweep
-from mthook.operations.sync.pull import pull
-from mthook.operations.sync.push import push
-from mthook.operations.sync.repair import repair
-from mthook.operations.sync.run import Progress, SyncRun
-from mthook.operations.sync.seed import seed, seed_without_domain
-from mthook.text import now
+from mthook.operations.sync.pins import seed, seed_without_domain
+from mthook.operations.sync.run import ACTOR, SyncRun
+from mthook.text import now, printable
+
+#: Seconds after which a guest that libvirt no longer lists counts as gone: one that moved away may
+#: come back, and Nova undefines a guest and defines it again at every hard reboot.
+_PRUNE_AFTER = 30 * 24 * 3600
+#: Seconds after which a note that a start needn't be recorded is of a start that failed.
+_CLEARED_FOR = 600
 
 
-def do_steps(
-    host: Host,
-    catalog: Catalog,
-    conf: cfg.ConfigOpts,
-    result: SyncResult,
-    only: str | None,
-    progress: Progress,
-) -> None:
-    """Go through the guests of this host, and through its instances in Nova where there is a database.
-
-    The parameters are those of :func:`mthook.operations.sync.synchronize.synchronize`.
-    """
+def do_steps(run: SyncRun, only: str | None) -> None:
+    """Go through the guests of this host, and through its instances in Nova where there is a database."""
     with contextlib.ExitStack() as stack:
-        run = SyncRun(host, catalog, conf, result, progress)
-        if has_nova(conf):
-            run.nova = NovaRecords(conf, catalog, run.domains, result, stack)
+        if has_nova(run.conf):
+            run.nova = NovaRecords(run, stack)
         _pins(run, only)
         _definitions(run, only)
         if only is None:
@@ -76,9 +68,57 @@ def _definitions(run: SyncRun, only: str | None) -> None:
 
 def _finish(run: SyncRun) -> None:
     """Forget what is gone, and say when the last whole run was."""
-    prune(run)
+    _prune(run)
     if run.working_nova is not None:
-        prune_instances(run, run.working_nova)
+        _prune_instances(run, run.working_nova)
     if not run.result.dry_run:
-        sweep(os.path.dirname(run.catalog.path))
+        _sweep(os.path.dirname(run.catalog.path))
     run.catalog.set_last_sync(now(), ok=not run.result.errors)
+
+
+def _prune(run: SyncRun) -> None:
+    """Forget guests long gone, but not Nova's: only Nova knows whether they still exist."""
+    limit = now(time.time() - _PRUNE_AFTER)
+    for guest in run.catalog.guests():
+        if guest.gone_since is not None and guest.gone_since < limit and not guest.nova:
+            _forget(run, guest.uuid, guest, f"not on this host since {guest.gone_since}")
+
+
+def _prune_instances(run: SyncRun, nova: NovaRecords) -> None:
+    """Forget the instances that live elsewhere or are deleted, where Nova says so."""
+    guests = {guest.uuid: guest for guest in run.catalog.guests()}
+    gone = []
+    for pin in run.catalog.pins():
+        guest = guests.get(pin.uuid)
+        of_nova = guest.nova if guest else pin.uuid in nova.compared
+        if of_nova and pin.uuid not in run.domains and pin.uuid not in nova.instances:
+            gone.append(pin.uuid)
+    with nova.guarded():
+        for uuid, place in nova.cell.whereabouts(gone).items():
+            reason = _why_gone(place, run.conf.host)
+            if reason is not None:
+                _forget(run, uuid, guests.get(uuid), reason)
+
+
+def _why_gone(place: Whereabouts, host: str) -> str | None:
+    if place.deleted:
+        return "deleted in Nova"
+    if place.settled and place.host not in (None, host):
+        return f"on {printable(place.host)} by now"
+    return None
+
+
+def _forget(run: SyncRun, uuid: str, guest: Guest | None, reason: str) -> None:
+    """Forget a pin, unless its guest has come back."""
+    since = guest.gone_since if guest else None
+    if run.catalog.forget(uuid, actor=ACTOR, reason=reason, gone_since=since):
+        name = guest.name if guest else None
+        run.result.add(Act("forgotten", uuid, name, reason=reason))
+
+
+def _sweep(directory: str) -> None:
+    """Remove notes left by starts that the hook cleared but QEMU failed."""
+    for path in glob.glob(os.path.join(glob.escape(directory), "cleared-*")):
+        with contextlib.suppress(FileNotFoundError):
+            if os.stat(path).st_mtime < time.time() - _CLEARED_FOR:
+                os.unlink(path)

@@ -16,9 +16,7 @@ from mthook import __version__, conf
 from mthook.errors import Error
 from mthook.text import printable
 from mthook.tools import options, program
-from mthook.tools.admin import exitcode
-from mthook.tools.admin.command import NAME, AdminCommand
-from mthook.tools.admin.exitcode import ExitCode
+from mthook.tools.admin.command import NAME, AdminCommand, ExitCode, exit_code_of
 
 #: The entry points that are commands.
 NAMESPACE = "mthook.admin"
@@ -118,10 +116,7 @@ class Admin(app.App):
 
     @functools.cached_property
     def conf(self) -> cfg.ConfigOpts:
-        """The configuration.
-
-        :raises ConfigError: see :func:`mthook.conf.load`.
-        """
+        """The configuration."""
         return conf.load(self.options.config_file)
 
     def interact(self) -> NoReturn:
@@ -132,7 +127,7 @@ class Admin(app.App):
         """Run one command and return its exit code."""
         self._check_command(argv[1:] if argv[0] == "help" and argv[1:] else argv)
         code = super().run_subcommand(argv)
-        return code if self.failure is None else exitcode.of(self.failure)
+        return code if self.failure is None else exit_code_of(self.failure)
 
     def _check_command(self, argv: list[str]) -> None:
         """Refuse, in one line, what cliff would answer with several lines on standard output."""
@@ -158,10 +153,7 @@ class Admin(app.App):
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command.
-
-    :return: an :class:`~mthook.tools.admin.exitcode.ExitCode`.
-    """
+    """Run one command, and return an :class:`~mthook.tools.admin.command.ExitCode`."""
     handlers = logging.getLogger().handlers[:]
     try:
         return Admin().run(arguments)

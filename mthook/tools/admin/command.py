@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every command of mthook-admin has in common: help, arguments, messages, rows."""
+"""What every command of mthook-admin has in common: exit codes, help, arguments, messages, rows."""
 
 from __future__ import annotations
 
 import abc
 import argparse
 import contextlib
+import enum
 import functools
 import logging
 import os
@@ -16,13 +17,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, TextIO
 from cliff import columns, command, lister
 from oslo_config import cfg
 
-from mthook.errors import Error, HostError
+from mthook.errors import Error, HostError, NotFound, Refused
 from mthook.operations.caution import Caution, Kind
 from mthook.operations.opening import opened_host
+from mthook.policy import Refusal
 from mthook.text import printable
-from mthook.tools import options
-from mthook.tools.admin import exitcode
-from mthook.tools.admin.exitcode import ExitCode, UsageError
+from mthook.tools import options, program
 
 if TYPE_CHECKING:
     from mthook.host.connection import Host
@@ -37,6 +37,58 @@ LOG = logging.getLogger("mthook.admin")
 
 #: How a file to read is named on the command line.
 FILE = "FILE|-"
+
+
+class ExitCode(enum.IntEnum):
+    """What a command tells its caller; the same number can answer different questions.
+
+    Those of ``get``, ``set`` and ``list --unset`` are nova-manage's:
+    https://docs.openstack.org/nova/latest/cli/nova-manage.html#libvirt-commands
+    """
+
+    OK = 0
+    #: Anything else: libvirt, the catalog, the configuration.
+    ERROR = program.ERROR
+    #: No such instance.
+    NOT_FOUND = 2
+    #: The command line is wrong, or asks for what the configuration has no means for.
+    USAGE = options.USAGE
+    #: ``get``: the instance has no pin.
+    NO_PIN = 3
+    #: ``set``, ``unset``: the guest isn't shut off, or has saved state that holds its machine type.
+    WRONG_STATE = 3
+    #: ``list --unset``: there are instances without a pin.
+    SOME_UNSET = 3
+    #: ``set``: another family, alias or versioned name, an older version, or a Windows guest.
+    INCOMPATIBLE = 4
+    #: ``set``: no known QEMU of this host has the machine type.
+    UNSUPPORTED = 5
+    INTERRUPTED = program.INTERRUPTED
+    BROKEN_PIPE = program.BROKEN_PIPE
+
+
+class UsageError(Error):
+    """The command line asks for something that there isn't."""
+
+
+#: Every other reason for a refusal is :attr:`ExitCode.INCOMPATIBLE`.
+_OF_REFUSAL = {
+    Refusal.RUNNING: ExitCode.WRONG_STATE,
+    Refusal.SAVED: ExitCode.WRONG_STATE,
+    Refusal.UNSUPPORTED: ExitCode.UNSUPPORTED,
+}
+
+
+def exit_code_of(error: BaseException) -> int:
+    """Return the exit code that an error stands for."""
+    if isinstance(error, NotFound):
+        return ExitCode.NOT_FOUND
+    if isinstance(error, UsageError):
+        return ExitCode.USAGE
+    if isinstance(error, Refused):
+        return _OF_REFUSAL.get(error.reason, ExitCode.INCOMPATIBLE)
+    return ExitCode.ERROR
+
 
 #: Flags, and what argparse is told of them.
 Argument = tuple[tuple[str, ...], Mapping[str, Any]]
@@ -106,7 +158,11 @@ class AdminCommand(command.Command):
 
     def get_epilog(self) -> str:
         """Return what ends ``--help``: where the global options are, and the exit codes."""
-        return f"{_GLOBAL_OPTIONS}\n\n{exitcode.describe(self.codes)}"
+        known = {ExitCode.ERROR: "any other error", **self.codes}
+        other = known.get(ExitCode.NOT_FOUND)
+        wrong = "a wrong command line"
+        known[ExitCode.USAGE] = f"{other}, or {wrong}" if other else wrong
+        return f"{_GLOBAL_OPTIONS}\n\n{options.describe(sorted(known.items()))}"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the command's parser."""
@@ -128,6 +184,11 @@ class AdminCommand(command.Command):
         """Print one line to standard error."""
         print(printable(text, limit=2000), file=self.app.stderr)
 
+    def say_of(self, what: object, lines: Iterable[str]) -> None:
+        """Print lines about one thing to standard error."""
+        for line in lines:
+            self.say(f"{what}: {line}")
+
     def complain(self, text: str) -> None:
         """Print one error to standard error, where it doesn't end the command."""
         LOG.error("%s", text)
@@ -143,10 +204,7 @@ class AdminCommand(command.Command):
 
     @contextlib.contextmanager
     def host_unless(self, force: bool) -> Iterator[Host | None]:
-        """Connect to libvirt; with ``force``, yield ``None`` where it can't be reached, and say so.
-
-        :raises HostError: it can't be reached, and nobody forces the matter.
-        """
+        """Connect to libvirt; with ``force``, yield ``None`` where it can't be reached, and say so."""
         with contextlib.ExitStack() as stack:
             host = None
             try:
@@ -207,10 +265,7 @@ class RowCommand(AdminCommand, lister.Lister):
         column_names: Sequence[str],
         data: Iterable[Sequence[Any]],
     ) -> int:
-        """Print the rows.
-
-        :raises UsageError: none of the columns asked for exists.
-        """
+        """Print the rows, of which each column asked for must be one."""
         known = [name.lower() for name in column_names]
         for name in parsed_args.columns:
             if name.lower().replace("_", " ") not in known:
@@ -236,13 +291,7 @@ def actor() -> str:
 
 
 def read_input(path: str, stdin: TextIO, limit: int) -> tuple[str, bytes]:
-    """Read a file that the command line names.
-
-    :param path: ``-``: standard input.
-    :param limit: bytes that are read at most.
-    :return: how messages call it, and its content.
-    :raises Error: it can't be read.
-    """
+    """Read a file that the command line names; return how messages call it, and so many bytes of it at most."""
     name = "standard input" if path == "-" else printable(path)
     try:
         if path == "-":

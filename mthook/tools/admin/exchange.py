@@ -10,16 +10,18 @@ from typing import ClassVar
 from mthook.catalog.records import Pin
 from mthook.conf import has_nova
 from mthook.errors import CatalogError, Error
-from mthook.operations.exchange import (
-    export_lines,
-    import_lines,
-    pins_of_nova,
-    to_line,
-    write_to_nova,
-)
+from mthook.operations.exchange import import_lines, pins_of_nova, to_line, write_to_nova
 from mthook.operations.opening import opened_catalog, opened_nova
-from mthook.tools.admin.command import FILE, AdminCommand, actor, argument, read_input, utf8
-from mthook.tools.admin.exitcode import ExitCode, UsageError
+from mthook.tools.admin.command import (
+    FILE,
+    AdminCommand,
+    ExitCode,
+    UsageError,
+    actor,
+    argument,
+    read_input,
+    utf8,
+)
 
 #: A hundred thousand pins are some 40 MB.
 _MAX_IMPORT = 1 << 30
@@ -53,7 +55,7 @@ class Export(AdminCommand):
 
     def _of_catalog(self) -> Iterator[str]:
         with opened_catalog(self.conf) as catalog:
-            yield from export_lines(catalog)
+            yield from map(to_line, catalog.pins())
 
     def _of_nova(self, host: str) -> Iterator[str]:
         if not has_nova(self.conf):
@@ -96,7 +98,8 @@ class Import(AdminCommand):
                 raise
             except Error as error:
                 raise Error(f"{name}: {error}") from error
-            self.say(f"{done.added} added, {done.changed} changed, {done.unchanged} unchanged")
+            kinds = ("added", "changed", "unchanged")
+            self.say(", ".join(f"{done[kind]} {kind}" for kind in kinds))
             if has_nova(self.conf) and self.conf.sync.write_back:
                 with opened_nova(self.conf) as cells:
                     written = write_to_nova(cells, catalog, lines)

@@ -10,64 +10,42 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from mthook import conf
-from mthook.errors import CatalogMissing
 from mthook.hook import install
 from mthook.hook.daemons import Daemon
 from mthook.operations.opening import opened_catalog
+from mthook.operations.readiness.context import Context
+from mthook.operations.readiness.installed import hook_status
 from mthook.settings import fingerprint
-from mthook.tools.admin.command import AdminCommand, Answer, RowCommand, argument
-from mthook.tools.admin.exitcode import ExitCode
+from mthook.tools import options
+from mthook.tools.admin.command import AdminCommand, Answer, ExitCode, RowCommand, argument
+
+_HOOKS_DIR = argument(
+    "--hooks-dir",
+    metavar="DIR",
+    type=os.path.abspath,
+    default=install.DEFAULT_DIRECTORY,
+    help="libvirt's hooks directory, default: %(default)s",
+)
 
 
-class _HookCommand(AdminCommand):
-    """A command about the installed hook."""
-
-    arguments: ClassVar = (
-        argument(
-            "--hooks-dir",
-            metavar="DIR",
-            type=os.path.abspath,
-            default=install.DEFAULT_DIRECTORY,
-            help="libvirt's hooks directory, default: %(default)s",
-        ),
-    )
-
-    @property
-    def files(self) -> Sequence[str]:
-        """The configuration files, whether they exist or not."""
-        return [
-            os.path.abspath(path) for path in self.app.options.config_file or conf.default_files()
-        ]
-
-    def settings(self) -> install.Settings:
-        """Return what the installed hook has to know."""
-        return install.Settings.of_this_process(self.conf.catalog.path, self.files)
-
-    def informed(self) -> list[str]:
-        """Return the daemons that know of the hook, as the catalog keeps them."""
-        try:
-            with opened_catalog(self.conf) as catalog:
-                daemons = catalog.host().daemons
-        except CatalogMissing:
-            return []
-        return list(json.loads(daemons)) if daemons else []
-
-
-class Install(_HookCommand):
+class Install(AdminCommand):
     """Install the hook, or bring it up to date, and make running libvirt daemons use it.
 
     It becomes DIR/qemu; where that is somebody else's, DIR/qemu.d/50-mthook beside it. Called with
     --config-file, the hook uses those files too.
     """
 
+    arguments: ClassVar = (_HOOKS_DIR,)
     codes: ClassVar = {ExitCode.OK: "installed"}
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Compile the configuration for the hook, then put it in place."""
-        seen = fingerprint(self.files)  # before they are read
+        files = options.files(self.app.options)
+        stamp = fingerprint(files)  # before they are read
+        settings = install.Settings.of_this_process(self.conf.catalog.path, files)
         with opened_catalog(self.conf, create=True) as catalog:
-            catalog.compile_settings(conf.settings(self.conf, seen))
-            path, daemons = install.install(parsed_args.hooks_dir, self.settings())
+            catalog.compile_settings(conf.settings(self.conf, stamp))
+            path, daemons = install.install(parsed_args.hooks_dir, settings)
             catalog.set_daemons(json.dumps([daemon.identity for daemon in daemons]))
             synced = catalog.host().last_sync_at is not None
         self.say(f"{path}: installed, mode {self.conf.hook.mode}{_about(daemons)}")
@@ -76,9 +54,10 @@ class Install(_HookCommand):
         return ExitCode.OK
 
 
-class Uninstall(_HookCommand):
+class Uninstall(AdminCommand):
     """Remove the hook and leave the hooks directory as it was found. The catalog stays."""
 
+    arguments: ClassVar = (_HOOKS_DIR,)
     codes: ClassVar = {ExitCode.OK: "the hook isn't there, removed or not"}
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -88,13 +67,14 @@ class Uninstall(_HookCommand):
         return ExitCode.OK
 
 
-class Status(_HookCommand, RowCommand):
+class Status(RowCommand):
     """Tell whether the hook is installed, known to the running libvirt daemons, and up to date.
 
     Mode is what the configuration says.
     """
 
     columns = ("Hook", "Installed", "Loaded", "Current", "Mode")
+    arguments: ClassVar = (_HOOKS_DIR,)
     codes: ClassVar = {
         ExitCode.OK: "installed, current, and known to every libvirt daemon that runs",
         ExitCode.ERROR: "it isn't, and standard error says what to do; or any other error",
@@ -102,7 +82,8 @@ class Status(_HookCommand, RowCommand):
 
     def rows(self, args: argparse.Namespace) -> Iterator[Sequence[Any]]:
         """Yield the one row."""
-        status = install.status(args.hooks_dir, self.settings(), self.informed())
+        with Context(self.conf, options.files(self.app.options), args.hooks_dir) as context:
+            status = hook_status(context)
         for problem in status.problems:
             self.complain(f"{status.path}: {problem}")
             self.code = ExitCode.ERROR

@@ -14,14 +14,20 @@ from mthook.catalog.records import Guest, HistoryEntry
 from mthook.conf import has_nova
 from mthook.errors import HostError, NovaError
 from mthook.nova.states import VM_STATES
-from mthook.operations.drift import InstanceRow, instances
-from mthook.operations.inventory import unseen, unset_in_nova
+from mthook.operations.inventory import InstanceRow, instances, unseen, unset_in_nova
 from mthook.operations.lookup import look_up_or_ask, uuid_of
 from mthook.operations.opening import opened_catalog, opened_host, opened_nova
 from mthook.text import printable
-from mthook.tools.admin.command import INSTANCE, RowCommand, Time, argument, utf8
-from mthook.tools.admin.exitcode import ExitCode, UsageError
-from mthook.tools.words import drift_of
+from mthook.tools.admin.command import (
+    INSTANCE,
+    ExitCode,
+    RowCommand,
+    Time,
+    UsageError,
+    argument,
+    utf8,
+)
+from mthook.tools.options import drift_of
 
 if TYPE_CHECKING:
     from mthook.catalog.store import Catalog
@@ -49,8 +55,6 @@ _OPERATIONS = {
     "reconnect": "libvirtd restart",
     "attach": "attached",
 }
-
-
 NOVA_COLUMNS = ("UUID", "Name", "State", "Host", "Cell")
 
 
@@ -114,7 +118,10 @@ class List(RowCommand):
     ) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
         """Return the headings and the rows."""
         in_nova = parsed_args.unset and has_nova(self.conf)
-        _check_state(parsed_args.state, VM_STATES if in_nova else STATES)
+        states = VM_STATES if in_nova else STATES
+        if parsed_args.state not in (None, *states):
+            state = printable(parsed_args.state)
+            raise UsageError(f"no state '{state}', there are {', '.join(states)}")
         if in_nova:
             return NOVA_COLUMNS, self._in_nova(parsed_args)
         if parsed_args.cell_uuid is not None:
@@ -125,9 +132,6 @@ class List(RowCommand):
         """Return Nova's instances without a machine type, which are read as they are printed.
 
         There can be more of them than memory is good for.
-
-        :raises UsageError: an option makes no sense there.
-        :raises NotFound: there is no such cell.
         """
         for name in _LOCAL:
             if getattr(args, name):
@@ -197,7 +201,13 @@ class History(RowCommand):
     def rows(self, args: argparse.Namespace) -> Iterator[Sequence[str | Time]]:
         """Yield what happened."""
         with opened_catalog(self.conf) as catalog:
-            for entry in self._history(catalog, args.instance):
+            uuid = uuid_of(args.instance)
+            # It stays when all else is forgotten.
+            entries = catalog.history(uuid) if uuid else []
+            if not entries:
+                instance = look_up_or_ask(args.instance, catalog, self.conf)
+                entries = catalog.history(instance.uuid)
+            for entry in entries:
                 yield (
                     Time(entry.at),
                     entry.event,
@@ -207,20 +217,6 @@ class History(RowCommand):
                     entry.source or "",
                     printable(entry.actor),
                 )
-
-    def _history(self, catalog: Catalog, text: str) -> list[HistoryEntry]:
-        """Return an instance's history, which stays when all else is forgotten.
-
-        :raises NotFound: nothing was ever known of it.
-        """
-        uuid = uuid_of(text)
-        entries = catalog.history(uuid) if uuid else []
-        return entries or catalog.history(look_up_or_ask(text, catalog, self.conf).uuid)
-
-
-def _check_state(state: str | None, states: Sequence[str]) -> None:
-    if state is not None and state not in states:
-        raise UsageError(f"no state '{printable(state)}', there are {', '.join(states)}")
 
 
 def _why(entry: HistoryEntry) -> str:

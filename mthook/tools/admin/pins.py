@@ -9,22 +9,27 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
+from oslo_config import cfg
+
 from mthook.conf import has_nova
 from mthook.errors import CatalogError, Error, NotFound, NovaConflict, NovaError
 from mthook.operations import change, novachange
 from mthook.operations.change import ChangeRequest
 from mthook.operations.freeze import aliased, freeze
-from mthook.operations.lookup import (
-    CloudInstance,
-    Instance,
-    found_in_nova,
-    look_up,
-    look_up_or_ask,
-)
+from mthook.operations.lookup import CloudInstance, Instance, found_in_nova, look_up, look_up_or_ask
 from mthook.operations.opening import opened_catalog, opened_host, opened_nova
 from mthook.text import printable
-from mthook.tools.admin.command import INSTANCE, LOG, REASON, AdminCommand, actor, argument, utf8
-from mthook.tools.admin.exitcode import ExitCode, UsageError
+from mthook.tools.admin.command import (
+    INSTANCE,
+    LOG,
+    REASON,
+    AdminCommand,
+    ExitCode,
+    UsageError,
+    actor,
+    argument,
+    utf8,
+)
 
 if TYPE_CHECKING:
     from mthook.nova.cells import Cells
@@ -124,8 +129,8 @@ class Set(AdminCommand):
         with found_in_nova(self.conf, parsed_args.instance, libvirt=follow) as found:
             if found is not None:
                 self._set_in_nova(found, parsed_args)
-                return ExitCode.OK
-        self._set_here(parsed_args)
+        if found is None:
+            self._set_here(parsed_args)
         return ExitCode.OK
 
     def _set_in_nova(self, found: CloudInstance, args: argparse.Namespace) -> None:
@@ -138,11 +143,11 @@ class Set(AdminCommand):
             return
         self.caution(plan.cautions)
         if args.dry_run:
-            self._tell(found, self._preview(plan.found.local, request))
+            changes = self._preview(plan.local)
         else:
             changes, cautions = novachange.record(plan)
             self.caution(cautions)
-            self._tell(found, changes)
+        self.say_of(found, changes)
         self._report(str(found), nova.machine, machine, args.dry_run)
         for one in plan.buses:
             self._report(f"{found}: {one.key}", one.old, one.new, args.dry_run)
@@ -150,10 +155,7 @@ class Set(AdminCommand):
             LOG.info("the next mthook-sync on %s makes it the pin there", printable(nova.host))
 
     def _of_image(self, found: CloudInstance) -> str:
-        """Return the machine type that the image had which an instance was made from.
-
-        :raises Error: there is none, or one is recorded already: then TYPE must be given.
-        """
+        """Return the machine type of the image that an instance was made from, where none is recorded."""
         if found.nova.machine is not None:
             raise Error(f"{found} has {printable(found.nova.machine)}: give a TYPE")
         machine = found.cells.image_property(found.nova.uuid)
@@ -170,26 +172,19 @@ class Set(AdminCommand):
         request = ChangeRequest(args.machine, args.force, actor(), args.reason)
         with opened_catalog(self.conf) as catalog, self.host_unless(args.force) as host:
             instance = look_up(args.instance, catalog, host)
-            plan = change.plan(instance, request, follow=self.conf.sync.realign)
+            plan = change.plan(_following(instance, self.conf), request)
             if plan is None:
                 self.say(f"{instance}: already pinned to {request.machine}")
                 return
             self.caution(plan.cautions)
-            if args.dry_run:
-                self._tell(instance, self._preview(plan.instance, request))
-            else:
-                self._tell(instance, change.apply(plan.instance, request, plan.realignment))
+            self.say_of(instance, self._preview(plan) if args.dry_run else change.apply(plan))
         self._report(str(instance), instance.machine, request.machine, args.dry_run)
 
-    def _preview(self, instance: Instance | None, request: ChangeRequest) -> Sequence[str]:
+    def _preview(self, plan: change.Plan | None) -> Sequence[str]:
         """Print what would change in a definition; return what a change of family changes."""
-        difference = change.preview(instance, request)
-        self.app.stdout.write(difference.diff)
-        return difference.changes
-
-    def _tell(self, what: Instance | CloudInstance, changes: Sequence[str]) -> None:
-        for line in changes:
-            self.say(f"{what}: {line}")
+        diff, changes = change.preview(plan) if plan else ("", ())
+        self.app.stdout.write(diff)
+        return changes
 
     def _report(self, what: str, old: str | None, new: str, dry: bool) -> None:
         would = "would change " if dry else ""
@@ -226,8 +221,8 @@ class Unset(AdminCommand):
         with found_in_nova(self.conf, parsed_args.instance) as found:
             if found is not None:
                 self._unset_in_nova(found, parsed_args)
-                return ExitCode.OK
-        self._unset_here(parsed_args)
+        if found is None:
+            self._unset_here(parsed_args)
         return ExitCode.OK
 
     def _unset_in_nova(self, found: CloudInstance, args: argparse.Namespace) -> None:
@@ -290,24 +285,25 @@ class Freeze(AdminCommand):
                 try:
                     self._freeze(look_up(text, catalog, host), cells)
                 except Error as error:
-                    if _is_fatal(error):
-                        raise
+                    fatal = isinstance(error, (CatalogError, NovaError))
+                    if fatal and not isinstance(error, NovaConflict):
+                        raise  # the next instance would fail likewise
                     self.complain(str(error))
                     found = not isinstance(error, NotFound)
                     code = max(code, ExitCode.ERROR if found else ExitCode.NOT_FOUND)
         return code
 
     def _freeze(self, instance: Instance, cells: Cells | None) -> None:
-        if not self.conf.sync.realign:
-            instance = replace(instance, host=None)
-        done = freeze(instance, cells, self.conf.host, actor())
-        self.caution(done.cautions)
-        if done.new == done.old:
-            self.say(f"{instance}: {done.old} is a versioned name already")
-        else:
-            self.say(f"{instance}: {done.old} → {done.new}")
+        old = instance.machine
+        new, cautions = freeze(_following(instance, self.conf), cells, self.conf.host, actor())
+        self.caution(cautions)
+        self.say(
+            f"{instance}: {old} → {new}"
+            if new != old
+            else f"{instance}: {old} is a versioned name already"
+        )
 
 
-def _is_fatal(error: Error) -> bool:
-    """Tell whether the next instance would fail likewise."""
-    return isinstance(error, (CatalogError, NovaError)) and not isinstance(error, NovaConflict)
+def _following(instance: Instance, conf: cfg.ConfigOpts) -> Instance:
+    """Return an instance whose definition stays as it is where the configuration says so."""
+    return instance if conf.sync.realign else replace(instance, host=None)

@@ -11,8 +11,7 @@ from mthook.operations import change
 from mthook.operations.lookup import look_up
 from mthook.operations.opening import opened_catalog, opened_host
 from mthook.text import printable
-from mthook.tools.admin.command import FILE, INSTANCE, AdminCommand, argument, read_input
-from mthook.tools.admin.exitcode import ExitCode
+from mthook.tools.admin.command import FILE, INSTANCE, AdminCommand, ExitCode, argument, read_input
 from mthook.xmlrewrite import pipeline, summary
 
 
@@ -40,15 +39,14 @@ class Diff(AdminCommand):
                 self.say(f"{instance}: libvirt has no such domain now")
             else:
                 try:
-                    difference = change.difference(instance, instance.pin)
+                    diff, changes = change.difference(instance, instance.pin)
                 except Refused as error:
                     self.say(str(error))
                 except (ConversionError, DomainXMLError) as error:
                     raise Error(f"{instance}: {error}") from error
                 else:
-                    self.app.stdout.write(difference.diff)
-                    for line in difference.changes:
-                        self.say(f"{instance}: {line}")
+                    self.app.stdout.write(diff)
+                    self.say_of(instance, changes)
         return ExitCode.OK
 
 
@@ -84,8 +82,7 @@ class Rewrite(AdminCommand):
             rewritten = pipeline.rewrite(xml, target) if target else pipeline.Rewritten(xml, [])
         except Error as error:
             raise Error(f"{name}: {error}") from error
-        for line in rewritten.changes:
-            self.say(f"{name}: {line}")
+        self.say_of(name, rewritten.changes)
         self.app.stdout.flush()
         self.app.stdout.buffer.write(rewritten.xml)
         self.app.stdout.buffer.flush()
@@ -93,21 +90,17 @@ class Rewrite(AdminCommand):
 
     def _target(self, xml: bytes, machine: str | None) -> pipeline.Target | None:
         """Return what the XML is to become; ``None``: what it is."""
+        ports = self.conf.libvirt.num_pcie_ports
         if machine is not None:
-            return pipeline.Target(machine, ports=self.conf.libvirt.num_pcie_ports)
-        seen = summary.read(xml)
-        if seen.uuid is None:
+            return pipeline.Target(machine, ports=ports)
+        guest = summary.read(xml)
+        if guest.uuid is None:
             raise Error("no <uuid>, so whose pin? Say --machine TYPE")
         with opened_catalog(self.conf) as catalog:
-            pin = catalog.get_pin(seen.uuid)
-            original = catalog.original(seen.uuid)
+            pin, original = catalog.get_pin(guest.uuid), catalog.original(guest.uuid)
         if pin is None or pin.machine is None:
-            self.say(f"{printable(seen.name) or seen.uuid}: no pin, unchanged")
+            self.say(f"{printable(guest.name) or guest.uuid}: no pin, unchanged")
             return None
         return pipeline.Target(
-            pin.machine,
-            pin.uuid,
-            pin.updated_at,
-            ports=self.conf.libvirt.num_pcie_ports,
-            original=original,
+            pin.machine, pin.uuid, pin.updated_at, ports=ports, original=original
         )

@@ -22,10 +22,10 @@ from mthook.errors import ConfigError
 from mthook.hook import install
 from mthook.operations.readiness import checks
 from mthook.operations.readiness.context import Context
-from mthook.operations.readiness.findings import Finding, Result, Severity
+from mthook.operations.readiness.findings import Result, Severity
 from mthook.text import printable
 from mthook.tools import options, program
-from mthook.tools.status.sentences import TITLES, sentence
+from mthook.tools.status.sentences import TITLES, details
 
 PROGRAM = "mthook-status"
 
@@ -56,19 +56,13 @@ class Exit(options.Exit):
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Do what a command line asks for.
-
-    :return: an :class:`Exit`.
-    :raises SystemExit: it asks for help, or is wrong.
-    :raises OSError: standard output can't be written.
-    """
+    """Do what a command line asks for, and return an :class:`Exit`."""
     args = _parse(arguments)
-    files = [os.path.abspath(path) for path in args.config_file or configuration.default_files()]
     try:
         conf = configuration.load(args.config_file)
         with (
             options.narrated(PROGRAM, args.verbose),
-            Context(conf, files, args.hooks_dir) as context,
+            Context(conf, options.files(args), args.hooks_dir) as context,
         ):
             results = list(checks.run(context))
         if args.json:
@@ -78,13 +72,15 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
         return Exit[max(result.severity for result in results).name]
     except ConfigError as error:
-        _say(str(error))
+        options.say(PROGRAM, str(error))
     except OSError:
         raise
     except Exception as error:
         if args.verbose:
-            _say(traceback.format_exc())
-        _say(f"unexpected {type(error).__name__}: {printable(error)} (-v shows where)")
+            options.say(PROGRAM, traceback.format_exc())
+        options.say(
+            PROGRAM, f"unexpected {type(error).__name__}: {printable(error)} (-v shows where)"
+        )
     return Exit.UNEXPECTED
 
 
@@ -117,38 +113,27 @@ def document(results: Sequence[Result]) -> dict[str, Any]:
     counts = Counter(result.severity for result in results)
     return {
         "name": str(Table.display_title),
-        "severity": _name(max(counts)),
-        "counts": {_name(severity): counts[severity] for severity in Severity},
+        "severity": max(counts).name.lower(),
+        "counts": {severity.name.lower(): counts[severity] for severity in Severity},
         "checks": [
             {
                 "check": TITLES[result.check],
                 "result": int(result.severity),
-                "details": _details(result),
+                "details": details(result),
                 "id": result.check,
-                "severity": _name(result.severity),
-                "findings": [_finding(one) for one in result.findings],
+                "severity": result.severity.name.lower(),
+                "findings": [
+                    {**asdict(one), "severity": one.severity.name.lower()}
+                    for one in result.findings
+                ],
             }
             for result in results
         ],
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
-    found = asdict(finding)
-    del found["check"]  # it is the id
-    return {**found, "severity": _name(finding.severity)}
-
-
 def _shown(_: Table, result: Result) -> upgradecheck.Result:
-    return upgradecheck.Result(upgradecheck.Code[result.severity.name], _details(result))
-
-
-def _details(result: Result) -> str:
-    return " ".join(sentence(finding) for finding in result.findings)
-
-
-def _name(severity: Severity) -> str:
-    return severity.name.lower()
+    return upgradecheck.Result(upgradecheck.Code[result.severity.name], details(result))
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -170,7 +155,3 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         given = " ".join(args.command)
         parser.error(f"no command '{given}'" if given else "which command? 'upgrade check'")
     return args
-
-
-def _say(line: str) -> None:
-    print(f"{PROGRAM}: {line}", file=sys.stderr)

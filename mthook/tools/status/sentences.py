@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mthook.operations.readiness.findings import Finding, Severity, Subject
+from mthook.operations.readiness.findings import Finding, Result, Severity, Subject
 from mthook.text import printable
-from mthook.tools.words import drift_of
+from mthook.tools.options import drift_of
 
 TITLES = {
     "machine_types_recorded": "Machine types recorded",
@@ -31,15 +31,9 @@ SUCCESSES = {
         "instances_ok": "In {cells:cell} of Nova's every instance has one.",
         "guests_ok": "Of {guests:guest} on this host none is without a pin.",
     },
-    "hook": {
-        "ok": "{path} is installed, up to date and known to libvirt, in mode enforce.",
-    },
-    "last_sync": {
-        "ok": "The last mthook-sync ended at {ended_at}, without errors.",
-    },
-    "drift": {
-        "ok": "Of {guests:guest} none is unlike its pin.",
-    },
+    "hook": {"ok": "{path} is installed, up to date and known to libvirt, in mode enforce."},
+    "last_sync": {"ok": "The last mthook-sync ended at {ended_at}, without errors."},
+    "drift": {"ok": "Of {guests:guest} none is unlike its pin."},
     "pins_supported": {
         "ok": "Of {pins:pin} this host's QEMU can run all.",
     },
@@ -143,10 +137,14 @@ _GUESTS = {
 _FEW = 3
 
 
-def sentence(finding: Finding) -> str:
-    """Return a finding for people to read."""
+def details(result: Result) -> str:
+    """Return what a check has found for people to read."""
+    return " ".join(_sentence(result.check, finding) for finding in result.findings)
+
+
+def _sentence(check: str, finding: Finding) -> str:
     sentences = SUCCESSES if finding.severity is Severity.SUCCESS else PROBLEMS
-    template = sentences[finding.check].get(finding.kind, _UNAVAILABLE)
+    template = sentences[check].get(finding.kind, _UNAVAILABLE)
     number = _Count(len(finding.subjects))
     return template.format(number=number, subjects=_few(finding), **_words(finding.facts))
 

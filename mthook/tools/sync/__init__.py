@@ -6,17 +6,8 @@ guests without a pin theirs, realigns definitions, repairs guests whose start wa
 forgets those that are long gone.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+import functools
 
 from mthook.tools import program
 
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run mthook-sync.
-
-    :param argv: arguments without the program's name; ``None``: the process's own.
-    :return: an :class:`~mthook.tools.sync.command.Exit`.
-    """
-    return program.run("mthook-sync", "mthook.tools.sync.command", argv)
+main = functools.partial(program.run, "mthook-sync", "mthook.tools.sync.command")

@@ -46,19 +46,14 @@ class Exit(options.Exit):
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Do what a command line asks for.
-
-    :return: see :class:`Exit`.
-    :raises SystemExit: it asks for help, or is wrong.
-    :raises OSError: standard output can't be written.
-    """
+    """Do what a command line asks for, and return an :class:`Exit`."""
     parser = _parser()
     given = parser.parse_args(arguments)
-    result = SyncResult(functools.partial(_tell, given), dry_run=given.dry_run)
+    result = SyncResult(functools.partial(_report, given), dry_run=given.dry_run)
     code = _synchronize(parser, given, result)
     _print(given, result)
     if given.verbose and code != Exit.BUSY:
-        _say(words.summary(result))
+        options.say(PROGRAM, words.summary(result))
     return code
 
 
@@ -122,15 +117,15 @@ def _parser() -> options.Parser:
     return parser
 
 
-def _tell(given: argparse.Namespace, event: Event) -> None:
+def _report(given: argparse.Namespace, event: Event) -> None:
     """Log or complain of what happens at once; nobody's guest is changed in silence."""
     if isinstance(event, Act):
         for line in () if given.dry_run else words.done(event):
             journal.info(line)
     elif isinstance(event, Failure):
-        _say(words.failure(event))
+        options.say(PROGRAM, words.failure(event))
     elif given.verbose:
-        _say(words.left_alone(event))
+        options.say(PROGRAM, words.left_alone(event))
 
 
 def _print(given: argparse.Namespace, result: SyncResult) -> None:
@@ -152,7 +147,3 @@ def _progress(things: Iterable[_Thing], total: int) -> Iterable[_Thing]:
 
     bar: Iterable[_Thing] = tqdm(things, total=total, desc=PROGRAM, unit=" guests", leave=False)
     return bar
-
-
-def _say(line: str) -> None:
-    print(f"{PROGRAM}: {line}", file=sys.stderr)

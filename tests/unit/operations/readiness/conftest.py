@@ -156,7 +156,7 @@ def libvirt_has(monkeypatch: pytest.MonkeyPatch, *domains: FakeDomain) -> None:
     """Put a stand-in in libvirt's place, for what its test driver doesn't have."""
 
     @contextmanager
-    def connect(uri: str, *, readonly: bool = False) -> Iterator[connection.Host]:
+    def connect(uri: str, *, readonly: bool = False, ports: int = 0) -> Iterator[connection.Host]:
         assert readonly
         yield host(*domains)[0]
 

@@ -15,9 +15,9 @@ from mthook.catalog.store import Catalog
 from mthook.errors import CatalogNewer, ConfigError, HostError, NotFound, Refused
 from mthook.operations.caution import Kind
 from mthook.policy import Refusal
-from mthook.tools.admin import command, exitcode, main
+from mthook.tools.admin import command, main
 from mthook.tools.admin.application import Admin
-from mthook.tools.admin.exitcode import ExitCode, UsageError
+from mthook.tools.admin.command import ExitCode, UsageError, exit_code_of
 from tests.programs import Said
 
 from .conftest import WEB, Run
@@ -115,7 +115,7 @@ def test_a_wrong_command_line_is_one_line_and_code_2(
 )
 def test_every_error_has_its_code(error: Exception, code: int) -> None:
     """One rule for all commands."""
-    assert exitcode.of(error) == code
+    assert exit_code_of(error) == code
 
 
 def test_the_codes_are_nova_manages() -> None:

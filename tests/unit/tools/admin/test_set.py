@@ -189,9 +189,9 @@ def test_a_pin_that_changed_meanwhile_is_not_overwritten(
     """Another operator was faster, after this one's command had looked."""
     look = realign.prepare
 
-    def meanwhile(*arguments: object, snapshots: bool) -> object:
+    def meanwhile(*arguments: object, **more: object) -> object:
         pin(catalog, WEB, "pc-i440fx-2.0")
-        return look(*arguments, snapshots=snapshots)  # type: ignore[arg-type]
+        return look(*arguments, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(realign, "prepare", meanwhile)
 
@@ -209,9 +209,9 @@ def test_a_pin_recorded_meanwhile_is_not_overwritten(
     driver.defineXML(xml())
     look = realign.prepare
 
-    def meanwhile(*arguments: object, snapshots: bool) -> object:
+    def meanwhile(*arguments: object, **more: object) -> object:
         pin(catalog, WEB, "pc-i440fx-6.2")
-        return look(*arguments, snapshots=snapshots)  # type: ignore[arg-type]
+        return look(*arguments, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(realign, "prepare", meanwhile)
 

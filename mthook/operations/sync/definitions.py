@@ -1,18 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bring definitions back to their pins, and write down which guests run something else."""
+"""Bring definitions back to their pins, mend guests whose start was stopped, note which run something else."""
 
 from __future__ import annotations
 
-from mthook.catalog.records import Pin
-from mthook.errors import ConversionError, NotFound, Refused
+import contextlib
+import os
+import time
+
+from mthook.catalog.records import Pin, Repair
+from mthook.errors import ConversionError, HostError, NotFound, Refused
+from mthook.hook.answer import TRIGGER
 from mthook.host import realign
-from mthook.host.domains import Domain
+from mthook.host.domains import Domain, get_domain, start
 from mthook.locks import uninterrupted
 from mthook.operations.acts import Act
 from mthook.operations.sync.pins import replace
 from mthook.operations.sync.run import ACTOR, SyncRun
 from mthook.policy import Refusal
-from mthook.text import printable
+from mthook.text import now, printable
+
+#: Seconds after a stopped start within which the guest is started again. Whoever wanted it started may by then have
+#: started it elsewhere, on another host with the same disks.
+_RESTART_WITHIN = 600
 
 
 def align(run: SyncRun) -> None:
@@ -23,16 +32,12 @@ def align(run: SyncRun) -> None:
             if pin is None or domain.defined is None or not run.is_ours(domain):
                 continue
             pin = _newest(run, domain, pin, domain.defined.travelled)
-            if not realign.is_aligned(pin, domain.defined, run.offer(domain.defined)):
+            if not realign.is_aligned(pin, domain.defined, run.offers.of(domain.defined)):
                 _try(run, domain, pin)
 
 
-def align_one(run: SyncRun, domain: Domain, pin: Pin, *, snapshots: bool = False) -> None:
-    """Redefine one domain, unless by now its definition is right.
-
-    :param snapshots: also one that has snapshots, see :func:`mthook.host.realign.prepare`.
-    :raises Error: as :func:`mthook.host.realign.prepare` does; nothing is changed then.
-    """
+def _align(run: SyncRun, domain: Domain, pin: Pin, *, snapshots: bool = False) -> None:
+    """Redefine one domain, unless by now its definition is right; see :func:`mthook.host.realign.prepare`."""
     try:
         change = _change(run, pin, snapshots)
     except ConversionError as error:
@@ -45,7 +50,7 @@ def align_one(run: SyncRun, domain: Domain, pin: Pin, *, snapshots: bool = False
         return
     latest = run.catalog.get_pin(domain.uuid)
     if latest is not None and latest.machine != pin.machine:
-        align_one(run, domain, latest, snapshots=snapshots)  # an operator changed it meanwhile
+        _align(run, domain, latest, snapshots=snapshots)  # an operator changed it meanwhile
         return
     changes = tuple(change.changes) if change.converted else ()
     old, new = change.old or None, change.new
@@ -78,7 +83,7 @@ def _newest(run: SyncRun, domain: Domain, pin: Pin, travelled: tuple[str, str] |
 def _try(run: SyncRun, domain: Domain, pin: Pin) -> None:
     """Realign a domain, or leave it alone. One that vanished meanwhile needs neither."""
     try:
-        align_one(run, domain, pin)
+        _align(run, domain, pin)
     except NotFound:
         return
     except ConversionError as error:
@@ -100,7 +105,7 @@ def note_drift(run: SyncRun) -> None:
             pin = run.catalog.get_pin(domain.uuid)
             if pin is None or domain.running is None:
                 continue
-            if not realign.is_aligned(pin, domain.running, run.offer(domain.running)):
+            if not realign.is_aligned(pin, domain.running, run.offers.of(domain.running)):
                 _note_drift(run, domain, pin, domain.running.machine)
 
 
@@ -110,3 +115,68 @@ def _note_drift(run: SyncRun, domain: Domain, pin: Pin, found: str | None) -> No
     if not any((entry.old, entry.new) == (pin.machine, found) for entry in since):
         run.catalog.add_history(domain.uuid, "drift", actor=ACTOR, old=pin.machine, new=found)
         run.result.add(Act("drifting", domain.uuid, domain.name, pin.machine, found))
+
+
+def repair(run: SyncRun, *, restart: bool) -> None:
+    """Go through all guests that wait for a repair; what fails is tried again next time.
+
+    :param restart: start them again. Only a run that was asked for repairs may: what an operator or systemd's path unit
+        does a moment after the stop would be a surprise in a periodic run.
+    """
+    # Before the look into the catalog: a start that is stopped from here on asks anew.
+    _take_request(run)
+    for row in run.catalog.repairs():
+        with run.isolated(row):
+            _repair(run, row, restart)
+
+
+def _repair(run: SyncRun, row: Repair, restart: bool) -> None:
+    """Mend one guest and take it off the list; where that fails, it stays on it."""
+    try:
+        domain = get_domain(run.host, row.uuid)
+        if domain.active:
+            return _finish(run, row, "it runs")
+        pin = run.catalog.get_pin(row.uuid)
+        if pin is not None:
+            _align(run, domain, pin, snapshots=True)
+    except NotFound:
+        return _finish(run, row, "no such guest")
+    if row.nova:
+        if run.nova is not None and not run.nova.works:
+            return None  # its pin may still be to be written to Nova
+        return _finish(run, row, "Nova starts it")
+    if not row.restart or row.at < now(time.time() - _RESTART_WITHIN):
+        return _finish(run, row, "not to be started any more")
+    if not restart:
+        return None  # its definition is right by now; it stays on the list as long as it may be started
+    with uninterrupted():
+        if not run.result.dry_run:
+            run.touched = True
+            _start(run, row)
+        _finish(run, row, "started again")
+
+
+def _start(run: SyncRun, row: Repair) -> None:
+    """Start a guest. One that the hook stops even now isn't tried again: it would be for ever."""
+    try:
+        start(run.host, row.uuid)
+    except HostError:
+        run.catalog.leave_stopped(row)
+        _take_request(run)
+        raise
+
+
+def _take_request(run: SyncRun) -> None:
+    """Remove the file by which the hook asks for a repair."""
+    if not run.result.dry_run:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(os.path.dirname(run.catalog.path), TRIGGER))
+
+
+def _finish(run: SyncRun, row: Repair, how: str) -> None:
+    if not run.catalog.finish_repair(row.uuid, event="repaired", reason=how, actor=ACTOR):
+        # The hook took it off the list, when the guest started.
+        run.catalog.add_history(
+            row.uuid, "repaired", actor=ACTOR, old=row.found, new=row.pin, reason=how
+        )
+    run.result.add(Act("repaired", row.uuid, row.name, row.found, row.pin, reason=how))

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Take over what Nova has recorded, and release pins from before a rebuild."""
+"""Bring pins and what Nova has recorded together: pull what changed there, push what it lacks or changed here."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from mthook import policy, reconcile
 from mthook.catalog.records import Pin
+from mthook.errors import NotFound, NovaConflict
+from mthook.locks import uninterrupted
 from mthook.machinetype import MachineType
 from mthook.nova.instance import NovaInstance
 from mthook.operations.acts import Act
-from mthook.operations.sync.novarecords import NovaRecords, arch_of, check_machine
+from mthook.operations.sync.novarecords import NovaRecords, check_machine
 from mthook.operations.sync.pins import observe, pin_for, record, replace
 from mthook.operations.sync.run import ACTOR, SyncRun
 
@@ -54,7 +58,7 @@ def _take_over(
         replace(run, instance, pin, machine, _SOURCE, reason, seen)
         return
     evidence = observe(run.domains.get(instance.uuid))
-    record(run, instance, machine, _SOURCE, arch=arch_of(instance), seen=seen, evidence=evidence)
+    record(run, instance, machine, _SOURCE, evidence, seen)
 
 
 def _runs_as(run: SyncRun, instance: NovaInstance, machine: str, pin: Pin | None) -> str | None:
@@ -63,7 +67,7 @@ def _runs_as(run: SyncRun, instance: NovaInstance, machine: str, pin: Pin | None
     if domain is not None and domain.running is not None and domain.running.machine:
         return domain.running.machine
     known = [name for name in (pin.seen, pin.machine) if name] if pin else []
-    offered = run.offer(domain.defined).aliases if domain and domain.defined else {}
+    offered = run.offers.of(domain.defined).aliases if domain and domain.defined else {}
     for name in known:
         if MachineType.parse(name).is_versioned and policy.satisfied(
             machine, name, aliases=offered
@@ -84,3 +88,38 @@ def _record_anew(run: SyncRun, instance: NovaInstance, pin: Pin) -> None:
     machine = pin_for(run, evidence)
     if machine != pin.machine:
         replace(run, instance, pin, machine, evidence.source, _REBUILT, evidence.machine)
+
+
+def push(run: SyncRun, nova: NovaRecords, only: Collection[str] | None = None) -> None:
+    """Bring Nova's records of this host's instances, or of only some, to their pins."""
+    for instance in nova.instances.values():
+        if not nova.works:
+            return
+        wanted = only is None or instance.uuid in only
+        if wanted and not instance.rebuilding:
+            with run.isolated(instance), nova.guarded():
+                _push(run, nova, instance)
+
+
+def _push(run: SyncRun, nova: NovaRecords, instance: NovaInstance) -> None:
+    pin = run.catalog.get_pin(instance.uuid)
+    if pin is None or pin.machine is None:
+        return
+    outcome, _ = nova.compare(instance, pin)
+    repeated = outcome == reconcile.KEEP and instance.rows > 1
+    if outcome != reconcile.PUSH and not repeated:
+        return
+    old, new = instance.machine or None, pin.machine
+    if not run.result.dry_run:
+        try:
+            with uninterrupted():
+                row = nova.cell.record(
+                    instance.uuid, new, expect=instance.machine, host=run.conf.host
+                )
+                nova.keep_compared(instance, new, row)
+        except (NovaConflict, NotFound) as error:
+            # Somebody was faster: the next run sees what they made of it.
+            run.leave_alone(instance, "changed_meanwhile", error)
+            return
+    reason = f"once in place of {instance.rows} times" if old == new else None
+    run.result.add(Act("written", instance.uuid, instance.name, old, new, reason=reason))
