@@ -1,26 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything mthook raises on purpose. Part of the hook's fast path: plain classes only.
 
-::
-
-    Error
-    ├── ConfigError             an option or a configuration file is wrong
-    ├── MachineTypeError        not the name of a machine type
-    ├── DomainXMLError          XML that can't be read, safely, as a libvirt domain
-    ├── ConversionError         a rewrite that would need more than a changed name
-    ├── CatalogError            the catalog can't be used
-    │   ├── CatalogMissing      there is none
-    │   ├── CatalogUnsafe       wrong owner, mode or kind of file
-    │   ├── CatalogOlder        written by an older mthook
-    │   ├── CatalogNewer        written by a newer mthook
-    │   └── CatalogConflict     somebody else changed the pin meanwhile
-    ├── NovaError               Nova's database can't be used
-    │   └── NovaConflict        somebody else changed the machine type there meanwhile
-    ├── HostError               libvirt said no
-    ├── NotFound                no such instance
-    ├── Refused                 a rule forbids it, ``--force`` may not
-    └── InstallError            the hook can't be installed or removed
-
 The text of every error is one line that an operator can act on: it names the guest, the file or the option.
 """
 
