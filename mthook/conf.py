@@ -20,7 +20,9 @@ from mthook.text import printable
 
 DEFAULT_FILE = "/etc/mthook/mthook.conf"
 
-_DEFAULT: list[cfg.Opt] = [
+#: The options by group.
+_GROUPS: dict[str, list[cfg.Opt]] = {}
+_GROUPS["DEFAULT"] = [
     cfg.StrOpt(
         "host",
         default=socket.gethostname(),
@@ -28,14 +30,14 @@ _DEFAULT: list[cfg.Opt] = [
         help="Name of this host, as Nova knows it.",
     ),
 ]
-_CATALOG: list[cfg.Opt] = [
+_GROUPS["catalog"] = [
     cfg.StrOpt(
         "path",
         default="/var/lib/mthook/catalog.sqlite",
         help="The local catalog. Its directory belongs to root with mode 0700, the file with mode 0600.",
     ),
 ]
-_HOOK: list[cfg.Opt] = [
+_GROUPS["hook"] = [
     cfg.StrOpt(
         "mode",
         default="enforce",
@@ -70,7 +72,7 @@ _HOOK: list[cfg.Opt] = [
         help="Seconds that the hook's slow path may take in all. libvirt itself sets a hook no limit.",
     ),
 ]
-_PIN: list[cfg.Opt] = [
+_GROUPS["pin"] = [
     cfg.StrOpt(
         "style",
         default="versioned",
@@ -81,12 +83,8 @@ _PIN: list[cfg.Opt] = [
         help="What a new pin records.",
     ),
 ]
-_LIBVIRT: list[cfg.Opt] = [
-    cfg.StrOpt(
-        "connection_uri",
-        default="qemu:///system",
-        help="libvirt's connection URI.",
-    ),
+_GROUPS["libvirt"] = [
+    cfg.StrOpt("connection_uri", default="qemu:///system", help="libvirt's connection URI."),
     cfg.ListOpt(
         "hw_machine_type",
         default=[],
@@ -102,7 +100,7 @@ _LIBVIRT: list[cfg.Opt] = [
         "leaves it to libvirt, which gives a guest one port to spare for hot-plugging.",
     ),
 ]
-_DATABASE: list[cfg.Opt] = [
+_GROUPS["database"] = [
     cfg.StrOpt(
         "connection",
         secret=True,
@@ -110,14 +108,14 @@ _DATABASE: list[cfg.Opt] = [
         "connection, mthook works without Nova.",
     ),
 ]
-_API_DATABASE: list[cfg.Opt] = [
+_GROUPS["api_database"] = [
     cfg.StrOpt(
         "connection",
         secret=True,
         help="Nova's API database. With it all cells are found, and this host's own one.",
     ),
 ]
-_SYNC: list[cfg.Opt] = [
+_GROUPS["sync"] = [
     cfg.BoolOpt(
         "write_back",
         default=True,
@@ -130,7 +128,7 @@ _SYNC: list[cfg.Opt] = [
         "freeze change pins alone. mthook-sync --only repair mends a definition all the same.",
     ),
 ]
-_GATE: list[cfg.Opt] = [
+_GROUPS["gate"] = [
     cfg.StrOpt(
         "listen",
         default="/run/mthook/libvirt-sock",
@@ -149,11 +147,7 @@ _GATE: list[cfg.Opt] = [
         help="The socket of libvirtd, or of virtqemud (/run/libvirt/virtqemud-sock). The gate connects to it as the "
         "very user that connects to the gate.",
     ),
-    cfg.StrOpt(
-        "upstream_ro",
-        default="/run/libvirt/libvirt-sock-ro",
-        help="Its read-only socket.",
-    ),
+    cfg.StrOpt("upstream_ro", default="/run/libvirt/libvirt-sock-ro", help="Its read-only socket."),
     cfg.StrOpt("owner", default="root", help="The user that the gate's sockets belong to."),
     cfg.StrOpt("group", default="libvirt", help="The group that the gate's sockets belong to."),
     cfg.StrOpt(
@@ -174,19 +168,6 @@ _GATE: list[cfg.Opt] = [
         "machine type can't have.",
     ),
 ]
-
-_GROUPS: dict[str, list[cfg.Opt]] = {
-    "DEFAULT": _DEFAULT,
-    "catalog": _CATALOG,
-    "hook": _HOOK,
-    "pin": _PIN,
-    "libvirt": _LIBVIRT,
-    "database": _DATABASE,
-    "api_database": _API_DATABASE,
-    "sync": _SYNC,
-    "gate": _GATE,
-}
-
 
 #: Groups that only mthook has.
 _OWN_GROUPS = ("catalog", "hook", "pin", "sync", "gate")
@@ -262,8 +243,7 @@ def _check_names(files: Sequence[str]) -> None:
         for group, found in groups.items():
             if group in own:
                 _check_options(path, group, found, [option.dest for option in own[group]])
-            elif group not in _GROUPS and difflib.get_close_matches(group, own, 1, 0.75):
-                meant = _meant(group, own, 0.75)
+            elif group not in _GROUPS and (meant := _meant(group, own, 0.75)):
                 raise ValueError(f"{printable(path)}: no group [{printable(group)}]{meant}")
 
 

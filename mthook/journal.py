@@ -52,16 +52,13 @@ def error(message: str) -> None:
 
 
 def _log(severity: int, message: str) -> None:
+    text = printable(message, limit=2000)
     if not _service:
-        _send(_line(f"<{_DAEMON | severity}>mthook[{os.getpid()}]", message))
+        _send(f"<{_DAEMON | severity}>mthook[{os.getpid()}]: {text}")
     else:
         # sd-daemon(3): the journal takes a severity from the line itself.
         level = f"<{severity}>" if "JOURNAL_STREAM" in os.environ else ""
-        _write(_line(f"{level}{_service}", message))
-
-
-def _line(head: str, message: str) -> str:
-    return f"{head}: {printable(message, limit=2000)}"
+        _write(f"{level}{_service}: {text}")
 
 
 def _send(line: str) -> None:

@@ -49,8 +49,6 @@ class NovaAnswer:
     :ivar at: when it was asked, as :func:`mthook.text.now` has it.
     """
 
-    __slots__ = ("at", "compared", "recorded")
-
     def __init__(self, recorded: Recorded | None, compared: Compared | None, at: str) -> None:
         self.recorded, self.compared, self.at = recorded, compared, at
 
@@ -64,8 +62,6 @@ class NewPin:
     :ivar replaces: it takes the place of another. Where there is none somebody else may record one meanwhile, which
         then stays.
     """
-
-    __slots__ = ("images", "machine", "reason", "replaces", "running", "source")
 
     def __init__(self, machine: str, source: str, reason: str | None, replaces: bool) -> None:
         self.machine, self.source, self.reason, self.replaces = machine, source, reason, replaces
@@ -90,22 +86,6 @@ class Judgement:
     :ivar event: what happens, one of this module's words in capitals; '' for nothing to keep.
     :ivar clear: the ``started`` that follows will have nothing to record.
     """
-
-    __slots__ = (
-        "asks_nova",
-        "clear",
-        "compared",
-        "event",
-        "found",
-        "new_pin",
-        "origin",
-        "pin",
-        "reason",
-        "released",
-        "since",
-        "verdict",
-        "was_let_in",
-    )
 
     def __init__(self, found: str, pin: str, origin: str, since: str) -> None:
         self.found, self.pin, self.origin, self.since = found, pin, origin, since

@@ -44,28 +44,20 @@ class Refusal:
 
     An enumeration in plain words: the standard library's costs the hook as much as all the rest of this module.
 
-    :cvar RUNNING: the guest isn't shut off.
-    :cvar SAVED: a managed-save image or snapshots hold a machine type of their own.
-    :cvar UNSUPPORTED: no known QEMU has the machine type, or it is no machine type at all.
-    :cvar FAMILY: it is of another family.
-    :cvar ALIAS: one of the two is an alias, the other a versioned name.
-    :cvar VENDOR: it is of another vendor's line.
-    :cvar OLDER: it is an older version.
-    :cvar INCOMPARABLE: the two can't be compared.
-    :cvar WINDOWS: the guest is a Windows.
-    :cvar UNCONVERTIBLE: the guest has what the other family can't have.
     """
 
-    RUNNING = "running"
-    SAVED = "saved"
-    UNSUPPORTED = "unsupported"
-    FAMILY = "family"
-    ALIAS = "alias"
-    VENDOR = "vendor"
-    OLDER = "older"
-    INCOMPARABLE = "incomparable"
-    WINDOWS = "windows"
-    UNCONVERTIBLE = "unconvertible"
+    RUNNING = "running"  # the guest isn't shut off
+    SAVED = "saved"  # a managed-save image or snapshots hold a machine type of their own
+    UNSUPPORTED = (
+        "unsupported"  # no known QEMU has the machine type, or it is no machine type at all
+    )
+    FAMILY = "family"  # it is of another family
+    ALIAS = "alias"  # one of the two is an alias, the other a versioned name
+    VENDOR = "vendor"  # it is of another vendor's line
+    OLDER = "older"  # it is an older version
+    INCOMPARABLE = "incomparable"  # the two can't be compared
+    WINDOWS = "windows"  # the guest is a Windows
+    UNCONVERTIBLE = "unconvertible"  # the guest has what the other family can't have
 
 
 class Decision:
@@ -78,14 +70,10 @@ class Decision:
     :ivar reason: one line that says what is wrong, '' when nothing is.
     """
 
-    __slots__ = ("reason", "record", "verdict")
-
     def __init__(
         self, *, verdict: str = "allow", record: str = "nothing", reason: str = ""
     ) -> None:
-        self.verdict = verdict
-        self.record = record
-        self.reason = reason
+        self.verdict, self.record, self.reason = verdict, record, reason
 
 
 _NO_ALIASES: Mapping[str, str] = {}

@@ -12,33 +12,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: The settings by name, in the order of the catalog's columns.
-FIELDS = (
-    "mode",
-    "on_error",
-    "migrate_mismatch",
-    "timeout",
-    "style",
-    "nova",
-    "fingerprint",
-    "compiled_at",
-)
-
 
 class Settings:
     """What the options of :mod:`mthook.conf` say that the hook goes by; without arguments, their defaults.
 
-    :ivar mode: [hook] mode.
-    :ivar on_error: [hook] on_error.
-    :ivar migrate_mismatch: [hook] migrate_mismatch.
-    :ivar timeout: [hook] timeout, in seconds.
-    :ivar style: [pin] style.
     :ivar nova: a database of Nova's is configured.
     :ivar fingerprint: of the configuration files that they were compiled from, see :func:`fingerprint`.
     :ivar compiled_at: when, as :func:`mthook.text.now` has it; the catalog fills it in.
     """
-
-    __slots__ = FIELDS
 
     def __init__(
         self,
@@ -51,25 +32,24 @@ class Settings:
         fingerprint: str = "",
         compiled_at: str = "",
     ) -> None:
-        self.mode = mode
-        self.on_error = on_error
-        self.migrate_mismatch = migrate_mismatch
-        self.timeout = timeout
-        self.style = style
-        self.nova = bool(nova)
-        self.fingerprint = fingerprint
-        self.compiled_at = compiled_at
+        self.mode, self.on_error, self.migrate_mismatch = mode, on_error, migrate_mismatch
+        self.timeout, self.style, self.nova = timeout, style, bool(nova)
+        self.fingerprint, self.compiled_at = fingerprint, compiled_at
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Settings) and self.values() == other.values()
 
     def values(self) -> tuple[str | float, ...]:
         """Return the settings in the order of :data:`FIELDS`, for the catalog and for a pipe."""
-        return tuple([getattr(self, name) for name in FIELDS])
+        return tuple(vars(self).values())
 
     def same_options(self, other: Settings) -> bool:
         """Tell whether the options are the same, whatever the files and the time that they come from."""
         return self.values()[:-2] == other.values()[:-2]
+
+
+#: The settings by name, in the order of the catalog's columns.
+FIELDS = tuple(vars(Settings()))
 
 
 def fingerprint(paths: Iterable[str]) -> str:

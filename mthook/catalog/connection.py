@@ -12,10 +12,6 @@ from mthook.catalog import files
 from mthook.errors import CatalogError
 from mthook.text import printable
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from types import TracebackType
-
 #: What SQLite says, what that means, and what to do about it. SQLite's error codes reach Python
 #: only from 3.11 on.
 _ADVICE = (
@@ -49,8 +45,7 @@ def open_database(path: str, timeout: float) -> Connection:
     Transactions are begun by us alone (``isolation_level=None``).
 
     :param timeout: seconds to wait for other processes that write.
-    :raises CatalogMissing, CatalogUnsafe: see :func:`mthook.catalog.files.check`.
-    :raises CatalogError: SQLite can't open it.
+    :raises CatalogError: see :func:`mthook.catalog.files.check`; or SQLite can't open it.
     """
     files.check(path)
     try:
@@ -80,20 +75,13 @@ def explain(path: str, error: BaseException) -> CatalogError:
 class Guard:
     """A ``with`` block in which SQLite's errors become :class:`CatalogError`."""
 
-    __slots__ = ("connection",)
-
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
     def __enter__(self) -> Connection:
         return self.connection
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, sqlite3.Error):
             raise explain(self.connection.path, error) from error
 
@@ -103,8 +91,6 @@ class Transaction(Guard):
 
     Inside another one it is part of that.
     """
-
-    __slots__ = ("is_inner",)
 
     def __enter__(self) -> Connection:
         with Guard(self.connection):
@@ -116,12 +102,7 @@ class Transaction(Guard):
                 self.connection.execute("BEGIN IMMEDIATE")
         return self.connection
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if not self.is_inner:
             error = self._end(error)
         super().__exit__(kind, error, trace)

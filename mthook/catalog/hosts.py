@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the catalog knows about this host: capabilities, the compiled settings, the last sync."""
+"""What the catalog knows about this host: capabilities, the compiled settings, the last sync, and its guests."""
 
 from __future__ import annotations
 
 from mthook.catalog import lookup
 from mthook.catalog.rows import Rows
-from mthook.settings import FIELDS, Settings
+from mthook.settings import Settings
 from mthook.text import now
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from mthook.catalog.records import Capability, HostFacts
+    from mthook.catalog.records import Capability, Guest, HostFacts
+    from mthook.xmlrewrite.target import Original
 
 
 class Hosts(Rows):
-    """The part of the catalog about this host."""
+    """The part of the catalog about this host and the guests on it."""
 
     def replace_capabilities(self, capabilities: Sequence[Capability], facts: HostFacts) -> None:
         """Replace what is known of the host's emulators and of its versions."""
@@ -54,7 +55,7 @@ class Hosts(Rows):
         with self.transaction():
             old = self.settings()
             if not old or old.values()[:-1] != settings.values()[:-1]:
-                row = {**dict(zip(FIELDS, settings.values())), "compiled_at": at or now()}
+                row = {**vars(settings), "compiled_at": at or now()}
                 self._put("settings", {"id": 1, **row}, key="id")
 
     def settings(self) -> Settings | None:
@@ -75,6 +76,69 @@ class Hosts(Rows):
     def set_last_sync(self, at: str, ok: bool) -> None:
         """Keep when the last sync ended, and whether it went well."""
         self._set_host(last_sync_at=at, last_sync_ok=ok)
+
+    def see_guests(self, guests: Iterable[Guest], at: str) -> None:
+        """Keep all guests of this host as they are now; those not among them are gone since then.
+
+        What a hook has recorded since stays: the guest has just been started.
+
+        :param guests: all guests there are.
+        :param at: when listing them began.
+        """
+        gone = (
+            "UPDATE guests SET gone_since = ?1, running = NULL"
+            " WHERE seen_at < ?1 AND gone_since IS NULL"
+        )
+        with self.transaction():
+            self._see(guests, at)
+            self._change(gone, at)
+
+    def see_guest(self, guest: Guest, at: str) -> None:
+        """Keep one guest as it is now; of the others nothing is known. As in :meth:`see_guests`.
+
+        :param at: when looking at it began.
+        """
+        self._see([guest], at)
+
+    def touch_defined(self, uuid: str, machine: str) -> None:
+        """Keep the machine type that a guest's definition was just given."""
+        self._change("UPDATE guests SET defined = ? WHERE uuid = ?", machine, uuid)
+
+    def guests(self) -> list[Guest]:
+        """Return all guests by name, those that are gone too."""
+        return self._guests("ORDER BY name, uuid")
+
+    def find(self, name_or_uuid: str) -> list[Guest]:
+        """Return the guests of that UUID or name; present ones first: names are used again."""
+        which = "WHERE uuid = ? OR name = ? ORDER BY gone_since NOT NULL, uuid"
+        return self._guests(which, name_or_uuid.lower(), name_or_uuid)
+
+    def original(self, uuid: str) -> Original | None:
+        """Return what is kept of a guest, None if nothing is."""
+        from mthook.xmlrewrite.target import Original
+
+        row = self._row("SELECT * FROM originals WHERE uuid = ?", uuid)
+        return Original(row["before"].encode(), row["after"].encode(), row["at"]) if row else None
+
+    def keep_original(self, uuid: str, original: Original | None) -> None:
+        """Keep this of a guest in place of what was kept; None: nothing.
+
+        :param original: as :func:`mthook.xmlrewrite.secrets.without_secrets` leaves it.
+        """
+        if original is None:
+            self._change("DELETE FROM originals WHERE uuid = ?", uuid)
+        else:
+            xml = {"before": original.before.decode(), "after": original.after.decode()}
+            self._put("originals", {"uuid": uuid, "at": original.at, **xml})
+
+    def _guests(self, which: str, *values: object) -> list[Guest]:
+        from mthook.catalog.records import Guest
+
+        return [Guest(**row) for row in self._rows(f"SELECT * FROM guests {which}", *values)]
+
+    def _see(self, guests: Iterable[Guest], at: str) -> None:
+        rows = [{**vars(guest), "seen_at": at, "gone_since": None} for guest in guests]
+        self._put("guests", *rows, where="guests.seen_at <= excluded.seen_at")
 
     def _set_host(self, **values: object) -> None:
         self._put("host", {"id": 1, **values}, key="id")

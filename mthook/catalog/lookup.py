@@ -29,65 +29,41 @@ ARRIVAL_SECONDS = 120
 class Known:
     """What the catalog knows about one guest.
 
-    :param settings: None where none are compiled yet.
-    :param machine: its pin, None without one.
-    :param seen: the versioned name seen when the pin was recorded.
-    :param updated_at: when the row last changed.
-    :param root_image: UUIDs of the images its root disk was seen with, separated by spaces.
-    :param source: where the pin came from.
-    :param has_row: there is a row; with ``machine`` None that means a released pin.
-    :param arrival: the machine type it was let in with, less than :data:`ARRIVAL_SECONDS` ago.
-    :param gone_since: since when syncs no longer find it on this host.
-    :param repair: its start was stopped, and it waits for a repair.
+    :ivar settings: None where none are compiled yet.
+    :ivar has_row: there is a row; with ``machine`` None that means a released pin.
+    :ivar machine: its pin, None without one.
+    :ivar seen: the versioned name seen when the pin was recorded.
+    :ivar updated_at: when the row last changed.
+    :ivar root_image: UUIDs of the images its root disk was seen with, separated by spaces.
+    :ivar source: where the pin came from.
+    :ivar arrival: the machine type it was let in with, less than :data:`ARRIVAL_SECONDS` ago.
+    :ivar gone_since: since when syncs no longer find it on this host.
+    :ivar repair: its start was stopped, and it waits for a repair.
     """
-
-    __slots__ = (
-        "arrival",
-        "gone_since",
-        "has_row",
-        "machine",
-        "repair",
-        "root_image",
-        "seen",
-        "settings",
-        "source",
-        "updated_at",
-    )
 
     def __init__(
         self,
-        *,
         settings: Settings | None,
+        has_row: bool,
         machine: str | None,
         seen: str | None,
         updated_at: str | None,
         root_image: str | None,
         source: str | None,
-        has_row: bool,
         arrival: str | None,
         gone_since: str | None,
         repair: bool,
     ) -> None:
-        self.settings = settings
-        self.machine = machine
-        self.seen = seen
-        self.updated_at = updated_at
-        self.root_image = root_image
-        self.source = source
-        self.has_row = has_row
-        self.arrival = arrival
-        self.gone_since = gone_since
-        self.repair = repair
+        self.has_row, self.machine, self.seen, self.updated_at = has_row, machine, seen, updated_at
+        self.root_image, self.source, self.settings = root_image, source, settings
+        self.arrival, self.gone_since, self.repair = arrival, gone_since, repair
 
 
 def connect(path: str, timeout: float) -> Connection:
     """Open the catalog and make sure that it is one this mthook knows.
 
     :param timeout: seconds to wait for other processes that write.
-    :raises CatalogMissing, CatalogUnsafe: see :func:`mthook.catalog.files.check`.
-    :raises CatalogNewer: a newer mthook has written it.
-    :raises CatalogOlder: it is empty, or an older mthook has written it.
-    :raises CatalogError: it can't be read.
+    :raises CatalogError: one of its kinds says what is wrong.
     """
     connection = open_database(path, timeout)
     try:
@@ -104,10 +80,7 @@ def connect(path: str, timeout: float) -> Connection:
 
 
 def read_revision(connection: Connection) -> str | None:
-    """Return the number of the last step that a catalog has seen, None for an empty file.
-
-    :raises CatalogError: it is no database, or not one of mthook's.
-    """
+    """Return the number of the last step that a catalog has seen, None for an empty file."""
     with Guard(connection):
         try:
             row = connection.execute("SELECT max(version_num) FROM alembic_version").fetchone()
@@ -136,9 +109,10 @@ def check_known(path: str, revision: str) -> None:
         )
 
 
+#: The fields of :class:`Known` in their order, and the settings, one by one.
 _LOOKUP = f"""
-SELECT pins.uuid, pins.machine, pins.seen, pins.updated_at, pins.root_image, pins.source,
-       arrivals.machine, guests.gone_since, repairs.uuid,
+SELECT pins.uuid NOT NULL, pins.machine, pins.seen, pins.updated_at, pins.root_image, pins.source,
+       arrivals.machine, guests.gone_since, repairs.uuid NOT NULL,
        {", ".join([f"settings.{name}" for name in FIELDS[:-1]])}
 FROM (SELECT ?1 AS uuid) AS asked
 LEFT JOIN settings ON settings.id = 1
@@ -157,18 +131,7 @@ def lookup(conn: Connection, uuid: str, now: str) -> Known:
     """
     with Guard(conn):
         row = conn.execute(_LOOKUP, (uuid, now, ARRIVAL_SECONDS)).fetchone()
-    return Known(
-        has_row=row[0] is not None,
-        machine=row[1],
-        seen=row[2],
-        updated_at=row[3],
-        root_image=row[4],
-        source=row[5],
-        arrival=row[6],
-        gone_since=row[7],
-        repair=row[8] is not None,
-        settings=Settings(*row[9:]) if row[9] is not None else None,
-    )
+    return Known(Settings(*row[9:]) if row[9] is not None else None, *row[:9])
 
 
 def compared(conn: Connection, uuid: str) -> Compared | None:

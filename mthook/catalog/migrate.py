@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mthook.catalog import files, lookup, schema
-from mthook.catalog.connection import Connection, Guard, open_database
+from mthook.catalog.connection import Guard, open_database
 from mthook.errors import CatalogError, CatalogMissing
 from mthook.text import printable
 
@@ -22,9 +22,7 @@ def bring_up(path: str, *, create: bool, timeout: float) -> None:
     """Create a catalog or bring it to the current schema. Others may do so at the same time.
 
     :param create: create it where there is none, or an empty file.
-    :raises CatalogMissing: there is none, and none is to be created.
-    :raises CatalogNewer: a newer mthook has written it.
-    :raises CatalogError: it can't be created or changed.
+    :raises CatalogError: one of its kinds; :class:`CatalogMissing` only where none is to be created.
     """
     directory = os.path.dirname(path) or "."
     if create:
@@ -66,17 +64,14 @@ def _upgrade(database: str, path: str, timeout: float, create: bool) -> None:
         if revision is not None:
             lookup.check_known(path, revision)
         if revision != lookup.SCHEMA:
-            _apply(connection, revision, is_draft=database != path)
+            with Guard(connection):
+                if database != path:
+                    # Half of a draft is thrown away: no journal on the disk is needed.
+                    connection.execute("PRAGMA journal_mode = MEMORY")
+                schema.bring_up(connection, revision)
+                connection.execute("PRAGMA journal_mode = WAL")
     finally:
         connection.close()
-
-
-def _apply(connection: Connection, revision: str | None, *, is_draft: bool) -> None:
-    with Guard(connection):
-        if is_draft:  # half of one is thrown away: no journal on the disk is needed
-            connection.execute("PRAGMA journal_mode = MEMORY")
-        schema.bring_up(connection, revision)
-        connection.execute("PRAGMA journal_mode = WAL")
 
 
 @contextmanager

@@ -112,17 +112,19 @@ class Pins(Starts):
             old = self._pin(uuid)
             machine_now = old["machine"] if old else None
             if expect not in (ANY, machine_now):
-                raise self._conflict(uuid, expect, machine_now)
+                raise CatalogConflict(
+                    f"the pin of {printable(uuid)} is {printable(machine_now or 'unset')} now, not "
+                    f"{printable(expect or 'unset')}: somebody else changed it, look again",
+                    self.path,
+                )
             if seen is None and old and machine == machine_now:
                 seen = old["seen"]
             if old and (machine_now, old["source"], old["seen"]) == (machine, source, seen):
                 return Pin(**old)
+            of_guest = "SELECT arch FROM guests WHERE uuid = ?"
+            arch = old["arch"] if old else self._value(of_guest, uuid) or ""
             pin = {"uuid": uuid, "machine": machine, "source": source, "actor": actor}
-            more = {
-                "seen": seen,
-                "reason": reason,
-                "arch": old["arch"] if old else self._arch(uuid),
-            }
+            more = {"seen": seen, "reason": reason, "arch": arch}
             self._call_off_repair(uuid)
             return Pin(**self._renew(old, {**pin, **more}, now()))
 
@@ -214,14 +216,4 @@ class Pins(Starts):
             source=pin["source"],
             reason=pin["reason"],
             at=pin["updated_at"],
-        )
-
-    def _arch(self, uuid: str) -> str:
-        return self._value("SELECT arch FROM guests WHERE uuid = ?", uuid) or ""
-
-    def _conflict(self, uuid: str, expected: object, found: str | None) -> CatalogConflict:
-        return CatalogConflict(
-            f"the pin of {printable(uuid)} is {printable(found or 'unset')} now, not "
-            f"{printable(expected or 'unset')}: somebody else changed it, look again",
-            self.path,
         )

@@ -27,10 +27,7 @@ class Rows:
         self.connection.close()
 
     def transaction(self) -> Transaction:
-        """Return a ``with`` block for changes that belong together; inside another one it is part of that.
-
-        :raises CatalogError: others kept the catalog locked for too long, or it can't be written.
-        """
+        """Return a ``with`` block for changes that belong together; inside another one it is part of that."""
         return Transaction(self.connection)
 
     def _rows(self, query: str, *values: object) -> list[dict[str, Any]]:

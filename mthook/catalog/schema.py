@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
     Step = Callable[[Connection], None]
 
-#: The steps by number, in their order.
-STEPS: dict[str, Step] = {}
-
 
 def bring_up(connection: Connection, revision: str | None) -> None:
     """Apply the steps that a catalog lacks, all in one transaction with the record of the last.
@@ -35,19 +32,21 @@ def bring_up(connection: Connection, revision: str | None) -> None:
             connection.execute("INSERT INTO alembic_version VALUES (?)", (number,))
 
 
-def _step(number: str) -> Callable[[Step], Step]:
-    def register(step: Step) -> Step:
-        STEPS[number] = step
-        return step
+def _script(statements: str) -> Step:
+    """Return a step. SQLite's own way to execute many statements would commit what was before them."""
 
-    return register
+    def step(connection: Connection) -> None:
+        for statement in statements.split(";\n"):
+            connection.execute(statement)
+
+    return step
 
 
-@_step("0001")
-def _first(connection: Connection) -> None:
-    connection.execute("CREATE TABLE alembic_version (version_num TEXT NOT NULL PRIMARY KEY)")
-    # What every guest is to keep; see Pin. A machine of NULL: released, the next boot records anew.
-    connection.execute("""
+#: The steps by number, in their order.
+STEPS: dict[str, Step] = {
+    "0001": _script("""
+        CREATE TABLE alembic_version (version_num TEXT NOT NULL PRIMARY KEY);
+        -- What every guest is to keep; see Pin. A machine of NULL: released, the next boot records anew.
         CREATE TABLE pins (
             uuid TEXT NOT NULL PRIMARY KEY,
             machine TEXT,
@@ -61,10 +60,8 @@ def _first(connection: Connection) -> None:
             libvirt_version TEXT,
             created_at TEXT NOT NULL,
             updated_at TEXT NOT NULL
-        ) WITHOUT ROWID
-    """)
-    # Whatever happened to a pin, oldest first; see HistoryEntry.
-    connection.execute("""
+        ) WITHOUT ROWID;
+        -- Whatever happened to a pin, oldest first; see HistoryEntry.
         CREATE TABLE history (
             id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
             uuid TEXT NOT NULL,
@@ -75,11 +72,9 @@ def _first(connection: Connection) -> None:
             source TEXT,
             reason TEXT,
             actor TEXT NOT NULL
-        )
-    """)
-    connection.execute("CREATE INDEX ix_history_uuid ON history (uuid)")
-    # Guests whose start was stopped and whose definition is to be mended; see Repair.
-    connection.execute("""
+        );
+        CREATE INDEX ix_history_uuid ON history (uuid);
+        -- Guests whose start was stopped and whose definition is to be mended; see Repair.
         CREATE TABLE repairs (
             uuid TEXT NOT NULL PRIMARY KEY,
             name TEXT NOT NULL,
@@ -88,17 +83,13 @@ def _first(connection: Connection) -> None:
             found TEXT NOT NULL,
             nova BOOLEAN NOT NULL,
             restart BOOLEAN NOT NULL
-        ) WITHOUT ROWID
-    """)
-    # Guests that have just been let in by migrate or restore, whose prepare follows.
-    connection.execute("""
+        ) WITHOUT ROWID;
+        -- Guests that have just been let in by migrate or restore, whose prepare follows.
         CREATE TABLE arrivals (
             uuid TEXT NOT NULL PRIMARY KEY,
             at TEXT NOT NULL,
             machine TEXT NOT NULL
-        ) WITHOUT ROWID
-    """)
-    connection.execute("""
+        ) WITHOUT ROWID;
         CREATE TABLE policy (
             id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
             mode TEXT NOT NULL,
@@ -108,10 +99,8 @@ def _first(connection: Connection) -> None:
             style TEXT NOT NULL,
             fingerprint TEXT NOT NULL,
             compiled_at TEXT NOT NULL
-        )
-    """)
-    # One row: this host, and how its last sync went; see HostFacts.
-    connection.execute("""
+        );
+        -- One row: this host, and how its last sync went; see HostFacts.
         CREATE TABLE host (
             id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
             hostname TEXT,
@@ -121,9 +110,7 @@ def _first(connection: Connection) -> None:
             daemons TEXT,
             last_sync_at TEXT,
             last_sync_ok BOOLEAN
-        )
-    """)
-    connection.execute("""
+        );
         CREATE TABLE capabilities (
             emulator TEXT NOT NULL,
             arch TEXT NOT NULL,
@@ -133,10 +120,8 @@ def _first(connection: Connection) -> None:
             deprecated BOOLEAN NOT NULL,
             max_cpus INTEGER,
             PRIMARY KEY (emulator, arch, virt_type, machine)
-        ) WITHOUT ROWID
-    """)
-    # Every guest as last seen; see Guest.
-    connection.execute("""
+        ) WITHOUT ROWID;
+        -- Every guest as last seen; see Guest.
         CREATE TABLE guests (
             uuid TEXT NOT NULL PRIMARY KEY,
             name TEXT NOT NULL,
@@ -152,25 +137,19 @@ def _first(connection: Connection) -> None:
             windows BOOLEAN NOT NULL,
             seen_at TEXT NOT NULL,
             gone_since TEXT
-        ) WITHOUT ROWID
-    """)
-    connection.execute("CREATE INDEX ix_guests_name ON guests (name)")
-
-
-@_step("0002")
-def _nova(connection: Connection) -> None:
-    # What Nova's database said of an instance when its pin was last compared with it; see Compared.
-    connection.execute("""
+        ) WITHOUT ROWID;
+        CREATE INDEX ix_guests_name ON guests (name);
+    """),
+    "0002": _script("""
+        -- What Nova's database said of an instance when its pin was last compared with it; see Compared.
         CREATE TABLE compared (
             uuid TEXT NOT NULL PRIMARY KEY,
             machine TEXT,
             row INTEGER,
             rebuild INTEGER
-        ) WITHOUT ROWID
-    """)
-    # What it says is compiled anew.
-    connection.execute("DROP TABLE policy")
-    connection.execute("""
+        ) WITHOUT ROWID;
+        -- What it says is compiled anew.
+        DROP TABLE policy;
         CREATE TABLE policy (
             id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
             mode TEXT NOT NULL,
@@ -181,29 +160,21 @@ def _nova(connection: Connection) -> None:
             nova BOOLEAN NOT NULL,
             fingerprint TEXT NOT NULL,
             compiled_at TEXT NOT NULL
-        )
-    """)
-
-
-@_step("0003")
-def _originals(connection: Connection) -> None:
-    # What guests were before their last change of family, and right after it: domain XML without
-    # secrets.
-    connection.execute("""
+        );
+    """),
+    "0003": _script("""
+        -- What guests were before their last change of family, and right after it: domain XML without
+        -- secrets.
         CREATE TABLE originals (
             uuid TEXT NOT NULL PRIMARY KEY,
             at TEXT NOT NULL,
             before TEXT NOT NULL,
             after TEXT NOT NULL
-        ) WITHOUT ROWID
-    """)
-
-
-@_step("0004")
-def _settings(connection: Connection) -> None:
-    # Tables are made anew: to rename one takes SQLite longer than to make a whole catalog.
-    # One row: the part of the configuration that the hook needs; see Settings.
-    connection.execute("""
+        ) WITHOUT ROWID;
+    """),
+    "0004": _script("""
+        -- Tables are made anew: to rename one takes SQLite longer than to make a whole catalog.
+        -- One row: the part of the configuration that the hook needs; see Settings.
         CREATE TABLE settings (
             id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
             mode TEXT NOT NULL,
@@ -214,16 +185,12 @@ def _settings(connection: Connection) -> None:
             nova BOOLEAN NOT NULL,
             fingerprint TEXT NOT NULL,
             compiled_at TEXT NOT NULL
-        )
-    """)
-    connection.execute("INSERT INTO settings SELECT * FROM policy")
-    connection.execute("DROP TABLE policy")
-    # What this host's emulators offer; see Capability. Without max_cpus, which nothing read.
-    rows = connection.execute(
-        "SELECT emulator, arch, virt_type, machine, canonical, deprecated FROM capabilities"
-    ).fetchall()
-    connection.execute("DROP TABLE capabilities")
-    connection.execute("""
+        );
+        INSERT INTO settings SELECT * FROM policy;
+        DROP TABLE policy;
+        -- What this host's emulators offer; see Capability. Without max_cpus, which nothing read.
+        CREATE TABLE kept AS SELECT emulator, arch, virt_type, machine, canonical, deprecated FROM capabilities;
+        DROP TABLE capabilities;
         CREATE TABLE capabilities (
             emulator TEXT NOT NULL,
             arch TEXT NOT NULL,
@@ -232,6 +199,8 @@ def _settings(connection: Connection) -> None:
             canonical TEXT,
             deprecated BOOLEAN NOT NULL,
             PRIMARY KEY (emulator, arch, virt_type, machine)
-        ) WITHOUT ROWID
-    """)
-    connection.executemany("INSERT INTO capabilities VALUES (?, ?, ?, ?, ?, ?)", rows)
+        ) WITHOUT ROWID;
+        INSERT INTO capabilities SELECT * FROM kept;
+        DROP TABLE kept;
+    """),
+}

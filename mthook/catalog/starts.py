@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the hook finds out about guests that start: what they run with, drift, and those that it stopped.
+"""What happens to guests: their history, and what the hook finds out when they start.
 
 ``at`` is UTC text as :func:`mthook.text.now` makes it; ``guest`` is a domain's XML in brief.
 """
 
 from __future__ import annotations
 
-from mthook.catalog.history import History
+from mthook.catalog.rows import Rows
+from mthook.text import now
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mthook.catalog.records import Repair
+    from mthook.catalog.records import HistoryEntry, Repair
     from mthook.xmlrewrite.summary import Summary
 
 #: Who the history names for what is recorded here.
@@ -19,8 +20,36 @@ HOOK = "hook"
 _FACTS = ("uuid", "name", "arch", "virt_type", "emulator", "nova", "windows")
 
 
-class Starts(History):
-    """The part of the catalog about starts of guests, and the repairs that stopped ones wait for."""
+class Starts(Rows):
+    """The part of the catalog about starts of guests, the repairs that stopped ones wait for, and the history."""
+
+    def add_history(
+        self,
+        uuid: str,
+        event: str,
+        *,
+        actor: str,
+        old: str | None = None,
+        new: str | None = None,
+        source: str | None = None,
+        reason: str | None = None,
+        at: str | None = None,
+    ) -> None:
+        """Add a history row; see :class:`.HistoryEntry`. ``at`` None: now."""
+        what = {"event": event, "old": old, "new": new, "source": source, "reason": reason}
+        self._add("history", {"uuid": uuid, "at": at or now(), "actor": actor, **what})
+
+    def history(self, uuid: str) -> list[HistoryEntry]:
+        """Return what happened to an instance's pin, oldest first."""
+        from mthook.catalog.records import HistoryEntry
+
+        rows = self._rows("SELECT * FROM history WHERE uuid = ? ORDER BY id", uuid)
+        return [HistoryEntry(**row) for row in rows]
+
+    def last_rewrite(self) -> str | None:
+        """Return when the gate last rewrote a domain; None: never."""
+        at: str | None = self._value("SELECT max(at) FROM history WHERE event = 'rewritten'")
+        return at
 
     def record_running(self, guest: Summary, found: str, at: str) -> None:
         """Record what a guest runs with. Nothing is written when there is nothing new about it.

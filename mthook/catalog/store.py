@@ -5,9 +5,7 @@ from __future__ import annotations
 
 from mthook.catalog import lookup
 from mthook.catalog.connection import Guard
-from mthook.catalog.guests import Guests
 from mthook.catalog.hosts import Hosts
-from mthook.catalog.originals import Originals
 from mthook.catalog.pins import ANY, Pins
 from mthook.errors import CatalogMissing, CatalogOlder
 
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["ANY", "Catalog"]
 
 
-class Catalog(Pins, Guests, Hosts, Originals):
+class Catalog(Pins, Hosts):
     """An open catalog; at the end of a ``with`` block it is closed.
 
     Every method raises :class:`CatalogError` where SQLite fails; those that change something return once
@@ -31,10 +29,7 @@ class Catalog(Pins, Guests, Hosts, Originals):
 
         :param create: create it where there is none.
         :param timeout: seconds to wait for other processes that write.
-        :raises CatalogMissing: there is none, and none is to be created.
-        :raises CatalogUnsafe: others than root can reach it.
-        :raises CatalogNewer: a newer mthook has written it.
-        :raises CatalogError: it can't be read, written or created.
+        :raises CatalogError: one of its kinds; :class:`CatalogMissing` only where none is to be created.
         """
         try:
             connection = lookup.connect(path, timeout)

@@ -5,24 +5,15 @@ from __future__ import annotations
 
 import asyncio
 import collections
-from collections.abc import Hashable
-from typing import Protocol
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mthook.gate.connection import Connection
 
 #: Bytes of messages that are held back. One has at most 10 MiB, a usual domain 20 KiB.
 LIMIT = 128 * 1024 * 1024
 #: What a message takes besides its own bytes.
 _EACH = 2048
-
-
-class Holder(Hashable, Protocol):
-    """Somebody whose messages wait."""
-
-    @property
-    def uid(self) -> int:
-        """The user that it belongs to."""
-
-    def close(self, reason: str) -> None:
-        """End it."""
 
 
 class Budget:
@@ -33,10 +24,10 @@ class Budget:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._held: dict[Holder, int] = {}
+        self._held: dict[Connection, int] = {}
         self._total = 0
 
-    def take(self, holder: Holder, size: int) -> None:
+    def take(self, holder: Connection, size: int) -> None:
         """Count a message of ``size`` bytes, as soon as it says that it will have so many."""
         self._add(holder, size + _EACH)
         while self._total > LIMIT:
@@ -45,22 +36,22 @@ class Budget:
             # Later: what it sends is just being read, maybe.
             self._loop.call_soon(most.close, "its messages wait, and there is no room for more")
 
-    def keep(self, holder: Holder, size: int) -> None:
+    def keep(self, holder: Connection, size: int) -> None:
         """Count no more than ``size`` bytes of somebody: all that was before has gone on."""
         if holder in self._held:
             self.forget(holder)
             if size:
                 self._add(holder, size)
 
-    def forget(self, holder: Holder) -> None:
+    def forget(self, holder: Connection) -> None:
         """Count nothing of somebody any more."""
         self._total -= self._held.pop(holder, 0)
 
-    def _add(self, holder: Holder, size: int) -> None:
+    def _add(self, holder: Connection, size: int) -> None:
         self._held[holder] = self._held.get(holder, 0) + size
         self._total += size
 
-    def _most(self) -> Holder:
+    def _most(self) -> Connection:
         users: collections.Counter[int] = collections.Counter()
         for holder, size in self._held.items():
             users[holder.uid] += size

@@ -66,13 +66,13 @@ class Connection:
     ) -> None:
         self._loop, self._sock, self.client = loop, sock, client
         self._upstream, self._budget, self._gone = upstream, budget, gone
+        self._calls: set[int] = set()
         self._domain_calls: DomainCalls | None = None
         if worker is not None:
-            self._domain_calls = DomainCalls(client, worker, self._refused_call, self.close)
+            self._domain_calls = DomainCalls(client, worker, self._calls.discard, self.close)
         self._connector: Connector | None = None
         self._server: socket.socket | None = None
         self._pipes: list[Pipe] = []
-        self._calls: set[int] = set()
         self._streams: set[int] = set()
         self._state = State.OPENING
         self._timer: asyncio.TimerHandle | None = None
@@ -188,16 +188,13 @@ class Connection:
         elif header.kind == framing.STREAM:
             _note(self._streams, header.serial)
 
-    def _refused_call(self, header: Header) -> None:
-        self._calls.discard(header.serial)
-
     def _received(self, header: Header) -> None:
         if header.kind in (framing.REPLY, framing.REPLY_WITH_FDS):
             self._calls.discard(header.serial)
             if calls.is_open(header):
                 self._state = _ANSWERED.get(self._state, self._state)
                 if self._domain_calls is not None and header.status == framing.OK:
-                    self._domain_calls.opened()
+                    self._domain_calls.is_open = True
         elif header.kind == framing.STREAM:
             if header.status == framing.CONTINUE:
                 _note(self._streams, header.serial)
@@ -214,10 +211,9 @@ class Connection:
     def _settle(self) -> None:
         if self._domain_calls is not None:
             self._domain_calls.settle()
-        if self._pipes[0].ended and self._pipes[1].ended:
-            self.close()
-        elif self._pipes[1].ended and not self._pipes[1].waiting:
-            # libvirtd has gone: it would read nothing any more.
+        inbound, outbound = self._pipes
+        # Where libvirtd has gone it would read nothing any more.
+        if outbound.ended and (inbound.ended or not outbound.waiting):
             self.close()
         elif self._state is State.DRAINING:
             self._close_if_idle()

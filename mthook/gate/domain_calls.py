@@ -24,15 +24,18 @@ _AT_ONCE = 32
 class DomainCalls:
     """Has the domains of one connection judged.
 
-    :param refused: is given the header of a call that the gate has answered itself.
+    :param refused: is given the serial of a call that the gate answers itself.
     :param failed: is called with the description of an internal error.
+    :ivar is_open: libvirtd has let the client in. Until then nothing is judged: whom it doesn't let in learns nothing
+        about pins, and leaves no history. libvirtd refuses such calls, and no client that follows the protocol makes
+        one.
     """
 
     def __init__(
         self,
         client: Client,
         worker: WorkerClient,
-        refused: Callable[[Header], None],
+        refused: Callable[[int], None],
         failed: Callable[[str], None],
     ) -> None:
         self._client, self._worker = client, worker
@@ -42,19 +45,11 @@ class DomainCalls:
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._read = asyncio.Event()
-        self._is_open = self._has_warned = False
+        self.is_open = self._has_warned = False
 
     def begin(self, inbound: Pipe, outbound: Pipe) -> None:
         """Take the pipes: the one that the calls come by, and the one for answers."""
         self._inbound, self._outbound = inbound, outbound
-
-    def opened(self) -> None:
-        """Notice that libvirtd has let the client in.
-
-        Until then nothing is judged: whom it doesn't let in learns nothing about pins, and leaves no history. libvirtd
-        refuses such calls, and no client that follows the protocol makes one.
-        """
-        self._is_open = True
 
     def judge(self, piece: Piece, outgoing: Outgoing) -> None:
         """Decide what goes in a call's place, now or later."""
@@ -62,7 +57,7 @@ class DomainCalls:
         header, message = piece.header, bytes(piece.data)
         carried = None
         try:
-            if self._is_open:
+            if self.is_open:
                 carried = calls.read(header, message)
         except Malformed as error:
             self._warn(header, error)
@@ -100,7 +95,7 @@ class DomainCalls:
 
     async def _refuse(self, header: Header, outgoing: Outgoing, why: str) -> None:
         """Answer in libvirtd's place; who reads no answers gets no further."""
-        self._refused(header)
+        self._refused(header.serial)
         self._outbound.insert(errorreply.reply(header, why))
         while self._outbound.owes:
             self._read.clear()

@@ -7,12 +7,11 @@ import collections
 import time
 from typing import NamedTuple
 
-from mthook import journal, text
+from mthook import journal
 from mthook.catalog import lookup
 from mthook.catalog.store import Catalog
 from mthook.errors import Error
 from mthook.gate.rewriting import Configuration
-from mthook.gate.verdict import Outcome
 
 #: Seconds to wait for others that write, while there may be a domain to judge; and until the next try.
 _PATIENCE, _PAUSE = 0.05, 1.0
@@ -23,6 +22,9 @@ _LIMIT, _MOST = 60.0, 1000
 class Rewrite(NamedTuple):
     """One rewrite.
 
+    :ivar old: the machine type that the client asked for; None: it left that open.
+    :ivar actor: for whom it was.
+    :ivar reason: libvirt's name of what the client did.
     :ivar at: when it was, as :func:`mthook.text.now` makes it.
     """
 
@@ -30,24 +32,14 @@ class Rewrite(NamedTuple):
     old: str | None
     new: str
     actor: str
-    call: str
+    reason: str
     at: str
 
 
-def rewrite(outcome: Outcome, actor: str, call: str) -> Rewrite:
-    """Return what is to be written down of a rewrite, now."""
-    return Rewrite(outcome.uuid, outcome.old, outcome.new, actor, call, text.now())
-
-
 def write(one: Rewrite, configuration: Configuration, patience: float) -> None:
-    """Write a rewrite down.
-
-    :raises CatalogError: the catalog can't be written.
-    """
+    """Write a rewrite down."""
     with Catalog(lookup.connect(configuration.catalog, patience)) as catalog:
-        catalog.record_rewrite(
-            one.uuid, one.old, one.new, actor=one.actor, call=one.call, at=one.at
-        )
+        catalog.add_history(event="rewritten", **one._asdict())
 
 
 def lose(one: Rewrite, error: Error) -> None:

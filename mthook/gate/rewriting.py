@@ -78,9 +78,9 @@ def examine(
         judged = _judge(guest, guest.uuid, label, configuration, actor, may_wait)
         return None if judged.asks_nova else _rewrite(xml, guest, label, judged, configuration)
     except Error as error:
-        return broken(settings.mode, settings.on_error, str(error))
+        return broken(settings, str(error))
     except Exception as error:  # a bug of mthook's counts like a broken catalog
-        return broken(settings.mode, settings.on_error, f"{type(error).__name__}: {error}")
+        return broken(settings, f"{type(error).__name__}: {error}")
 
 
 def _judge(

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from mthook import journal
 from mthook.errors import Error
-from mthook.gate import identity, notify
+from mthook.gate import identity
 from mthook.gate.budget import Budget
 from mthook.gate.connection import Connection
 from mthook.gate.identity import Connectors
@@ -45,8 +45,7 @@ class State(enum.Enum):
 class Server:
     """All of the gate that runs in its main process.
 
-    :param files: the configuration files.
-    :param settings: what they say at the start.
+    :param settings: what the configuration files say at the start.
     :param verbose: also log the domains that are passed as they are.
     """
 
@@ -83,8 +82,8 @@ class Server:
         self._spawner.watch(self._loop, self._spawner_ended)
         await self._worker.ready()
         self._accept_more()
-        notify.tell("READY=1")
-        self._watchdog(notify.watchdog_seconds())
+        _tell_systemd("READY=1")
+        self._watchdog(_watchdog_seconds())
         for listener in self._listeners:
             journal.info(f"listening on {listener.sock.getsockname()} for {listener.upstream}")
         await self._empty.wait()
@@ -155,7 +154,7 @@ class Server:
         """Let no more clients in, and those that are in go as soon as their calls are answered."""
         if self._state is State.STOPPING:
             return
-        notify.tell("STOPPING=1")
+        _tell_systemd("STOPPING=1")
         self._accept_no_more()
         self._state = State.STOPPING
         for listener in self._listeners:
@@ -181,7 +180,7 @@ class Server:
 
     def _watchdog(self, seconds: float | None) -> None:
         if seconds is not None:
-            notify.tell("WATCHDOG=1")
+            _tell_systemd("WATCHDOG=1")
             self._loop.call_later(seconds, self._watchdog, seconds)
 
 
@@ -190,3 +189,25 @@ def _raise_limit() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _tell_systemd(state: str) -> None:
+    """Tell systemd something, such as ``READY=1`` (sd_notify(3)); without systemd nothing happens."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as manager:
+            manager.sendto(state.encode(), address)
+    except OSError:
+        return
+
+
+def _watchdog_seconds() -> float | None:
+    """Return how often systemd wants to hear of us at least, None where it doesn't."""
+    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    limit = os.environ.get("WATCHDOG_USEC", "")
+    return int(limit) / 1_000_000 / 2 if limit.isdigit() and int(limit) else None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mthook import journal, text
+from mthook.settings import Settings
 
 PASS, REWRITE, REFUSE = "pass", "rewrite", "refuse"
 
@@ -33,16 +34,12 @@ class Outcome:
     changes: Sequence[str] = ()
 
 
-def broken(mode: str, on_error: str, why: str) -> Outcome:
-    """Return what becomes of a domain that can't be judged.
-
-    :param mode: [hook] mode.
-    :param on_error: [hook] on_error, which decides.
-    """
-    if mode == "off":
+def broken(settings: Settings, why: str) -> Outcome:
+    """Return what becomes of a domain that can't be judged: [hook] on_error decides."""
+    if settings.mode == "off":
         return Outcome()
     journal.error(f"a domain can't be judged: {why}")
-    if mode != "enforce" or on_error != "deny":
+    if settings.mode != "enforce" or settings.on_error != "deny":
         return Outcome()
     why = text.printable(why, limit=1000)
     return Outcome(REFUSE, message=f"mthook: refused ([hook] on_error = deny): {why}")

@@ -14,14 +14,13 @@ import select
 import signal
 import socket
 from collections.abc import Sequence
-from typing import NoReturn
 
-from mthook import journal
+from mthook import journal, text
 from mthook.errors import Error
 from mthook.gate import history, rewriting
 from mthook.gate.history import HistoryQueue, Rewrite
 from mthook.gate.rewriting import Configuration
-from mthook.gate.spawner import close_others
+from mthook.gate.spawner import become_helper, close_others
 from mthook.gate.verdict import PASS, REWRITE, Outcome, broken
 
 _PIECE = 1 << 18
@@ -83,10 +82,9 @@ def _serve_one(channel: socket.socket, configuration: Configuration, queue: Hist
     outcome = rewriting.examine(xml, configuration, _actor(uid), may_wait=False)
     if outcome is None:
         outcome = _fork_for_nova(channel, configuration, xml, call, uid)
-    if outcome is not None:
-        rewrite = _conclude(channel, outcome, call, uid)
-        if rewrite is not None:
-            queue.add(rewrite)
+    rewrite = _conclude(channel, outcome, call, uid) if outcome is not None else None
+    if rewrite is not None:
+        queue.add(rewrite)
 
 
 def _fork_for_nova(
@@ -96,33 +94,27 @@ def _fork_for_nova(
     try:
         child = os.fork()
     except OSError as error:
-        settings = configuration.settings
-        return broken(settings.mode, settings.on_error, f"no helper process: {error.strerror}")
+        return broken(configuration.settings, f"no helper process: {error.strerror}")
     if child == 0:
-        _wait_for_nova(channel, configuration, xml, call, uid)
+        become_helper(lambda: _wait_for_nova(channel, configuration, xml, call, uid))
     return None
 
 
 def _wait_for_nova(
     channel: socket.socket, configuration: Configuration, xml: bytes, call: str, uid: int
-) -> NoReturn:
-    code = 1
-    try:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        # As long as this process held the worker's socket, the gate wouldn't learn of the worker's end.
-        close_others(channel.fileno())
-        signal.setitimer(signal.ITIMER_REAL, 2 * configuration.settings.timeout + _SLACK)
-        outcome = rewriting.examine(xml, configuration, _actor(uid), may_wait=True)
-        assert outcome is not None
-        rewrite = _conclude(channel, outcome, call, uid)
-        if rewrite is not None:
-            try:
-                history.write(rewrite, configuration, configuration.settings.timeout)
-            except Error as error:
-                history.lose(rewrite, error)
-        code = 0
-    finally:
-        os._exit(code)
+) -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # As long as this process held the worker's socket, the gate wouldn't learn of the worker's end.
+    close_others(channel.fileno())
+    signal.setitimer(signal.ITIMER_REAL, 2 * configuration.settings.timeout + _SLACK)
+    outcome = rewriting.examine(xml, configuration, _actor(uid), may_wait=True)
+    assert outcome is not None
+    rewrite = _conclude(channel, outcome, call, uid)
+    if rewrite is not None:
+        try:
+            history.write(rewrite, configuration, configuration.settings.timeout)
+        except Error as error:
+            history.lose(rewrite, error)
 
 
 def _conclude(channel: socket.socket, outcome: Outcome, call: str, uid: int) -> Rewrite | None:
@@ -138,7 +130,7 @@ def _conclude(channel: socket.socket, outcome: Outcome, call: str, uid: int) -> 
     journal.info(f"{what} rewritten to {outcome.new} for uid {uid} ({call})")
     for line in outcome.changes:
         journal.info(f"guest {outcome.uuid}: {line}")
-    return history.rewrite(outcome, _actor(uid), call)
+    return Rewrite(outcome.uuid, outcome.old, outcome.new, _actor(uid), call, text.now())
 
 
 def _actor(uid: int) -> str:

@@ -83,7 +83,7 @@ class WorkerClient:
             why = str(error)
         except OSError as error:
             why = f"the worker process can't be asked: {error.strerror}"
-        return broken(self._settings.mode, self._settings.on_error, why)
+        return broken(self._settings, why)
 
     async def end(self) -> None:
         """Let the process end, which first writes down what it hasn't yet."""

@@ -47,28 +47,10 @@ class HookCall:
     :ivar catalog: path of the catalog; moves on to what the configuration says when that is newer.
     :ivar clear: all is in order, and ``started`` will have nothing to record.
     :ivar note: the file by which ``prepare`` tells ``hooks/qemu`` so.
-    :ivar connection: the open catalog.
-    :ivar files: configuration files in order.
     :ivar name: the guest's name, untrusted text.
-    :ivar operation: libvirt's word for what happens.
     :ivar settings: the compiled configuration, once it is known.
     :ivar xml: the domain as libvirtd wrote it. It may hold passwords: never to be logged or kept.
     """
-
-    __slots__ = (
-        "begun",
-        "catalog",
-        "clear",
-        "connection",
-        "errors",
-        "files",
-        "name",
-        "note",
-        "operation",
-        "output",
-        "settings",
-        "xml",
-    )
 
     def __init__(self, argv: Sequence[str], output: BinaryIO, errors: TextIO) -> None:
         self.catalog, files, self.name, self.operation = argv[:4]
@@ -193,15 +175,12 @@ def _reload(call: HookCall) -> Settings | None:
     from mthook.hook import slow
 
     try:
-        call.catalog, settings = slow.read_configuration(call.files, call.left())
+        call.catalog, call.settings = slow.read_configuration(call.files, call.left())
     except slow.SlowPathError as error:
-        which = (
-            "the defaults hold" if call.settings is None else "the last good configuration holds"
-        )
+        which = "the last good configuration holds" if call.settings else "the defaults hold"
         journal.error(f"{call}: {error}; {which}")
         call.settings = call.settings or Settings()
         return None
-    call.settings = settings
     return call.settings
 
 

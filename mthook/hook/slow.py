@@ -2,7 +2,8 @@
 """The hook's slow path: what needs more than the standard library, within a time limit.
 
 It runs in a child process, so that nothing it does, hanging and crashing included, can hold up or harm the guest:
-libvirt sets a hook no limit of its own. The parent stays on the fast path and only waits.
+libvirt sets a hook no limit of its own. The parent stays on the fast path and only waits. Every function raises
+:class:`SlowPathError` with the child's own error message, or that its time is up.
 """
 
 from __future__ import annotations
@@ -35,7 +36,6 @@ def in_child(work: Callable[[], Any], seconds: float) -> Any:
 
     :param work: its result has to be of plain types that :mod:`marshal` knows.
     :param seconds: the child is killed when it takes longer.
-    :raises SlowPathError: with the child's own error message, or that its time is up.
     """
     receive, send = os.pipe()
     child = os.fork()
@@ -105,8 +105,6 @@ def read_configuration(files: Sequence[str], seconds: float) -> tuple[str, Setti
     """Return the catalog's path and the settings as the configuration files say now.
 
     A file that doesn't exist counts as empty, so that removing one brings its defaults back.
-
-    :raises SlowPathError: the configuration is wrong or reading it took too long.
     """
 
     def work() -> tuple[str, tuple[Any, ...]]:
@@ -124,7 +122,6 @@ def ask_nova(files: Sequence[str], uuid: str, seconds: float, wrong: str) -> Rec
     """Return what Nova has recorded for an instance; see :func:`mthook.nova.question.ask`.
 
     :param wrong: in what the guest is unlike its pin, '' in nothing.
-    :raises SlowPathError: the database can't be read, or not in time.
     """
 
     def work() -> tuple[Any, ...] | None:
@@ -140,10 +137,7 @@ def ask_nova(files: Sequence[str], uuid: str, seconds: float, wrong: str) -> Rec
 
 
 def rewrite(xml: bytes, machine: str, instance: str, since: str, seconds: float) -> bytes:
-    """Return a domain's XML with the pinned machine type.
-
-    :raises SlowPathError: the pipeline refused or took too long.
-    """
+    """Return a domain's XML with the pinned machine type."""
 
     def work() -> bytes:
         from mthook.xmlrewrite import pipeline

@@ -14,7 +14,7 @@ from mthook.catalog.offers import Key, key_of
 from mthook.catalog.records import Capability, Guest, HostFacts
 from mthook.errors import HostError
 from mthook.host.connection import Host, libvirt_errors
-from mthook.host.domains import Domain
+from mthook.host.domains import Domain, parse
 from mthook.machinetype import KNOWN_ALIASES, MachineType
 from mthook.text import now, printable
 from mthook.xmlrewrite.summary import Summary
@@ -24,7 +24,6 @@ def host_facts(host: Host, hostname: str) -> HostFacts:
     """Return what this host is at present.
 
     :param hostname: as the configuration has it.
-    :raises HostError: libvirt refused.
     """
     with libvirt_errors("libvirt doesn't tell its version"):
         return HostFacts(
@@ -41,10 +40,9 @@ def read_capabilities(host: Host, domains: Iterable[Domain] = ()) -> list[Capabi
     :param domains: where they use an emulator that libvirt's capabilities don't list, it is asked
         for the machine types that they name and for the aliases of those families: nothing gives
         its whole list.
-    :raises HostError: libvirt refused.
     """
     with libvirt_errors("libvirt doesn't tell its capabilities"):
-        document = etree.fromstring(host.connection.getCapabilities().encode(), _parser())
+        document = parse(host.connection.getCapabilities())
     found: dict[tuple[str, str, str, str], Capability] = {}
     for arch in document.iterfind("guest/arch"):
         for one in _read_arch(arch):
@@ -65,10 +63,6 @@ def supports(host: Host, guest: Guest | Summary, machine: str) -> bool:
 def _dotted(version: int) -> str:
     """Return libvirt's ``major * 1000000 + minor * 1000 + micro`` as people write a version."""
     return f"{version // 1000000}.{version // 1000 % 1000}.{version % 1000}"
-
-
-def _parser() -> etree.XMLParser:
-    return etree.XMLParser(resolve_entities=False, load_dtd=False, no_network=True)
 
 
 def _read_arch(arch: etree._Element) -> Iterator[Capability]:
@@ -124,4 +118,4 @@ def _canonical(host: Host, key: Key, machine: str) -> str | None:
             answer = host.connection.getDomainCapabilities(emulator, arch, machine, virt_type, 0)
     except HostError:
         return None
-    return etree.fromstring(answer.encode(), _parser()).findtext("machine")
+    return parse(answer).findtext("machine")

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The domains of this host: what each is defined as, what it runs, what its saved image holds."""
+"""The domains of this host: what each is defined as, what it runs, what its saved image holds.
+
+Every function raises :class:`HostError` where libvirt refuses, and those about one domain :class:`NotFound` where it
+is gone.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +33,8 @@ _STATES = {
     libvirt.VIR_DOMAIN_CRASHED: "crashed",
     libvirt.VIR_DOMAIN_PMSUSPENDED: "pmsuspended",
 }
+#: Where a ``<domainsnapshot>`` has the domain: as it ran, and as it was defined.
+_IN_SNAPSHOT = ("domain/os/type", "inactiveDomain/os/type")
 
 
 @dataclass(frozen=True)
@@ -49,11 +55,11 @@ class Domain:
 
     uuid: str
     name: str
-    state: str
-    active: bool
-    persistent: bool
-    managed_save: bool
-    snapshots: int
+    state: str = "no state"
+    active: bool = False
+    persistent: bool = False
+    managed_save: bool = False
+    snapshots: int = 0
     defined: Summary | None = None
     running: Summary | None = None
     saved: str | None = None
@@ -88,11 +94,14 @@ class Domain:
         )
 
 
-def count_domains(host: Host) -> int:
-    """Return how many domains :func:`list_domains` is about to yield.
+def parse(text: str) -> etree._Element:
+    """Read XML of libvirt's own."""
+    parser = etree.XMLParser(resolve_entities=False, load_dtd=False, no_network=True)
+    return etree.fromstring(text.encode(), parser)
 
-    :raises HostError: libvirt refused.
-    """
+
+def count_domains(host: Host) -> int:
+    """Return how many domains :func:`list_domains` is about to yield."""
     with libvirt_errors("the domains can't be counted"):
         return int(host.connection.numOfDomains()) + int(host.connection.numOfDefinedDomains())
 
@@ -112,15 +121,11 @@ def list_domains(host: Host) -> Iterator[Domain]:
             except HostError as error:
                 if not host.is_alive():
                     raise
-                yield _unreadable(handle, error)
+                yield Domain(handle.UUIDString(), handle.name(), problem=str(error))
 
 
 def find_domain(host: Host, name_or_uuid: str) -> Domain:
-    """Return one domain; a UUID is looked for first, for a guest may be named like another's UUID.
-
-    :raises NotFound: there is none of this UUID or name.
-    :raises HostError: libvirt refused.
-    """
+    """Return one domain; a UUID is looked for first, for a guest may be named like another's UUID."""
     with contextlib.suppress(ValueError, NotFound):
         return get_domain(host, str(uuidlib.UUID(name_or_uuid)))
     with libvirt_errors(f"guest {printable(name_or_uuid)} can't be found"):
@@ -132,8 +137,6 @@ def get_domain(host: Host, uuid: str, *, xml: bool = True) -> Domain:
     """Return the domain of a UUID.
 
     :param xml: read its XML too; nothing that stands there is known otherwise.
-    :raises NotFound: there is none.
-    :raises HostError: libvirt refused.
     """
     return _read(_handle(host, uuid), xml=xml)
 
@@ -143,24 +146,29 @@ def definition(host: Host, uuid: str, *, secrets: bool = True) -> Definition:
 
     :param secrets: *with its passwords*, as :func:`redefine` needs it: without them a redefined
         guest would lose them. Never print, log or keep it.
-    :raises NotFound: the domain is gone.
-    :raises HostError: libvirt refused.
     """
-    handle = _handle(host, uuid)
     flags = libvirt.VIR_DOMAIN_XML_INACTIVE | (libvirt.VIR_DOMAIN_XML_SECURE if secrets else 0)
-    with libvirt_errors(f"{printable(handle.name())} ({uuid}): the definition can't be read"):
+    with _domain(host, uuid, "the definition can't be read") as handle:
         return Definition(handle.XMLDesc(flags).encode())
 
 
-def running(host: Host, uuid: str) -> Summary | None:
-    """Return what a domain runs, None if it doesn't run.
+def machines_in_snapshots(host: Host, uuid: str) -> set[str]:
+    """Return the machine types in a domain's snapshots."""
+    with libvirt_errors(f"the snapshots of guest {printable(uuid)} can't be read"):
+        snapshots = host.connection.lookupByUUIDString(uuid).listAllSnapshots(0)
+        texts = [snapshot.getXMLDesc(0) for snapshot in snapshots]
+    types = [
+        found
+        for root in map(parse, texts)
+        for path in _IN_SNAPSHOT
+        for found in root.iterfind(path)
+    ]
+    return {machine for machine in (found.get("machine") for found in types) if machine}
 
-    :raises NotFound: the domain is gone.
-    :raises DomainXMLError: its XML can't be read.
-    :raises HostError: libvirt refused.
-    """
-    handle = _handle(host, uuid)
-    with libvirt_errors(f"{printable(handle.name())} ({uuid}): its XML can't be had"):
+
+def running(host: Host, uuid: str) -> Summary | None:
+    """Return what a domain runs, None if it doesn't run."""
+    with _domain(host, uuid, "its XML can't be had") as handle:
         return _running(handle) if handle.isActive() else None
 
 
@@ -168,23 +176,16 @@ def redefine(host: Host, uuid: str, xml: bytes) -> None:
     """Replace a domain's definition; what an active domain runs stays as it is.
 
     :param uuid: of the domain; the definition has to carry the same.
-    :raises NotFound: the domain is gone; it doesn't come back.
     :raises HostError: libvirt refused the definition; the old one stays.
     """
-    handle = _handle(host, uuid)
-    with libvirt_errors(f"{printable(handle.name())} ({uuid}): libvirt refuses the new definition"):
+    with _domain(host, uuid, "libvirt refuses the new definition"):
         host.connection.defineXMLFlags(xml.decode(), 0)
 
 
 def carry(host: Host, uuid: str, machine: str, since: str) -> None:
-    """Put a pin into an active domain's live metadata, where it moves with the guest.
-
-    :raises NotFound: the domain is gone.
-    :raises HostError: libvirt refused; the guest may have ended.
-    """
-    handle = _handle(host, uuid)
+    """Put a pin into an active domain's live metadata, where it moves with the guest."""
     pin = etree.Element("pin", instance=uuid, machine=machine, since=since)
-    with libvirt_errors(f"{printable(handle.name())} ({uuid}): can't be given its pin to carry"):
+    with _domain(host, uuid, "can't be given its pin to carry") as handle:
         handle.setMetadata(
             libvirt.VIR_DOMAIN_METADATA_ELEMENT,
             etree.tostring(pin, encoding="unicode"),
@@ -195,14 +196,17 @@ def carry(host: Host, uuid: str, machine: str, since: str) -> None:
 
 
 def start(host: Host, uuid: str) -> None:
-    """Start a shut off domain, as ``virsh start`` would.
-
-    :raises NotFound: the domain is gone.
-    :raises HostError: it doesn't start.
-    """
-    handle = _handle(host, uuid)
-    with libvirt_errors(f"{printable(handle.name())} ({uuid}): can't be started"):
+    """Start a shut off domain, as ``virsh start`` would."""
+    with _domain(host, uuid, "can't be started") as handle:
         handle.create()
+
+
+@contextlib.contextmanager
+def _domain(host: Host, uuid: str, failure: str) -> Iterator[Any]:
+    """Find a domain; what fails with it is raised with what that means."""
+    handle = _handle(host, uuid)
+    with libvirt_errors(f"{printable(handle.name())} ({uuid}): {failure}"):
+        yield handle
 
 
 def _handle(host: Host, uuid: str) -> Any:
@@ -233,20 +237,6 @@ def _read(handle: Any, *, xml: bool = True) -> Domain:
     except (DomainXMLError, HostError) as error:
         facts["problem"] = f"{who}: {error}"
     return Domain(active=active, **facts)
-
-
-def _unreadable(handle: Any, error: HostError) -> Domain:
-    """Return a domain of which no more is known than that it can't be looked at."""
-    return Domain(
-        uuid=handle.UUIDString(),
-        name=handle.name(),
-        state="no state",
-        active=False,
-        persistent=False,
-        managed_save=False,
-        snapshots=0,
-        problem=str(error),
-    )
 
 
 def _read_xml(handle: Any, persistent: bool, active: bool, saved: bool) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 from mthook import policy
 from mthook.catalog.offers import Offer, Offers
-from mthook.catalog.originals import Originals
 from mthook.catalog.records import Pin
+from mthook.catalog.store import Catalog
 from mthook.errors import Error, HostError, Refused
 from mthook.host import capabilities, domains
 from mthook.host.connection import Host
@@ -56,7 +56,7 @@ def prepare(
     host: Host,
     pin: Pin,
     offers: Offers,
-    originals: Originals | None = None,
+    originals: Catalog | None = None,
     *,
     snapshots: bool = False,
     secrets: bool = True,
@@ -71,11 +71,8 @@ def prepare(
     :param secrets: False: to be shown, not to be carried out; see :func:`.domains.definition`.
     :return: ``None`` when there is nothing to do: no persistent definition, or one that satisfies
         the pin.
-    :raises NotFound: there is no such domain.
     :raises Refused: saved state forbids it, or this host can't run what the pin says.
     :raises ConversionError: the pinned machine type can't have something that the domain has.
-    :raises DomainXMLError: the definition can't be read.
-    :raises HostError: libvirt refused.
     """
     domain = domains.get_domain(host, pin.uuid, xml=False)
     if not domain.persistent:
@@ -108,7 +105,7 @@ def realign(
     pin: Pin,
     realignment: Realignment | None,
     offers: Offers,
-    originals: Originals | None = None,
+    originals: Catalog | None = None,
 ) -> None:
     """Redefine a pin's domain so that its definition satisfies the pin.
 
@@ -119,9 +116,7 @@ def realign(
 
     :param pin: the one that was prepared for, or what was recorded since of the same machine type.
     :param realignment: as :func:`prepare` returned it.
-    :param originals: where definitions are kept, see :func:`prepare`.
     :raises HostError: libvirt refused, or the definition changed meanwhile; it is unchanged then.
-    :raises NotFound: the domain is gone.
     """
     if realignment is not None:
         _redefine(host, pin, realignment, originals)
@@ -129,7 +124,7 @@ def realign(
         _carry(host, pin, offers)
 
 
-def _redefine(host: Host, pin: Pin, realignment: Realignment, originals: Originals | None) -> None:
+def _redefine(host: Host, pin: Pin, realignment: Realignment, originals: Catalog | None) -> None:
     after = realignment.after
     if pin.updated_at != realignment.since:
         assert pin.machine == realignment.new
@@ -145,7 +140,7 @@ def _redefine(host: Host, pin: Pin, realignment: Realignment, originals: Origina
 
 
 def _convert(
-    host: Host, uuid: str, before: Definition, after: Definition, originals: Originals
+    host: Host, uuid: str, before: Definition, after: Definition, originals: Catalog
 ) -> None:
     """Redefine a domain as one of another family, and keep what it was and what libvirt made of it."""
     earlier, at = originals.original(uuid), now()

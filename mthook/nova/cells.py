@@ -82,8 +82,7 @@ class Cells:
         """
         if self._api is None:
             return self._only()
-        query = _joined(HOST_MAPPINGS, HOST_MAPPINGS.c.host == host)
-        rows = self._ask(query)
+        rows = self._ask(_joined(HOST_MAPPINGS, HOST_MAPPINGS.c.host == host))
         if not rows:
             raise NovaError(f"{_API}: no cell has the host {printable(host)} ([DEFAULT] host)")
         return self._mapped(rows[0])
@@ -119,32 +118,25 @@ class Cells:
             return list(connection.execute(query))
 
     def _only(self) -> Cell:
-        return self._open(
-            "", "Nova's database", self._conf.database.connection, "[database] connection"
-        )
+        connection = self._conf.database.connection
+        return self._open("", "Nova's database", connection, "[database] connection")
 
     def _mapped(self, row: sa.engine.Row[Any]) -> Cell:
         name = printable(row.name or row.uuid)
-        return self._open(
-            row.uuid,
-            f"Nova's cell {name}",
-            row.database_connection or "",
-            f"the database_connection of cell {name}",
-        )
+        what = f"the database_connection of cell {name}"
+        return self._open(row.uuid, f"Nova's cell {name}", row.database_connection or "", what)
 
     def _open(self, key: str, name: str, connection: str, what: str) -> Cell:
         if key not in self._opened:
-            self._opened[key] = Cell(self._url(key, connection, what), name, self._seconds)
+            url: sa.engine.URL | NovaError
+            try:
+                if key:
+                    connection = fill_in(connection, self._conf.database.connection, what)
+                url = parse_url(connection, what)
+            except NovaError as error:
+                url = error  # the other cells have nothing to do with that
+            self._opened[key] = Cell(url, name, self._seconds)
         return self._opened[key]
-
-    def _url(self, key: str, connection: str, what: str) -> sa.engine.URL | NovaError:
-        """Return a cell's URL, or what is wrong with it: the other cells have nothing to do with that."""
-        try:
-            if key:
-                connection = fill_in(connection, self._conf.database.connection, what)
-            return parse_url(connection, what)
-        except NovaError as error:
-            return error
 
 
 @contextlib.contextmanager

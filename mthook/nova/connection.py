@@ -96,11 +96,7 @@ def engine(url: sa.engine.URL, name: str, seconds: int) -> sa.engine.Engine:
 
 @contextlib.contextmanager
 def errors_of(name: str) -> Iterator[None]:
-    """Turn what a database of Nova's fails with into one line.
-
-    :param name: what messages call it.
-    :raises NovaError: the database failed.
-    """
+    """Turn what a database of Nova's fails with into one line of a :class:`NovaError`."""
     try:
         yield
     except DBAPIError as error:

@@ -1,17 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An instance as Nova has it."""
+"""An instance as Nova has it, and Nova's words for its states (nova/compute/vm_states.py, task_states.py)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mthook.nova import states
-
 #: The key of the machine type in ``instance_system_metadata``.
 MACHINE_KEY = "image_hw_machine_type"
 #: The buses that Nova keeps beside it, and that a change of family can make invalid.
 BUS_KEYS = ("image_hw_cdrom_bus", "image_hw_disk_bus", "image_hw_rescue_bus")
+
+ACTIVE = "active"
+#: Nova hasn't started such an instance yet.
+BUILDING = "building"
+#: It was resized, and its user hasn't confirmed that yet: until then it may go back to where it was.
+RESIZED = "resized"
+#: An instance's ``task_state`` while Nova starts a rescue image in the guest's place, and its ``vm_state`` then.
+RESCUING, RESCUED = "rescuing", "rescued"
+
+#: What an instance's ``vm_state`` can be but for ``building``.
+VM_STATES = (
+    ACTIVE,
+    "paused",
+    "suspended",
+    "stopped",
+    RESCUED,
+    RESIZED,
+    "soft-delete",
+    "deleted",
+    "error",
+    "shelved",
+    "shelved_offloaded",
+)
+#: Those in which its guest doesn't run: ``ALLOWED_UPDATE_VM_STATES`` of nova/virt/libvirt/machine_type_utils.py.
+STOPPED_STATES = ("stopped", "shelved", "shelved_offloaded")
+#: Its ``task_state`` while Nova rebuilds or evacuates it (nova/compute/task_states.py, ``rebuild_states``).
+REBUILD_STATES = ("rebuilding", "rebuild_block_device_mapping", "rebuild_spawning")
 
 
 @dataclass(frozen=True)
@@ -52,22 +77,22 @@ class NovaInstance:
     @property
     def stopped(self) -> bool:
         """Whether its machine type may be changed without ``--force``."""
-        return self.vm_state in states.STOPPED_STATES
+        return self.vm_state in STOPPED_STATES
 
     @property
     def must_run(self) -> bool:
         """Whether it must have a domain: it is active, and Nova isn't at work on it."""
-        return self.vm_state == states.ACTIVE and self.task_state is None
+        return self.vm_state == ACTIVE and self.task_state is None
 
     @property
     def free(self) -> bool:
         """Whether Nova isn't at work on it, and its domain isn't a rescue image's."""
-        return self.task_state is None and self.vm_state != states.RESCUED
+        return self.task_state is None and self.vm_state != RESCUED
 
     @property
     def rebuilding(self) -> bool:
         """Whether Nova rebuilds or evacuates it at present."""
-        return self.task_state in states.REBUILD_STATES
+        return self.task_state in REBUILD_STATES
 
 
 @dataclass(frozen=True)

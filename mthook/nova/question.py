@@ -14,13 +14,8 @@ if TYPE_CHECKING:
 
 
 class Recorded:
-    """What Nova's database says of an instance at present.
+    """What Nova's database says of an instance at present; what isn't explained here is in :class:`.NovaInstance`.
 
-    :ivar machine: the machine type recorded for it; None: none.
-    :ivar row: the id of the row that has it.
-    :ivar by_rescue: that was written while the instance was in rescue.
-    :ivar rebuild: the id of its last rebuild in ``instance_actions``; None: never rebuilt.
-    :ivar rebuild_at: when that began, as :func:`mthook.text.now` has it; '' without one.
     :ivar rebuilding: Nova is rebuilding it.
     :ivar rescuing: Nova is starting a rescue image in the guest's place.
     :ivar default: the machine type that Nova would record from its configuration; None: none.
@@ -37,14 +32,9 @@ class Recorded:
         rescuing: bool,
         default: str | None,
     ) -> None:
-        self.machine = machine
-        self.row = row
-        self.by_rescue = by_rescue
-        self.rebuild = rebuild
-        self.rebuild_at = rebuild_at
-        self.rebuilding = rebuilding
-        self.rescuing = rescuing
-        self.default = default
+        self.machine, self.row, self.by_rescue = machine, row, by_rescue
+        self.rebuild, self.rebuild_at, self.rebuilding = rebuild, rebuild_at, rebuilding
+        self.rescuing, self.default = rescuing, default
 
     def values(self) -> tuple[str | int | None, ...]:
         """Return it in the order of the constructor, for a pipe."""
@@ -55,12 +45,10 @@ def ask(files: Sequence[str], uuid: str) -> Recorded | None:
     """Return what Nova has recorded for an instance; None: Nova has no such instance.
 
     :param files: the configuration files; one that doesn't exist counts as empty.
-    :raises ConfigError: the configuration is wrong.
-    :raises NovaError: the database can't be read.
     """
     from mthook import conf, reconcile
     from mthook.errors import NotFound
-    from mthook.nova import cells, states
+    from mthook.nova import cells, instance
 
     options = conf.load([path for path in files if os.path.exists(path)])
     with cells.opened(options) as nova:
@@ -76,6 +64,6 @@ def ask(files: Sequence[str], uuid: str) -> Recorded | None:
         rebuild=found.rebuild,
         rebuild_at=found.rebuild_at,
         rebuilding=found.rebuilding and not found.evacuated,
-        rescuing=found.task_state == states.RESCUING,
+        rescuing=found.task_state == instance.RESCUING,
         default=reconcile.default_machine(arch, options.libvirt.hw_machine_type),
     )

@@ -11,8 +11,16 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from mthook.errors import NotFound
-from mthook.nova.instance import BUS_KEYS, MACHINE_KEY, NovaInstance, Whereabouts
-from mthook.nova.states import BUILDING, RESCUED, RESCUING, RESIZED
+from mthook.nova.instance import (
+    BUILDING,
+    BUS_KEYS,
+    MACHINE_KEY,
+    RESCUED,
+    RESCUING,
+    RESIZED,
+    NovaInstance,
+    Whereabouts,
+)
 from mthook.nova.tables import ACTIONS, INSTANCES, PROPERTIES
 from mthook.text import now, printable
 

@@ -13,8 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from mthook.errors import NotFound, NovaConflict
-from mthook.nova.instance import PropertyChange
-from mthook.nova.states import REBUILD_STATES
+from mthook.nova.instance import REBUILD_STATES, PropertyChange
 from mthook.nova.tables import INSTANCES, PROPERTIES
 from mthook.text import printable
 

@@ -14,7 +14,7 @@ from uuid import UUID
 from mthook.catalog.records import Pin
 from mthook.errors import Error, MachineTypeError, NotFound, NovaConflict
 from mthook.machinetype import MachineType
-from mthook.nova.states import BUILDING
+from mthook.nova.instance import BUILDING
 from mthook.text import printable
 
 if TYPE_CHECKING:

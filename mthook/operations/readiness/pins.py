@@ -137,7 +137,7 @@ def _unlike(context: Context, domains: Sequence[Domain]) -> tuple[list[Subject],
 
 def _saved_unlike(host: Host, domain: Domain, pin: Pin, offer: Offer) -> list[str]:
     """Return the machine types in a guest's saved image and snapshots that are unlike its pin."""
-    from mthook.host.snapshots import machines_in_snapshots
+    from mthook.host.domains import machines_in_snapshots
 
     machines = {domain.saved} if domain.saved else set()
     try:

@@ -13,7 +13,7 @@ from mthook.catalog.offers import Offers
 from mthook.catalog.records import Guest, HistoryEntry
 from mthook.conf import has_nova
 from mthook.errors import HostError, NovaError
-from mthook.nova.states import VM_STATES
+from mthook.nova.instance import VM_STATES
 from mthook.operations.inventory import InstanceRow, instances, unseen, unset_in_nova
 from mthook.operations.lookup import look_up_or_ask, uuid_of
 from mthook.operations.opening import opened_catalog, opened_host, opened_nova

@@ -22,7 +22,7 @@ SETTINGS = Settings("audit", "deny", "refuse", 2.5, "alias", True, "/etc/mthook/
 
 
 def _fields(value: lookup.Known) -> dict[str, object]:
-    return {name: getattr(value, name) for name in value.__slots__}
+    return vars(value)
 
 
 def _known(connection: Connection, uuid: str = UUID, at: str = AT) -> dict[str, object]:

@@ -9,7 +9,7 @@ from typing import Callable
 
 import pytest
 
-from mthook.catalog import history, pins
+from mthook.catalog import pins, starts
 from mthook.catalog.records import Guest, HistoryEntry, HostFacts, Pin
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogConflict, CatalogError
@@ -23,7 +23,7 @@ OLD = "pc-i440fx-7.2"
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is always one second after the samples were made."""
-    for module in (pins, history):
+    for module in (pins, starts):
         monkeypatch.setattr(module, "now", lambda: LATER)
 
 

@@ -35,7 +35,7 @@ async def _refuse_at_the_end() -> None:
     with ours, theirs:
         pipes = [Pipe(loop, ours, theirs, Frames(), lambda _: None) for _ in range(2)]
         domain_calls.begin(*pipes)
-        domain_calls.opened()
+        domain_calls.is_open = True
         message = define(b"<domain/>")
         header = Header(*(int.from_bytes(message[n : n + 4], "big") for n in range(0, 28, 4)))
         domain_calls.judge(Piece(message, header=header), Outgoing(None))

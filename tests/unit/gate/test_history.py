@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from mthook import journal
+from mthook import journal, text
 from mthook.catalog.store import Catalog
 from mthook.gate import history
-from mthook.gate.history import HistoryQueue
+from mthook.gate.history import HistoryQueue, Rewrite
 from mthook.gate.rewriting import Configuration
-from mthook.gate.verdict import REWRITE, Outcome
 from tests.unit.hook.conftest import UUID
 
 
@@ -34,9 +33,7 @@ def test_what_is_given_up_costs_no_time_for_each(
     writer.execute("BEGIN IMMEDIATE")
     try:
         for _ in range(50):
-            queue.add(
-                history.rewrite(Outcome(REWRITE, uuid=UUID, new="pc-i440fx-6.2"), "gate uid 0", "x")
-            )
+            queue.add(Rewrite(UUID, None, "pc-i440fx-6.2", "gate uid 0", "x", text.now()))
         begun = time.monotonic()
         queue.write()
         assert time.monotonic() - begun < 1

@@ -11,7 +11,6 @@ import libvirt
 import pytest
 
 from mthook.catalog.offers import Offers
-from mthook.catalog.originals import Originals
 from mthook.catalog.records import Pin
 from mthook.catalog.store import Catalog
 from mthook.errors import ConversionError, HostError, NotFound, Refused
@@ -48,7 +47,7 @@ def realigned(
     here: Host,
     pin: Pin,
     offers: Offers,
-    originals: Originals | None = None,
+    originals: Catalog | None = None,
     *,
     snapshots: bool = False,
 ) -> realign.Realignment | None:

@@ -12,8 +12,7 @@ import pytest
 
 from mthook.catalog.records import Compared
 from mthook.catalog.store import Catalog
-from mthook.nova.instance import NovaInstance
-from mthook.nova.states import VM_STATES
+from mthook.nova.instance import VM_STATES, NovaInstance
 from mthook.text import now
 from tests.programs import Said
 
