@@ -96,8 +96,8 @@ class NovaInstance:
 
     @property
     def settled(self) -> bool:
-        """Whether what is recorded for it is to last: it is free, and no resize waits for its confirmation."""
-        return self.free and self.vm_state != RESIZED
+        """Whether what is recorded is to last: it is free, no resize is to be confirmed, and no rescue wrote it."""
+        return self.free and self.vm_state != RESIZED and not self.by_rescue
 
     @property
     def offloaded(self) -> bool:

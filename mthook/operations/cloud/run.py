@@ -67,7 +67,7 @@ class CloudRun:
 
         :raises NovaError: it isn't.
         """
-        if not self._cells.request_specs(cell, [one.uuid for one in page]):
+        if next(specs.read(self._cells, cell, page), None) is None:
             raise NovaError(
                 f"{cell}: the API database maps none of its instances to it: is it another cloud's?"
             )

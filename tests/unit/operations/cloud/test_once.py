@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import tracemalloc
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from mthook.errors import NovaError
 from mthook.locks import only_one
 from mthook.nova import reading, requestspecs, tables
+from mthook.nova.instance import MACHINE_KEY
 from mthook.operations import specs
 from tests.programs import Said
 from tests.unit.nova.novas import insert, put
@@ -134,6 +136,29 @@ def test_what_nova_is_at_work_on_waits_for_the_next_run(
 
     assert said.code == 0
     assert f"web ({uuid}): Nova is at work on it" in said.err
+    assert controller.specified(uuid) == PC
+
+
+def test_what_a_rescue_has_recorded_is_left_to_the_host(controller: Controller) -> None:
+    """It puts the record right; until then the request spec is."""
+    uuid, cell1 = controller.add(None, PC), controller.databases["cell1"]
+    began = datetime(2026, 1, 1, 12, 0, 0)
+    insert(
+        cell1,
+        tables.PROPERTIES,
+        **{"instance_uuid": uuid, "key": MACHINE_KEY, "value": Q35, "deleted": 0},
+        updated_at=began + timedelta(seconds=5),
+    )
+    for action, minutes in (("rescue", 0), ("unrescue", 10)):
+        insert(
+            cell1,
+            tables.ACTIONS,
+            **{"instance_uuid": uuid, "action": action},
+            start_time=began + timedelta(minutes=minutes),
+        )
+
+    assert controller.sync().code == 0
+
     assert controller.specified(uuid) == PC
 
 
