@@ -7,15 +7,23 @@ import contextlib
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import sqlalchemy as sa
+
 from bench.timing import Ratio, medians, report
+from mthook import conf
+from mthook.nova import connection, reading
+from mthook.operations.acts import Result
+from mthook.operations.cloud import watch
 from tests.lab.mariadb import MariaDB
 from tests.lab.nova import Cloud
 from tests.lab.novaschema import make_schema
+from tests.specs import request_spec
 
 FEW, SOME, MANY = 1_000, 10_000, 100_000
 #: Of them, so many are the measured host's.
@@ -44,6 +52,11 @@ LIST, NOVAS_LIST = f"list --unset of {SOME:,}", f"nova-manage's list of {SOME:,}
 LIST_MANY = f"list --unset of {MANY:,}"
 FIRST, FIRST_MANY = (f"first sync of {OWN} instances among {count:,}" for count in (FEW, MANY))
 AGAIN, AGAIN_MANY = (f"next sync of {OWN} instances among {count:,}" for count in (FEW, MANY))
+CLOUD, CLOUD_MANY = (f"mthook-sync --cloud of {count:,}, nothing to do" for count in (SOME, MANY))
+CLOUD_FIRST = f"mthook-sync --cloud of {SOME:,}, all to be written"
+IDLE, IDLE_MANY = (f"a look of the watch at {count:,}, nothing changed" for count in (SOME, MANY))
+BUSY_MANY = f"a look of the watch at {MANY:,}, {OWN} changed"
+MACHINE = "pc-i440fx-7.2"
 
 
 #: Runs a program's script and writes the most memory it had, in KiB, to a file. What the kernel tells a parent of its
@@ -100,6 +113,34 @@ class Site:
         """Sync the host."""
         _run(self.mthook("mthook-sync"), 0)
 
+    def keep_specs(self) -> None:
+        """Record a machine type for all instances, and keep a request spec without it for each."""
+        self.cloud.execute(
+            "DELETE FROM instance_system_metadata WHERE `key` = 'image_hw_machine_type'"
+        )
+        self.cloud.execute(
+            "INSERT INTO instance_system_metadata (created_at, instance_uuid, `key`, value, deleted)"
+            " SELECT UTC_TIMESTAMP(), uuid, 'image_hw_machine_type', %s, 0 FROM instances",
+            (MACHINE,),
+        )
+        # As they come about in time, not all in one second.
+        self.cloud.execute(
+            "UPDATE instances SET updated_at = UTC_TIMESTAMP() - INTERVAL 3600 + id SECOND"
+        )
+        uuids = [uuid for (uuid,) in self.cloud.execute("SELECT uuid FROM instances")]
+        for begun in range(0, len(uuids), FEW):
+            self.cloud.add_specs({uuid: request_spec(uuid) for uuid in uuids[begun : begun + FEW]})
+
+    def watch(self) -> _Looks:
+        """Return what looks as the service does."""
+        return _Looks(str(self._mthook))
+
+    def change(self) -> None:
+        """Change some instances, as a resize does."""
+        self.cloud.execute(
+            "UPDATE instances SET updated_at = UTC_TIMESTAMP() WHERE uuid IN %s", (self.own,)
+        )
+
     def forget(self) -> None:
         """Make it as before the first sync."""
         self._catalog.unlink()
@@ -124,7 +165,12 @@ def run(rounds: int) -> bool:
                 )
                 for total in (FEW, SOME, MANY)
             )
-            kept = [_lists(some, many), _syncs(few, many, rounds), _starts(few, rounds)]
+            kept = [
+                _lists(some, many),
+                _syncs(few, many, rounds),
+                _starts(few, rounds),
+                _cloud(some, many, rounds),
+            ]
     return all(kept)
 
 
@@ -190,6 +236,83 @@ def _starts(few: Site, rounds: int) -> bool:
         medians(things, max(rounds // 2, 3)),
         [Ratio(GET, NOVAS_GET, 1 / 4)],
     )
+
+
+class _Looks:
+    """The watch, a look at a time."""
+
+    def __init__(self, config: str) -> None:
+        options = conf.load([config])
+        self._cells = watch.opened_nova(options)
+        self._opened = self._cells.__enter__()
+        self.result = Result(lambda _: None)
+        self._watch = watch._Watch(options, self.result, threading.Event())
+
+    def __call__(self) -> None:
+        """Look once."""
+        if not self._watch.look(self._opened):
+            raise RuntimeError("a look failed")
+
+
+def _cloud(some: Site, many: Site, rounds: int) -> bool:
+    """A run is in proportion to the instances and takes no more memory for more; a look to what has changed."""
+    for site in (some, many):
+        site.keep_specs()
+    first = {CLOUD_FIRST: _run(some.mthook("mthook-sync", "--cloud"), 0).seconds}
+    _run(many.mthook("mthook-sync", "--cloud"), 0)
+    runs = {
+        CLOUD: some.mthook("mthook-sync", "--cloud"),
+        CLOUD_MANY: many.mthook("mthook-sync", "--cloud"),
+    }
+    again = {name: min(_run(argv, 0).seconds for _ in range(2)) for name, argv in runs.items()}
+    idle, idle_many, busy = some.watch(), many.watch(), many.watch()
+    looks = medians({IDLE: idle, IDLE_MANY: idle_many}, rounds)
+    busy()
+    looks |= medians({BUSY_MANY: busy}, rounds, {BUSY_MANY: lambda: (time.sleep(1), many.change())})
+    _print_rows(many)
+    return all(
+        [
+            report(
+                "Runs for the whole cloud, a process each",
+                {**first, **again},
+                [Ratio(CLOUD_MANY, CLOUD, 12)],
+            ),
+            report(
+                "The memory they take, at most",
+                {name: _memory(argv, 0) for name, argv in runs.items()},
+                [Ratio(CLOUD_MANY, CLOUD, 1.1)],
+                unit="MiB",
+            ),
+            report("Looks of the watch (median)", looks, [Ratio(IDLE_MANY, IDLE, 2)]),
+        ]
+    )
+
+
+def _print_rows(site: Site) -> None:
+    """Print what the server reads for the queries of a look that finds as many changed as one host has."""
+    url = connection.parse_url(site.cloud.cell_url(), "the cell")
+    engine = connection.engine(url, "the cell", 60)
+    with contextlib.closing(engine.connect()) as session:
+        newest = reading.newest_change(session)
+        assert newest is not None
+        since = newest - watch.OVERLAP
+        for name, query in (
+            ("the newest change", lambda: reading.newest_change(session)),
+            ("what has changed", lambda: reading.changed(session, since, "")),
+        ):
+            before = _rows_read(session)
+            begun = time.perf_counter()
+            query()
+            seconds = time.perf_counter() - begun
+            read = _rows_read(session) - before
+            print(f"  {name} among {MANY:,}: {read:,} rows read, {seconds * 1000:.1f} ms")
+    engine.dispose()
+
+
+def _rows_read(session: sa.engine.Connection) -> int:
+    """Return how many rows the server has read for a session."""
+    rows = session.execute(sa.text("SHOW SESSION STATUS LIKE 'Handler_read%'"))
+    return sum(int(value) for _, value in rows)
 
 
 def _run(argv: Sequence[str], expected: int) -> Cost:

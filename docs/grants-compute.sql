@@ -1,5 +1,5 @@
 -- mthook on a compute host: the database of its cell.
-GRANT SELECT (uuid, display_name, host, vm_state, task_state, deleted)
+GRANT SELECT (uuid, display_name, host, node, vm_state, task_state, updated_at, deleted)
     ON nova_cell1.instances TO 'mthook'@'%';
 GRANT SELECT (id, instance_uuid, action, start_time)
     ON nova_cell1.instance_actions TO 'mthook'@'%';

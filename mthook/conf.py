@@ -112,14 +112,16 @@ _GROUPS["api_database"] = [
     cfg.StrOpt(
         "connection",
         secret=True,
-        help="Nova's API database. With it all cells are found, and this host's own one.",
+        help="Nova's API database. With it all cells are found, and this host's own one, and request specs are "
+        "written as well. It is for controllers and administrators' hosts, not for compute hosts.",
     ),
 ]
 _GROUPS["sync"] = [
     cfg.BoolOpt(
         "write_back",
         default=True,
-        help="Write pins that Nova lacks to its database, so that Nova itself generates the right domain XML.",
+        help="Write pins that Nova lacks to its database, so that Nova itself generates the right domain XML. Without "
+        "it mthook-sync --cloud does nothing either, but for a dry run.",
     ),
     cfg.BoolOpt(
         "realign",

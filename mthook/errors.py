@@ -17,6 +17,7 @@
     ├── NovaError               Nova's database can't be used
     │   └── NovaConflict        somebody else changed the machine type there meanwhile
     ├── HostError               libvirt said no
+    ├── RequestSpecError        a request spec of Nova's that isn't understood
     ├── NotFound                no such instance
     ├── Refused                 a rule forbids it, ``--force`` may not
     └── InstallError            the hook can't be installed or removed
@@ -91,6 +92,17 @@ class NovaError(Error):
 
 class NovaConflict(NovaError):
     """A machine type in Nova's database isn't the one that was to be replaced."""
+
+
+class RequestSpecError(Error):
+    """A request spec can't be changed: it is missing, not understood, or too large. The text goes on from "it".
+
+    :param reason: which; as :data:`mthook.operations.acts.Why` has it.
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class HostError(Error):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One mthook-sync at a time, and none interrupted between a change and its record."""
+"""One mthook-sync of a kind at a time, and none interrupted between a change and its record."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Busy(Error):
 
 
 @contextlib.contextmanager
-def only_one(directory: str) -> Iterator[None]:
-    """Hold the lock of a catalog's directory. It ends with the process; the file stays.
+def only_one(directory: str, name: str = LOCK) -> Iterator[None]:
+    """Hold a lock in a catalog's directory. It ends with the process; the file stays.
 
     :raises Busy: another process has it; the message names its PID.
     :raises CatalogError: the file can't be opened.
     """
-    path = os.path.join(directory, LOCK)
+    path = os.path.join(directory, name)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:

@@ -7,6 +7,7 @@ import contextlib
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -63,6 +64,30 @@ class Cell:
             with self._connected() as connection:
                 found, last = reading.unset(connection, last)
             yield from found
+
+    def pages(self) -> Iterator[list[NovaInstance]]:
+        """Yield all instances by UUID, some at a time; without those that Nova still builds, and Ironic's."""
+        last: str | None = ""
+        while last is not None:
+            with self._connected() as connection:
+                found, last = reading.page(connection, last)
+            yield found
+
+    def newest_change(self) -> datetime | None:
+        """Return when Nova last changed an instance; None: there is none."""
+        with self._connected() as connection:
+            return reading.newest_change(connection)
+
+    def changed(self, since: datetime) -> Iterator[list[NovaInstance]]:
+        """Yield the instances that Nova has changed since, some at a time; without those that it builds, and Ironic's.
+
+        :param since: a moment as Nova stores it: UTC, without a zone.
+        """
+        last: tuple[datetime, str] | None = (since, "")
+        while last is not None:
+            with self._connected() as connection:
+                found, last = reading.changed(connection, *last)
+            yield found
 
     def whereabouts(self, uuids: Iterable[str]) -> dict[str, Whereabouts]:
         """Return where instances are; those that this cell doesn't know are left out."""

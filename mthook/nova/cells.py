@@ -9,18 +9,18 @@ is often cell0's.
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from oslo_config import cfg
 
-from mthook.errors import NotFound, NovaError
+from mthook.errors import NotFound, NovaConflict, NovaError, RequestSpecError
+from mthook.nova import requestspecs
 from mthook.nova.cell import Cell
-from mthook.nova.connection import engine, errors_of, fill_in, parse_url
+from mthook.nova.connection import Deadlock, TooLong, engine, errors_of, fill_in, parse_url
 from mthook.nova.instance import NovaInstance
-from mthook.nova.tables import CELL_MAPPINGS, HOST_MAPPINGS, INSTANCE_MAPPINGS, REQUEST_SPECS
+from mthook.nova.tables import CELL_MAPPINGS, HOST_MAPPINGS, INSTANCE_MAPPINGS
 from mthook.text import printable
 
 #: The cell of instances that no host could be found for (nova/objects/cell_mapping.py, ``CELL0_UUID``).
@@ -29,6 +29,8 @@ CELL0 = "00000000-0000-0000-0000-000000000000"
 SECONDS = 10
 
 _API = "Nova's API database"
+#: How often a request spec is tried that others write, too.
+_TRIES = 5
 
 
 class Cells:
@@ -107,10 +109,70 @@ class Cells:
         """
         if self._api is None:
             return None
-        rows = self._ask(
-            sa.select(REQUEST_SPECS.c.spec).where(REQUEST_SPECS.c.instance_uuid == uuid)
-        )
-        return _machine_of(rows[0].spec) if rows else None
+        with contextlib.suppress(RequestSpecError):
+            return requestspecs.machine_of(self._spec(uuid))
+        return None
+
+    def request_specs(self, cell: Cell, uuids: Sequence[str]) -> dict[str, str | None]:
+        """Return the request specs of instances, without those that aren't mapped to a cell.
+
+        :param cell: one of :meth:`all`.
+        :return: None for an instance without one; nothing at all without the API database.
+        """
+        if self._api is None:
+            return {}
+        key = next(uuid for uuid, one in self._opened.items() if one is cell)
+        with errors_of(_API), self._api.connect() as connection:
+            return requestspecs.of_cell(connection, key, uuids)
+
+    def replace_spec(self, uuid: str, old: str, new: str) -> None:
+        """Put a request spec in the place of the one that was read.
+
+        :raises NovaConflict: somebody else has changed it.
+        :raises RequestSpecError: it is longer than the column.
+        """
+        assert self._api is not None
+        try:
+            with errors_of(_API), self._api.begin() as connection:
+                requestspecs.replace(connection, uuid, old, new)
+        except Deadlock as error:
+            raise NovaConflict(str(error)) from None
+        except TooLong:
+            raise RequestSpecError("it is too large for its column", "spec_too_large") from None
+
+    def specify(self, uuid: str, machine: str | None) -> str | None:
+        """Write a machine type to an instance's request spec, and return what it had.
+
+        :param machine: None: take it out. Without the API database nothing happens.
+        :raises RequestSpecError: the spec is left alone.
+        :raises NovaConflict: others change it all the time.
+        """
+        if self._api is None:
+            return machine
+        for left in reversed(range(_TRIES)):
+            spec = self._spec(uuid)
+            before = requestspecs.machine_of(spec)
+            if before == machine:
+                break
+            try:
+                self.replace_spec(uuid, spec, requestspecs.with_machine(spec, machine))
+                break
+            except NovaConflict:
+                if not left:
+                    raise
+        return before
+
+    def _spec(self, uuid: str) -> str:
+        """Return an instance's request spec.
+
+        :raises RequestSpecError: there is none.
+        """
+        assert self._api is not None
+        with errors_of(_API), self._api.connect() as connection:
+            spec = requestspecs.read(connection, uuid)
+        if spec is None:
+            raise RequestSpecError("there is none", "spec_missing")
+        return spec
 
     def _ask(self, query: sa.sql.Select[Any]) -> list[sa.engine.Row[Any]]:
         assert self._api is not None
@@ -150,15 +212,3 @@ def _joined(mapping: sa.Table, condition: sa.sql.ColumnElement[bool]) -> sa.sql.
     """Return the query for the cell that something is mapped to."""
     both = CELL_MAPPINGS.join(mapping, mapping.c.cell_id == CELL_MAPPINGS.c.id)
     return sa.select(CELL_MAPPINGS).select_from(both).where(condition)
-
-
-def _machine_of(spec: str | None) -> str | None:
-    """Return the machine type in a serialized ``RequestSpec`` (nova/objects/request_spec.py)."""
-    try:
-        found = json.loads(spec or "")
-        for name in ("image", "properties"):
-            found = found["nova_object.data"][name]
-        machine = found["nova_object.data"].get("hw_machine_type")
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return None
-    return machine if isinstance(machine, str) and machine else None

@@ -16,10 +16,16 @@ from mthook.text import printable
 
 #: MySQL's code for a deadlock; Galera has the same for a write that another node was faster with.
 _DEADLOCK = 1213
+#: A value is longer than its column.
+_TOO_LONG = 1406
 
 
 class Deadlock(NovaError):
     """The database has undone a transaction in favour of another one."""
+
+
+class TooLong(NovaError):
+    """The database has refused a value that is longer than its column."""
 
 
 def parse_url(connection: str, what: str) -> sa.engine.URL:
@@ -85,7 +91,9 @@ def engine(url: sa.engine.URL, name: str, seconds: int) -> sa.engine.Engine:
                 "read_timeout": seconds,
                 "write_timeout": seconds,
                 # Sooner than an answer is waited for: it says what the matter is.
-                "init_command": f"SET SESSION innodb_lock_wait_timeout = {max(seconds // 2, 1)}",
+                # Strict: a value that doesn't fit is refused, not cut.
+                "init_command": f"SET SESSION innodb_lock_wait_timeout = {max(seconds // 2, 1)},"
+                " SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')",
             },
         )
     except ImportError as error:
@@ -101,7 +109,7 @@ def errors_of(name: str) -> Iterator[None]:
         yield
     except DBAPIError as error:
         code, text = _reason(error.orig)
-        kind = Deadlock if code == _DEADLOCK else NovaError
+        kind = {_DEADLOCK: Deadlock, _TOO_LONG: TooLong}.get(code, NovaError)
         raise kind(f"{name}: {printable(text)}") from None
     except SQLAlchemyError as error:
         raise NovaError(f"{name}: {type(error).__name__}") from None

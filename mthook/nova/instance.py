@@ -19,6 +19,9 @@ RESIZED = "resized"
 #: An instance's ``task_state`` while Nova starts a rescue image in the guest's place, and its ``vm_state`` then.
 RESCUING, RESCUED = "rescuing", "rescued"
 
+#: It is shelved, and no host has it.
+OFFLOADED = "shelved_offloaded"
+
 #: What an instance's ``vm_state`` can be but for ``building``.
 VM_STATES = (
     ACTIVE,
@@ -31,10 +34,10 @@ VM_STATES = (
     "deleted",
     "error",
     "shelved",
-    "shelved_offloaded",
+    OFFLOADED,
 )
 #: Those in which its guest doesn't run: ``ALLOWED_UPDATE_VM_STATES`` of nova/virt/libvirt/machine_type_utils.py.
-STOPPED_STATES = ("stopped", "shelved", "shelved_offloaded")
+STOPPED_STATES = ("stopped", "shelved", OFFLOADED)
 #: Its ``task_state`` while Nova rebuilds or evacuates it (nova/compute/task_states.py, ``rebuild_states``).
 REBUILD_STATES = ("rebuilding", "rebuild_block_device_mapping", "rebuild_spawning")
 
@@ -53,6 +56,7 @@ class NovaInstance:
     :ivar rebuild: the id of its last rebuild in ``instance_actions``; None: never rebuilt.
     :ivar rebuild_at: when that began, as :func:`mthook.text.now` has it; '' without one.
     :ivar evacuated: an evacuation is more recent than that.
+    :ivar updated_at: when Nova last changed its row in ``instances``, as :func:`mthook.text.now` has it.
     :ivar by_rescue: ``machine`` was written while it was in rescue. The XML of that is made from the rescue image, and
         where that names no machine type, Nova records its default (nova/virt/libvirt/driver.py, ``rescue``).
     """
@@ -73,6 +77,7 @@ class NovaInstance:
     rebuild_at: str = ""
     evacuated: bool = False
     by_rescue: bool = False
+    updated_at: str = ""
 
     @property
     def stopped(self) -> bool:
@@ -88,6 +93,16 @@ class NovaInstance:
     def free(self) -> bool:
         """Whether Nova isn't at work on it, and its domain isn't a rescue image's."""
         return self.task_state is None and self.vm_state != RESCUED
+
+    @property
+    def settled(self) -> bool:
+        """Whether what is recorded is to last: it is free, no resize is to be confirmed, and no rescue wrote it."""
+        return self.free and self.vm_state != RESIZED and not self.by_rescue
+
+    @property
+    def offloaded(self) -> bool:
+        """Whether no host has it, as it is shelved."""
+        return self.host is None and self.vm_state == OFFLOADED
 
     @property
     def rebuilding(self) -> bool:

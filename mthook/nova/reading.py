@@ -21,7 +21,7 @@ from mthook.nova.instance import (
     NovaInstance,
     Whereabouts,
 )
-from mthook.nova.tables import ACTIONS, INSTANCES, PROPERTIES
+from mthook.nova.tables import ACTIONS, COMPUTE_NODES, INSTANCES, PROPERTIES
 from mthook.text import now, printable
 
 _ARCH_KEYS = ("image_hw_architecture", "image_architecture")
@@ -72,6 +72,38 @@ def unset(connection: sa.engine.Connection, after: str) -> tuple[list[NovaInstan
     return [_instance(row) for row in connection.execute(query)], last
 
 
+def page(connection: sa.engine.Connection, after: str) -> tuple[list[NovaInstance], str | None]:
+    """Return some instances by UUID, and where the next ones begin; see :func:`unset`. Ironic's are left out."""
+    found, last = _page(connection, after)
+    return _instances(connection, sa.and_(found, _exists(), _virtual())), last
+
+
+def newest_change(connection: sa.engine.Connection) -> datetime | None:
+    """Return when an instance was last changed; None: there is none."""
+    newest: datetime | None = connection.execute(
+        sa.select(sa.func.max(INSTANCES.c.updated_at))
+    ).scalar()
+    return newest
+
+
+def changed(
+    connection: sa.engine.Connection, since: datetime, after: str
+) -> tuple[list[NovaInstance], tuple[datetime, str] | None]:
+    """Return some instances that Nova has changed since, and where the next ones begin; None: there are no more.
+
+    Both conditions are there for the index on ``updated_at``. Ironic's are left out.
+
+    :param since: a moment as Nova stores it.
+    :param after: the UUID after which to begin among those changed at just that moment, '' at first.
+    """
+    at, uuid = INSTANCES.c.updated_at, INSTANCES.c.uuid
+    query = sa.select(at, uuid).where(at >= since, sa.or_(at > since, uuid > after))
+    rows = connection.execute(query.order_by(at, uuid).limit(_BATCH)).all()
+    uuids = [row.uuid for row in rows]
+    last = (rows[-1].updated_at, rows[-1].uuid) if len(rows) == _BATCH else None
+    return _instances(connection, sa.and_(uuid.in_(uuids), _exists(), _virtual())), last
+
+
 def whereabouts(connection: sa.engine.Connection, uuids: Sequence[str]) -> dict[str, Whereabouts]:
     """Return where instances are; those that aren't known are left out."""
     found: dict[str, Whereabouts] = {}
@@ -86,6 +118,17 @@ def _exists() -> sa.sql.ColumnElement[bool]:
     """Return the condition that an instance is neither deleted nor still being built."""
     state = INSTANCES.c.vm_state
     return sa.and_(INSTANCES.c.deleted == 0, sa.or_(state.is_(None), state != BUILDING))
+
+
+def _virtual() -> sa.sql.ColumnElement[bool]:
+    """Return the condition that an instance is none of Ironic's, which is a machine of its own."""
+    node = COMPUTE_NODES.c
+    return ~sa.exists().where(
+        node.host == INSTANCES.c.host,
+        node.hypervisor_hostname == INSTANCES.c.node,
+        node.deleted == 0,
+        node.hypervisor_type == "ironic",
+    )
 
 
 def _page(
@@ -137,7 +180,12 @@ def _by_instance(
 
 def _instance(row: sa.engine.Row[Any]) -> NovaInstance:
     return NovaInstance(
-        row.uuid, row.display_name or "", row.host, row.vm_state or "", row.task_state
+        row.uuid,
+        row.display_name or "",
+        row.host,
+        row.vm_state or "",
+        row.task_state,
+        updated_at=_moment(row.updated_at),
     )
 
 

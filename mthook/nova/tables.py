@@ -10,6 +10,8 @@ import sqlalchemy as sa
 
 #: A cell database's tables, and the API database's.
 CELL, API = sa.MetaData(), sa.MetaData()
+#: What only a run for the whole cloud reads of a cell.
+CLOUD = sa.MetaData()
 
 INSTANCES = sa.Table(
     "instances",
@@ -17,8 +19,10 @@ INSTANCES = sa.Table(
     sa.Column("uuid", sa.String(36)),
     sa.Column("display_name", sa.String(255)),
     sa.Column("host", sa.String(255)),
+    sa.Column("node", sa.String(255)),
     sa.Column("vm_state", sa.String(255)),
     sa.Column("task_state", sa.String(255)),
+    sa.Column("updated_at", sa.DateTime),
     sa.Column("deleted", sa.Integer),
 )
 #: A row counts while its ``deleted`` is 0. No unique key guards this table (nova/db/main/models.py,
@@ -41,6 +45,14 @@ ACTIONS = sa.Table(
     sa.Column("instance_uuid", sa.String(36)),
     sa.Column("action", sa.String(255)),
     sa.Column("start_time", sa.DateTime),
+)
+COMPUTE_NODES = sa.Table(
+    "compute_nodes",
+    CLOUD,
+    sa.Column("host", sa.String(255)),
+    sa.Column("hypervisor_hostname", sa.String(255)),
+    sa.Column("hypervisor_type", sa.Text),
+    sa.Column("deleted", sa.Integer),
 )
 
 CELL_MAPPINGS = sa.Table(
@@ -68,4 +80,5 @@ REQUEST_SPECS = sa.Table(
     API,
     sa.Column("instance_uuid", sa.String(36)),
     sa.Column("spec", sa.Text),
+    sa.Column("updated_at", sa.DateTime),
 )

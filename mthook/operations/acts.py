@@ -3,12 +3,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Union, get_args
 
 Kind = Literal[
-    "compiled", "pinned", "released", "written", "realigned", "repaired", "forgotten", "drifting"
+    "compiled",
+    "pinned",
+    "released",
+    "written",
+    "specified",
+    "realigned",
+    "repaired",
+    "forgotten",
+    "drifting",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -19,6 +28,14 @@ Why = Literal[
     "being_rebuilt",
     "not_found_here",
     "no_default",
+    "nova_at_work",
+    "spec_missing",
+    "spec_not_json",
+    "spec_unknown",
+    "spec_unknown_version",
+    "spec_no_image",
+    "spec_no_properties",
+    "spec_too_large",
 ]
 
 
@@ -26,7 +43,8 @@ Why = Literal[
 class Act:
     """One change of one guest, or of the hook's settings.
 
-    :ivar kind: what was done; ``drifting``: noted that the guest runs something else than its pin.
+    :ivar kind: what was done; ``written``: to Nova's record; ``specified``: to the request spec; ``drifting``: noted
+        that the guest runs something else than its pin.
     :ivar name: untrusted text; None: not known.
     :ivar old: the machine type before, or the pin that a guest is unlike; of settings the hook's mode.
     :ivar new: the machine type after, or the one found; of settings the hook's mode.
@@ -69,19 +87,42 @@ class Failure:
 Event = Union[Act, LeftAlone, Failure]
 
 
-class SyncResult:
-    """What a run of mthook-sync comes to: each thing once, however many steps meet it.
+class Result:
+    """What a run of mthook-sync comes to, in figures.
 
-    :param report: is called with each at once: what was done is to be known even if the run dies.
+    :param report: is called with each thing at once: what was done is to be known even if the run dies.
     :param dry_run: the acts are what would be done.
-    :ivar guests: how many domains the host has.
+    :ivar guests: how many domains the host has, or how many instances were looked at.
+    :ivar counts: how many acts there are of each kind.
+    :ivar left: how many guests were left alone.
+    :ivar failed: how many errors there were.
     """
 
     def __init__(self, report: Callable[[Event], None], *, dry_run: bool = False) -> None:
         self._report = report
-        self._known: set[object] = set()
         self.dry_run = dry_run
         self.guests = 0
+        self.counts: Counter[Kind] = Counter()
+        self.left = 0
+        self.failed = 0
+
+    def add(self, event: Event) -> None:
+        """Take down what happened."""
+        if isinstance(event, Act):
+            self.counts[event.kind] += 1
+        elif isinstance(event, LeftAlone):
+            self.left += 1
+        else:
+            self.failed += 1
+        self._report(event)
+
+
+class SyncResult(Result):
+    """The same with all that happened: each thing once, however many steps meet it."""
+
+    def __init__(self, report: Callable[[Event], None], *, dry_run: bool = False) -> None:
+        super().__init__(report, dry_run=dry_run)
+        self._known: set[object] = set()
         self.acts: list[Act] = []
         self.left_alone: list[LeftAlone] = []
         self.errors: list[Failure] = []
@@ -99,4 +140,4 @@ class SyncResult:
             self.left_alone.append(event)
         else:
             self.errors.append(event)
-        self._report(event)
+        super().add(event)

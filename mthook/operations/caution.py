@@ -37,6 +37,8 @@ class Kind(enum.Enum):
     OTHER_HOST = "other_host"
     #: Nova keeps device buses that the machine type doesn't have: the rows, the machine type, a bus that it has.
     BUSES = "buses"
+    #: The request spec, which counts at a cold migration or resize, is left alone: why.
+    SPEC = "spec"
     #: There is no catalog here that would keep the history.
     NO_CATALOG = "no_catalog"
     #: The catalog that would keep the history can't be used: why.

@@ -51,8 +51,8 @@ def freeze(
         change.apply(change.foresee(instance, request))
         return new, ()
     plan = novachange.foresee(found, request)
-    novachange.record(plan)
-    return new, plan.cautions
+    _, cautions = novachange.record(plan)
+    return new, [*plan.cautions, *cautions]
 
 
 def _check_recorded(found: CloudInstance, machine: str, here: str) -> None:

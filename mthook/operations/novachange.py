@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from mthook import machinetype
 from mthook.catalog.offers import Offer
 from mthook.catalog.records import Compared
-from mthook.errors import CatalogError, CatalogMissing, Error
+from mthook.errors import CatalogError, CatalogMissing, Error, RequestSpecError
 from mthook.locks import uninterrupted
 from mthook.nova.instance import NovaInstance, PropertyChange
 from mthook.operations import change
@@ -136,6 +136,7 @@ def record(plan: Plan) -> tuple[Sequence[str], list[Caution]]:
     """
     found, request, local = plan.found, plan.request, plan.local
     nova = found.nova
+    undo: list[Callable[[], object]] = [functools.partial(_put_back, plan)]
     with uninterrupted():
         row = found.cell.record(
             nova.uuid,
@@ -144,37 +145,65 @@ def record(plan: Plan) -> tuple[Sequence[str], list[Caution]]:
             host=nova.host if local else None,
             changes=plan.buses,
         )
+        with _undone_by(undo):
+            cautions = _specify(found, request.machine, undo)
+            if local is not None:
+                changes = change.apply(local)
         if local is None:
-            return (), _note(found, request.machine, request.actor, request.reason)
-        with _undone_by(functools.partial(_put_back, plan)):
-            changes = change.apply(local)
+            noted = _note(found, request.machine, request.actor, request.reason)
+            return (), [*cautions, *noted]
         compared = Compared(nova.uuid, request.machine, row, nova.rebuild)
         local.instance.catalog.set_compared(compared)
-        return changes, []
+        return changes, cautions
 
 
 def erase(found: CloudInstance, *, actor: str, reason: str | None) -> list[Caution]:
     """Erase an instance's machine type in Nova and release its pin here, or neither."""
     nova, local = found.nova, found.local
+    undo: list[Callable[[], object]] = [functools.partial(_write_again, found)]
     with uninterrupted():
         if nova.machine is not None:
             found.cell.erase(nova.uuid, expect=nova.machine)
+        with _undone_by(undo):
+            cautions = _specify(found, None, undo)
+            if local is not None:
+                local.catalog.unset_pin(nova.uuid, actor=actor, reason=reason)
         if local is None:
-            return _note(found, None, actor, reason)
-        with _undone_by(functools.partial(_write_again, found)):
-            local.catalog.unset_pin(nova.uuid, actor=actor, reason=reason)
+            return [*cautions, *_note(found, None, actor, reason)]
         local.catalog.set_compared(Compared(nova.uuid, None, None, nova.rebuild))
-        return []
+        return cautions
+
+
+def specify(found: CloudInstance) -> list[Caution]:
+    """Bring an instance's request spec to what Nova has recorded."""
+    return _specify(found, found.nova.machine, [])
+
+
+def _specify(
+    found: CloudInstance, machine: str | None, undo: list[Callable[[], object]]
+) -> list[Caution]:
+    """Write to an instance's request spec; one that isn't understood needn't keep anybody from the rest.
+
+    :param undo: gets what undoes it.
+    """
+    cells, uuid = found.cells, found.nova.uuid
+    try:
+        before = cells.specify(uuid, machine)
+    except RequestSpecError as error:
+        return [Caution(Kind.SPEC, (str(error),))]
+    undo.append(functools.partial(cells.specify, uuid, before))
+    return []
 
 
 @contextlib.contextmanager
-def _undone_by(undo: Callable[[], None]) -> Iterator[None]:
-    """Undo what was done in Nova's database where the block, this host's part of it, fails."""
+def _undone_by(undo: Sequence[Callable[[], object]]) -> Iterator[None]:
+    """Undo what was done in Nova's databases, last things first, where the rest of it fails."""
     try:
         yield
     except Error as error:
         try:
-            undo()
+            for step in reversed(undo):
+                step()
         except Error as second:
             raise Error(f"{error}; and Nova's database keeps the change: {second}") from error
         raise Error(f"{error}: Nova's database has its old value again") from error

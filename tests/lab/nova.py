@@ -11,6 +11,7 @@ from typing import Any, Optional
 from tests.lab import novarows
 from tests.lab.novadatabases import Databases
 from tests.lab.requirements import LabError
+from tests.specs import properties_of, request_spec
 
 MACHINE_KEY = "image_hw_machine_type"
 
@@ -70,6 +71,33 @@ class Cloud(Databases):
             novarows.insert(cursor, added, columns, stash, api=api, cell=cell)
             if deleted:
                 novarows.delete(cursor, api, added)
+
+    def add_spec(self, uuid: str, properties: Optional[Mapping[str, Any]] = None) -> None:
+        """Add an instance's request spec, as nova-api keeps it.
+
+        :param properties: of its image.
+        """
+        self.add_specs({uuid: request_spec(uuid, properties)})
+
+    def add_specs(self, specs: Mapping[str, str]) -> None:
+        """Add request specs, by instance."""
+        with self.connect("api") as cursor:
+            cursor.executemany(
+                "INSERT INTO request_specs (created_at, instance_uuid, spec)"
+                " VALUES (UTC_TIMESTAMP(), %s, %s)",
+                list(specs.items()),
+            )
+
+    def spec(self, uuid: str) -> str:
+        """Return an instance's request spec."""
+        ((spec,),) = self.execute(
+            "SELECT spec FROM request_specs WHERE instance_uuid = %s", (uuid,), "api"
+        )
+        return str(spec)
+
+    def specified(self, uuid: str) -> Optional[str]:
+        """Return the machine type in an instance's request spec."""
+        return properties_of(self.spec(uuid)).get("hw_machine_type")
 
     def delete(self, uuid: str) -> None:
         """Delete an instance, as Nova does."""

@@ -77,6 +77,27 @@ class Nova:
         """
         return Answer(*self._ask("list_unset", cell=cell))
 
+    def set_property(self, uuid: str, text: str) -> Answer:
+        """Ask ``nova-manage image_property set``, such as ``hw_machine_type=pc``."""
+        return Answer(*self._ask("set_property", uuid=uuid, text=text))
+
+    def show_property(self, uuid: str, which: str) -> Answer:
+        """Ask ``nova-manage image_property show``."""
+        return Answer(*self._ask("show_property", uuid=uuid, which=which))
+
+    def make_spec(self, uuid: str) -> None:
+        """Have Nova keep a request spec for an instance."""
+        self._ask("make_spec", uuid=uuid)
+
+    def spec(self, uuid: str) -> tuple[Optional[str], Any]:
+        """Return the machine type that Nova reads in a request spec, and all of it as data."""
+        machine, primitive = self._ask("spec", uuid=uuid)
+        return machine, primitive
+
+    def save_spec(self, uuid: str) -> None:
+        """Have Nova change and save a request spec."""
+        self._ask("save_spec", uuid=uuid)
+
     def load(self, uuid: str) -> None:
         """Have Nova load an instance, which the next :meth:`save` or :meth:`touch` saves.
 

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import json
-
 from tests.lab import novarows
 from tests.lab.nova import MACHINE_KEY, Cloud
 
@@ -47,11 +45,4 @@ def evacuate(cloud: Cloud, uuid: str) -> None:
 
 def keep_request(cloud: Cloud, uuid: str, machine: str) -> None:
     """Keep what the image said when the instance was asked for, as nova-api does."""
-    properties = {"nova_object.data": {"hw_machine_type": machine}}
-    image = {"nova_object.data": {"properties": properties}}
-    spec = {"nova_object.name": "RequestSpec", "nova_object.data": {"image": image}}
-    cloud.execute(
-        "INSERT INTO request_specs (created_at, instance_uuid, spec) VALUES (UTC_TIMESTAMP(), %s, %s)",
-        (uuid, json.dumps(spec)),
-        "api",
-    )
+    cloud.add_spec(uuid, {"hw_machine_type": machine})

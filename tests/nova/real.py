@@ -35,6 +35,7 @@ class Calls:
 
     def __init__(self) -> None:
         self._commands = manage.LibvirtCommands()
+        self._properties = manage.ImagePropertyCommands()
         self._loaded: dict[str, Any] = {}
 
     def get(self, uuid: str) -> tuple[int, str]:
@@ -49,6 +50,42 @@ class Calls:
         """``nova-manage libvirt list_unset_machine_type``."""
         context.CELLS = []  # a process remembers the cells it has found once
         return _printed(self._commands.list_unset_machine_type, cell)
+
+    def set_property(self, uuid: str, text: str) -> tuple[int, str]:
+        """``nova-manage image_property set``."""
+        return _printed(self._properties.set, uuid, [text])
+
+    def show_property(self, uuid: str, which: str) -> tuple[int, str]:
+        """``nova-manage image_property show``."""
+        return _printed(self._properties.show, uuid, which)
+
+    def make_spec(self, uuid: str) -> None:
+        """Keep the request spec of an instance, as nova-api does."""
+        with _cell(uuid) as cell:
+            instance = _instance(cell, uuid)
+        objects.RequestSpec.from_components(
+            context.get_admin_context(),
+            uuid,
+            instance.image_meta,
+            instance.flavor,
+            None,
+            instance.pci_requests,
+            {"hint": ["ü"]},
+            None,
+            "nova",
+        ).create()
+
+    def spec(self, uuid: str) -> Any:
+        """The request spec as Nova reads it, as data; with what it gives the destination of a resize."""
+        spec = objects.RequestSpec.get_by_instance_uuid(context.get_admin_context(), uuid)
+        machine = spec.image.properties.get("hw_machine_type")
+        return machine, spec.obj_to_primitive()
+
+    def save_spec(self, uuid: str) -> None:
+        """Change the request spec and save it, as at a resize."""
+        spec = objects.RequestSpec.get_by_instance_uuid(context.get_admin_context(), uuid)
+        spec.num_instances += 1
+        spec.save()
 
     def load(self, uuid: str) -> None:
         """Load an instance, for the next save."""

@@ -46,6 +46,10 @@ def test_all_of_it_works_on_the_schema_of_queens(
     assert place.admin("get", recorded) == (0, f"{OLD}\n", "")
     assert place.admin("set", lacking, NEW, "--force").code == 0
     assert ancient.machine(lacking) == NEW
+    if api:
+        ancient.add_spec(lacking)
+        assert place.sync("--cloud") == (0, "", "")
+        assert ancient.specified(lacking) == NEW
     assert place.admin("unset", lacking).code == 0
     assert ancient.machine(lacking) is None
 

@@ -11,8 +11,10 @@ from mthook.errors import NotFound, NovaConflict
 from mthook.locks import uninterrupted
 from mthook.machinetype import MachineType
 from mthook.nova.instance import NovaInstance
+from mthook.operations import specs
 from mthook.operations.acts import Act
-from mthook.operations.sync.novarecords import NovaRecords, check_machine
+from mthook.operations.defaults import check_machine
+from mthook.operations.sync.novarecords import NovaRecords
 from mthook.operations.sync.pins import observe, pin_for, record, replace
 from mthook.operations.sync.run import ACTOR, SyncRun
 
@@ -91,24 +93,35 @@ def _record_anew(run: SyncRun, instance: NovaInstance, pin: Pin) -> None:
 
 
 def push(run: SyncRun, nova: NovaRecords, only: Collection[str] | None = None) -> None:
-    """Bring Nova's records of this host's instances, or of only some, to their pins."""
+    """Bring Nova's records of this host's instances, or of only some, to their pins; request specs follow.
+
+    Those are in the API database, which compute hosts usually haven't got.
+    """
+    recorded: dict[str, str] = {}
     for instance in nova.instances.values():
         if not nova.works:
             return
         wanted = only is None or instance.uuid in only
         if wanted and not instance.rebuilding:
             with run.isolated(instance), nova.guarded():
-                _push(run, nova, instance)
+                machine = _push(run, nova, instance)
+                if machine and instance.settled:
+                    recorded[instance.uuid] = machine
+    with nova.guarded():
+        instances = [nova.instances[uuid] for uuid in recorded]
+        for instance, spec in specs.read(nova.cells, nova.cell, instances):
+            specs.agree(nova.cells, instance, spec, recorded[instance.uuid], run.result)
 
 
-def _push(run: SyncRun, nova: NovaRecords, instance: NovaInstance) -> None:
+def _push(run: SyncRun, nova: NovaRecords, instance: NovaInstance) -> str | None:
+    """Bring one record to its pin; return what both are then, None where they differ."""
     pin = run.catalog.get_pin(instance.uuid)
     if pin is None or pin.machine is None:
-        return
+        return None
     outcome, _ = nova.compare(instance, pin)
     repeated = outcome == reconcile.KEEP and instance.rows > 1
     if outcome != reconcile.PUSH and not repeated:
-        return
+        return pin.machine if outcome == reconcile.KEEP else None
     old, new = instance.machine or None, pin.machine
     if not run.result.dry_run:
         try:
@@ -120,6 +133,7 @@ def _push(run: SyncRun, nova: NovaRecords, instance: NovaInstance) -> None:
         except (NovaConflict, NotFound) as error:
             # Somebody was faster: the next run sees what they made of it.
             run.leave_alone(instance, "changed_meanwhile", error)
-            return
+            return None
     reason = f"once in place of {instance.rows} times" if old == new else None
     run.result.add(Act("written", instance.uuid, instance.name, old, new, reason=reason))
+    return new

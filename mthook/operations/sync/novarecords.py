@@ -5,19 +5,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from mthook import reconcile
 from mthook.catalog.records import Compared, Pin
-from mthook.errors import Error, MachineTypeError, NovaConflict, NovaError
+from mthook.errors import NovaConflict, NovaError
 from mthook.host.domains import Domain
-from mthook.machinetype import MachineType
 from mthook.nova import cells
 from mthook.nova.cell import Cell
 from mthook.nova.instance import NovaInstance
 from mthook.operations.acts import Failure
+from mthook.operations.defaults import default_machine
 from mthook.text import printable
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ class NovaRecords:
             by_operator=by_operator,
             compared=compared,
             rebuilt=rebuilt,
-            default=self.default_machine(instance),
+            default=default_machine(instance, self._run.conf),
             by_rescue=instance.by_rescue,
         )
         return outcome, rebuilt
@@ -99,10 +98,6 @@ class NovaRecords:
         compared = Compared(instance.uuid, machine, row, instance.rebuild)
         self.compared[instance.uuid] = compared
         self._run.catalog.set_compared(compared)
-
-    def default_machine(self, instance: NovaInstance) -> str | None:
-        """Return the machine type that Nova would record from its configuration."""
-        return reconcile.default_machine(arch_of(instance), self._run.conf.libvirt.hw_machine_type)
 
     def _check_host(self, found: Mapping[str, NovaInstance], domains: Mapping[str, Domain]) -> None:
         """Make sure that [DEFAULT] host is the name that nova-compute has, and not another host's.
@@ -127,16 +122,3 @@ class NovaRecords:
             raise NovaError(
                 f"{problem}: is [DEFAULT] host = {printable(host)} what nova-compute has?"
             )
-
-
-def arch_of(instance: NovaInstance) -> str:
-    """Return an instance's architecture: its image's, else this host's."""
-    return instance.arch or os.uname().machine
-
-
-def check_machine(machine: str) -> None:
-    """Make sure that what Nova would have is the name of a machine type."""
-    try:
-        MachineType.parse(machine)
-    except MachineTypeError as error:
-        raise Error(f"Nova has a machine type that is none: {error}: give it another") from error

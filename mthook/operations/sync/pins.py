@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mthook import policy, reconcile
+from mthook import policy
 from mthook.catalog.records import Pin
 from mthook.errors import NotFound
 from mthook.host.domains import Domain, get_domain
 from mthook.nova.instance import NovaInstance
 from mthook.operations.acts import Act
-from mthook.operations.sync.novarecords import NovaRecords, arch_of, check_machine
+from mthook.operations.defaults import arch_of, check_machine, nova_would_give
+from mthook.operations.sync.novarecords import NovaRecords
 from mthook.operations.sync.run import ACTOR, SyncRun
 from mthook.text import now
 from mthook.xmlrewrite.summary import Summary
@@ -128,8 +129,7 @@ def seed(run: SyncRun) -> None:
 def seed_without_domain(run: SyncRun, nova: NovaRecords) -> None:
     """Pin the instances that have no domain here, such as shelved ones, to what Nova would give them.
 
-    After the guest, which there is none of, the order of the blueprint "libvirt-default-machine-type": image property,
-    configuration, built-in default.
+    See :mod:`mthook.operations.defaults`.
     """
     for instance in nova.instances.values():
         if not nova.works:
@@ -146,7 +146,8 @@ def _seed_without_domain(run: SyncRun, nova: NovaRecords, instance: NovaInstance
         run.leave_alone(instance, "not_found_here")
         return
     with nova.guarded():
-        machine, source = _nova_would_give(nova, instance)
+        of_image = nova.cells.image_property(instance.uuid)
+        machine, source = nova_would_give(instance, of_image, run.conf)
         if machine is None:
             run.leave_alone(instance, "no_default", arch_of(instance))
             return
@@ -161,13 +162,3 @@ def _has_come(run: SyncRun, uuid: str) -> bool:
     except NotFound:
         return False
     return True
-
-
-def _nova_would_give(nova: NovaRecords, instance: NovaInstance) -> tuple[str | None, str]:
-    """Return a machine type and where it comes from."""
-    machine = nova.cells.image_property(instance.uuid)
-    if machine is not None:
-        return machine, "image property"
-    machine = nova.default_machine(instance)
-    built_in = reconcile.default_machine(arch_of(instance), ())
-    return machine, "built-in default" if machine == built_in else "configuration"

@@ -128,6 +128,7 @@ CAUTIONS = {
     " image: give that the property hw_machine_type as well",
     Kind.OTHER_HOST: "it is on {}, whose mthook-sync would write its pin back",
     Kind.BUSES: "{}: {} has no IDE, so every later start fails; --with-buses makes {} of it",
+    Kind.SPEC: "its request spec is left alone: {}; a cold migration or resize may bring another machine type",
     Kind.NO_CATALOG: "history isn't kept: there is no catalog here",
     Kind.NO_HISTORY: "history isn't kept: {}",
 }

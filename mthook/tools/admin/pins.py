@@ -140,6 +140,8 @@ class Set(AdminCommand):
         plan = novachange.plan(found, request, with_buses=args.with_buses)
         if plan is None:
             self.say(f"{found}: {machine} is recorded already")
+            if not args.dry_run:
+                self.caution(novachange.specify(found))
             return
         self.caution(plan.cautions)
         if args.dry_run:

@@ -16,12 +16,13 @@ from mthook import conf as configuration
 from mthook import journal
 from mthook.errors import Error
 from mthook.locks import Busy
-from mthook.operations.acts import Act, Event, Failure, SyncResult
+from mthook.operations.acts import Act, Event, Failure, Result, SyncResult
 from mthook.operations.sync.synchronize import synchronize
 from mthook.settings import fingerprint
 from mthook.text import printable
 from mthook.tools import options, program
-from mthook.tools.sync import words
+from mthook.tools.sync import cloud, words
+from mthook.tools.sync.cloud import CloudReport
 
 PROGRAM = "mthook-sync"
 
@@ -49,34 +50,58 @@ def run(arguments: Sequence[str]) -> int:
     """Do what a command line asks for, and return an :class:`Exit`."""
     parser = _parser()
     given = parser.parse_args(arguments)
-    result = SyncResult(functools.partial(_report, given), dry_run=given.dry_run)
+    _check_options(parser, given)
+    report = functools.partial(_report, given)
+    cloud_report = CloudReport(given, report) if given.cloud else None
+    result = cloud_report.result if cloud_report else SyncResult(report, dry_run=given.dry_run)
     code = _synchronize(parser, given, result)
-    _print(given, result)
+    if cloud_report is not None:
+        cloud_report.print()
+    elif isinstance(result, SyncResult):
+        _print(given, result)
     if given.verbose and code != Exit.BUSY:
         options.say(PROGRAM, words.summary(result))
     return code
 
 
-def _synchronize(parser: options.Parser, given: argparse.Namespace, result: SyncResult) -> int:
+def _synchronize(parser: options.Parser, given: argparse.Namespace, result: Result) -> int:
     """Do one run, and return what the program is to end with."""
     files = given.config_file
     stamp = fingerprint(files or configuration.default_files())
     try:
         conf = configuration.load(files)
-        _check_step(parser, conf, given.only)
-        settings = configuration.settings(conf, stamp)
-        synchronize(conf, settings, result, given.only, _progress)
+        if isinstance(result, SyncResult):
+            _check_step(parser, conf, given.only)
+            settings = configuration.settings(conf, stamp)
+            synchronize(conf, settings, result, given.only, _progress)
+        else:
+            cloud.check(parser, given, conf)
+            cloud.run(given, conf, result)
     except Busy as error:
         result.add(Failure(error))
         return Exit.BUSY
     except Error as error:
         result.add(Failure(error))
+        return Exit.ERROR
     except OSError as error:
         result.add(Failure(Error(printable(error))))
+        return Exit.ERROR
     except KeyboardInterrupt:
         text = "interrupted: what was begun is finished, the rest waits for the next run"
         result.add(Failure(Error(text)))
-    return Exit.ERROR if result.errors else Exit.DONE
+        return Exit.ERROR
+    # A service that was stopped has said all else in its time.
+    return Exit.ERROR if result.failed and not given.watch else Exit.DONE
+
+
+def _check_options(parser: options.Parser, given: argparse.Namespace) -> None:
+    """Refuse options that don't go together."""
+    if given.cloud and given.only:
+        parser.error("--only is for a host, not for --cloud")
+    if given.watch and not given.cloud:
+        parser.error("--watch is for --cloud")
+    if given.watch and (given.dry_run or given.format != "text"):
+        parser.error("--watch has no end at which to print: neither --dry-run nor --format")
 
 
 def _check_step(parser: options.Parser, conf: cfg.ConfigOpts, only: str | None) -> None:
@@ -105,6 +130,17 @@ def _parser() -> options.Parser:
         "--only",
         choices=("pull", "seed", "push", "realign", "repair"),
         help="do only this of the steps; pull and push are those from and to Nova's database",
+    )
+    parser.add_argument(
+        "--cloud",
+        action="store_true",
+        help="on a controller, in place of all that: give the request specs of all instances of all cells the"
+        " machine types that Nova has recorded, and record those of instances that no host has",
+    )
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="with --cloud: don't end, but look every few seconds for instances that Nova has changed",
     )
     parser.add_argument(
         "-f",

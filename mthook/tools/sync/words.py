@@ -7,7 +7,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from mthook.errors import HostError, NotFound, Refused
-from mthook.operations.acts import KINDS, Act, Failure, Kind, LeftAlone, SyncResult
+from mthook.operations.acts import (
+    KINDS,
+    Act,
+    Event,
+    Failure,
+    Kind,
+    LeftAlone,
+    Result,
+    SyncResult,
+)
 from mthook.text import printable
 
 #: How a dry run and the system log begin.
@@ -16,6 +25,7 @@ _VERBS: dict[Kind, tuple[str, str]] = {
     "pinned": ("pin", "pinned"),
     "released": ("release", "released"),
     "written": ("write", "wrote"),
+    "specified": ("write", "wrote"),
     "realigned": ("realign", "realigned"),
     "repaired": ("repair", "repaired"),
     "forgotten": ("forget", "forgot"),
@@ -46,8 +56,14 @@ def left_alone(one: LeftAlone) -> str:
         "saved_state": f"{detail}",  # it names the guest
         "being_rebuilt": f"{who}: Nova is rebuilding it",
         "not_found_here": f"{who}: it runs, but wasn't found here",
+        "nova_at_work": f"{who}: Nova is at work on it",
         "no_default": f"{who}: no domain here, and no default machine type for {detail}",
-    }[one.reason]
+    }.get(one.reason) or about_spec(who, detail)
+
+
+def about_spec(who: object, why: object) -> str:
+    """Return why a request spec is left alone."""
+    return f"{who}: its request spec is left alone: {why}"
 
 
 def failure(one: Failure) -> str:
@@ -56,12 +72,12 @@ def failure(one: Failure) -> str:
     return str(one.error) if one.uuid is None or names_it else f"{_who(one)}: {one.error}"
 
 
-def summary(result: SyncResult) -> str:
+def summary(result: Result) -> str:
     """Return the run's figures in a line."""
     kinds = ", ".join(
         f"{kind}: {number}" for kind, number in _counts(result).items() if kind != "compiled"
     )
-    left, errors = len(result.left_alone), len(result.errors)
+    left, errors = result.left, result.failed
     mode = "dry run: " if result.dry_run else ""
     return f"{mode}guests: {result.guests}, {kinds}, left alone: {left}, errors: {errors}"
 
@@ -71,17 +87,27 @@ def document(result: SyncResult) -> dict[str, Any]:
     return {
         "dry_run": result.dry_run,
         "guests": result.guests,
-        "acts": [vars(act) for act in result.acts],
-        "left_alone": [vars(one) for one in result.left_alone],
-        "errors": [
-            {"uuid": one.uuid, "name": one.name, "message": failure(one)} for one in result.errors
-        ],
+        "acts": [item(act) for act in result.acts],
+        "left_alone": [item(one) for one in result.left_alone],
+        "errors": [item(one) for one in result.errors],
         "counts": _counts(result),
     }
 
 
-def _counts(result: SyncResult) -> dict[str, int]:
-    return {kind: sum(act.kind == kind for act in result.acts) for kind in KINDS}
+def item(event: Event) -> dict[str, Any]:
+    """Return one thing that happened as JSON has it."""
+    if isinstance(event, Failure):
+        return {"uuid": event.uuid, "name": event.name, "message": failure(event)}
+    return vars(event)
+
+
+def figures(result: Result) -> dict[str, Any]:
+    """Return what a document has beside what happened."""
+    return {"dry_run": result.dry_run, "guests": result.guests, "counts": _counts(result)}
+
+
+def _counts(result: Result) -> dict[str, int]:
+    return {kind: result.counts[kind] for kind in KINDS}
 
 
 def _who(one: Act | LeftAlone | Failure) -> str:
@@ -95,7 +121,8 @@ def _what(act: Act) -> str:
         "compiled": f"the configuration for the hook: mode {new}",
         "pinned": f"{who} to {new}{_evidence(act)}",
         "released": f"{who}: {act.reason}",
-        "written": f"{new} of {who} to Nova{_replaced(act)}{_reason(act)}",
+        "written": f"{new} of {who} to Nova{_replaced(act)}{_origin(act)}{_reason(act)}",
+        "specified": f"{new} of {who} to its request spec{_replaced(act)}",
         "realigned": f"{who} from {printable(act.old or '')} to {new}",
         "repaired": f"{who}: {act.reason}",
         "forgotten": f"the pin of {who}: {act.reason}",
@@ -108,7 +135,11 @@ def _evidence(act: Act) -> str:
         return f"{_replaced(act)}, as Nova has it{_reason(act)}"
     if act.source == "guest metadata":
         return ", from its own metadata"
-    return _reason(act) or f", from the {act.source}"
+    return _reason(act) or _origin(act)
+
+
+def _origin(act: Act) -> str:
+    return f", from the {act.source}" if act.source else ""
 
 
 def _replaced(act: Act) -> str:

@@ -33,6 +33,7 @@ def changed(
 def test_what_is_set_nova_manage_prints(cloud: Cloud, nova: Nova, run: Run) -> None:
     """The real command, in a process of its own; after unset it finds none."""
     uuid = cloud.add_instance(vm_state="stopped", machine="pc-i440fx-6.2")
+    cloud.add_spec(uuid)
 
     said = run("set", uuid, "pc-i440fx-7.2")
 
@@ -153,6 +154,7 @@ def test_what_is_set_on_the_instances_host_is_in_its_catalog_too(
 ) -> None:
     """With Nova's row, so that the next sync has nothing to do."""
     uuid = cloud.add_instance(vm_state="stopped", machine="pc-i440fx-6.2", host="here")
+    cloud.add_spec(uuid)
     path = tmp_path / "lib" / "catalog.sqlite"
     cloud.mthook_conf(
         tmp_path,

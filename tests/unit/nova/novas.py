@@ -16,12 +16,13 @@ from mthook.nova.instance import MACHINE_KEY
 HOST = "alpha"
 
 
-def database(metadata: sa.MetaData) -> sa.engine.Engine:
+def database(*schemas: sa.MetaData) -> sa.engine.Engine:
     """Return an empty database in memory."""
     engine = sa.create_engine(
         "sqlite://", future=True, poolclass=StaticPool, connect_args={"check_same_thread": False}
     )
-    metadata.create_all(engine)
+    for metadata in schemas:
+        metadata.create_all(engine)
     return engine
 
 
@@ -36,8 +37,8 @@ class Databases:
     def __getitem__(self, name: str) -> sa.engine.Engine:
         """Return a database, a new one unless it was asked for before."""
         if name not in self._engines:
-            metadata = tables.API if name == "api" else tables.CELL
-            self._engines[name] = database(metadata)
+            schemas = (tables.API,) if name == "api" else (tables.CELL, tables.CLOUD)
+            self._engines[name] = database(*schemas)
         return self._engines[name]
 
     def _engine(self, url: sa.engine.URL, name: str, seconds: int) -> sa.engine.Engine:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,11 @@ import pytest
 import sqlalchemy as sa
 
 from mthook import conf
-from mthook.errors import NotFound, NovaError
-from mthook.nova import cells, connection, tables
+from mthook.errors import NotFound, NovaConflict, NovaError, RequestSpecError
+from mthook.nova import cells, connection, requestspecs, tables
 from mthook.nova.cells import Cells
+from mthook.nova.connection import Deadlock, TooLong
+from tests.specs import properties_of, request_spec
 from tests.unit.nova.novas import Databases, add, insert, put
 
 API = "mysql+pymysql://nova:geheim@db.example/api"
@@ -131,20 +132,12 @@ def test_an_instance_that_is_mapped_to_no_cell_yet_is_not_found(
         opened().find(UUID1)
 
 
-def _spec(properties: Any) -> str:
-    image = {"nova_object.data": {"properties": {"nova_object.data": properties}}}
-    return json.dumps({"nova_object.data": {"image": image}})
-
-
 @pytest.mark.parametrize(
     ("spec", "machine"),
     [
-        (_spec({"hw_machine_type": "q35"}), "q35"),
-        (_spec({"hw_machine_type": None}), None),
-        (_spec({"hw_machine_type": ""}), None),
-        (_spec({"hw_machine_type": ["q35"]}), None),
-        (_spec({}), None),
-        (_spec([]), None),
+        (request_spec(UUID1, {"hw_machine_type": "q35"}), "q35"),
+        (request_spec(UUID1, {"hw_machine_type": None}), None),
+        (request_spec(UUID1), None),
         ('{"nova_object.data": {"image": null}}', None),
         ("[]", None),
         ("7", None),
@@ -291,3 +284,81 @@ def test_a_deadlock_is_one_of_its_own() -> None:
         connection.errors_of("it"),
     ):
         raise error
+
+
+@pytest.fixture
+def specified(databases: Databases) -> Callable[[], str | None]:
+    """An instance with a request spec that has no machine type; tell which it has."""
+    api = databases["api"]
+    insert(api, tables.REQUEST_SPECS, instance_uuid=UUID1, spec=request_spec(UUID1))
+
+    def machine() -> str | None:
+        with api.connect() as connection:
+            spec = requestspecs.read(connection, UUID1)
+        return properties_of(str(spec)).get("hw_machine_type")
+
+    return machine
+
+
+def test_a_request_spec_is_written_and_taken_back(
+    opened: Open, specified: Callable[[], str | None]
+) -> None:
+    """What it had before is what undoes it."""
+    nova = opened()
+
+    assert (nova.specify(UUID1, OLD), specified()) == (None, OLD)
+    assert (nova.specify(UUID1, OLD), specified()) == (OLD, OLD)
+    assert (nova.specify(UUID1, None), specified()) == (OLD, None)
+
+
+def test_without_the_api_database_no_request_spec_is_written(opened: Open) -> None:
+    """And nothing is to undo."""
+    nova = opened(api=None)
+
+    assert nova.specify(UUID1, OLD) == OLD
+    assert nova.request_specs(nova.all()[0], [UUID1]) == {}
+
+
+def test_an_instance_without_a_request_spec_is_named(opened: Open) -> None:
+    """It can't be written."""
+    with pytest.raises(RequestSpecError, match="there is none"):
+        opened().specify(UUID1, OLD)
+
+
+@pytest.mark.parametrize("error", [NovaConflict("faster"), Deadlock("Deadlock found")])
+def test_a_request_spec_that_others_write_is_read_again(
+    opened: Open,
+    specified: Callable[[], str | None],
+    monkeypatch: pytest.MonkeyPatch,
+    error: NovaError,
+) -> None:
+    """A few times."""
+    replace, failures = requestspecs.replace, [error] * 2
+
+    def fail(*arguments: object) -> None:
+        if failures:
+            raise failures.pop()
+        replace(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(requestspecs, "replace", fail)
+
+    opened().specify(UUID1, OLD)
+
+    assert specified() == OLD
+    failures += [error] * 5
+    with pytest.raises(NovaConflict):
+        opened().specify(UUID1, "pc")
+
+
+def test_a_request_spec_that_is_too_large_is_named(
+    opened: Open, specified: Callable[[], str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The column was smaller once."""
+
+    def fail(*_: object) -> None:
+        raise TooLong("Data too long for column 'spec' at row 1")
+
+    monkeypatch.setattr(requestspecs, "replace", fail)
+
+    with pytest.raises(RequestSpecError, match="it is too large for its column"):
+        opened().specify(UUID1, OLD)

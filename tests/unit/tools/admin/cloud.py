@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mthook.errors import NotFound, NovaConflict, NovaError
+from mthook.errors import Error, NotFound, NovaConflict, NovaError
 from mthook.nova.instance import MACHINE_KEY, NovaInstance, PropertyChange
 
 
@@ -87,6 +87,8 @@ class Cloud:
     def __init__(self) -> None:
         self.cells = {"c1": Cell("cell1"), "c2": Cell("cell2")}
         self.image: str | None = None
+        self.specs: dict[str, str | None] = {}
+        self.spec_fault: Error | None = None
 
     def add(self, uuid: str, cell: str = "c1", **facts: Any) -> NovaInstance:
         """Add an instance of this host, shut off."""
@@ -123,6 +125,14 @@ class Cloud:
             if cell.fault or uuid in cell.instances:
                 return cell, cell.get(uuid)
         raise NotFound(f"no instance has the UUID {uuid}")
+
+    def specify(self, uuid: str, machine: str | None) -> str | None:
+        """See :meth:`mthook.nova.cells.Cells.specify`."""
+        if isinstance(self.spec_fault, Error):
+            raise self.spec_fault
+        before = self.specs.get(uuid)
+        self.specs[uuid] = machine
+        return before
 
     def image_property(self, uuid: str) -> str | None:
         """See :meth:`mthook.nova.cells.Cells.image_property`."""

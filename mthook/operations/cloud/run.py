@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is done for the instances of a cell: the request spec gets what is recorded.
+
+Where nothing is recorded that is left to the instance's host, which alone knows the guest. Of one that no host has,
+Nova's own order of sources counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+
+from oslo_config import cfg
+
+from mthook.errors import Error, NotFound, NovaConflict, NovaError, RequestSpecError
+from mthook.locks import uninterrupted
+from mthook.nova import requestspecs
+from mthook.nova.cell import Cell
+from mthook.nova.cells import Cells
+from mthook.nova.instance import NovaInstance
+from mthook.operations import specs
+from mthook.operations.acts import Act, Failure, LeftAlone, Result, Why
+from mthook.operations.defaults import arch_of, check_machine, nova_would_give
+
+
+class CloudRun:
+    """A look at the cells.
+
+    :param result: is told what is done; it keeps nothing, so that a cloud may be of any size.
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts, cells: Cells, result: Result) -> None:
+        self._conf = conf
+        self._cells = cells
+        self._result = result
+
+    def whole(self, cell: Cell) -> None:
+        """Go through all instances of a cell.
+
+        :raises NovaError: a database fails, or the cell is of another cloud.
+        """
+        checked = False
+        for page in cell.pages():
+            if page and not checked:
+                self._check(cell, page)
+                checked = True
+            self._result.guests += len(page)
+            for instance in page:
+                if not instance.settled:
+                    self._leave_alone(instance, "nova_at_work")
+            for _ in self.agree(cell, page):
+                pass
+
+    def agree(self, cell: Cell, instances: Iterable[NovaInstance]) -> Iterator[NovaInstance]:
+        """Bring request specs to what is recorded; yield the instances that need no further look.
+
+        :raises NovaError: a database fails.
+        """
+        wanted = [one for one in instances if one.settled and (one.machine or one.offloaded)]
+        for instance, spec in specs.read(self._cells, cell, wanted):
+            machine = instance.machine or self._record(cell, instance, spec)
+            if machine and specs.agree(self._cells, instance, spec, machine, self._result):
+                yield instance
+
+    def _check(self, cell: Cell, page: Sequence[NovaInstance]) -> None:
+        """Make sure that a cell's database is of the cloud that the API database is of.
+
+        :raises NovaError: it isn't.
+        """
+        if next(specs.read(self._cells, cell, page), None) is None:
+            raise NovaError(
+                f"{cell}: the API database maps none of its instances to it: is it another cloud's?"
+            )
+
+    def _record(self, cell: Cell, instance: NovaInstance, spec: str | None) -> str | None:
+        """Record the machine type of an instance that no host has; return None where it is left alone."""
+        machine, source = nova_would_give(instance, _image_property(spec), self._conf)
+        if machine is None:
+            self._leave_alone(instance, "no_default", arch_of(instance))
+            return None
+        try:
+            check_machine(machine)
+            with uninterrupted():
+                if not self._result.dry_run:
+                    cell.record(instance.uuid, machine, expect=None)
+                self._result.add(
+                    Act("written", instance.uuid, instance.name, None, machine, source=source)
+                )
+        except (NovaConflict, NotFound) as error:
+            self._leave_alone(instance, "changed_meanwhile", str(error))
+            return None
+        except NovaError:
+            raise
+        except Error as error:
+            self._result.add(Failure(error, instance.uuid, instance.name))
+            return None
+        return machine
+
+    def _leave_alone(self, instance: NovaInstance, why: Why, detail: str | None = None) -> None:
+        self._result.add(LeftAlone(instance.uuid, instance.name, why, detail))
+
+
+def _image_property(spec: str | None) -> str | None:
+    with contextlib.suppress(RequestSpecError):
+        return requestspecs.machine_of(spec) if spec is not None else None
+    return None
