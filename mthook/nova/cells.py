@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -111,6 +111,32 @@ class Cells:
             sa.select(REQUEST_SPECS.c.spec).where(REQUEST_SPECS.c.instance_uuid == uuid)
         )
         return _machine_of(rows[0].spec) if rows else None
+
+    def image_properties(self, uuids: Collection[str]) -> dict[str, str | None]:
+        """Return the same of some instances; those that have no request spec are left out."""
+        if self._api is None:
+            return {}
+        query = sa.select(REQUEST_SPECS).where(REQUEST_SPECS.c.instance_uuid.in_(uuids))
+        return {row.instance_uuid: _machine_of(row.spec) for row in self._ask(query)}
+
+    def deleted(self, cell: Cell, uuids: Collection[str], seen: Collection[str]) -> set[str]:
+        """Return those of a cell's instances that Nova has deleted, also such as are archived and in no table any more.
+
+        :param seen: guests of Nova's that libvirt has or had. Where the cell knows none of them it may be another
+            cloud's: then nothing is said of what isn't in it.
+        """
+        places = cell.whereabouts({*uuids, *seen})
+        gone = {uuid for uuid in uuids if uuid in places and places[uuid].deleted}
+        if places.keys().isdisjoint(seen):
+            return gone
+        return gone | (set(uuids) - places.keys() - self._in_a_cell(uuids))
+
+    def _in_a_cell(self, uuids: Collection[str]) -> set[str]:
+        """Return the instances that any cell has."""
+        if self._api is None:
+            return set()
+        of = INSTANCE_MAPPINGS.c.instance_uuid
+        return {row.instance_uuid for row in self._ask(sa.select(of).where(of.in_(uuids)))}
 
     def _ask(self, query: sa.sql.Select[Any]) -> list[sa.engine.Row[Any]]:
         assert self._api is not None

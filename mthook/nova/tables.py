@@ -17,6 +17,7 @@ INSTANCES = sa.Table(
     sa.Column("uuid", sa.String(36)),
     sa.Column("display_name", sa.String(255)),
     sa.Column("host", sa.String(255)),
+    sa.Column("node", sa.String(255)),
     sa.Column("vm_state", sa.String(255)),
     sa.Column("task_state", sa.String(255)),
     sa.Column("deleted", sa.Integer),
@@ -41,6 +42,32 @@ ACTIONS = sa.Table(
     sa.Column("instance_uuid", sa.String(36)),
     sa.Column("action", sa.String(255)),
     sa.Column("start_time", sa.DateTime),
+)
+#: The disks and volumes of instances.
+DISKS = sa.Table(
+    "block_device_mapping",
+    CELL,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("instance_uuid", sa.String(36)),
+    sa.Column("device_name", sa.String(255)),
+    sa.Column("disk_bus", sa.String(255)),
+    sa.Column("updated_at", sa.DateTime),
+    sa.Column("deleted", sa.Integer),
+)
+EXTRAS = sa.Table(
+    "instance_extra",
+    CELL,
+    sa.Column("instance_uuid", sa.String(36)),
+    sa.Column("flavor", sa.Text),
+    sa.Column("deleted", sa.Integer),
+)
+COMPUTE_NODES = sa.Table(
+    "compute_nodes",
+    CELL,
+    sa.Column("host", sa.String(255)),
+    sa.Column("hypervisor_hostname", sa.String(255)),
+    sa.Column("hypervisor_type", sa.Text),
+    sa.Column("deleted", sa.Integer),
 )
 
 CELL_MAPPINGS = sa.Table(
