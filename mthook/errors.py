@@ -16,6 +16,7 @@
     │   └── CatalogConflict     somebody else changed the pin meanwhile
     ├── NovaError               Nova's database can't be used
     │   └── NovaConflict        somebody else changed the machine type there meanwhile
+    ├── GlanceError             Glance can't be used
     ├── HostError               libvirt said no
     ├── NotFound                no such instance
     ├── Refused                 a rule forbids it, ``--force`` may not
@@ -91,6 +92,10 @@ class NovaError(Error):
 
 class NovaConflict(NovaError):
     """A machine type in Nova's database isn't the one that was to be replaced."""
+
+
+class GlanceError(Error):
+    """Glance can't be reached, or refuses."""
 
 
 class HostError(Error):
