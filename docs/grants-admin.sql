@@ -21,3 +21,10 @@ GRANT SELECT (id, instance_uuid, `key`, value, created_at, updated_at, deleted),
     UPDATE (value, updated_at),
     DELETE
     ON nova_cell1.instance_system_metadata TO 'mthook_admin'@'%';
+GRANT SELECT (id, instance_uuid, device_name, disk_bus, updated_at, deleted),
+    UPDATE (device_name, disk_bus, updated_at)
+    ON nova_cell1.block_device_mapping TO 'mthook_admin'@'%';
+GRANT SELECT (instance_uuid, flavor, deleted)
+    ON nova_cell1.instance_extra TO 'mthook_admin'@'%';
+GRANT SELECT (host, hypervisor_hostname, hypervisor_type, deleted)
+    ON nova_cell1.compute_nodes TO 'mthook_admin'@'%';

@@ -89,7 +89,8 @@ _GROUPS["libvirt"] = [
         "hw_machine_type",
         default=[],
         help="Nova's default machine types, such as x86_64=q35,aarch64=virt: what an instance without a domain, a "
-        "recorded machine type or an image property for it is taken to have.",
+        "recorded machine type or an image property for it is taken to have. Read as literally as Nova does, which "
+        "ignores entries with spaces around the = and such without an architecture.",
     ),
     cfg.IntOpt(
         "num_pcie_ports",
@@ -115,6 +116,24 @@ _GROUPS["api_database"] = [
         help="Nova's API database. With it all cells are found, and this host's own one, and request specs are "
         "written as well. It is for controllers and administrators' hosts, not for compute hosts.",
     ),
+]
+_GROUPS["glance"] = [
+    cfg.StrOpt(
+        "auth_type",
+        help="How to log in to Keystone: password. With it the machine type of a shelved instance is written to its "
+        "shelved image as well; without it the command to type is printed. All options of keystoneauth1 may be in this "
+        "group, as in nova.conf; the usual ones follow.",
+    ),
+    cfg.StrOpt("auth_section", help="A group that has these options, in place of this one."),
+    cfg.StrOpt("auth_url", help="Keystone's URL, such as https://keystone.example:5000/v3."),
+    cfg.StrOpt("username", help="A user that may change the images of all projects."),
+    cfg.StrOpt("password", secret=True, help="The user's password."),
+    cfg.StrOpt("project_name", help="The project that the user works in."),
+    cfg.StrOpt("user_domain_name", help="The domain of the user."),
+    cfg.StrOpt("project_domain_name", help="The domain of the project."),
+    cfg.StrOpt("region_name", help="The region whose Glance it is."),
+    cfg.StrOpt("endpoint_override", help="Glance's URL in place of the catalog's."),
+    cfg.StrOpt("cafile", help="Certificates of the authorities that are trusted, as PEM."),
 ]
 _GROUPS["sync"] = [
     cfg.BoolOpt(

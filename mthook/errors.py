@@ -16,6 +16,7 @@
     │   └── CatalogConflict     somebody else changed the pin meanwhile
     ├── NovaError               Nova's database can't be used
     │   └── NovaConflict        somebody else changed the machine type there meanwhile
+    ├── GlanceError             Glance can't be used
     ├── HostError               libvirt said no
     ├── RequestSpecError        a request spec of Nova's that isn't understood
     ├── NotFound                no such instance
@@ -103,6 +104,10 @@ class RequestSpecError(Error):
     def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class GlanceError(Error):
+    """Glance can't be reached, or refuses."""
 
 
 class HostError(Error):

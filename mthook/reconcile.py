@@ -104,11 +104,12 @@ def is_rebuilt(
 def default_machine(arch: str, configured: Iterable[str]) -> str | None:
     """Return the machine type that Nova gives an instance of which nothing else is known.
 
-    :param configured: ``[libvirt] hw_machine_type``: entries such as ``x86_64=q35``; others are ignored, as by Nova.
+    :param configured: ``[libvirt] hw_machine_type``: entries such as ``x86_64=q35``; read as literally as by Nova, to
+        whom ``x86_64 = q35`` is an architecture with a space at its end.
     :return: None for an architecture for which there is none.
     """
     for entry in configured:
         name, _, machine = entry.partition("=")
-        if name.strip() == arch and machine.strip():
-            return machine.strip()
+        if name == arch and machine:
+            return machine
     return _BUILT_IN.get(arch)

@@ -13,9 +13,16 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from mthook.errors import NovaError
-from mthook.nova import reading, writing
+from mthook.nova import hardware, reading, writing
 from mthook.nova.connection import Deadlock, engine, errors_of
-from mthook.nova.instance import MACHINE_KEY, NovaInstance, PropertyChange, Whereabouts
+from mthook.nova.instance import (
+    MACHINE_KEY,
+    Change,
+    Hardware,
+    NovaInstance,
+    PropertyChange,
+    Whereabouts,
+)
 
 #: How often a write is tried when others write the same rows.
 _TRIES = 5
@@ -56,14 +63,35 @@ class Cell:
         with self._connected() as connection:
             return reading.get(connection, uuid)
 
-    def unset(self) -> Iterator[NovaInstance]:
-        """Yield the instances without a machine type, by UUID; a few at a time are in memory."""
+    def hardware(self, uuid: str) -> Hardware:
+        """Return what of an instance's hardware depends on its machine type."""
+        with self._connected() as connection:
+            return hardware.of(connection, uuid)
+
+    def has_host(self, host: str) -> bool:
+        """Tell whether this cell has a compute host."""
+        with self._connected() as connection:
+            return reading.has_host(connection, host)
+
+    def unset(self, host: str | None = None) -> Iterator[NovaInstance]:
+        """Yield the instances without a machine type, by UUID; a few at a time are in memory.
+
+        :param host: only those of this host; None: all.
+        """
+        for page in self._pages(reading.unset, host):
+            yield from page
+
+    def recorded(self, host: str | None = None) -> Iterator[list[NovaInstance]]:
+        """Yield the instances that have a machine type, by UUID, a few at a time; as :meth:`unset` else."""
+        return self._pages(reading.recorded, host)
+
+    def _pages(self, read: reading.Page, host: str | None) -> Iterator[list[NovaInstance]]:
         last: str | None = ""
         while last is not None:
             # No cursor stays open while the caller is at work.
             with self._connected() as connection:
-                found, last = reading.unset(connection, last)
-            yield from found
+                found, last = read(connection, last, host)
+            yield found
 
     def pages(self) -> Iterator[list[NovaInstance]]:
         """Yield all instances by UUID, some at a time; without those that Nova still builds, and Ironic's."""
@@ -101,7 +129,7 @@ class Cell:
         *,
         expect: str | None,
         host: str | None = None,
-        changes: Sequence[PropertyChange] = (),
+        changes: Sequence[Change] = (),
     ) -> int:
         """Record an instance's machine type, all of it or nothing; afterwards just one row counts.
 
@@ -116,7 +144,7 @@ class Cell:
         def work(connection: sa.engine.Connection) -> int:
             writing.lock_instance(connection, uuid, host)
             for change in changes:
-                writing.put(connection, uuid, change)
+                writing.change(connection, uuid, change)
             return writing.put(connection, uuid, PropertyChange(MACHINE_KEY, expect, machine))
 
         return self._write(work)

@@ -9,7 +9,7 @@ is often cell0's.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,7 +20,7 @@ from mthook.nova import requestspecs
 from mthook.nova.cell import Cell
 from mthook.nova.connection import Deadlock, TooLong, engine, errors_of, fill_in, parse_url
 from mthook.nova.instance import NovaInstance
-from mthook.nova.tables import CELL_MAPPINGS, HOST_MAPPINGS, INSTANCE_MAPPINGS
+from mthook.nova.tables import CELL_MAPPINGS, HOST_MAPPINGS, INSTANCE_MAPPINGS, REQUEST_SPECS
 from mthook.text import printable
 
 #: The cell of instances that no host could be found for (nova/objects/cell_mapping.py, ``CELL0_UUID``).
@@ -107,11 +107,7 @@ class Cells:
 
         Nova's scheduler keeps the image's properties in the API database.
         """
-        if self._api is None:
-            return None
-        with contextlib.suppress(RequestSpecError):
-            return requestspecs.machine_of(self._spec(uuid))
-        return None
+        return self.image_properties([uuid]).get(uuid)
 
     def request_specs(self, cell: Cell, uuids: Sequence[str]) -> dict[str, str | None]:
         """Return the request specs of instances, without those that aren't mapped to a cell.
@@ -174,6 +170,32 @@ class Cells:
             raise RequestSpecError("there is none", "spec_missing")
         return spec
 
+    def image_properties(self, uuids: Collection[str]) -> dict[str, str | None]:
+        """Return the same of some instances; those that have no request spec are left out."""
+        if self._api is None:
+            return {}
+        query = sa.select(REQUEST_SPECS).where(REQUEST_SPECS.c.instance_uuid.in_(uuids))
+        return {row.instance_uuid: _machine_of(row.spec) for row in self._ask(query)}
+
+    def deleted(self, cell: Cell, uuids: Collection[str], seen: Collection[str]) -> set[str]:
+        """Return those of a cell's instances that Nova has deleted, also such as are archived and in no table any more.
+
+        :param seen: guests of Nova's that libvirt has or had. Where the cell knows none of them it may be another
+            cloud's: then nothing is said of what isn't in it.
+        """
+        places = cell.whereabouts({*uuids, *seen})
+        gone = {uuid for uuid in uuids if uuid in places and places[uuid].deleted}
+        if places.keys().isdisjoint(seen):
+            return gone
+        return gone | (set(uuids) - places.keys() - self._in_a_cell(uuids))
+
+    def _in_a_cell(self, uuids: Collection[str]) -> set[str]:
+        """Return the instances that any cell has."""
+        if self._api is None:
+            return set()
+        of = INSTANCE_MAPPINGS.c.instance_uuid
+        return {row.instance_uuid for row in self._ask(sa.select(of).where(of.in_(uuids)))}
+
     def _ask(self, query: sa.sql.Select[Any]) -> list[sa.engine.Row[Any]]:
         assert self._api is not None
         with errors_of(_API), self._api.connect() as connection:
@@ -212,3 +234,10 @@ def _joined(mapping: sa.Table, condition: sa.sql.ColumnElement[bool]) -> sa.sql.
     """Return the query for the cell that something is mapped to."""
     both = CELL_MAPPINGS.join(mapping, mapping.c.cell_id == CELL_MAPPINGS.c.id)
     return sa.select(CELL_MAPPINGS).select_from(both).where(condition)
+
+
+def _machine_of(spec: str | None) -> str | None:
+    """Return the machine type in a request spec; None: there is none, or it isn't understood."""
+    with contextlib.suppress(RequestSpecError):
+        return requestspecs.machine_of(spec or "")
+    return None

@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Union
 
 #: The key of the machine type in ``instance_system_metadata``.
 MACHINE_KEY = "image_hw_machine_type"
 #: The buses that Nova keeps beside it, and that a change of family can make invalid.
 BUS_KEYS = ("image_hw_cdrom_bus", "image_hw_disk_bus", "image_hw_rescue_bus")
 
-ACTIVE = "active"
+ACTIVE, ERROR = "active", "error"
 #: Nova hasn't started such an instance yet.
 BUILDING = "building"
 #: It was resized, and its user hasn't confirmed that yet: until then it may go back to where it was.
@@ -32,7 +33,7 @@ VM_STATES = (
     RESIZED,
     "soft-delete",
     "deleted",
-    "error",
+    ERROR,
     "shelved",
     OFFLOADED,
 )
@@ -59,6 +60,8 @@ class NovaInstance:
     :ivar updated_at: when Nova last changed its row in ``instances``, as :func:`mthook.text.now` has it.
     :ivar by_rescue: ``machine`` was written while it was in rescue. The XML of that is made from the rescue image, and
         where that names no machine type, Nova records its default (nova/virt/libvirt/driver.py, ``rescue``).
+    :ivar shelved_image: the image that it is unshelved from; None: none, as for one with its root on a volume.
+    :ivar ironic: it is on a node of ironic's; told by lists alone.
     """
 
     uuid: str
@@ -78,6 +81,8 @@ class NovaInstance:
     evacuated: bool = False
     by_rescue: bool = False
     updated_at: str = ""
+    shelved_image: str | None = None
+    ironic: bool = False
 
     @property
     def stopped(self) -> bool:
@@ -103,6 +108,11 @@ class NovaInstance:
     def offloaded(self) -> bool:
         """Whether no host has it, as it is shelved."""
         return self.host is None and self.vm_state == OFFLOADED
+
+    @property
+    def has_guest(self) -> bool:
+        """Whether it is a guest of libvirt's, or can be: not ironic's, nor a failed build that no host has."""
+        return not (self.ironic or (self.host is None and self.vm_state == ERROR))
 
     @property
     def rebuilding(self) -> bool:
@@ -132,3 +142,47 @@ class PropertyChange:
     key: str
     old: str | None
     new: str
+
+
+@dataclass(frozen=True)
+class Disk:
+    """What a row of ``block_device_mapping`` says of a disk's place in the guest.
+
+    :ivar name: such as ``/dev/hda``; None: Nova chooses one.
+    :ivar bus: None: it is that of the image, or follows from the name.
+    """
+
+    row: int
+    name: str | None
+    bus: str | None
+
+    def __str__(self) -> str:
+        return f"{self.name or 'unnamed'} on {self.bus or 'any bus'}"
+
+
+@dataclass(frozen=True)
+class DiskChange:
+    """A row of ``block_device_mapping`` to be changed; ``old`` is what it must say."""
+
+    old: Disk
+    new: Disk
+
+    @property
+    def key(self) -> str:
+        """How messages call the row."""
+        return f"block_device_mapping {self.old.row}"
+
+
+#: What can be changed beside a machine type.
+Change = Union[PropertyChange, DiskChange]
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What of an instance's hardware depends on its machine type.
+
+    :ivar asked: image properties by their names and extra specs of the flavor by theirs, with a colon.
+    """
+
+    disks: Sequence[Disk]
+    asked: Mapping[str, str]

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from typing import Any, TypeVar
+from typing import Any, Optional, TypeVar
 
 import sqlalchemy as sa
 
@@ -25,13 +25,19 @@ from mthook.nova.tables import ACTIONS, COMPUTE_NODES, INSTANCES, PROPERTIES
 from mthook.text import now, printable
 
 _ARCH_KEYS = ("image_hw_architecture", "image_architecture")
-_OS_KEY = "image_os_type"
-_KEYS = (MACHINE_KEY, *BUS_KEYS, *_ARCH_KEYS, _OS_KEY)
+_TYPE_KEY, _DISTRO_KEY = "image_os_type", "image_os_distro"
+_SHELVED_KEY = "shelved_image_id"
+_KEYS = (MACHINE_KEY, *BUS_KEYS, *_ARCH_KEYS, _TYPE_KEY, _DISTRO_KEY, _SHELVED_KEY)
 _ACTIONS = ("rebuild", "evacuate", "rescue", "unrescue")
 
 #: How many instances one query is about.
 _BATCH = 1000
 _Item = TypeVar("_Item")
+#: Returns some instances by UUID after one, '' at first, of a host or None for all; and where the next ones begin,
+#: None: there are no more.
+Page = Callable[
+    [sa.engine.Connection, str, Optional[str]], "tuple[list[NovaInstance], Optional[str]]"
+]
 #: An instance's rows, oldest first, by key of the property or name of the action.
 _Rows = Mapping[str, "list[sa.engine.Row[Any]]"]
 
@@ -49,33 +55,21 @@ def get(connection: sa.engine.Connection, uuid: str) -> NovaInstance:
     return found[0]
 
 
-def unset(connection: sa.engine.Connection, after: str) -> tuple[list[NovaInstance], str | None]:
-    """Return some instances without a machine type, by UUID, and where the next ones begin; None: there are no more.
-
-    :param after: the UUID before them, '' at first.
-    """
-    live = sa.and_(
-        PROPERTIES.c.instance_uuid == INSTANCES.c.uuid,
-        PROPERTIES.c.key == MACHINE_KEY,
-        # Upper and lower case are the same to the database, and not to Nova.
-        sa.cast(PROPERTIES.c.key, sa.LargeBinary) == MACHINE_KEY.encode(),
-        PROPERTIES.c.deleted == 0,
-        PROPERTIES.c.value != "",
-    )
-    page, last = _page(connection, after)
-    query = (
-        sa.select(*(column for column in INSTANCES.c if column.name != "deleted"))
-        .select_from(INSTANCES.outerjoin(PROPERTIES, live))
-        .where(_exists(), PROPERTIES.c.id.is_(None), page)
-        .order_by(INSTANCES.c.uuid)
+def unset(
+    connection: sa.engine.Connection, after: str, host: str | None
+) -> tuple[list[NovaInstance], str | None]:
+    """Return instances without a machine type; a :data:`Page`."""
+    page, last = _page(connection, after, host)
+    query = _listed(INSTANCES.outerjoin(PROPERTIES, _has_machine())).where(
+        PROPERTIES.c.id.is_(None), page
     )
     return [_instance(row) for row in connection.execute(query)], last
 
 
 def page(connection: sa.engine.Connection, after: str) -> tuple[list[NovaInstance], str | None]:
     """Return some instances by UUID, and where the next ones begin; see :func:`unset`. Ironic's are left out."""
-    found, last = _page(connection, after)
-    return _instances(connection, sa.and_(found, _exists(), _virtual())), last
+    found, last = _page(connection, after, None)
+    return _instances(connection, sa.and_(found, _exists(), ~_is_ironics())), last
 
 
 def newest_change(connection: sa.engine.Connection) -> datetime | None:
@@ -101,7 +95,27 @@ def changed(
     rows = connection.execute(query.order_by(at, uuid).limit(_BATCH)).all()
     uuids = [row.uuid for row in rows]
     last = (rows[-1].updated_at, rows[-1].uuid) if len(rows) == _BATCH else None
-    return _instances(connection, sa.and_(uuid.in_(uuids), _exists(), _virtual())), last
+    return _instances(connection, sa.and_(uuid.in_(uuids), _exists(), ~_is_ironics())), last
+
+
+def recorded(
+    connection: sa.engine.Connection, after: str, host: str | None
+) -> tuple[list[NovaInstance], str | None]:
+    """Return instances with a machine type; a :data:`Page`."""
+    page, last = _page(connection, after, host)
+    query = _listed(INSTANCES.join(PROPERTIES, _has_machine()), PROPERTIES.c.value).where(page)
+    rows = connection.execute(query.order_by(PROPERTIES.c.id))
+    # Of several rows the last one counts for Nova.
+    return list(
+        {row.uuid: replace(_instance(row), machine=row.value) for row in rows}.values()
+    ), last
+
+
+def has_host(connection: sa.engine.Connection, host: str) -> bool:
+    """See :meth:`mthook.nova.cell.Cell.has_host`."""
+    node = COMPUTE_NODES.c
+    query = sa.select(node.host).where(node.host == host, node.deleted == 0)
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def whereabouts(connection: sa.engine.Connection, uuids: Sequence[str]) -> dict[str, Whereabouts]:
@@ -114,16 +128,29 @@ def whereabouts(connection: sa.engine.Connection, uuids: Sequence[str]) -> dict[
     return found
 
 
-def _exists() -> sa.sql.ColumnElement[bool]:
-    """Return the condition that an instance is neither deleted nor still being built."""
-    state = INSTANCES.c.vm_state
-    return sa.and_(INSTANCES.c.deleted == 0, sa.or_(state.is_(None), state != BUILDING))
+def _has_machine() -> sa.sql.ColumnElement[bool]:
+    """Return the condition on which rows of the two tables are joined."""
+    return sa.and_(
+        PROPERTIES.c.instance_uuid == INSTANCES.c.uuid,
+        PROPERTIES.c.key == MACHINE_KEY,
+        # Upper and lower case are the same to the database, and not to Nova.
+        sa.cast(PROPERTIES.c.key, sa.LargeBinary) == MACHINE_KEY.encode(),
+        PROPERTIES.c.deleted == 0,
+        PROPERTIES.c.value != "",
+    )
 
 
-def _virtual() -> sa.sql.ColumnElement[bool]:
-    """Return the condition that an instance is none of Ironic's, which is a machine of its own."""
+def _listed(source: sa.sql.FromClause, *more: sa.Column[Any]) -> sa.sql.Select[Any]:
+    """Return the query for a list of instances by UUID, which tells ironic's from the others."""
+    columns = [column for column in INSTANCES.c if column.name not in ("deleted", "node")]
+    query = sa.select(*columns, _is_ironics().label("ironic"), *more)
+    return query.select_from(source).where(_exists()).order_by(INSTANCES.c.uuid)
+
+
+def _is_ironics() -> sa.sql.ColumnElement[bool]:
+    """Return the condition that an instance is a machine of its own, on a node of ironic's."""
     node = COMPUTE_NODES.c
-    return ~sa.exists().where(
+    return sa.exists().where(
         node.host == INSTANCES.c.host,
         node.hypervisor_hostname == INSTANCES.c.node,
         node.deleted == 0,
@@ -131,18 +158,26 @@ def _virtual() -> sa.sql.ColumnElement[bool]:
     )
 
 
+def _exists() -> sa.sql.ColumnElement[bool]:
+    """Return the condition that an instance is neither deleted nor still being built."""
+    state = INSTANCES.c.vm_state
+    return sa.and_(INSTANCES.c.deleted == 0, sa.or_(state.is_(None), state != BUILDING))
+
+
 def _page(
-    connection: sa.engine.Connection, after: str
+    connection: sa.engine.Connection, after: str, host: str | None
 ) -> tuple[sa.sql.ColumnElement[bool], str | None]:
     """Return a condition for the next instances by UUID, deleted ones too, and the last one's UUID.
 
     It bounds what a query has to look at, not just what it returns: of a large cloud in which nothing is found that
     would take longer than anybody waits. The database need not be clever for it, both ends are in an index.
     """
-    uuid = INSTANCES.c.uuid
-    query = sa.select(uuid).where(uuid > after).order_by(uuid).offset(_BATCH - 1).limit(1)
+    uuid, rest = INSTANCES.c.uuid, INSTANCES.c.uuid > after
+    if host is not None:
+        rest = sa.and_(rest, INSTANCES.c.host == host)
+    query = sa.select(uuid).where(rest).order_by(uuid).offset(_BATCH - 1).limit(1)
     end: str | None = connection.execute(query).scalar()
-    return (uuid > after if end is None else sa.and_(uuid > after, uuid <= end)), end
+    return (rest if end is None else sa.and_(rest, uuid <= end)), end
 
 
 def _instances(
@@ -179,13 +214,10 @@ def _by_instance(
 
 
 def _instance(row: sa.engine.Row[Any]) -> NovaInstance:
+    name, state, ironic = row.display_name or "", row.vm_state or "", getattr(row, "ironic", False)
+    changed_at = _moment(row.updated_at)
     return NovaInstance(
-        row.uuid,
-        row.display_name or "",
-        row.host,
-        row.vm_state or "",
-        row.task_state,
-        updated_at=_moment(row.updated_at),
+        row.uuid, name, row.host, state, row.task_state, updated_at=changed_at, ironic=bool(ironic)
     )
 
 
@@ -202,13 +234,20 @@ def _with_details(instance: NovaInstance, properties: _Rows, actions: _Rows) -> 
         recorded_at=_moment(written),
         rows=len(rows),
         arch=next((_canonical(values[key]) for key in _ARCH_KEYS if key in values), None),
-        windows=values.get(_OS_KEY, "").lower() == "windows",
+        windows=_is_windows(values),
         buses={key: values[key] for key in BUS_KEYS if key in values},
         rebuild=rebuild or None,
         rebuild_at=_moment(began),
         evacuated=_last(actions, "evacuate")[0] > rebuild,
         by_rescue=_is_by_rescue(instance, written, actions),
+        shelved_image=values.get(_SHELVED_KEY),
     )
+
+
+def _is_windows(values: Mapping[str, str]) -> bool:
+    """Tell it by what the image says of the operating system; libosinfo's names are ``win10`` or ``win2k22``."""
+    distro = values.get(_DISTRO_KEY, "").lower()
+    return values.get(_TYPE_KEY, "").lower() == "windows" or distro.startswith("win")
 
 
 def _last(actions: _Rows, name: str) -> tuple[int, datetime | None]:

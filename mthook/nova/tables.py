@@ -10,8 +10,6 @@ import sqlalchemy as sa
 
 #: A cell database's tables, and the API database's.
 CELL, API = sa.MetaData(), sa.MetaData()
-#: What only a run for the whole cloud reads of a cell.
-CLOUD = sa.MetaData()
 
 INSTANCES = sa.Table(
     "instances",
@@ -46,9 +44,27 @@ ACTIONS = sa.Table(
     sa.Column("action", sa.String(255)),
     sa.Column("start_time", sa.DateTime),
 )
+#: The disks and volumes of instances.
+DISKS = sa.Table(
+    "block_device_mapping",
+    CELL,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("instance_uuid", sa.String(36)),
+    sa.Column("device_name", sa.String(255)),
+    sa.Column("disk_bus", sa.String(255)),
+    sa.Column("updated_at", sa.DateTime),
+    sa.Column("deleted", sa.Integer),
+)
+EXTRAS = sa.Table(
+    "instance_extra",
+    CELL,
+    sa.Column("instance_uuid", sa.String(36)),
+    sa.Column("flavor", sa.Text),
+    sa.Column("deleted", sa.Integer),
+)
 COMPUTE_NODES = sa.Table(
     "compute_nodes",
-    CLOUD,
+    CELL,
     sa.Column("host", sa.String(255)),
     sa.Column("hypervisor_hostname", sa.String(255)),
     sa.Column("hypervisor_type", sa.Text),

@@ -13,8 +13,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from mthook.errors import NotFound, NovaConflict
-from mthook.nova.instance import REBUILD_STATES, PropertyChange
-from mthook.nova.tables import INSTANCES, PROPERTIES
+from mthook.nova.instance import REBUILD_STATES, Change, Disk, DiskChange, PropertyChange
+from mthook.nova.tables import DISKS, INSTANCES, PROPERTIES
 from mthook.text import printable
 
 
@@ -34,6 +34,32 @@ def lock_instance(connection: sa.engine.Connection, uuid: str, host: str | None)
         raise NotFound(f"instance {printable(uuid)} is no longer {where}")
     if host is not None and row.task_state in REBUILD_STATES:
         raise NovaConflict(f"Nova is rebuilding instance {printable(uuid)}: look again")
+
+
+def change(connection: sa.engine.Connection, uuid: str, wanted: Change) -> None:
+    """Change a row of an instance.
+
+    :raises NovaConflict: it isn't what was expected.
+    """
+    if isinstance(wanted, DiskChange):
+        _change_disk(connection, uuid, wanted)
+    else:
+        put(connection, uuid, wanted)
+
+
+def _change_disk(connection: sa.engine.Connection, uuid: str, wanted: DiskChange) -> None:
+    live = sa.and_(
+        DISKS.c.id == wanted.old.row, DISKS.c.instance_uuid == uuid, DISKS.c.deleted == 0
+    )
+    row = connection.execute(sa.select(DISKS).where(live).with_for_update()).first()
+    found = Disk(row.id, row.device_name, row.disk_bus) if row else None
+    if found != wanted.old:
+        raise NovaConflict(
+            f"{wanted.key} of {printable(uuid)} is {printable(found or 'gone')} in Nova now, not "
+            f"{printable(wanted.old)}: somebody else changed it, look again"
+        )
+    new = {"device_name": wanted.new.name, "disk_bus": wanted.new.bus, "updated_at": _utcnow()}
+    connection.execute(sa.update(DISKS).where(live).values(**new))
 
 
 def put(connection: sa.engine.Connection, uuid: str, change: PropertyChange) -> int:

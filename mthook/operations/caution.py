@@ -31,8 +31,12 @@ class Kind(enum.Enum):
     UNTIL_NOVA = "until_nova"
     #: An instance that isn't stopped gets the machine type at a cold start: its name.
     COLD_START = "cold_start"
-    #: A shelved instance may get that of its shelved image.
+    #: A shelved instance gets the machine type of its shelved image: the command that changes that.
     SHELVED = "shelved"
+    #: The same, where Glance was to be told and fails: why, and the command.
+    SHELVED_FAILED = "shelved_failed"
+    #: Secure boot is asked for where it can be had, and can't be: what asks, the machine type.
+    NO_SECURE_BOOT = "no_secure_boot"
     #: The instance is another host's, which would write its pin back: the host.
     OTHER_HOST = "other_host"
     #: Nova keeps device buses that the machine type doesn't have: the rows, the machine type, a bus that it has.

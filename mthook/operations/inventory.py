@@ -95,7 +95,7 @@ def _elsewhere(
 
 
 def unset_in_nova(
-    cells: Iterable[Cell], state: str | None = None
+    cells: Iterable[Cell], state: str | None = None, *, guests_only: bool = False
 ) -> Iterator[tuple[Cell, NovaInstance | NovaError]]:
     """Yield the instances without a machine type, by cell and UUID; a few at a time are in memory.
 
@@ -104,7 +104,7 @@ def unset_in_nova(
     for cell in cells:
         try:
             for instance in cell.unset():
-                if state in (None, instance.vm_state):
+                if state in (None, instance.vm_state) and (instance.has_guest or not guests_only):
                     yield cell, instance
         except NovaError as error:
             yield cell, error

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from mthook.xmlrewrite.summary import Summary
 
 
+#: What removes a guest for good whose instance Nova has deleted.
+REMOVE = "virsh undefine --managed-save --snapshots-metadata --nvram"
+
+
 @dataclass(frozen=True)
 class Instance:
     """One instance as this host knows it.
@@ -185,9 +189,10 @@ def in_nova(cells: Cells, instance: Instance) -> CloudInstance | None:
         cell, nova = cells.find(instance.uuid)
     except NotFound:
         known = instance.summary or instance.guest
-        if known is None or known.nova:
-            raise
-        return None
+        if known is not None and not known.nova:
+            return None
+        _explain(instance.domain or instance.guest)
+        raise
     return CloudInstance(cells, cell, nova, instance.catalog, instance)
 
 
@@ -246,9 +251,23 @@ def _of_text(cells: Cells, text: str, catalog: Catalog | CatalogError) -> CloudI
     except NotFound:
         # A guest of this host may be none of Nova's.
         guest = None if isinstance(catalog, CatalogError) else _guest(catalog, uuid)
-        if guest is None or guest.nova:
-            raise
-        return None
+        if guest is not None and not guest.nova:
+            return None
+        _explain(guest)
+        raise
+
+
+def _explain(guest: Domain | Guest | None) -> None:
+    """Say what there is to do about a guest of this host's whose instance Nova doesn't have.
+
+    :raises NotFound: there is such a guest.
+    """
+    if guest is not None and not (isinstance(guest, Guest) and guest.gone_since):
+        name = printable(guest.name)
+        raise NotFound(
+            f"{guest.uuid} ({name}): Nova has deleted this instance; when nobody needs its guest any"
+            f" more, stop it and remove it: {REMOVE} {name}"
+        )
 
 
 def _is_here(name: str, found: CloudInstance) -> bool:

@@ -13,20 +13,23 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from mthook import machinetype
 from mthook.catalog.offers import Offer
 from mthook.catalog.records import Compared
-from mthook.errors import CatalogError, CatalogMissing, Error, RequestSpecError
+from mthook.errors import (
+    CatalogError,
+    CatalogMissing,
+    Error,
+    MachineTypeError,
+    RequestSpecError,
+)
 from mthook.locks import uninterrupted
-from mthook.nova.instance import NovaInstance, PropertyChange
-from mthook.operations import change
+from mthook.machinetype import MachineType
+from mthook.nova.instance import Change
+from mthook.operations import boards, change
 from mthook.operations.caution import Caution, Kind, about_age, ask_policy, may_release
 from mthook.operations.change import ChangeRequest
 from mthook.operations.lookup import CloudInstance
 from mthook.text import printable
-
-#: The board that has IDE, and what takes its place on the others.
-_IDE_FAMILY, _IDE, _IN_PLACE_OF_IDE = "i440fx", "ide", "sata"
 
 
 @dataclass(frozen=True)
@@ -34,14 +37,14 @@ class Plan:
     """A change that may be made, and isn't yet.
 
     :ivar local: the change here; ``None`` where the instance is another host's.
-    :ivar buses: what changes of device buses, in the same transaction of Nova's database.
+    :ivar beside: what changes of device buses, in the same transaction of Nova's database.
     """
 
     found: CloudInstance
     request: ChangeRequest
     local: change.Plan | None
     cautions: Sequence[Caution] = ()
-    buses: Sequence[PropertyChange] = ()
+    beside: Sequence[Change] = ()
 
 
 def plan(found: CloudInstance, request: ChangeRequest, *, with_buses: bool = False) -> Plan | None:
@@ -51,16 +54,30 @@ def plan(found: CloudInstance, request: ChangeRequest, *, with_buses: bool = Fal
     :return: ``None`` where Nova has that recorded already.
     """
     nova, machine = found.nova, request.machine
-    if nova.machine == machine and not (with_buses and buses(nova, machine)):
+    if nova.machine == machine and not with_buses:
         return None
     cautions = check(found, request)
-    changes = buses(nova, machine)
+    # Within a family nothing else need be asked, which takes further rights.
+    asks = with_buses or _is_of_another_family(nova.machine, machine)
+    hardware = found.cell.hardware(nova.uuid) if asks else None
+    changes = boards.changes(nova, hardware, machine)
+    if nova.machine == machine and not changes:
+        return None
+    if hardware is not None:
+        cautions += boards.check(found, hardware, machine)
     planned = foresee(found, request)
     if changes and not with_buses:
         rows = ", ".join(f"{one.key} = {one.old}" for one in changes)
-        cautions.append(Caution(Kind.BUSES, (rows, machine, _IN_PLACE_OF_IDE)))
+        cautions.append(Caution(Kind.BUSES, (rows, machine, boards.IN_PLACE_OF_IDE)))
         changes = []
-    return replace(planned, cautions=[*cautions, *planned.cautions], buses=changes)
+    return replace(planned, cautions=[*cautions, *planned.cautions], beside=changes)
+
+
+def _is_of_another_family(old: str | None, new: str) -> bool:
+    try:
+        return old is None or MachineType.parse(old).family != MachineType.parse(new).family
+    except MachineTypeError:
+        return True
 
 
 def check(found: CloudInstance, request: ChangeRequest) -> list[Caution]:
@@ -81,8 +98,6 @@ def check(found: CloudInstance, request: ChangeRequest) -> list[Caution]:
     )
     if not nova.stopped and nova.machine != request.machine:
         cautions.append(Caution(Kind.COLD_START, (request.machine,)))
-    if nova.vm_state.startswith("shelved"):
-        cautions.append(Caution(Kind.SHELVED))
     return cautions + about_age(offer, request.machine)
 
 
@@ -99,17 +114,6 @@ def check_release(found: CloudInstance, here: str, *, force: bool) -> list[Cauti
         cautions.append(Caution(Kind.OTHER_HOST, (printable(host),)))
     nova = found.nova
     return cautions + may_release(found, state=nova.vm_state, stopped=nova.stopped, force=force)
-
-
-def buses(instance: NovaInstance, machine: str) -> list[PropertyChange]:
-    """Return what must change of the device buses that Nova keeps beside an instance's machine type.
-
-    No board but the i440fx has IDE; Nova would still ask for it, and every start would fail.
-    """
-    if machinetype.MachineType.parse(machine).family == _IDE_FAMILY:
-        return []
-    found = sorted(key for key, value in instance.buses.items() if value == _IDE)
-    return [PropertyChange(key, _IDE, _IN_PLACE_OF_IDE) for key in found]
 
 
 def foresee(found: CloudInstance, request: ChangeRequest) -> Plan:
@@ -143,7 +147,7 @@ def record(plan: Plan) -> tuple[Sequence[str], list[Caution]]:
             request.machine,
             expect=nova.machine,
             host=nova.host if local else None,
-            changes=plan.buses,
+            changes=plan.beside,
         )
         with _undone_by(undo):
             cautions = _specify(found, request.machine, undo)
@@ -211,7 +215,7 @@ def _undone_by(undo: Sequence[Callable[[], object]]) -> Iterator[None]:
 
 def _put_back(plan: Plan) -> None:
     cell, nova, machine = plan.found.cell, plan.found.nova, plan.request.machine
-    back = [replace(one, old=one.new, new=one.old) for one in plan.buses if one.old is not None]
+    back = [boards.undo(one) for one in plan.beside]
     cell.record(nova.uuid, nova.machine or machine, expect=machine, changes=back)
     if nova.machine is None:
         cell.erase(nova.uuid, expect=machine)

@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import json
+import uuid as uuids
+from typing import Any, Optional
+
 from tests.lab import novarows
 from tests.lab.nova import MACHINE_KEY, Cloud
 
@@ -43,6 +47,76 @@ def evacuate(cloud: Cloud, uuid: str) -> None:
         novarows.begin_action(cursor, uuid, "evacuate")
 
 
-def keep_request(cloud: Cloud, uuid: str, machine: str) -> None:
+def add_disk(cloud: Cloud, uuid: str, name: str, bus: Optional[str], **columns: Any) -> int:
+    """Map a disk of an instance, the one that it boots from unless told otherwise; return the row's number."""
+    about = {
+        **{"instance_uuid": uuid, "uuid": str(uuids.uuid4()), "device_name": name, "disk_bus": bus},
+        **{"device_type": "disk", "source_type": "image", "destination_type": "local"},
+        **{"boot_index": 0, "image_id": novarows.IMAGE, "no_device": 0, "deleted": 0},
+        **columns,
+    }
+    names = ", ".join(about)
+    marks = ", ".join(["%s"] * len(about))
+    cloud.execute(
+        f"INSERT INTO block_device_mapping (created_at, {names}) VALUES (UTC_TIMESTAMP(), {marks})",
+        tuple(about.values()),
+        cloud.cell_of(uuid),
+    )
+    (row,) = cloud.execute(
+        "SELECT id FROM block_device_mapping WHERE uuid = %s", (about["uuid"],), cloud.cell_of(uuid)
+    )
+    return int(row[0])
+
+
+def disks(cloud: Cloud, uuid: str) -> list[tuple[str, Optional[str]]]:
+    """Return names and buses of an instance's disks."""
+    rows = cloud.execute(
+        "SELECT device_name, disk_bus FROM block_device_mapping WHERE instance_uuid = %s AND deleted = 0"
+        " ORDER BY id",
+        (uuid,),
+        cloud.cell_of(uuid),
+    )
+    return [(name, bus) for name, bus in rows]
+
+
+def give_flavor(cloud: Cloud, uuid: str, **specs: str) -> None:
+    """Give an instance's flavor extra specs, as a resize does."""
+    ((text,),) = cloud.execute(
+        "SELECT flavor FROM instance_extra WHERE instance_uuid = %s", (uuid,), cloud.cell_of(uuid)
+    )
+    flavor = json.loads(text)
+    flavor["cur"]["nova_object.data"]["extra_specs"] = specs
+    cloud.execute(
+        "UPDATE instance_extra SET flavor = %s WHERE instance_uuid = %s",
+        (json.dumps(flavor), uuid),
+        cloud.cell_of(uuid),
+    )
+
+
+def add_node(cloud: Cloud, host: str, node: str, kind: str) -> None:
+    """Add a node of a compute host."""
+    numbers = ("vcpus", "memory_mb", "local_gb", "vcpus_used", "memory_mb_used", "local_gb_used")
+    names = ", ".join((*numbers, "hypervisor_version"))
+    zeros = ", ".join(["0"] * (len(numbers) + 1))
+    cloud.execute(
+        "INSERT INTO compute_nodes (created_at, uuid, host, hypervisor_hostname, hypervisor_type,"
+        f" cpu_info, deleted, {names}) VALUES (UTC_TIMESTAMP(), %s, %s, %s, %s, '', 0, {zeros})",
+        (str(uuids.uuid4()), host, node, kind),
+    )
+
+
+def archive(cloud: Cloud, uuid: str) -> None:
+    """Delete an instance and take it out of all tables, as ``nova-manage db archive_deleted_rows`` does."""
+    cell = cloud.cell_of(uuid)
+    cloud.delete(uuid)
+    tables = ("instance_extra", "instance_info_caches", "instance_system_metadata")
+    with cloud.connect(cell) as cursor:
+        for table in (*tables, "instance_actions", "block_device_mapping"):
+            cursor.execute(f"DELETE FROM {table} WHERE instance_uuid = %s", (uuid,))
+        cursor.execute("DELETE FROM instances WHERE uuid = %s", (uuid,))
+    cloud.execute("DELETE FROM instance_mappings WHERE instance_uuid = %s", (uuid,), "api")
+
+
+def keep_request(cloud: Cloud, uuid: str, machine: Optional[str]) -> None:
     """Keep what the image said when the instance was asked for, as nova-api does."""
-    cloud.add_spec(uuid, {"hw_machine_type": machine})
+    cloud.add_spec(uuid, {"hw_machine_type": machine} if machine else {})

@@ -20,6 +20,7 @@ from nova.cmd import manage  # first of Nova's: it says how threads are made
 import nova.conf  # isort: skip
 from nova import config, context, objects  # isort: skip
 from nova.network.model import NetworkInfo  # isort: skip
+from nova.virt import driver  # isort: skip
 from nova.virt.libvirt import blockinfo, utils  # isort: skip
 from nova.virt.libvirt.driver import LibvirtDriver  # isort: skip
 
@@ -120,10 +121,12 @@ class Calls:
         ):
             instance = _instance(cell, uuid)
             image = instance.image_meta
-            disks = blockinfo.get_disk_info(CONF.libvirt.virt_type, instance, image, {})
+            mapped = objects.BlockDeviceMappingList.get_by_instance_uuid(cell, uuid)
+            devices = driver.get_block_device_info(instance, mapped) if mapped else {}
+            disks = blockinfo.get_disk_info(CONF.libvirt.virt_type, instance, image, devices)
             network = NetworkInfo([])
             xml: str = LibvirtDriver(None)._get_guest_xml(
-                cell, instance, network, disks, image, block_device_info={}
+                cell, instance, network, disks, image, block_device_info=devices
             )
         return xml
 

@@ -143,9 +143,11 @@ def _change_buses(here: Limited) -> None:
     uuid = here.cloud.add_instance(
         vm_state="stopped", machine=OLD, metadata={"image_hw_cdrom_bus": "ide"}
     )
+    happenings.add_disk(here.cloud, uuid, "/dev/hda", "ide")
     said = here.place.admin("set", uuid, "pc-q35-7.2", "--force", "--with-buses")
     assert said.code == 0, said
     assert [row["value"] for row in here.cloud.rows(uuid, "image_hw_cdrom_bus")] == ["sata"]
+    assert happenings.disks(here.cloud, uuid) == [("/dev/sda", "sata")]
 
 
 def test_the_rights_are_enough(limited: Limited) -> None:
@@ -175,6 +177,7 @@ def test_nothing_else_is_granted(limited: Limited) -> None:
         f"SELECT user_data FROM {cell}.instances",
         f"UPDATE {cell}.instances SET host = 'beta'",
         f"SELECT * FROM {cell}.instance_extra",
+        f"SELECT connection_info FROM {cell}.block_device_mapping",
         f"SELECT uuid FROM {cell0}.instances",
     ):
         with pytest.raises(pymysql.err.MySQLError, match="denied"):

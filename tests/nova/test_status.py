@@ -13,8 +13,10 @@ from mthook.text import now
 from mthook.tools import status
 from tests.lab import MariaDB
 from tests.lab.nova import Cloud
+from tests.nova import happenings
 
 RECORDED = "Machine types recorded"
+SPECS = "Request specs"
 SNAPSHOTS = "Machine types in snapshots"
 NO_GUESTS = "Of 0 guests on this host none is without a pin."
 
@@ -43,11 +45,11 @@ class Desk:
             **more,  # type: ignore[arg-type]
         )
 
-    def check(self, title: str) -> tuple[int, str]:
+    def check(self, title: str, *more: str) -> tuple[int, str]:
         """Return result and details of a check."""
         options = [word for file in self.files for word in ("--config-file", str(file))]
         self._capsys.readouterr()
-        code = status.main([*options, "upgrade", "check", "--json"])
+        code = status.main([*options, "upgrade", "check", "--json", *more])
         out, err = self._capsys.readouterr()
         assert err == ""
         assert self.cloud.mariadb.password not in out
@@ -75,9 +77,10 @@ def test_instances_without_a_machine_type_are_counted_over_all_cells(desk: Desk)
     before = desk.cloud.dump_all()
 
     assert desk.check(RECORDED) == (
-        1,
-        "Without a recorded machine type: 4 instances of Nova's. 'mthook-admin list --unset' lists"
-        f" them, mthook-sync on their hosts records it. {NO_GUESTS}",
+        2,
+        "Without a recorded machine type: 4 instances of Nova's. They get the new default."
+        " 'mthook-admin list --unset --guests-only' lists them, mthook-sync on their hosts records it."
+        f" {NO_GUESTS}",
     )
     assert desk.cloud.dump_all() == before
 
@@ -95,6 +98,62 @@ def test_where_every_instance_has_one_all_is_well(desk: Desk) -> None:
     desk.cloud.add_instance(machine="pc")
 
     assert desk.check(RECORDED) == (0, f"In 2 cells of Nova's every instance has one. {NO_GUESTS}")
+
+
+def test_ironics_and_failed_builds_are_counted_apart(desk: Desk) -> None:
+    """They hold nothing up; what nova-manage lists is listed all the same."""
+    happenings.add_node(desk.cloud, "iron", "node-1", "ironic")
+    happenings.add_node(desk.cloud, "alpha", "alpha", "QEMU")
+    desk.cloud.add_instance(host="iron", node="node-1")
+    desk.cloud.add_instances(2, host=None, vm_state="error", node=None)
+    desk.cloud.add_instance(machine="pc")
+
+    code, details = desk.check(RECORDED)
+
+    assert code == 0
+    assert "1 instance of ironic's and 2 failed builds that no host has." in details
+
+
+def test_a_host_is_looked_at_alone(desk: Desk) -> None:
+    """As Nova knows hosts: by their nodes."""
+    for name in ("alpha", "beta"):
+        happenings.add_node(desk.cloud, name, name, "QEMU")
+    desk.cloud.add_instances(2)
+
+    assert desk.check(RECORDED, "--host", "alpha")[0] == 2
+    assert desk.check(RECORDED, "--host", "beta")[0] == 0
+    assert desk.check(RECORDED, "--host", "Gamma")[1].startswith("Nova has no compute host Gamma.")
+
+
+def test_request_specs_unlike_the_record_are_counted(desk: Desk) -> None:
+    """Real Nova takes them at a cold migration; those of ironic's don't count, nor does one that there isn't."""
+    desk.cloud.add_cell("cell2")
+    happenings.add_node(desk.cloud, "iron", "node-1", "ironic")
+    agreeing, lacking, other, iron = (
+        desk.cloud.add_instance(machine="pc", **about)
+        for about in ({}, {}, {"cell": "cell2"}, {"host": "iron", "node": "node-1"})
+    )
+    desk.cloud.add_instance(machine="pc")
+    happenings.keep_request(desk.cloud, agreeing, "pc")
+    happenings.keep_request(desk.cloud, other, "pc-i440fx-6.2")
+    for uuid in (lacking, iron):
+        happenings.keep_request(desk.cloud, uuid, None)
+
+    code, details = desk.check(SPECS)
+
+    assert (code, "resize changes 2 instances: " in details) == (2, True)
+
+
+def test_more_request_specs_than_one_query_returns_are_read(desk: Desk) -> None:
+    """Page by page."""
+    desk.cloud.add_instances(1001, machine="pc")
+    desk.cloud.execute(
+        "INSERT INTO request_specs (created_at, instance_uuid, spec) SELECT UTC_TIMESTAMP(),"
+        " instance_uuid, '{}' FROM instance_mappings",
+        name="api",
+    )
+
+    assert "changes 1001 instances" in desk.check(SPECS)[1]
 
 
 def test_without_the_api_database_one_cell_is_counted(desk: Desk) -> None:

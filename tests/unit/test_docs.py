@@ -307,7 +307,7 @@ def test_the_rights_to_read_are_those_of_the_columns_that_are_read() -> None:
         tables.CELL
     )
     assert {key: names for key, names in admin.items() if key[0] == "SELECT"} == columns(
-        tables.CELL, tables.API, tables.CLOUD
+        tables.CELL, tables.API
     )
     assert {right for right, _ in [*compute, *admin]} == {"SELECT", "INSERT", "UPDATE"}
     assert compute.items() <= admin.items()

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mthook.errors import Error
-from mthook.operations.readiness import installed, pins, recorded, stopped
+from mthook.operations.readiness import clouds, installed, pins, recorded, stopped
 from mthook.operations.readiness.context import Context
 from mthook.operations.readiness.findings import Result, unavailable
 
@@ -20,14 +20,23 @@ CHECKS = {
     "definitions_and_saved_state": pins.check_definitions,
     "machine_types_in_snapshots": recorded.check_inherited,
     "stopped_starts": stopped.check,
+    "request_specs": clouds.check_request_specs,
+    "default_machine_types": clouds.check_defaults,
 }
+#: Those that need no catalog, libvirt or hook.
+_OF_CLOUD = (
+    "machine_types_recorded",
+    "machine_types_in_snapshots",
+    "request_specs",
+    "default_machine_types",
+)
 
 
 def run(context: Context) -> Iterator[Result]:
     """Yield what each check finds; what one needs and can't have makes it a failure."""
-    for name, check in CHECKS.items():
+    for name in _OF_CLOUD if context.cloud else CHECKS:
         try:
-            findings = check(context)
+            findings = CHECKS[name](context)
         except (Error, OSError) as error:
             findings = [unavailable(error)]
         yield Result(name, findings)

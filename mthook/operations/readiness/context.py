@@ -42,16 +42,28 @@ class Context(contextlib.ExitStack):
 
     :ivar files: the configuration files, whether they exist or not.
     :ivar hooks_dir: libvirt's hooks directory.
+    :ivar cloud: whether Nova's databases alone are looked at, as on a controller.
+    :ivar nova_host: what is looked at of Nova's databases is of this host alone; ``None``: of all.
     :ivar catalog: returns the open catalog; one that isn't there isn't made.
     :ivar host: returns the connection to libvirt, which can't change anything.
     :ivar domains: returns all domains as they are now.
     """
 
-    def __init__(self, conf: cfg.ConfigOpts, files: Sequence[str], hooks_dir: str) -> None:
+    def __init__(
+        self,
+        conf: cfg.ConfigOpts,
+        files: Sequence[str],
+        hooks_dir: str,
+        *,
+        cloud: bool = False,
+        nova_host: str | None = None,
+    ) -> None:
         super().__init__()
         self.conf = conf
         self.files = files
         self.hooks_dir = hooks_dir
+        self.cloud = cloud
+        self.nova_host = nova_host
         self.catalog = once(lambda: self.enter_context(opened_catalog(conf)))
         self.host = once(lambda: self.enter_context(opened_host(conf, readonly=True)))
         self.domains = once(self._list_domains)

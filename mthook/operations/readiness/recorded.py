@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-import logging
+import itertools
+from typing import TYPE_CHECKING
 
 from oslo_config import cfg
 
 from mthook import conf as configuration
-from mthook.errors import CatalogError, HostError, NovaError
-from mthook.operations.opening import opened_nova
+from mthook.errors import CatalogError, HostError
+from mthook.operations.lookup import REMOVE
+from mthook.operations.readiness import clouds
 from mthook.operations.readiness.context import Context
 from mthook.operations.readiness.findings import (
     Facts,
@@ -21,7 +23,8 @@ from mthook.operations.readiness.findings import (
     unavailable,
 )
 
-LOG = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from mthook.nova.instance import NovaInstance
 
 _NAME = "non_inheritable_image_properties"
 _PROPERTY = "hw_machine_type"
@@ -32,6 +35,8 @@ _OPTION = cfg.ListOpt(_NAME, default=["cache_in_nova", "bittorrent"])
 def check_recorded(context: Context) -> list[Finding]:
     """Look for Nova's instances without a machine type, and guests of this host without a pin."""
     found = _in_nova(context) if configuration.has_nova(context.conf) else []
+    if context.cloud:
+        return found
     try:
         return [*found, *_on_this_host(context)]
     except CatalogError as error:
@@ -39,33 +44,34 @@ def check_recorded(context: Context) -> list[Finding]:
 
 
 def _in_nova(context: Context) -> list[Finding]:
-    found: list[Finding] = []
-    unset: list[Subject] = []
-    reached = 0
-    try:
-        with opened_nova(context.conf) as cells:
-            for cell in cells.all():
-                LOG.info("database: %s", cell)
-                try:
-                    unset += [Subject(vm.uuid, vm.name, {"host": vm.host}) for vm in cell.unset()]
-                    reached += 1
-                except NovaError as error:
-                    found.append(unavailable(error))
-    except NovaError as error:
-        found.append(unavailable(error))
-    if unset:
-        found.append(
-            as_warning("instances_unset", unset, "mthook-admin list --unset", cells=reached)
-        )
-    elif reached:
-        found.append(as_success("instances_ok", cells=reached))
+    pages, found = clouds.each_cell(context, lambda _, cell: list(cell.unset(context.nova_host)))
+    instances = list(itertools.chain.from_iterable(pages))
+    lacking = [_subject(one) for one in instances if one.has_guest]
+    apart = [one for one in instances if not one.has_guest]
+    facts = clouds.extent(context, pages)
+    if lacking:
+        listing = "mthook-admin list --unset --guests-only"
+        found.append(Finding("instances_unset", Severity.FAILURE, lacking, facts, listing))
+    elif pages:
+        kind = "instances_of_host_ok" if context.nova_host else "instances_ok"
+        found.append(as_success(kind, **facts))
+    if apart:
+        ironic = sum(one.ironic for one in apart)
+        subjects = [_subject(one) for one in apart]
+        found.append(as_success("not_counted", subjects, ironic=ironic, failed=len(apart) - ironic))
     return found
+
+
+def _subject(instance: NovaInstance) -> Subject:
+    return Subject(instance.uuid, instance.name, {"host": instance.host})
 
 
 def _on_this_host(context: Context) -> list[Finding]:
     guests = context.guests()
-    pinned = {pin.uuid for pin in context.catalog().pins() if pin.machine is not None}
-    unpinned = [Subject(guest.uuid, guest.name) for guest in guests if guest.uuid not in pinned]
+    left = clouds.left_behind(context, guests)
+    known = {pin.uuid for pin in context.catalog().pins() if pin.machine is not None}
+    known.update(guest.uuid for guest in left)
+    unpinned = [Subject(guest.uuid, guest.name) for guest in guests if guest.uuid not in known]
     # With a database, --unset lists Nova's instances.
     has_nova = configuration.has_nova(context.conf)
     listing = "mthook-admin list" if has_nova else "mthook-admin list --unset"
@@ -73,6 +79,9 @@ def _on_this_host(context: Context) -> list[Finding]:
     found = [as_success("guests_ok", guests=len(guests))]
     if unpinned:
         found = [as_warning("guests_unpinned", unpinned, "mthook-sync", **facts)]
+    if left:
+        subjects = [Subject(guest.uuid, guest.name) for guest in left]
+        found.append(as_warning("deleted_in_nova", subjects, REMOVE, command=REMOVE))
     try:
         context.domains()
     except HostError as error:

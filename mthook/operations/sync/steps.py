@@ -78,34 +78,43 @@ def _finish(run: SyncRun) -> None:
 
 def _prune(run: SyncRun) -> None:
     """Forget guests long gone, but not Nova's: only Nova knows whether they still exist."""
-    limit = now(time.time() - _PRUNE_AFTER)
     for guest in run.catalog.guests():
-        if guest.gone_since is not None and guest.gone_since < limit and not guest.nova:
-            _forget(run, guest.uuid, guest, f"not on this host since {guest.gone_since}")
+        reason = None if guest.nova else _long_gone(guest)
+        if reason is not None:
+            _forget(run, guest.uuid, guest, reason)
 
 
 def _prune_instances(run: SyncRun, nova: NovaRecords) -> None:
     """Forget the instances that live elsewhere or are deleted, where Nova says so."""
     guests = {guest.uuid: guest for guest in run.catalog.guests()}
-    gone = []
+    novas = []
     for pin in run.catalog.pins():
         guest = guests.get(pin.uuid)
-        of_nova = guest.nova if guest else pin.uuid in nova.compared
-        if of_nova and pin.uuid not in run.domains and pin.uuid not in nova.instances:
-            gone.append(pin.uuid)
+        if guest.nova if guest else pin.uuid in nova.compared:
+            novas.append(pin.uuid)
+    seen = [guest.uuid for guest in guests.values() if guest.nova]
     with nova.guarded():
-        for uuid, place in nova.cell.whereabouts(gone).items():
-            reason = _why_gone(place, run.conf.host)
-            if reason is not None:
-                _forget(run, uuid, guests.get(uuid), reason)
+        deleted = nova.cells.deleted(nova.cell, novas, seen)
+        gone = [uuid for uuid in novas if uuid not in run.domains and uuid not in nova.instances]
+        places = nova.cell.whereabouts(gone)
+        for uuid in gone:
+            reason = _why_gone(places.get(uuid), guests.get(uuid), run.conf.host)
+            if uuid in deleted or reason is not None:
+                _forget(run, uuid, guests.get(uuid), reason or "deleted in Nova")
 
 
-def _why_gone(place: Whereabouts, host: str) -> str | None:
-    if place.deleted:
-        return "deleted in Nova"
-    if place.settled and place.host not in (None, host):
-        return f"on {printable(place.host)} by now"
-    return None
+def _why_gone(place: Whereabouts | None, guest: Guest | None, host: str) -> str | None:
+    """Return why an instance that isn't deleted, as far as is known, is to be forgotten."""
+    if place is None:
+        return _long_gone(guest) if guest else None
+    elsewhere = place.settled and not place.deleted and place.host not in (None, host)
+    return f"on {printable(place.host)} by now" if elsewhere else None
+
+
+def _long_gone(guest: Guest) -> str | None:
+    limit = now(time.time() - _PRUNE_AFTER)
+    gone = guest.gone_since is not None and guest.gone_since < limit
+    return f"not on this host since {guest.gone_since}" if gone else None
 
 
 def _forget(run: SyncRun, uuid: str, guest: Guest | None, reason: str) -> None:

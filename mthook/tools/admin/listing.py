@@ -90,6 +90,11 @@ class List(RowCommand):
             help="with --unset: only of this cell; needs [api_database] connection",
         ),
         argument(
+            "--guests-only",
+            action="store_true",
+            help="with --unset, in Nova: without ironic's instances and failed builds that no host has",
+        ),
+        argument(
             "--drift",
             action="store_true",
             help="guests that run, are defined, or recorded in Nova, unlike their pin, or wait"
@@ -126,6 +131,8 @@ class List(RowCommand):
             return NOVA_COLUMNS, self._in_nova(parsed_args)
         if parsed_args.cell_uuid is not None:
             raise UsageError("--cell-uuid needs --unset, and [api_database] connection")
+        if parsed_args.guests_only:
+            raise UsageError("--guests-only needs --unset, and a database of Nova's")
         return super().take_action(parsed_args)
 
     def _in_nova(self, args: argparse.Namespace) -> Iterator[Sequence[str]]:
@@ -141,14 +148,15 @@ class List(RowCommand):
         with contextlib.ExitStack() as stack:
             cells = stack.enter_context(opened_nova(self.conf))
             asked = [cells.cell(args.cell_uuid)] if args.cell_uuid else cells.all()
-            return self._of_cells(asked, args.state, stack.pop_all())
+            return self._of_cells(asked, args, stack.pop_all())
 
     def _of_cells(
-        self, cells: Iterable[Cell], state: str | None, opened: contextlib.ExitStack
+        self, cells: Iterable[Cell], args: argparse.Namespace, opened: contextlib.ExitStack
     ) -> Iterator[Sequence[str]]:
         """Yield the rows, and set the exit code."""
         with opened:
-            for cell, found in unset_in_nova(cells, state):
+            lacking = unset_in_nova(cells, args.state, guests_only=args.guests_only)
+            for cell, found in lacking:
                 if isinstance(found, NovaError):
                     self.complain(str(found))
                     self.code = ExitCode.ERROR

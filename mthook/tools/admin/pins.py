@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, ClassVar
 from oslo_config import cfg
 
 from mthook.conf import has_nova
-from mthook.errors import CatalogError, Error, NotFound, NovaConflict, NovaError
-from mthook.operations import change, novachange
+from mthook.errors import CatalogError, Error, GlanceError, NotFound, NovaConflict, NovaError
+from mthook.operations import change, novachange, shelved_image
+from mthook.operations.caution import Caution, Kind
 from mthook.operations.change import ChangeRequest
 from mthook.operations.freeze import aliased, freeze
 from mthook.operations.lookup import CloudInstance, Instance, found_in_nova, look_up, look_up_or_ask
@@ -33,6 +34,7 @@ from mthook.tools.admin.command import (
 
 if TYPE_CHECKING:
     from mthook.nova.cells import Cells
+    from mthook.nova.instance import Change
 
 _STATE = "the guest isn't shut off"
 _SAVED = "has a managed-save image"
@@ -84,6 +86,9 @@ class Set(AdminCommand):
     instance is on; that host's mthook-sync brings its pin along. What the instance's guest is
     defined as hinders nothing then: Nova defines it anew at the next start. TYPE may be left out
     where Nova has none recorded: then it is that of the image the instance was made from.
+
+    A shelved instance gets its machine type from its shelved image: with [glance] credentials that
+    is changed as well, without them the command to type is printed.
     """
 
     codes: ClassVar = {
@@ -113,7 +118,8 @@ class Set(AdminCommand):
         argument(
             "--with-buses",
             action="store_true",
-            help="in Nova, also make sata of the device buses recorded as ide, which only pc has",
+            help="in Nova, also make sata of the device buses recorded as ide, which only pc has, those"
+            " of disks and volumes included",
         ),
         REASON,
         argument(
@@ -142,7 +148,12 @@ class Set(AdminCommand):
             self.say(f"{found}: {machine} is recorded already")
             if not args.dry_run:
                 self.caution(novachange.specify(found))
-            return
+        else:
+            self._carry_out(plan, args)
+        self._change_image(found, machine, plan.beside if plan else (), args.dry_run)
+
+    def _carry_out(self, plan: novachange.Plan, args: argparse.Namespace) -> None:
+        found, nova, machine = plan.found, plan.found.nova, plan.request.machine
         self.caution(plan.cautions)
         if args.dry_run:
             changes = self._preview(plan.local)
@@ -151,7 +162,7 @@ class Set(AdminCommand):
             self.caution(cautions)
         self.say_of(found, changes)
         self._report(str(found), nova.machine, machine, args.dry_run)
-        for one in plan.buses:
+        for one in plan.beside:
             self._report(f"{found}: {one.key}", one.old, one.new, args.dry_run)
         if found.local is None and nova.host is not None:
             LOG.info("the next mthook-sync on %s makes it the pin there", printable(nova.host))
@@ -188,9 +199,28 @@ class Set(AdminCommand):
         self.app.stdout.write(diff)
         return changes
 
-    def _report(self, what: str, old: str | None, new: str, dry: bool) -> None:
+    def _change_image(
+        self, found: CloudInstance, machine: str, changes: Sequence[Change], dry: bool
+    ) -> None:
+        """Give the image that a shelved instance is unshelved from its machine type, or print how that is done."""
+        image = shelved_image.image_of(found.nova)
+        if image is None:
+            return
+        wanted = shelved_image.properties(found.nova, machine, changes)
+        command = shelved_image.command(image, wanted)
+        if dry or not shelved_image.has_credentials(self.conf):
+            self.caution([Caution(Kind.SHELVED, (command,))])
+            return
+        try:
+            with shelved_image.opened(self.conf) as images:
+                for one in images.change(image, wanted):
+                    self._report(f"image {image}: {one.key}", one.old, one.new, dry)
+        except GlanceError as error:
+            self.caution([Caution(Kind.SHELVED_FAILED, (error, command))])
+
+    def _report(self, what: str, old: object, new: object, dry: bool) -> None:
         would = "would change " if dry else ""
-        self.say(f"{what}: {would}{printable(old or 'none')} → {new}")
+        self.say(f"{what}: {would}{printable(old or 'none')} → {printable(new)}")
 
 
 class Unset(AdminCommand):

@@ -60,9 +60,12 @@ def run(arguments: Sequence[str]) -> int:
     args = _parse(arguments)
     try:
         conf = configuration.load(args.config_file)
+        if (args.cloud or args.host is not None) and not configuration.has_nova(conf):
+            raise ConfigError("--cloud and --host need [api_database] or [database] connection")
+        where = {"cloud": args.cloud, "nova_host": args.host}
         with (
             options.narrated(PROGRAM, args.verbose),
-            Context(conf, options.files(args), args.hooks_dir) as context,
+            Context(conf, options.files(args), args.hooks_dir, **where) as context,
         ):
             results = list(checks.run(context))
         if args.json:
@@ -137,11 +140,24 @@ def _shown(_: Table, result: Result) -> upgradecheck.Result:
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    usage = f"{PROGRAM} [--config-file FILE] [--hooks-dir DIR] [-v] upgrade check [--json]"
+    usage = (
+        f"{PROGRAM} [--config-file FILE] [--hooks-dir DIR] [-v]\n"
+        "                     upgrade check [--cloud] [--host HOST] [--json]"
+    )
     parser = options.Parser(PROGRAM, _DESCRIPTION, Exit, usage)
     parser.add_argument("command", nargs="*", help=argparse.SUPPRESS)
     parser.add_argument(
         "--json", action="store_true", help="print JSON: what nova-status prints, and all as data"
+    )
+    parser.add_argument(
+        "--cloud",
+        action="store_true",
+        help="look at Nova's databases alone, as on a controller, which has no guests",
+    )
+    parser.add_argument(
+        "--host",
+        metavar="HOST",
+        help="in Nova's databases, look at the instances of this host alone",
     )
     parser.add_argument(
         "--hooks-dir",

@@ -18,6 +18,8 @@ TITLES = {
     "definitions_and_saved_state": "Definitions and saved state",
     "machine_types_in_snapshots": "Machine types in snapshots",
     "stopped_starts": "Stopped starts of Nova instances",
+    "request_specs": "Request specs",
+    "default_machine_types": "Nova's default machine types",
 }
 
 _CAVEAT = (
@@ -29,7 +31,21 @@ _CAVEAT = (
 SUCCESSES = {
     "machine_types_recorded": {
         "instances_ok": "In {cells:cell} of Nova's every instance has one.",
+        "instances_of_host_ok": "Every instance that Nova has on {host} has one.",
+        "not_counted": "Without one, and not counted, for they are no guests of libvirt's:"
+        " {ironic:instance} of ironic's and {failed:failed build} that no host has.",
         "guests_ok": "Of {guests:guest} on this host none is without a pin.",
+    },
+    "request_specs": {
+        "ok": "In {cells:cell} of Nova's they have the machine types that are recorded.",
+        "of_host_ok": "Those of the instances that Nova has on {host} have the machine types that are"
+        " recorded.",
+        "no_api_database": "They are in Nova's API database, which isn't configured here: a controller"
+        " can look at them.",
+    },
+    "default_machine_types": {
+        "ok": "Nova takes each entry of [libvirt] hw_machine_type here: {entries}.",
+        "built_in": "[libvirt] hw_machine_type isn't set here: Nova takes its own.",
     },
     "hook": {"ok": "{path} is installed, up to date and known to libvirt, in mode enforce."},
     "last_sync": {"ok": "The last mthook-sync ended at {ended_at}, without errors."},
@@ -63,12 +79,27 @@ SUCCESSES = {
     },
 }
 PROBLEMS = {
+    "request_specs": {
+        "host_unknown": "Nova has no compute host {host}.",
+        "unlike_record": "The next cold migration or resize changes {number:instance}: the request spec"
+        " lacks the machine type that is recorded, or has another one. mthook-sync --cloud, on a"
+        " controller, writes it there.",
+    },
+    "default_machine_types": {
+        "not_taken": "Nova doesn't take these entries of [libvirt] hw_machine_type as they are meant:"
+        " {entries}. It reads them literally: ARCH=TYPE, without spaces around the =, each"
+        " architecture once.",
+    },
     "machine_types_recorded": {
         "instances_unset": "Without a recorded machine type: {number:instance} of Nova's."
-        " 'mthook-admin list --unset' lists them, mthook-sync on their hosts records it.",
+        " They get the new default. 'mthook-admin list --unset --guests-only' lists them, mthook-sync"
+        " on their hosts records it.",
+        "host_unknown": "Nova has no compute host {host}.",
         "libvirt_unavailable": "{reason}: this is how the last sync saw the guests.",
         "guests_unpinned": "Without a pin: {subjects} of this host. '{listed_by}' lists them;"
         " mthook-sync pins them, or their next start where a pin was released.",
+        "deleted_in_nova": "Nova has deleted the instances of {subjects}, which are still here. When"
+        " nobody needs them any more, stop them and remove each with '{command} NAME'.",
     },
     "hook": {
         "not_installed": "{path}: {problem}.",

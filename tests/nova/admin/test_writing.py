@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import re
+import uuid as uuids
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from mthook.catalog.store import Catalog
 from tests.lab.nova import Cloud
 from tests.nova import happenings
-from tests.nova.client import Nova
+from tests.nova.client import Nova, NovaError
 from tests.nova.place import Said
 
 from .conftest import Run
@@ -124,6 +126,59 @@ def test_a_change_of_family_takes_the_buses_along_if_asked_to(
     xml = nova.xml(uuid)
     assert 'machine="pc-q35-7.2"' in xml
     assert ('bus="ide"' in xml, 'bus="sata"' in xml) == (not option, bool(option))
+
+
+@pytest.mark.parametrize("option", [[], ["--with-buses"]])
+def test_what_nova_keeps_of_disks_counts_and_is_changed_along(
+    cloud: Cloud, nova: Nova, run: Run, option: list[str]
+) -> None:
+    """Nova puts it before what the image says: without the change real Nova still asks for IDE."""
+    uuid = cloud.add_instance(vm_state="stopped", machine="pc-i440fx-7.2")
+    happenings.add_disk(cloud, uuid, "/dev/hda", "ide")
+    blank = {"source_type": "blank", "boot_index": -1, "image_id": None, "volume_size": 1}
+    happenings.add_disk(cloud, uuid, "/dev/sda", "scsi", **blank)
+    volume = {"source_type": "volume", "destination_type": "volume", "boot_index": -1}
+    about = {"driver_volume_type": "local", "data": {"device_path": "/dev/loop7"}}
+    more = {"volume_id": str(uuids.uuid4()), "connection_info": json.dumps(about), "image_id": None}
+    happenings.add_disk(cloud, uuid, "/dev/hdc", None, **volume, **more)
+
+    said = run("set", uuid, "pc-q35-7.2", "--force", *option)
+
+    assert said.code == 0
+    assert ("= /dev/hda on ide" in said.err) == (not option)
+    xml = nova.xml(uuid)
+    assert xml.count('bus="ide"') == (0 if option else 2)
+    if option:
+        assert happenings.disks(cloud, uuid) == [
+            ("/dev/sdb", "sata"),
+            ("/dev/sda", "scsi"),
+            ("/dev/sdc", "sata"),
+        ]
+        assert {*re.findall(r'<target dev="(\w+)" bus="(\w+)"', xml)} == {
+            ("sdb", "sata"),
+            ("sda", "scsi"),
+            ("sdc", "sata"),
+        }
+
+
+def test_what_mthook_refuses_nova_refuses(cloud: Cloud, nova: Nova, run: Run) -> None:
+    """By its own code, at the next start; by the image and by the flavor."""
+    by_image = cloud.add_instance(
+        vm_state="stopped", machine="pc-q35-7.2", metadata={"image_hw_viommu_model": "virtio"}
+    )
+    by_flavor = cloud.add_instance(vm_state="stopped", machine="pc-q35-7.2")
+    happenings.give_flavor(cloud, by_flavor, **{"hw:viommu_model": "virtio"})
+
+    for uuid, name in ((by_image, "hw_viommu_model"), (by_flavor, "hw:viommu_model")):
+        assert "<iommu" in nova.xml(uuid)
+        said = run("set", uuid, "pc-i440fx-7.2", "--force")
+        assert (said.code, f"{name} = virtio: Nova starts that as q35 alone" in said.err) == (
+            4,
+            True,
+        )
+        happenings.change(cloud, uuid, "pc-i440fx-7.2")
+        with pytest.raises(NovaError, match="InvalidVIOMMUMachineType"):
+            nova.xml(uuid)
 
 
 def test_a_bus_that_changed_meanwhile_undoes_all(

@@ -7,6 +7,8 @@ import uuid as uuids
 
 import pytest
 
+from mthook.tools import status
+from mthook.tools.admin import main as admin
 from tests.nova import happenings
 from tests.nova.sync.conftest import NEW, OLD, OTHER, UUID, Compute
 
@@ -187,6 +189,50 @@ def test_a_pin_goes_only_when_nova_says_so(
     assert compute.sync() == (0, "", "")
 
     assert (compute.pin() is None) is forgotten
+
+
+def test_the_pin_of_an_archived_instance_is_forgotten(compute: Compute) -> None:
+    """The database is the right one, for it knows another guest of this host; what libvirt has stays."""
+    kept = "3f2c1d3e-0000-4000-8000-000000000003"
+    for number, uuid in enumerate((UUID, OTHER, kept)):
+        compute.cloud.add_instance(uuid)
+        compute.define(OLD, uuid, f"web-{number}")
+    compute.sync()
+    for uuid in (UUID, kept):
+        happenings.archive(compute.cloud, uuid)
+    compute.node.virsh("undefine", "--domain", "web-0")
+
+    assert compute.sync() == (0, "", "")
+
+    assert compute.pin(UUID) is None
+    assert compute.events(UUID)[-1] == ("pruned", OLD, None, "deleted in Nova")
+    assert [(compute.pin(uuid) or ())[0] for uuid in (OTHER, kept)] == [OLD, OLD]
+
+
+def test_what_status_says_of_a_guest_that_nova_deleted_works(
+    compute: Compute, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is named by status and set, and the command removes it, its saved image included."""
+    for number, uuid in enumerate((UUID, OTHER)):
+        compute.cloud.add_instance(uuid)
+        compute.boot(OLD, uuid, f"web-{number}")
+    compute.sync()
+    compute.cloud.delete(UUID)
+    compute.node.virsh("managedsave", "--domain", "web-0")
+
+    config = ["--config-file", str(compute.config)]
+    status.main([*config, "upgrade", "check"])
+    told = " ".join(capsys.readouterr().out.replace("|", " ").split())
+    assert "Nova has deleted the instances of 1 guest (web-0)" in told
+    assert admin([*config, "set", "web-0", NEW]) == 2
+    error = capsys.readouterr().err
+    command = error.rpartition("remove it: ")[2].split()
+    assert (command[0], command[-1]) == ("virsh", "web-0")
+
+    compute.node.virsh(*command[1:])
+
+    assert compute.sync() == (0, "", "")
+    assert compute.pin(UUID) is None
 
 
 def test_a_pin_of_which_nova_knows_nothing_stays(compute: Compute) -> None:

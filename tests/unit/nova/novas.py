@@ -37,7 +37,7 @@ class Databases:
     def __getitem__(self, name: str) -> sa.engine.Engine:
         """Return a database, a new one unless it was asked for before."""
         if name not in self._engines:
-            schemas = (tables.API,) if name == "api" else (tables.CELL, tables.CLOUD)
+            schemas = (tables.API,) if name == "api" else (tables.CELL,)
             self._engines[name] = database(*schemas)
         return self._engines[name]
 

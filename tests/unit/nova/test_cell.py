@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import datetime, timezone
 from typing import Any
@@ -13,8 +14,8 @@ import sqlalchemy as sa
 from mthook.errors import NotFound, NovaConflict, NovaError
 from mthook.nova import reading
 from mthook.nova.cell import Cell
-from mthook.nova.instance import MACHINE_KEY, PropertyChange, Whereabouts
-from mthook.nova.tables import ACTIONS, PROPERTIES
+from mthook.nova.instance import MACHINE_KEY, Disk, DiskChange, PropertyChange, Whereabouts
+from mthook.nova.tables import ACTIONS, COMPUTE_NODES, DISKS, EXTRAS, PROPERTIES
 from tests.unit.nova.novas import HOST, Databases, add, insert, put, rows
 
 URL = sa.engine.make_url("mysql+pymysql://mthook:geheim@db.example/cell1")
@@ -104,6 +105,166 @@ def test_windows_and_buses_are_known(cell: Cell, engine: sa.engine.Engine) -> No
     found = cell.get(uuid)
 
     assert (found.windows, found.buses) == (True, {"image_hw_cdrom_bus": "ide"})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "windows"),
+    [
+        ("image_os_type", "windows", True),
+        ("image_os_distro", "Windows", True),
+        ("image_os_distro", "win2k22", True),
+        ("image_os_distro", "debian12", False),
+        ("image_os_type", "linux", False),
+    ],
+)
+def test_windows_is_known_by_type_or_distribution(
+    cell: Cell, engine: sa.engine.Engine, key: str, value: str, windows: bool
+) -> None:
+    """Many images have the second one alone."""
+    uuid = add(engine)
+    put(engine, uuid, value, key)
+
+    assert cell.get(uuid).windows == windows
+
+
+def test_the_shelved_image_is_known(cell: Cell, engine: sa.engine.Engine) -> None:
+    """It decides what an unshelved instance becomes."""
+    uuid = add(engine, vm_state="shelved")
+    put(engine, uuid, "9d1b", "shelved_image_id")
+
+    assert cell.get(uuid).shelved_image == "9d1b"
+    assert cell.get(add(engine)).shelved_image is None
+
+
+def flavor(**specs: object) -> str:
+    """Return a flavor as ``instance_extra`` has it."""
+    data = {"extra_specs": specs}
+    return json.dumps({"cur": {"nova_object.data": data}, "old": None, "new": None})
+
+
+def disk(
+    engine: sa.engine.Engine, uuid: str, name: str | None, bus: str | None, **more: Any
+) -> int:
+    """Add a disk and return the number of its row."""
+    about = {"device_name": name, "disk_bus": bus, "deleted": 0, **more}
+    return insert(engine, DISKS, instance_uuid=uuid, **about)
+
+
+def test_hardware_is_what_depends_on_the_machine_type(cell: Cell, engine: sa.engine.Engine) -> None:
+    """Disks that aren't detached, properties of the image, extra specs of the flavor."""
+    uuid = add(engine)
+    root = disk(engine, uuid, "/dev/hda", "ide")
+    disk(engine, uuid, "/dev/hdb", "ide", deleted=2)
+    volume = disk(engine, uuid, None, None)
+    disk(engine, add(engine), "/dev/vda", "virtio")
+    put(engine, uuid, "required", "image_os_secure_boot")
+    put(engine, uuid, "vga", "image_hw_video_model")
+    put(engine, uuid, "True", "image_hw_mem_encryption", deleted=3)
+    specs = {"hw:mem_encryption": True, "hw:viommu_model": "intel", "hw:cpu_policy": "dedicated"}
+    insert(engine, EXTRAS, instance_uuid=uuid, flavor=flavor(**specs), deleted=0)
+
+    found = cell.hardware(uuid)
+
+    assert found.disks == [Disk(root, "/dev/hda", "ide"), Disk(volume, None, None)]
+    assert found.asked == {
+        "os_secure_boot": "required",
+        "hw:mem_encryption": "True",
+        "hw:viommu_model": "intel",
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "{",
+        "[]",
+        '{"cur": null}',
+        '{"cur": {"nova_object.data": {}}}',
+        '{"cur": {"nova_object.data": {"extra_specs": null}}}',
+        '{"cur": {"nova_object.data": {"extra_specs": "no"}}}',
+    ],
+)
+def test_a_flavor_that_is_not_understood_asks_for_nothing(
+    cell: Cell, engine: sa.engine.Engine, text: str | None
+) -> None:
+    """Nor does one that is missing."""
+    uuid = add(engine)
+    insert(engine, EXTRAS, instance_uuid=uuid, flavor=text, deleted=0)
+
+    assert cell.hardware(uuid).asked == cell.hardware(add(engine)).asked == {}
+
+
+def test_a_disk_changes_in_the_transaction_of_the_machine_type(
+    cell: Cell, engine: sa.engine.Engine
+) -> None:
+    """Where it is what it was; else nothing changes."""
+    uuid = add(engine)
+    put(engine, uuid, OLD)
+    row = disk(engine, uuid, "/dev/hda", "ide")
+    ide, sata = Disk(row, "/dev/hda", "ide"), Disk(row, "/dev/sda", "sata")
+
+    cell.record(uuid, NEW, expect=OLD, changes=[DiskChange(ide, sata)])
+
+    assert (cell.get(uuid).machine, cell.hardware(uuid).disks) == (NEW, [sata])
+    with pytest.raises(
+        NovaConflict,
+        match=f"block_device_mapping {row} of .* is /dev/sda on sata in Nova now, not /dev/hda on ide",
+    ):
+        cell.record(uuid, OLD, expect=NEW, changes=[DiskChange(ide, sata)])
+    gone = Disk(row + 1, None, None)
+    with pytest.raises(NovaConflict, match="is gone in Nova now, not unnamed on any bus"):
+        cell.record(uuid, OLD, expect=NEW, changes=[DiskChange(gone, gone)])
+    with pytest.raises(NovaConflict):  # another instance's
+        cell.record(add(engine), OLD, expect=None, changes=[DiskChange(sata, ide)])
+    assert (cell.get(uuid).machine, cell.hardware(uuid).disks) == (NEW, [sata])
+
+
+def test_lists_tell_what_is_no_guest(cell: Cell, engine: sa.engine.Engine) -> None:
+    """Ironic's instances, and builds that failed before they had a host."""
+    for host, node, kind, deleted in (
+        ("iron", "n1", "ironic", 0),
+        ("iron", "n2", "ironic", 5),
+        ("alpha", "n1", "QEMU", 0),
+    ):
+        about = {"hypervisor_hostname": node, "hypervisor_type": kind, "deleted": deleted}
+        insert(engine, COMPUTE_NODES, host=host, **about)
+    metal = add(engine, host="iron", node="n1")
+    failed = add(engine, host=None, vm_state="error")
+    guests = {
+        add(engine, host="iron", node="n2"),
+        add(engine, node="n1"),
+        add(engine, host=None, vm_state="shelved_offloaded"),
+        add(engine, vm_state="error"),
+    }
+
+    found = {one.uuid: one for one in cell.unset()}
+
+    assert {uuid for uuid, one in found.items() if one.has_guest} == guests
+    assert found.keys() - guests == {metal, failed}
+    assert (found[metal].ironic, found[failed].ironic) == (True, False)
+    assert [one.uuid for one in cell.unset("iron") if one.has_guest] != []
+    assert {one.host for one in cell.unset("iron")} == {"iron"}
+    assert (cell.has_host("iron"), cell.has_host("beta")) == (True, False)
+
+
+def test_recorded_ones_are_read_page_by_page(
+    cell: Cell, engine: sa.engine.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several rows the last one counts; of a host alone if it is so wanted."""
+    monkeypatch.setattr(reading, "_BATCH", 2)
+    for number in range(5):
+        uuid = add(engine, host="beta" if number == 4 else HOST)
+        put(engine, uuid, OLD)
+        put(engine, uuid, NEW)
+    add(engine)
+
+    pages = list(cell.recorded())
+
+    assert [one.machine for page in pages for one in page] == [NEW] * 5
+    assert max(len(page) for page in pages) == 2
+    assert [one.host for page in cell.recorded("beta") for one in page] == ["beta"]
 
 
 def test_the_last_rebuild_counts_and_an_evacuation_after_it(

@@ -362,3 +362,36 @@ def test_a_request_spec_that_is_too_large_is_named(
 
     with pytest.raises(RequestSpecError, match="it is too large for its column"):
         opened().specify(UUID1, OLD)
+
+
+def test_machine_types_of_request_specs_come_together(opened: Open, databases: Databases) -> None:
+    """An instance without a request spec isn't among them; a spec that isn't understood names none."""
+    known, odd, missing = (f"{number}1111111-0000-4000-8000-000000000001" for number in range(3))
+    spec = request_spec(known, {"hw_machine_type": OLD})
+    for uuid, text in ((known, spec), (odd, "{")):
+        insert(databases["api"], tables.REQUEST_SPECS, instance_uuid=uuid, spec=text)
+
+    assert opened().image_properties([known, odd, missing]) == {known: OLD, odd: None}
+    assert opened(api=None).image_properties([known]) == {}
+
+
+@pytest.mark.parametrize("api", [API, None])
+def test_archived_instances_count_as_deleted_where_the_database_is_the_right_one(
+    opened: Open, databases: Databases, api: str | None
+) -> None:
+    """One that it knows shows that; what another cell has is none."""
+    here, deleted, archived, elsewhere = (
+        f"{number}1111111-0000-4000-8000-000000000001" for number in range(4)
+    )
+    insert(databases["api"], tables.INSTANCE_MAPPINGS, instance_uuid=elsewhere, cell_id=3)
+    found = opened(api=api)
+    cell = found.all()[0]
+    uuids = [here, deleted, archived, elsewhere]
+    assert found.deleted(cell, uuids, [here, archived]) == set()
+
+    add(databases["cell1"], here)
+    add(databases["cell1"], deleted, deleted=4)
+
+    gone = {deleted, archived} if api else {deleted, archived, elsewhere}
+    assert found.deleted(cell, uuids, [here]) == gone
+    assert found.deleted(cell, uuids, [archived]) == {deleted}

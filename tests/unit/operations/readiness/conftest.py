@@ -15,9 +15,12 @@ from mthook.catalog.records import Capability, HostFacts
 from mthook.catalog.store import Catalog
 from mthook.hook import daemons, install
 from mthook.host import connection
+from mthook.nova import cells
 from mthook.text import now
 from mthook.tools import status
 from tests.unit.host.fakes import FakeDomain, host
+
+from .clouds import Nova
 
 WEB = "3f2c1d3e-0000-4000-8000-000000000001"
 DB = "3f2c1d3e-0000-4000-8000-000000000002"
@@ -174,6 +177,15 @@ def desk(
     desk.daemons.append(FakeDaemon(4711, "libvirtd", 99, 2e9))
     monkeypatch.setattr(daemons, "running", lambda *_: desk.daemons)
     return desk
+
+
+@pytest.fixture
+def nova(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Nova:
+    """Nova's databases, configured."""
+    desk.configure(DATABASE)
+    found = Nova()
+    monkeypatch.setattr(cells, "opened", found.opened)
+    return found
 
 
 @pytest.fixture

@@ -29,6 +29,8 @@ TITLES = [
     "Definitions and saved state",
     "Machine types in snapshots",
     "Stopped starts of Nova instances",
+    "Request specs",
+    "Nova's default machine types",
 ]
 
 
@@ -51,7 +53,7 @@ def test_json_has_names_for_results_and_counts_them(web: Desk) -> None:
 
     assert list(found) == ["name", "severity", "counts", "checks"]
     assert found["severity"] == "failure"
-    assert found["counts"] == {"success": 5, "warning": 2, "failure": 1}
+    assert found["counts"] == {"success": 7, "warning": 2, "failure": 1}
     severities = {one["id"]: one["severity"] for one in found["checks"]}
     assert list(severities) == list(checks.CHECKS)
     assert severities["pins_supported"] == "failure"
@@ -302,7 +304,16 @@ def test_help_tells_the_exit_status_and_every_option(capsys: pytest.CaptureFixtu
     text = capsys.readouterr().out
     for code in (0, 1, 2, 255, 130, 141):
         assert f"\n  {code}  " in text
-    for option in ("--config-file", "--json", "--hooks-dir", "--version", "-v", "-h"):
+    for option in (
+        "--config-file",
+        "--cloud",
+        "--host",
+        "--json",
+        "--hooks-dir",
+        "--version",
+        "-v",
+        "-h",
+    ):
         assert option in text
     assert max(map(len, text.splitlines())) <= 90
 

@@ -3,57 +3,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
 
 import libvirt
 import pytest
 
 from mthook.catalog.records import Guest
-from mthook.errors import NovaError
-from mthook.nova import cells
 from mthook.nova.cell import NovaInstance
 from mthook.text import now
 from tests.unit.host.fakes import FakeDomain, failure
 
-from .conftest import DATABASE, DB, OLD, UNREACHABLE, WEB, Answer, Desk, libvirt_has
+from .clouds import Cell, Nova
+from .conftest import DATABASE, DB, NOVA, OLD, UNREACHABLE, WEB, Answer, Desk, libvirt_has
 
 TITLE = "Machine types recorded"
 
 
-class Cell:
-    """A cell of Nova's with so many instances without a machine type, all alike, or an error."""
-
-    def __init__(self, unset: int = 0, error: str = "") -> None:
-        self.unset_number, self.error = unset, error
-
-    def unset(self) -> Iterator[NovaInstance]:
-        """As in :class:`mthook.nova.cell.Cell`."""
-        for _ in range(self.unset_number):
-            yield NovaInstance(DB, "db-1", "alpha", "active", None)
-        if self.error:
-            raise NovaError(self.error)
-
-
-@pytest.fixture
-def nova(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
-    """Nova's cells; an empty list is an API database that can't be reached."""
-    desk.configure(DATABASE)
-    found: list[Cell] = []
-
-    class Cells:
-        def all(self) -> list[Cell]:
-            if not found:
-                raise NovaError("Nova's API database: no luck")
-            return found
-
-    @contextmanager
-    def opened(conf: Any) -> Iterator[Cells]:
-        yield Cells()
-
-    monkeypatch.setattr(cells, "opened", opened)
-    return found
+UNSET = NovaInstance(DB, "db-1", "alpha", "active", None)
 
 
 def test_a_pinned_guest_is_well(web: Desk) -> None:
@@ -90,9 +56,9 @@ def test_as_data_all_guests_are_named(web: Desk) -> None:
     ]
 
 
-def test_as_data_novas_instances_are_named_with_their_hosts(desk: Desk, nova: list[Cell]) -> None:
+def test_as_data_novas_instances_are_named_with_their_hosts(desk: Desk, nova: Nova) -> None:
     """For whoever has to record them; a cell that fails is told beside them."""
-    nova += [Cell(1), Cell(error="Nova's cell cell1: no luck")]
+    nova.cells += [Cell([UNSET]), Cell(error="Nova's cell cell1: no luck")]
 
     failed, unset, guests = desk.findings("machine_types_recorded")
 
@@ -105,10 +71,10 @@ def test_as_data_novas_instances_are_named_with_their_hosts(desk: Desk, nova: li
     }
     assert unset == {
         "kind": "instances_unset",
-        "severity": "warning",
+        "severity": "failure",
         "subjects": [{"uuid": DB, "name": "db-1", "facts": {"host": "alpha"}}],
         "facts": {"cells": 1},
-        "remedy": "mthook-admin list --unset",
+        "remedy": "mthook-admin list --unset --guests-only",
     }
     assert (guests["kind"], guests["facts"]) == ("guests_ok", {"guests": 0})
 
@@ -148,9 +114,9 @@ def test_without_libvirt_the_last_sync_tells(web: Desk) -> None:
     )
 
 
-def test_a_cell_where_all_have_one_is_well(web: Desk, nova: list[Cell]) -> None:
+def test_a_cell_where_all_have_one_is_well(web: Desk, nova: Nova) -> None:
     """All cells that the configuration leads to."""
-    nova += [Cell(), Cell()]
+    nova.cells += [Cell(), Cell()]
 
     assert web.check(TITLE) == Answer(
         0,
@@ -159,35 +125,29 @@ def test_a_cell_where_all_have_one_is_well(web: Desk, nova: list[Cell]) -> None:
     )
 
 
-def test_novas_instances_without_one_are_counted_over_all_cells(
-    desk: Desk, nova: list[Cell]
-) -> None:
-    """As nova-status warns of them."""
-    nova += [Cell(2), Cell(3)]
+def test_novas_instances_without_one_are_counted_over_all_cells(desk: Desk, nova: Nova) -> None:
+    """A failure: they get the new default."""
+    nova.cells += [Cell([UNSET] * 2), Cell([UNSET] * 3)]
 
     assert desk.check(TITLE) == Answer(
-        1,
-        "Without a recorded machine type: 5 instances of Nova's. 'mthook-admin list --unset' lists"
-        " them, mthook-sync on their hosts records it."
+        2,
+        "Without a recorded machine type: 5 instances of Nova's. They get the new default."
+        " 'mthook-admin list --unset --guests-only' lists them, mthook-sync on their hosts records it."
         " Of 0 guests on this host none is without a pin.",
     )
 
 
-def test_with_a_database_guests_without_a_pin_are_listed_by_list(
-    desk: Desk, nova: list[Cell]
-) -> None:
+def test_with_a_database_guests_without_a_pin_are_listed_by_list(desk: Desk, nova: Nova) -> None:
     """There, list --unset lists Nova's instances."""
-    nova.append(Cell())
+    nova.cells.append(Cell())
     desk.guest("db-1", DB, OLD)
 
     assert "'mthook-admin list' lists them;" in desk.check(TITLE).details
 
 
-def test_one_cell_that_fails_is_named_and_the_others_are_counted(
-    desk: Desk, nova: list[Cell]
-) -> None:
+def test_one_cell_that_fails_is_named_and_the_others_are_counted(desk: Desk, nova: Nova) -> None:
     """A failure: nobody knows what is in it."""
-    nova += [Cell(error="Nova's cell cell1: no luck"), Cell(1)]
+    nova.cells += [Cell(error="Nova's cell cell1: no luck"), Cell([UNSET])]
 
     found = desk.check(TITLE)
 
@@ -197,7 +157,7 @@ def test_one_cell_that_fails_is_named_and_the_others_are_counted(
     )
 
 
-def test_an_api_database_that_fails_is_a_failure(desk: Desk, nova: list[Cell]) -> None:
+def test_an_api_database_that_fails_is_a_failure(desk: Desk, nova: Nova) -> None:
     """The guests of this host are counted all the same."""
     assert desk.check(TITLE) == Answer(
         2, "Nova's API database: no luck. Of 0 guests on this host none is without a pin."
@@ -205,10 +165,10 @@ def test_an_api_database_that_fails_is_a_failure(desk: Desk, nova: list[Cell]) -
 
 
 def test_without_a_catalog_nova_is_asked_all_the_same(
-    desk: Desk, nova: list[Cell], monkeypatch: pytest.MonkeyPatch
+    desk: Desk, nova: Nova, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on an administrator's host."""
-    nova.append(Cell(1))
+    nova.cells.append(Cell([UNSET]))
     desk.configure(DATABASE.replace("[database]", "[catalog]\npath = /nonexistent/c\n[database]"))
 
     found = desk.check(TITLE)
@@ -216,3 +176,62 @@ def test_without_a_catalog_nova_is_asked_all_the_same(
     assert found.code == 2
     assert "1 instance of Nova's" in found.details
     assert found.details.endswith("no catalog: /nonexistent does not exist: run mthook-sync.")
+
+
+def test_what_is_no_guest_of_libvirts_is_counted_apart(desk: Desk, nova: Nova) -> None:
+    """It is no hindrance, and a program finds it all the same."""
+    metal = replace(UNSET, ironic=True)
+    failed = replace(UNSET, host=None, vm_state="error")
+    nova.cells.append(Cell([metal, failed, failed]))
+
+    assert desk.check(TITLE) == Answer(
+        0,
+        "In 1 cell of Nova's every instance has one. Without one, and not counted, for they are no"
+        " guests of libvirt's: 1 instance of ironic's and 2 failed builds that no host has."
+        " Of 0 guests on this host none is without a pin.",
+    )
+    apart = desk.findings("machine_types_recorded")[1]
+    assert (apart["kind"], apart["severity"], apart["facts"]) == (
+        "not_counted",
+        "success",
+        {"ironic": 1, "failed": 2},
+    )
+    assert len(apart["subjects"]) == 3
+
+
+def test_of_one_host_that_alone_is_looked_at(desk: Desk, nova: Nova) -> None:
+    """In the cells that have it; one that isn't there is a failure, not well."""
+    nova.cells += [Cell([UNSET], host="alpha"), Cell([UNSET] * 7, host="gamma"), Cell(host="beta")]
+
+    assert "1 instance of Nova's." in desk.check(TITLE, "--host", "alpha").details
+    code, details = desk.check(TITLE, "--host", "beta")
+    assert (code, details.split(" Of ")[0]) == (0, "Every instance that Nova has on beta has one.")
+    code, details = desk.check(TITLE, "--host", "delta")
+    assert (code, details.split(" Of ")[0]) == (2, "Nova has no compute host delta.")
+
+
+def test_a_guest_whose_instance_nova_has_deleted_is_named(desk: Desk, nova: Nova) -> None:
+    """With what helps: no sync pins it, as it is none of Nova's any more."""
+    nova.cells.append(Cell())
+    desk.guest("instance-1", DB, OLD, NOVA)
+    desk.guest("instance-2", WEB, OLD, NOVA)
+    desk.pin(WEB, OLD)
+    nova.gone = {DB}
+
+    code, details = desk.check(TITLE)
+
+    assert code == 1
+    assert details.endswith(
+        "Nova has deleted the instances of 1 guest (instance-1), which are still here. When nobody"
+        " needs them any more, stop them and remove each with 'virsh undefine --managed-save"
+        " --snapshots-metadata --nvram NAME'."
+    )
+    assert "Without a pin" not in details
+    assert nova.asked == [{DB, WEB}]
+
+
+def test_where_the_database_fails_a_guest_is_not_taken_for_deleted(desk: Desk, nova: Nova) -> None:
+    """It is without a pin, as far as is known."""
+    desk.guest("instance-1", DB, OLD, NOVA)
+
+    assert "Without a pin: 1 guest (instance-1)" in desk.check(TITLE).details

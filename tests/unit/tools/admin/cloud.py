@@ -12,19 +12,28 @@ from dataclasses import replace
 from typing import Any
 
 from mthook.errors import Error, NotFound, NovaConflict, NovaError
-from mthook.nova.instance import MACHINE_KEY, NovaInstance, PropertyChange
+from mthook.nova.instance import (
+    MACHINE_KEY,
+    Change,
+    DiskChange,
+    Hardware,
+    NovaInstance,
+    PropertyChange,
+)
 
 
 class Cell:
     """One cell database.
 
     :ivar written: how often it was written to.
+    :ivar parts: the hardware of instances, by UUID.
     """
 
     def __init__(self, name: str) -> None:
         self.name = f"Nova's cell {name}"
         self.instances: dict[str, NovaInstance] = {}
         self.written = 0
+        self.parts: dict[str, Hardware] = {}
         self.fault: str | None = None
         self._row = 0
 
@@ -39,6 +48,10 @@ class Cell:
     def of_host(self, host: str) -> list[NovaInstance]:
         """See :meth:`mthook.nova.cell.Cell.of_host`."""
         return [one for one in self.instances.values() if one.host == host]
+
+    def hardware(self, uuid: str) -> Hardware:
+        """See :meth:`mthook.nova.cell.Cell.hardware`."""
+        return self.parts.get(uuid, Hardware([], {}))
 
     def unset(self) -> Iterator[NovaInstance]:
         """See :meth:`mthook.nova.cell.Cell.unset`; a fault comes after the first row."""
@@ -55,7 +68,7 @@ class Cell:
         *,
         expect: str | None,
         host: str | None = None,
-        changes: Sequence[PropertyChange] = (),
+        changes: Sequence[Change] = (),
     ) -> int:
         """See :meth:`mthook.nova.cell.Cell.record`."""
         instance = self.get(uuid)
@@ -63,6 +76,9 @@ class Cell:
             raise NotFound(f"instance {uuid} is no longer on {host}")
         buses = dict(instance.buses)
         for change in (*changes, PropertyChange(MACHINE_KEY, expect, machine)):
+            if isinstance(change, DiskChange):
+                self._change_disk(uuid, change)
+                continue
             found = instance.machine if change.key == MACHINE_KEY else buses.get(change.key)
             if found != change.old:
                 raise NovaConflict(f"{change.key} of {uuid} is {found} in Nova now: look again")
@@ -72,6 +88,11 @@ class Cell:
         self.written += 1
         self.instances[uuid] = replace(instance, machine=machine, row=self._row, buses=buses)
         return self._row
+
+    def _change_disk(self, uuid: str, change: DiskChange) -> None:
+        disks = list(self.hardware(uuid).disks)
+        disks[disks.index(change.old)] = change.new
+        self.parts[uuid] = replace(self.hardware(uuid), disks=disks)
 
     def erase(self, uuid: str, *, expect: str) -> None:
         """See :meth:`mthook.nova.cell.Cell.erase`."""

@@ -160,3 +160,25 @@ def test_a_released_pin_is_unlike_nothing(run: Run, cloud: Cloud, catalog: Catal
 def test_states_are_lower_case(run: Run) -> None:
     """As --state makes what is typed."""
     assert [state.lower() for state in VM_STATES] == list(VM_STATES)
+
+
+def test_guests_only_leaves_out_what_libvirt_never_has(run: Run, fleet: Cloud) -> None:
+    """Ironic's instances and failed builds; without the option all are listed, as by nova-manage."""
+    iron, failed = (f"11111111-0000-4000-8000-00000000000{number}" for number in (8, 9))
+    fleet.add(iron, name="i", vm_state="active", host="iron", ironic=True)
+    fleet.add(failed, name="f", vm_state="error", host=None)
+
+    all_, guests = (
+        run("list", "--unset", *options, "-f", "value", "-c", "UUID").out.split()
+        for options in ((), ("--guests-only",))
+    )
+
+    assert set(all_) - set(guests) == {iron, failed}
+    assert set(guests) == {WEB, DB, NOBODY}
+
+
+def test_guests_only_is_for_novas_instances(run: Run, catalog: Catalog) -> None:
+    """Each guest of this host is one."""
+    assert run("list", "--guests-only") == Said(
+        2, "", "mthook-admin: --guests-only needs --unset, and a database of Nova's\n"
+    )

@@ -14,7 +14,7 @@ from mthook.catalog.records import Compared
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogError, HostError, NovaError
 from mthook.host import domains
-from mthook.nova.instance import NovaInstance, PropertyChange
+from mthook.nova.instance import Disk, Hardware, NovaInstance, PropertyChange
 from mthook.text import now
 from tests.programs import Said
 
@@ -221,10 +221,9 @@ def test_libvirt_is_not_asked_for_an_offloaded_instance(
     cloud.add(WEB, machine="pc-i440fx-6.2", host=None, vm_state="shelved_offloaded")
     pin(catalog, WEB, "pc-i440fx-6.2")
 
-    warning, result = run("set", WEB, "pc-i440fx-7.2").err.splitlines()
+    said = run("set", WEB, "pc-i440fx-7.2")
 
-    assert warning.endswith(": give that the property hw_machine_type as well")
-    assert result == f"{WEB_LABEL}: pc-i440fx-6.2 → pc-i440fx-7.2"
+    assert said == Said(0, "", f"{WEB_LABEL}: pc-i440fx-6.2 → pc-i440fx-7.2\n")
 
 
 def test_a_definition_that_cannot_follow_is_a_warning(
@@ -297,7 +296,7 @@ def test_when_libvirt_refuses_nova_gets_its_old_value_back(
 
     monkeypatch.setattr(domains, "redefine", refuse)
     monkeypatch.setattr(
-        "mthook.operations.novachange.buses",
+        "mthook.operations.boards.changes",
         lambda *_: [PropertyChange("image_hw_disk_bus", "ide", "sata")],
     )
 
@@ -432,6 +431,145 @@ def test_with_buses_changes_them_too(run: Run, cloud: Cloud, machine: str) -> No
     instance = cloud.find(WEB)[1]
     assert (instance.machine, cloud.cells["c1"].written) == ("pc-q35-7.2", 1)
     assert instance.buses == {**IDE, "image_hw_cdrom_bus": "sata", "image_hw_disk_bus": "sata"}
+
+
+def test_disks_on_ide_are_named_and_changed_along(run: Run, cloud: Cloud) -> None:
+    """Their names as well, as a bus follows from a name; nobody else's name is taken."""
+    cloud.add(WEB, machine="pc-i440fx-7.2", host="beta")
+    cell = cloud.cells["c1"]
+    disks = [
+        Disk(1, "/dev/hda", "ide"),
+        Disk(2, "/dev/sda", "scsi"),
+        Disk(3, "hdc", None),
+        Disk(4, "/dev/hdd", "virtio"),
+        Disk(5, None, "ide"),
+        Disk(6, None, None),
+    ]
+    cell.parts[WEB] = Hardware(disks, {})
+
+    said = run("set", WEB, "pc-q35-7.2", "--force", "--dry-run")
+
+    assert (
+        "block_device_mapping 1 = /dev/hda on ide, block_device_mapping 3 = hdc on any bus,"
+        " block_device_mapping 5 = unnamed on ide: pc-q35-7.2 has no IDE, so every later start fails;"
+        " --with-buses makes sata of it\n"
+    ) in said.err
+    assert cell.parts[WEB].disks == disks
+
+    said = run("set", WEB, "pc-q35-7.2", "--force", "--with-buses")
+
+    assert said.err.splitlines()[-3:] == [
+        f"{WEB_LABEL}: block_device_mapping 1: /dev/hda on ide → /dev/sdb on sata",
+        f"{WEB_LABEL}: block_device_mapping 3: hdc on any bus → sdc on sata",
+        f"{WEB_LABEL}: block_device_mapping 5: unnamed on ide → unnamed on sata",
+    ]
+    assert [(disk.name, disk.bus) for disk in cell.parts[WEB].disks] == [
+        ("/dev/sdb", "sata"),
+        ("/dev/sda", "scsi"),
+        ("sdc", "sata"),
+        ("/dev/hdd", "virtio"),
+        (None, "sata"),
+        (None, None),
+    ]
+    assert cell.written == 1
+
+
+def test_disks_come_back_when_libvirt_refuses(
+    run: Run, cloud: Cloud, novas: libvirt.virDomain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With all else."""
+    cloud.cells["c1"].parts[WEB] = Hardware([Disk(1, "/dev/hda", "ide")], {})
+
+    def refuse(*_: object) -> None:
+        raise HostError("libvirt refuses the new definition")
+
+    monkeypatch.setattr(domains, "redefine", refuse)
+
+    assert run("set", WEB, "pc-q35-7.2", "--force", "--with-buses").code == 1
+    assert cloud.cells["c1"].parts[WEB].disks == [Disk(1, "/dev/hda", "ide")]
+
+
+def test_within_a_family_no_hardware_is_asked_for(
+    run: Run, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would take further rights."""
+    cloud.add(WEB, machine="pc-i440fx-6.2", host="beta")
+    monkeypatch.setattr(Cell, "hardware", lambda *_: pytest.fail("it was"))
+
+    assert run("set", WEB, "pc-i440fx-7.2").code == 0
+
+
+UEFI = {"hw_firmware_type": "uefi"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ({**UEFI, "os_secure_boot": "required"}, "os_secure_boot = required"),
+        ({**UEFI, "os:secure_boot": "required"}, "os:secure_boot = required"),
+        ({"hw_viommu_model": "virtio"}, "hw_viommu_model = virtio"),
+        ({"hw:viommu_model": "auto"}, "hw:viommu_model = auto"),
+        ({"hw_mem_encryption": "True"}, "hw_mem_encryption = True"),
+        *(
+            (
+                {"hw:mem_encryption": "yes", "hw_mem_encryption_model": model},
+                f"hw:mem_encryption = yes, hw_mem_encryption_model = {model}",
+            )
+            for model in ("amd-sev", "amd-sev-es", "amd-sev-snp", "intel-tdx")
+        ),
+    ],
+)
+def test_what_only_q35_can_is_refused_towards_pc(
+    run: Run, cloud: Cloud, asked: dict[str, str], named: str
+) -> None:
+    """As Nova would refuse every start; not even force helps."""
+    before = cloud.add(WEB, machine="pc-q35-7.2", host="beta")
+    cloud.cells["c1"].parts[WEB] = Hardware([], asked)
+
+    said = run("set", WEB, "pc-i440fx-7.2", "--force")
+
+    assert said == Said(
+        4,
+        "",
+        f"mthook-admin: {WEB_LABEL}: {named}: Nova starts that as q35 alone, not as pc-i440fx-7.2\n",
+    )
+    assert cloud.find(WEB)[1] == before
+    assert run("set", WEB, "pc-q35-8.0").code == 0
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"os_secure_boot": "required"},  # without UEFI it is nobody's business
+        {**UEFI, "os_secure_boot": "disabled"},
+        {"hw_mem_encryption": "False", "hw_mem_encryption_model": "amd-sev"},
+        {"hw_mem_encryption_model": "amd-sev"},
+    ],
+)
+def test_what_asks_for_nothing_is_no_hindrance(
+    run: Run, cloud: Cloud, asked: dict[str, str]
+) -> None:
+    """Nova doesn't look at it either."""
+    cloud.add(WEB, machine="pc-q35-7.2", host="beta")
+    cloud.cells["c1"].parts[WEB] = Hardware([], asked)
+
+    said = run("set", WEB, "pc-i440fx-7.2", "--force")
+
+    assert (said.code, "secure" in said.err) == (0, False)
+
+
+def test_secure_boot_where_it_can_be_had_is_lost(run: Run, cloud: Cloud) -> None:
+    """Nova starts such an instance without it: a warning."""
+    cloud.add(WEB, machine="pc-q35-7.2", host="beta")
+    cloud.cells["c1"].parts[WEB] = Hardware([], {**UEFI, "os_secure_boot": "optional"})
+
+    said = run("set", WEB, "pc-i440fx-7.2", "--force")
+
+    assert said.code == 0
+    assert (
+        "mthook-admin: warning: os_secure_boot = optional: pc-i440fx-7.2 can't have secure boot, Nova"
+        " starts it without\n"
+    ) in said.err
 
 
 def test_buses_alone_are_no_history_of_the_machine_type(

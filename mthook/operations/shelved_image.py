@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The image that a shelved instance is unshelved from, in Glance.
+
+Unshelving takes the machine type and the buses of that image, not those recorded for the instance
+(nova/compute/manager.py, ``_unshelve_instance``). An instance with its root on a volume has none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mthook.errors import GlanceError
+from mthook.nova.instance import Change, NovaInstance, PropertyChange
+from mthook.text import printable
+
+if TYPE_CHECKING:
+    from oslo_config import cfg
+
+_GROUP = "glance"
+#: Seconds to wait for an answer, where ``[glance] timeout`` doesn't say.
+_SECONDS = 30
+#: What Nova puts before the names of image properties.
+_PREFIX = "image_"
+
+
+def image_of(instance: NovaInstance) -> str | None:
+    """Return the image that a shelved instance is unshelved from; ``None``: it isn't shelved, or has none."""
+    return instance.shelved_image if instance.vm_state.startswith("shelved") else None
+
+
+def properties(
+    instance: NovaInstance, machine: str, changes: Sequence[Change] = ()
+) -> dict[str, str]:
+    """Return what the image must have: the machine type, and the buses that are recorded after some changes."""
+    buses = dict(instance.buses)
+    buses.update({one.key: one.new for one in changes if isinstance(one, PropertyChange)})
+    named = {key[len(_PREFIX) :]: value for key, value in sorted(buses.items())}
+    return {"hw_machine_type": machine, **named}
+
+
+def command(image: str, wanted: Mapping[str, str]) -> str:
+    """Return the command line that gives an image its properties."""
+    pairs = (
+        f"--property {shlex.quote(printable(f'{key}={value}'))}" for key, value in wanted.items()
+    )
+    return " ".join(["openstack image set", *pairs, shlex.quote(printable(image))])
+
+
+def has_credentials(conf: cfg.ConfigOpts) -> bool:
+    """Tell whether the configuration has what Glance is to be reached with."""
+    return bool(conf.glance.auth_type or conf.glance.auth_section)
+
+
+class Images:
+    """Glance's images.
+
+    :raises GlanceError: by every method, in one line that holds no password.
+    """
+
+    def __init__(self, proxy: Any) -> None:
+        self._proxy = proxy
+
+    def change(self, image: str, wanted: Mapping[str, str]) -> list[PropertyChange]:
+        """Give an image properties, and return those that it hadn't yet."""
+        with _errors_of(f"image {printable(image)}"):
+            found = self._proxy.get_image(image)
+            values = {**found.to_dict(), **(found.properties or {})}
+            changes = [
+                PropertyChange(key, values.get(key), value)
+                for key, value in wanted.items()
+                if values.get(key) != value
+            ]
+            if changes:
+                self._proxy.update_image(found, **{one.key: one.new for one in changes})
+        return changes
+
+
+@contextlib.contextmanager
+def opened(conf: cfg.ConfigOpts) -> Iterator[Images]:
+    """Open Glance with the credentials of the configuration; it is reached when it is asked.
+
+    :raises GlanceError: they can't be used.
+    """
+    try:
+        from keystoneauth1 import loading
+        from openstack.connection import Connection
+    except ImportError as error:
+        raise GlanceError(f"Glance can't be used: {error}: install openstacksdk") from error
+    with _errors_of("the group [glance]"):
+        # Of its own: keystoneauth registers options by what others say, and some that mthook has, too.
+        own = type(conf)()
+        own(args=[], default_config_files=conf.default_config_files, default_config_dirs=[])
+        loading.register_auth_conf_options(own, _GROUP)
+        loading.register_session_conf_options(own, _GROUP)
+        loading.register_adapter_conf_options(own, _GROUP)
+        auth = loading.load_auth_from_conf_options(own, _GROUP)
+        seconds = own.glance.timeout or _SECONDS
+        session = loading.load_session_from_conf_options(own, _GROUP, auth=auth, timeout=seconds)
+        connection = Connection(session=session, oslo_conf=own, service_types=["image"])
+    try:
+        with _errors_of("Glance"):
+            proxy = connection.image
+        yield Images(proxy)
+    finally:
+        connection.close()
+
+
+@contextlib.contextmanager
+def _errors_of(what: str) -> Iterator[None]:
+    """Turn what the libraries fail with into one line."""
+    from keystoneauth1.exceptions import ClientException
+    from openstack.exceptions import SDKException
+    from oslo_config import cfg
+
+    try:
+        yield
+    except (ClientException, SDKException) as error:
+        text = " ".join(str(error).split())
+        raise GlanceError(f"{what}: {printable(text, limit=300)}") from error
+    except (cfg.Error, OSError, ValueError) as error:
+        # The message may quote an option's value.
+        raise GlanceError(f"{what} can't be used: {type(error).__name__}") from None
