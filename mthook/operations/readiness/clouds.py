@@ -96,7 +96,8 @@ def check_request_specs(context: Context) -> list[Finding]:
     unlike = [subject for page in pages for subject in page]
     facts = extent(context, pages)
     if unlike:
-        found.append(Finding("unlike_record", Severity.FAILURE, unlike, facts))
+        remedy = "mthook-sync --cloud"
+        found.append(Finding("unlike_record", Severity.FAILURE, unlike, facts, remedy))
     elif pages:
         found.append(as_success("of_host_ok" if context.nova_host else "ok", **facts))
     return found
