@@ -90,7 +90,7 @@ class NovaRecords:
             compared=compared,
             rebuilt=rebuilt,
             default=self.default_machine(instance),
-            by_rescue=instance.by_rescue,
+            author=instance.author,
         )
         return outcome, rebuilt
 
