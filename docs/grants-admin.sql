@@ -10,12 +10,14 @@ GRANT SELECT (instance_uuid, spec, updated_at),
     ON nova_api.request_specs TO 'mthook_admin'@'%';
 
 -- Each cell, where its connection in cell_mappings is a template.
-GRANT SELECT (uuid, display_name, host, node, vm_state, task_state, updated_at, deleted)
+GRANT SELECT (uuid, display_name, host, node, vm_state, task_state, image_ref, updated_at, deleted)
     ON nova_cell1.instances TO 'mthook_admin'@'%';
 GRANT SELECT (host, hypervisor_hostname, hypervisor_type, deleted)
     ON nova_cell1.compute_nodes TO 'mthook_admin'@'%';
-GRANT SELECT (id, instance_uuid, action, start_time)
+GRANT SELECT (id, instance_uuid, action, start_time, updated_at, message)
     ON nova_cell1.instance_actions TO 'mthook_admin'@'%';
+GRANT SELECT (id, instance_uuid, migration_type, status, created_at, updated_at, deleted)
+    ON nova_cell1.migrations TO 'mthook_admin'@'%';
 GRANT SELECT (id, instance_uuid, `key`, value, created_at, updated_at, deleted),
     INSERT (instance_uuid, `key`, value, created_at, deleted),
     UPDATE (value, updated_at),

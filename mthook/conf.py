@@ -64,6 +64,23 @@ _GROUPS["hook"] = [
         help="What happens to an incoming or restored guest that isn't what its pin says. libvirt allows nobody to "
         "change the machine type of such a guest.",
     ),
+    cfg.StrOpt(
+        "nova_stop",
+        default="stop",
+        choices=[
+            (
+                "stop",
+                "stop it, put Nova's record right, and say which command starts the instance: an outage",
+            ),
+            (
+                "allow",
+                "let it start as it is, put Nova's record right, and record drift: other hardware",
+            ),
+        ],
+        help="What happens in mode enforce to a start of an instance of Nova's that isn't what its pin says. Nova puts "
+        "an instance whose start is stopped into ERROR. Where Nova's connection goes through mthook-gate, such a start "
+        "is right, and neither happens.",
+    ),
     cfg.FloatOpt(
         "timeout",
         default=5,
@@ -248,6 +265,8 @@ def settings(conf: cfg.ConfigOpts, fingerprint: str) -> Settings:
         timeout=float(conf.hook.timeout),
         style=conf.pin.style,
         nova=has_nova(conf),
+        write_back=conf.sync.write_back,
+        nova_stop=conf.hook.nova_stop,
         fingerprint=fingerprint,
     )
 

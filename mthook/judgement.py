@@ -25,8 +25,9 @@ DEFINE = "define"
 NOVA = "Nova"
 
 # What happens to a guest, as far as the catalog or the log keeps it. ARRIVE: it is let in unlike its pin; WARN: it
-# starts unlike its pin, as nothing is enforced. Whether that comes to drift is known when it runs.
-STOP, RUN, DRIFT, ARRIVE, WARN = "stop", "run", "drift", "arrive", "warn"
+# starts unlike its pin, as nothing is enforced; PASS: likewise, by [hook] nova_stop. Whether that comes to drift is
+# known when it runs.
+STOP, RUN, DRIFT, ARRIVE, WARN, PASS = "stop", "run", "drift", "arrive", "warn", "pass"
 
 #: Operations before a start, which can still get another machine type.
 _STARTS = ("prepare", DEFINE)
@@ -82,6 +83,9 @@ class Judgement:
     :ivar new_pin: the pin to record, if any.
     :ivar released: the pin to release, as Nova rebuilt the guest; '' for none.
     :ivar compared: what Nova's database says by now, to be kept with the pin that changes by it.
+    :ivar recorded: what Nova's database says, once it was asked about an instance that it has.
+    :ivar mends: the pin is to take the place of what Nova has recorded.
+    :ivar unsure: Nova has something else recorded than the pin, and nothing tells who wrote it.
     :ivar was_let_in: a ``migrate`` or ``restore`` a moment ago let it in as it is, which is to be forgotten.
     :ivar event: what happens, one of this module's words in capitals; '' for nothing to keep.
     :ivar clear: the ``started`` that follows will have nothing to record.
@@ -90,7 +94,8 @@ class Judgement:
     def __init__(self, found: str, pin: str, origin: str, since: str) -> None:
         self.found, self.pin, self.origin, self.since = found, pin, origin, since
         self.verdict, self.reason, self.released, self.event = "allow", "", "", ""
-        self.asks_nova = self.was_let_in = self.clear = False
+        self.asks_nova = self.was_let_in = self.clear = self.mends = self.unsure = False
+        self.recorded: Recorded | None = None
         self.new_pin: NewPin | None = None
         self.compared: Compared | None = None
 
@@ -113,18 +118,24 @@ def judge(
     :raises MachineTypeError: what the guest comes with, its pin or Nova's record is no machine type.
     """
     judged = _begin(operation, guest, known)
-    # Where Nova's database tells of rebuilds, another root image is no proof of one.
-    rebuilt = not settings.nova and policy.is_rebuilt(known.root_image, guest.root_image)
+    rebuilt = False
+    if not settings.nova:
+        _follow_xml(judged, operation, guest, known, aliases)
+        # Nova's database would tell of rebuilds; another root image alone is no proof of one.
+        rebuilt = policy.is_rebuilt(
+            known.root_image, guest.root_image, pin=known.machine, recorded=guest.recorded
+        )
     recorded = nova.recorded if nova is not None else None
     if nova is not None and recorded is not None:
         _follow_nova(judged, known, nova, recorded)
+    passes = _may_pass(operation, guest, settings)
     decision = policy.decide(
         "prepare" if operation in _STARTS else operation,
         judged.found,
         judged.pin or None,
         seen=known.seen if judged.origin == "row" else None,
         aliases=aliases,
-        mode=settings.mode,
+        mode="audit" if passes else settings.mode,
         migrate_mismatch=settings.migrate_mismatch,
         # A rescue image isn't the guest, and its machine type not the guest's: to stop it would help nobody.
         arrived=judged.was_let_in or (recorded is not None and recorded.rescuing),
@@ -132,6 +143,8 @@ def judge(
     )
     judged.verdict, judged.reason = decision.verdict, decision.reason
     judged.event = _event(operation, decision)
+    if passes and judged.event == WARN:
+        judged.event = PASS
     # Nova has the last word on a start that would be wrong, and on the first one on this host.
     doubtful = bool(judged.reason) or not (known.has_row or judged.was_let_in)
     may_ask = nova is None and settings.nova and guest.nova and operation in _STARTS
@@ -148,6 +161,12 @@ def judge(
     return judged
 
 
+def _may_pass(operation: str, guest: Summary, settings: Settings) -> bool:
+    """Tell whether a start isn't to be stopped. What the gate rewrites before is right all the same."""
+    unstopped = settings.mode == "enforce" and settings.nova_stop == "allow"
+    return unstopped and guest.nova and operation == "prepare"
+
+
 def _begin(operation: str, guest: Summary, known: Known) -> Judgement:
     """Find the pin that counts here, whatever Nova says."""
     row = (known.machine, known.updated_at or "") if known.has_row else None
@@ -158,6 +177,21 @@ def _begin(operation: str, guest: Summary, known: Known) -> Judgement:
     judged = Judgement(guest.machine or _LEFT_OPEN, pin or "", origin, since)
     judged.was_let_in = operation == "prepare" and known.arrival == judged.found
     return judged
+
+
+def _follow_xml(
+    judged: Judgement, operation: str, guest: Summary, known: Known, aliases: Mapping[str, str]
+) -> None:
+    """Take what Nova has recorded for the pin of a guest that was never here, where it would start as something else.
+
+    A cold migration brings such a guest: Nova makes it from the image's properties, and tells in the XML what it has
+    recorded for the instance.
+    """
+    if operation not in _STARTS or known.has_row or judged.pin or judged.was_let_in:
+        return
+    recorded = guest.recorded
+    if recorded and not policy.satisfied(recorded, judged.found, aliases=aliases):
+        judged.pin, judged.origin = recorded, "metadata"
 
 
 def _follow_nova(judged: Judgement, known: Known, nova: NovaAnswer, recorded: Recorded) -> None:
@@ -176,8 +210,11 @@ def _follow_nova(judged: Judgement, known: Known, nova: NovaAnswer, recorded: Re
         compared=nova.compared,
         rebuilt=rebuilt,
         default=recorded.default,
-        by_rescue=recorded.by_rescue,
+        author=recorded.author,
     )
+    judged.recorded = recorded
+    judged.mends = outcome == reconcile.PUSH
+    judged.unsure = outcome == reconcile.UNSURE
     if recorded.machine is not None and outcome in (reconcile.PULL, reconcile.OVERRULE):
         machinetype.MachineType.parse(recorded.machine)
         reason = "rebuilt in Nova" if rebuilt else None

@@ -190,16 +190,28 @@ def pin_for(observed: str, style: str, aliases: Mapping[str, str] = _NO_ALIASES)
     return min(names, key=lambda name: (len(name), name), default=observed)
 
 
-def is_rebuilt(known_images: str | None, image: str | None) -> bool:
+def is_rebuilt(
+    known_images: str | None,
+    image: str | None,
+    *,
+    pin: str | None = None,
+    recorded: str | None = None,
+) -> bool:
     """Whether an instance has been rebuilt since its pin was recorded: that releases the pin.
 
     Known images are remembered, because unshelving an instance shows another root image for a while, the shelved
-    one, and then the first one again (Nova, ``_unshelve_instance`` in nova/compute/manager.py).
+    one, and then the first one again (Nova, ``_unshelve_instance`` in nova/compute/manager.py). What Nova has recorded
+    stays then, where a rebuild takes it from the new image.
 
     :param known_images: UUIDs of the images its root disk was seen with, separated by spaces; None: none.
     :param image: UUID of the one that the guest's XML names now, if it names one.
+    :param pin: the machine type recorded for the guest, None without one.
+    :param recorded: the one that Nova has recorded, as the guest's XML tells, if it does.
+    :raises MachineTypeError: if one of the names isn't a machine type's name.
     """
-    return bool(known_images and image) and image not in (known_images or "").split()
+    if not (known_images and image) or image in known_images.split():
+        return False
+    return not (pin and recorded and satisfied(recorded, pin))
 
 
 def effective_pin(

@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What becomes of a pin and of Nova's record of an instance's machine type, where the two differ.
 
-Pure, and builtins only: the hook asks it as well as the sync. Nova's record wins, except over a pin that an operator
-set here and that Nova hasn't got yet. That the record is missing says nothing: Nova loses it when two of its services
-save the same instance (nova/db/main/api.py, ``_instance_metadata_update_in_place``), and fills it in again from its
-configuration when nova-compute starts.
+Pure, and builtins only: the hook asks it as well as the sync. What an operator put into Nova's record wins, except over
+a pin that an operator set here and that Nova hasn't got yet. What Nova wrote there by itself loses: at work on an
+instance it makes the guest from another image's properties than the instance's own (a cold migration's are those of the
+request spec, nova/conductor/tasks/migrate.py), and where those name no machine type it records its configured default
+(nova/virt/libvirt/driver.py, ``_configure_guest_by_virt_type``). That the record is missing says nothing: Nova loses it
+when two of its services save the same instance (nova/db/main/api.py, ``_instance_metadata_update_in_place``), and fills
+it in again when it makes the guest anew, or when nova-compute starts.
 """
 
 from __future__ import annotations
+
+from mthook.errors import MachineTypeError
+from mthook.machinetype import MachineType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +22,8 @@ if TYPE_CHECKING:
 
     #: What Nova's database said when a pin was last compared with it: machine type, row, last rebuild.
     Compared = tuple[Optional[str], Optional[int], Optional[int]]
+    #: A user's action on an instance: its name, when it began, and when it ended; None: it goes on.
+    Action = tuple[str, float, Optional[float]]
 
 #: Leave both as they are.
 KEEP = "keep"
@@ -27,6 +35,31 @@ OVERRULE = "overrule"
 PUSH = "push"
 #: The pin counts no more, and Nova has no record: only the guest can tell.
 ASK_GUEST = "ask the guest"
+#: Leave both as they are, and say so: the pin counts, and it isn't known who wrote the record.
+UNSURE = "unsure"
+
+#: Who wrote Nova's record: an operator, or nova-api of the image that was asked for.
+SOMEBODY = "somebody"
+#: Nova by itself, at work on the instance.
+NOVA = "Nova"
+#: It was missing, and was filled in while nothing was done to the instance: by nova-compute's start, most likely.
+FILLED_IN = "filled in"
+#: Nothing tells, or what tells contradicts itself.
+NOBODY_KNOWS = "nobody knows"
+
+#: A rebuild that the scheduler refused. Beside Nova's own names, as its row has another one's.
+REFUSED = "refused rebuild"
+#: The actions by which a new instance or a new disk gets its image's properties.
+_MADE_ANEW = ("create", "rebuild")
+#: The actions at which Nova makes the guest from another image's properties, and writes over what is recorded.
+OVERWRITING = ("migrate", "resize", "rescue", "unshelve", REFUSED)
+#: Those at which it makes the guest anew from what is recorded: it writes where nothing is.
+FILLING_IN = ("start", "reboot", "resume", "restore", "live-migration", "revertResize", "evacuate")
+#: Those that tell no more than how far back the list of actions reaches. The guest stays, or starts as it was defined.
+TELLING = (*_MADE_ANEW, "stop", "shelve", "shelveOffload", "confirmResize", "unrescue")
+
+#: Seconds for which an action may go on after what its row says: its last save of the instance comes after that.
+_AFTERMATH = 2.0
 
 #: Nova's own defaults (nova/virt/libvirt/utils.py, ``get_default_machine_type``).
 _BUILT_IN = {
@@ -40,6 +73,48 @@ _BUILT_IN = {
 }
 
 
+def author(
+    written: float | None,
+    *,
+    renewed: bool,
+    actions: Iterable[Action],
+    moves: Iterable[tuple[float, Optional[float]]],
+) -> str:
+    """Return who wrote Nova's record of an instance: :data:`SOMEBODY` or another of the words beside it.
+
+    An operator's change leaves no action (``nova-manage libvirt update_machine_type``, ``nova-manage image_property
+    set``). All times are those of Nova's controllers, in whole seconds.
+
+    :param written: when it was written; None: that isn't known.
+    :param renewed: that was a change of its row, not the row's creation.
+    :param actions: what was done to the instance, of the kinds above.
+    :param moves: when its migrations to other hosts began and ended, live ones left out; None: one isn't at its end.
+    """
+    if written is None:
+        return NOBODY_KNOWS
+    during, reaches_back, unclear = set(), False, False
+    for name, began, ended in actions:
+        if name in FILLING_IN and renewed and began == written:
+            unclear = True  # an operator may have been at it right before the user
+            continue
+        reaches_back = reaches_back or began <= written
+        if _is_within(written, began, ended):
+            during.add(name)
+    # Nova writes what it filled in anew when it saves the instance once more, over what was put right meanwhile.
+    if during.intersection(OVERWRITING) or during.intersection(FILLING_IN):
+        return NOVA
+    if any(_is_within(written, *move) for move in moves):
+        # Its action would say so, unless that was purged or a service died half-way.
+        return NOBODY_KNOWS if reaches_back else NOVA
+    if renewed:
+        return SOMEBODY if reaches_back and not unclear else NOBODY_KNOWS
+    return SOMEBODY if during.intersection(_MADE_ANEW) else FILLED_IN
+
+
+def _is_within(written: float, began: float, ended: float | None) -> bool:
+    return began <= written and (ended is None or written <= ended + _AFTERMATH)
+
+
 def reconcile(
     pin: str | None,
     recorded: str | None,
@@ -49,9 +124,9 @@ def reconcile(
     compared: Compared | None,
     rebuilt: bool,
     default: str | None,
-    by_rescue: bool = False,
+    author: str,
 ) -> str:
-    """Return what is to be done about an instance: one of this module's words in capitals.
+    """Return what is to be done about an instance: one of this module's first words in capitals.
 
     :param pin: its pin here; None: none, or a released one.
     :param recorded: its machine type in Nova; None: none.
@@ -60,7 +135,7 @@ def reconcile(
     :param compared: what Nova's database said when the pin was last compared with it; None: it never was.
     :param rebuilt: the instance has been rebuilt since the pin was recorded.
     :param default: what Nova would record from its configuration.
-    :param by_rescue: ``recorded`` was written while the instance was in rescue.
+    :param author: who wrote ``recorded``, see :func:`author`.
     """
     if rebuilt or pin is None:
         return ASK_GUEST if recorded is None else PULL
@@ -69,11 +144,23 @@ def reconcile(
     if recorded is None:
         return PUSH
     machine, known_row, _ = compared or (None, None, None)
-    if by_operator and machine != pin:
-        return PUSH if compared is None or machine == recorded else OVERRULE
-    if machine == pin and recorded == default and (by_rescue or row != known_row):
-        return PUSH  # Nova lost what it had and recorded its default: nobody asked for that
-    return PULL
+    unwritten = by_operator and machine != pin
+    if unwritten and (compared is None or machine == recorded):
+        return PUSH
+    if author == NOVA or (author == FILLED_IN and recorded == default and row != known_row):
+        return PUSH
+    if author == SOMEBODY:
+        return OVERRULE if unwritten else PULL
+    # Nova's first record of a new instance is often an alias for what the guest is pinned to.
+    return PULL if compared is None and _is_alias_for(recorded, pin) else UNSURE
+
+
+def _is_alias_for(recorded: str, pin: str) -> bool:
+    try:
+        record = MachineType.parse(recorded)
+        return record.is_alias and record.family == MachineType.parse(pin).family
+    except MachineTypeError:
+        return False
 
 
 def is_rebuilt(

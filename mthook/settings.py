@@ -17,6 +17,8 @@ class Settings:
     """What the options of :mod:`mthook.conf` say that the hook goes by; without arguments, their defaults.
 
     :ivar nova: a database of Nova's is configured.
+    :ivar write_back: [sync] write_back.
+    :ivar nova_stop: [hook] nova_stop.
     :ivar fingerprint: of the configuration files that they were compiled from, see :func:`fingerprint`.
     :ivar compiled_at: when, as :func:`mthook.text.now` has it; the catalog fills it in.
     """
@@ -29,11 +31,14 @@ class Settings:
         timeout: float = 5.0,
         style: str = "versioned",
         nova: bool = False,
+        write_back: bool = True,
+        nova_stop: str = "stop",
         fingerprint: str = "",
         compiled_at: str = "",
     ) -> None:
         self.mode, self.on_error, self.migrate_mismatch = mode, on_error, migrate_mismatch
         self.timeout, self.style, self.nova = timeout, style, bool(nova)
+        self.write_back, self.nova_stop = bool(write_back), nova_stop
         self.fingerprint, self.compiled_at = fingerprint, compiled_at
 
     def __eq__(self, other: object) -> bool:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from mthook.reconcile import Compared
 
 #: The number of the last step of :mod:`mthook.catalog.schema`, which all statements are written for.
-SCHEMA = "0004"
+SCHEMA = "0005"
 #: The numbers of the steps before it: ``mthook-sync`` brings such catalogs up to :data:`SCHEMA`.
-OLDER: tuple[str, ...] = ("0001", "0002", "0003")
+OLDER: tuple[str, ...] = ("0001", "0002", "0003", "0004")
 #: For how long, in seconds, a ``prepare`` is taken to belong to an accepted ``migrate`` or
 #: ``restore``.
 ARRIVAL_SECONDS = 120

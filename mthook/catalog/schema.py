@@ -203,4 +203,25 @@ STEPS: dict[str, Step] = {
         INSERT INTO capabilities SELECT * FROM kept;
         DROP TABLE kept;
     """),
+    "0005": _script("""
+        CREATE TABLE kept AS SELECT * FROM settings;
+        DROP TABLE settings;
+        CREATE TABLE settings (
+            id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+            mode TEXT NOT NULL,
+            on_error TEXT NOT NULL,
+            migrate_mismatch TEXT NOT NULL,
+            timeout FLOAT NOT NULL,
+            style TEXT NOT NULL,
+            nova BOOLEAN NOT NULL,
+            write_back BOOLEAN NOT NULL,
+            nova_stop TEXT NOT NULL,
+            fingerprint TEXT NOT NULL,
+            compiled_at TEXT NOT NULL
+        );
+        INSERT INTO settings
+            SELECT id, mode, on_error, migrate_mismatch, timeout, style, nova, 1, 'stop', fingerprint, compiled_at
+            FROM kept;
+        DROP TABLE kept
+    """),
 }

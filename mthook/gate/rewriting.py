@@ -123,7 +123,7 @@ def _rewrite(
         if judged.reason:
             journal.warning(f"{label}: would be rewritten in mode enforce: {judged.reason}")
         return Outcome(uuid=uuid, old=found)
-    target = pipeline.Target(judged.pin, uuid, judged.since, ports=configuration.ports)
+    target = pipeline.Target(judged.pin, uuid, judged.since or None, ports=configuration.ports)
     try:
         rewritten = pipeline.rewrite(xml, target)
         if len(rewritten.xml) > MAX_STRING:
@@ -132,6 +132,10 @@ def _rewrite(
         says = f"says {found}" if found else "names no machine type"
         what = f"{label} is pinned to {judged.pin}, its definition {says}"
         return _unconvertible(what, uuid, found, error, configuration.refuses)
+    settings = configuration.settings
+    if guest.nova and settings.nova and settings.write_back:
+        # It has to do with what Nova has recorded, or will have in a moment.
+        answer.ask_for_push(configuration.catalog, uuid)
     changes = rewritten.changes if rewritten.converted else ()
     return Outcome(REWRITE, rewritten.xml, uuid=uuid, old=found, new=judged.pin, changes=changes)
 

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 #: The hook touches this file beside the catalog when it stopped a start; systemd's path unit then runs the repair.
 TRIGGER = "repair-wanted"
 
+#: It adds a guest's UUID and the time to this one when what Nova has recorded is to be compared with the guest's pin;
+#: systemd's path unit then runs the push.
+PUSH_TRIGGER = "push-wanted"
+
 #: What an operator calls the operations that can be stopped.
 _WORDS = {"prepare": "start", "migrate": "migration", "restore": "restore"}
 
@@ -40,7 +44,11 @@ def carry_out(call: HookCall, guest: Summary, judged: Judgement, connection: Con
         if judged.verdict == "deny" or judged.compared is not None:
             raise  # a catalog that can't be written is a broken one: [hook] on_error decides
         journal.error(f"{call}: what it found isn't recorded: {error}")
+    settings = call.settings
+    if settings and settings.nova and settings.write_back and _concerns_nova(guest, judged):
+        ask_for_push(call.catalog, guest.uuid or "")
     if judged.verdict == "deny":
+        connection.close()  # SQLite's locks don't survive the slow path's fork
         _stop(call, guest, judged)
         return False
     if judged.verdict == "rewrite":
@@ -48,6 +56,23 @@ def carry_out(call: HookCall, guest: Summary, judged: Judgement, connection: Con
         _rename(call, guest, judged, who)
     call.clear = judged.clear
     return True
+
+
+def ask_for_push(catalog: str, uuid: str, at: str | None = None) -> None:
+    """Ask for a guest's pin to be written to Nova, once Nova has finished what it does with the guest.
+
+    :param catalog: its path.
+    :param at: since when that is asked for; None: now.
+    """
+    _add(os.path.join(os.path.dirname(catalog), PUSH_TRIGGER), f"{uuid} {at or text.now()}\n")
+
+
+def _concerns_nova(guest: Summary, judged: Judgement) -> bool:
+    """Tell whether Nova's record may be to be put right: a new pin, or a guest unlike its pin."""
+    if not guest.nova:
+        return False
+    new = judged.new_pin is not None and judged.new_pin.source != judgement.NOVA
+    return new or judged.mends or judged.event in (judgement.STOP, judgement.DRIFT, judgement.PASS)
 
 
 def record_pin(catalog: Catalog, guest: Summary, judged: Judgement, actor: str, who: str) -> None:
@@ -100,12 +125,14 @@ def _record_event(
         journal.warning(f"{who}: drift: pinned to {pin}, it runs {found}")
     elif judged.event == judgement.WARN:
         journal.warning(f"{who}: would be stopped in mode enforce: {judged.reason}")
+    elif judged.event == judgement.PASS:
+        journal.warning(f"{who}: goes on by [hook] nova_stop = allow: {judged.reason}")
 
 
 def _stop(call: HookCall, guest: Summary, judged: Judgement) -> None:
     """Say in one line, which libvirt hands on to the client, what is stopped, why and what to do."""
     if call.operation == "prepare":
-        _touch(os.path.join(os.path.dirname(call.catalog), TRIGGER))
+        _add(os.path.join(os.path.dirname(call.catalog), TRIGGER), "")
         what = "its definition says"
     else:
         what = "it comes with"
@@ -125,7 +152,7 @@ def _remedy(call: HookCall, guest: Summary, judged: Judgement) -> str:
     if call.operation != "prepare":
         return f"{accept}, so does [hook] migrate_mismatch = accept for all guests"
     if guest.nova and call.settings.nova:
-        return f"'mthook-sync --only repair' writes the pin to Nova's database, then start it again; {accept}"
+        return f"{_way_back(call, guest, judged)}; {accept}"
     if guest.nova:
         return f"give the instance the machine type {pin} in Nova and start it again, or {accept}"
     if not machinetype.is_convertible(pin, judged.found):
@@ -133,9 +160,47 @@ def _remedy(call: HookCall, guest: Summary, judged: Judgement) -> str:
     return f"'mthook-sync --only repair' mends the definition and starts the guest, {accept}"
 
 
-def _touch(path: str) -> None:
+def _way_back(call: HookCall, guest: Summary, judged: Judgement) -> str:
+    """Put Nova's record right, and return how the instance gets back."""
+    uuid, recorded = guest.uuid, judged.recorded
+    later = "'mthook-sync --only repair' writes the pin to Nova's database, then"
+    if recorded is None:
+        return f"{later} start it again"
+    if judged.unsure:
+        return (
+            f"Nova has {recorded.machine} recorded, and nothing tells who wrote that:"
+            f" 'mthook-admin set {uuid} {judged.pin} --force' takes it back"
+        )
+    again = f"'openstack server {recorded.way_back} {uuid}' starts it as that"
+    if recorded.way_back == "unshelve":
+        again = f"give its shelved image the property hw_machine_type={judged.pin}, then {again}"
+    done = not judged.mends or _put_right(call, guest, judged.pin, recorded.machine)
+    return again if done else f"{later} {again}"
+
+
+def _put_right(call: HookCall, guest: Summary, pin: str, recorded: str | None) -> bool:
+    """Write a pin to Nova's database in what is left of the time limit; return whether that worked."""
+    from mthook.hook import slow  # here: so few guests need it
+
+    who = f"{call} ({guest.uuid})"
+    if call.settings is None or not call.settings.write_back:
+        return False
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        slow.put_right(call.files, guest.uuid or "", pin, recorded, call.left())
+    except slow.SlowPathError as error:
+        journal.error(f"{who}: {pin} isn't written to Nova: {error}")
+        return False
+    journal.info(f"{who}: wrote {pin} to Nova in place of {text.printable(recorded or 'nothing')}")
+    return True
+
+
+def _add(path: str, line: str) -> None:
+    """Add a line to a file, or make an empty one."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o600)
+        os.write(descriptor, line.encode())
+        os.close(descriptor)
     except OSError as error:
         journal.error(f"{text.printable(path)}: {error.strerror}")
 

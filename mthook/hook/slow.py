@@ -14,7 +14,8 @@ import select
 import time
 
 from mthook.errors import Error
-from mthook.nova.question import Recorded, ask
+from mthook.nova import question
+from mthook.nova.question import Recorded
 from mthook.settings import Settings, fingerprint
 
 TYPE_CHECKING = False
@@ -125,7 +126,7 @@ def ask_nova(files: Sequence[str], uuid: str, seconds: float, wrong: str) -> Rec
     """
 
     def work() -> tuple[Any, ...] | None:
-        recorded = ask(files, uuid)
+        recorded = question.ask(files, uuid)
         return recorded.values() if recorded else None
 
     try:
@@ -134,6 +135,16 @@ def ask_nova(files: Sequence[str], uuid: str, seconds: float, wrong: str) -> Rec
         why = f"Nova can't be asked: {error}"
         raise SlowPathError(f"{wrong}; {why}" if wrong else why) from None
     return Recorded(*values) if values else None
+
+
+def put_right(
+    files: Sequence[str], uuid: str, machine: str, expect: str | None, seconds: float
+) -> None:
+    """Write a pin over what Nova has recorded; see :func:`mthook.nova.question.put_right`.
+
+    :raises SlowPathError: the database can't be written, or not in time.
+    """
+    in_child(lambda: question.put_right(files, uuid, machine, expect), seconds)
 
 
 def rewrite(xml: bytes, machine: str, instance: str, since: str, seconds: float) -> bytes:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Union
 
+from mthook import reconcile
+
 #: The key of the machine type in ``instance_system_metadata``.
 MACHINE_KEY = "image_hw_machine_type"
 #: The buses that Nova keeps beside it, and that a change of family can make invalid.
@@ -19,9 +21,12 @@ BUILDING = "building"
 RESIZED = "resized"
 #: An instance's ``task_state`` while Nova starts a rescue image in the guest's place, and its ``vm_state`` then.
 RESCUING, RESCUED = "rescuing", "rescued"
-
+#: Its ``task_state`` while Nova starts it by a user's wish; a start that fails leaves it stopped.
+POWERING_ON = "powering-on"
 #: It is shelved, and no host has it.
 OFFLOADED = "shelved_offloaded"
+#: Its ``vm_state`` while it is shelved, also after an unshelving that failed.
+SHELVED_STATES = ("shelved", OFFLOADED)
 
 #: What an instance's ``vm_state`` can be but for ``building``.
 VM_STATES = (
@@ -38,9 +43,19 @@ VM_STATES = (
     OFFLOADED,
 )
 #: Those in which its guest doesn't run: ``ALLOWED_UPDATE_VM_STATES`` of nova/virt/libvirt/machine_type_utils.py.
-STOPPED_STATES = ("stopped", "shelved", OFFLOADED)
+STOPPED_STATES = ("stopped", *SHELVED_STATES)
 #: Its ``task_state`` while Nova rebuilds or evacuates it (nova/compute/task_states.py, ``rebuild_states``).
 REBUILD_STATES = ("rebuilding", "rebuild_block_device_mapping", "rebuild_spawning")
+#: Its ``task_state`` while an action goes on by which Nova may write its machine type.
+WORKING_STATES = (
+    RESCUING,
+    POWERING_ON,
+    *REBUILD_STATES,
+    *("resize_prep", "resize_migrating", "resize_migrated", "resize_finish"),
+    *("resize_reverting", "resize_confirming", "unrescuing", "unshelving", "spawning"),
+    *("reboot_pending_hard", "reboot_started_hard", "rebooting_hard"),
+    *("resuming", "restoring", "migrating"),
+)
 
 
 @dataclass(frozen=True)
@@ -54,12 +69,11 @@ class NovaInstance:
     :ivar rows: how many rows for it count, where one should.
     :ivar arch: the architecture that its image asks for; None: the host's.
     :ivar buses: what is recorded for device buses, by key.
-    :ivar rebuild: the id of its last rebuild in ``instance_actions``; None: never rebuilt.
+    :ivar rebuild: the id of its last rebuild in ``instance_actions``, a refused one apart; None: never rebuilt.
     :ivar rebuild_at: when that began, as :func:`mthook.text.now` has it; '' without one.
     :ivar evacuated: an evacuation is more recent than that.
     :ivar updated_at: when Nova last changed its row in ``instances``, as :func:`mthook.text.now` has it.
-    :ivar by_rescue: ``machine`` was written while it was in rescue. The XML of that is made from the rescue image, and
-        where that names no machine type, Nova records its default (nova/virt/libvirt/driver.py, ``rescue``).
+    :ivar author: who wrote ``machine``, see :func:`mthook.reconcile.author`.
     :ivar shelved_image: the image that it is unshelved from; None: none, as for one with its root on a volume.
     :ivar ironic: it is on a node of ironic's; told by lists alone.
     """
@@ -79,7 +93,7 @@ class NovaInstance:
     rebuild: int | None = None
     rebuild_at: str = ""
     evacuated: bool = False
-    by_rescue: bool = False
+    author: str = reconcile.SOMEBODY
     updated_at: str = ""
     shelved_image: str | None = None
     ironic: bool = False
@@ -101,8 +115,8 @@ class NovaInstance:
 
     @property
     def settled(self) -> bool:
-        """Whether what is recorded is to last: it is free, no resize is to be confirmed, and no rescue wrote it."""
-        return self.free and self.vm_state != RESIZED and not self.by_rescue
+        """Whether what its host has decided about it is to last: it is free, and no resize is to be confirmed."""
+        return self.free and self.vm_state != RESIZED
 
     @property
     def offloaded(self) -> bool:
@@ -115,6 +129,15 @@ class NovaInstance:
         return not (self.ironic or (self.host is None and self.vm_state == ERROR))
 
     @property
+    def way_back(self) -> str:
+        """What the command ``openstack server`` is told, to start it again once its start was stopped."""
+        if self.task_state == POWERING_ON:
+            return "start"
+        if self.vm_state in SHELVED_STATES:
+            return "unshelve"
+        return "reboot --hard"
+
+    @property
     def rebuilding(self) -> bool:
         """Whether Nova rebuilds or evacuates it at present."""
         return self.task_state in REBUILD_STATES
@@ -125,11 +148,13 @@ class Whereabouts:
     """Where Nova says that an instance is.
 
     :ivar settled: not on its way from one host to another.
+    :ivar busy: Nova is at work on it.
     """
 
     host: str | None
     deleted: bool
     settled: bool
+    busy: bool
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Nova has recorded for one instance: the question that is asked before a start is stopped.
+"""What Nova has recorded for one instance: the question that is asked before a start is stopped, and what follows it.
 
 On the hook's fast path: what the answer takes is imported where it is asked for.
 """
@@ -19,22 +19,24 @@ class Recorded:
     :ivar rebuilding: Nova is rebuilding it.
     :ivar rescuing: Nova is starting a rescue image in the guest's place.
     :ivar default: the machine type that Nova would record from its configuration; None: none.
+    :ivar way_back: what ``openstack server`` is told to start it again once its start was stopped.
     """
 
     def __init__(
         self,
         machine: str | None,
         row: int | None,
-        by_rescue: bool,
+        author: str,
         rebuild: int | None,
         rebuild_at: str,
         rebuilding: bool,
         rescuing: bool,
         default: str | None,
+        way_back: str,
     ) -> None:
-        self.machine, self.row, self.by_rescue = machine, row, by_rescue
+        self.machine, self.row, self.author = machine, row, author
         self.rebuild, self.rebuild_at, self.rebuilding = rebuild, rebuild_at, rebuilding
-        self.rescuing, self.default = rescuing, default
+        self.rescuing, self.default, self.way_back = rescuing, default, way_back
 
     def values(self) -> tuple[str | int | None, ...]:
         """Return it in the order of the constructor, for a pipe."""
@@ -60,10 +62,29 @@ def ask(files: Sequence[str], uuid: str) -> Recorded | None:
     return Recorded(
         machine=found.machine,
         row=found.row,
-        by_rescue=found.by_rescue,
+        author=found.author,
         rebuild=found.rebuild,
         rebuild_at=found.rebuild_at,
         rebuilding=found.rebuilding and not found.evacuated,
         rescuing=found.task_state == instance.RESCUING,
         default=reconcile.default_machine(arch, options.libvirt.hw_machine_type),
+        way_back=found.way_back,
     )
+
+
+def put_right(files: Sequence[str], uuid: str, machine: str, expect: str | None) -> None:
+    """Write an instance's pin over what Nova has recorded for it.
+
+    :param machine: the pin.
+    :param expect: what is recorded; None: nothing.
+    :raises ConfigError: the configuration is wrong.
+    :raises NovaError: the database can't be written, or it has something else recorded by now.
+    :raises NotFound: there is no such instance any more.
+    """
+    from mthook import conf
+    from mthook.nova import cells
+
+    options = conf.load([path for path in files if os.path.exists(path)])
+    with cells.opened(options) as nova:
+        # An instance that is evacuated to this host is still on the old one, says Nova.
+        nova.find(uuid)[0].record(uuid, machine, expect=expect)

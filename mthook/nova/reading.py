@@ -3,32 +3,40 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Any, Optional, TypeVar
 
 import sqlalchemy as sa
 
+from mthook import reconcile
 from mthook.errors import NotFound
+from mthook.nova import evidence
+from mthook.nova.evidence import Rows
 from mthook.nova.instance import (
     BUILDING,
     BUS_KEYS,
     MACHINE_KEY,
-    RESCUED,
-    RESCUING,
     RESIZED,
     NovaInstance,
     Whereabouts,
 )
-from mthook.nova.tables import ACTIONS, COMPUTE_NODES, INSTANCES, PROPERTIES
+from mthook.nova.tables import ACTIONS, COMPUTE_NODES, INSTANCES, MIGRATIONS, PROPERTIES
 from mthook.text import now, printable
 
 _ARCH_KEYS = ("image_hw_architecture", "image_architecture")
 _TYPE_KEY, _DISTRO_KEY = "image_os_type", "image_os_distro"
 _SHELVED_KEY = "shelved_image_id"
-_KEYS = (MACHINE_KEY, *BUS_KEYS, *_ARCH_KEYS, _TYPE_KEY, _DISTRO_KEY, _SHELVED_KEY)
-_ACTIONS = ("rebuild", "evacuate", "rescue", "unrescue")
+#: The image that the others are of.
+_IMAGE_KEY = "image_base_image_ref"
+_KEYS = (
+    *(MACHINE_KEY, *BUS_KEYS, *_ARCH_KEYS),
+    *(_TYPE_KEY, _DISTRO_KEY, _SHELVED_KEY, _IMAGE_KEY),
+)
+#: By how many seconds this host's clock may differ from the database's and count as the same.
+_SAME_TIME = 5
 
 #: How many instances one query is about.
 _BATCH = 1000
@@ -38,8 +46,6 @@ _Item = TypeVar("_Item")
 Page = Callable[
     [sa.engine.Connection, str, Optional[str]], "tuple[list[NovaInstance], Optional[str]]"
 ]
-#: An instance's rows, oldest first, by key of the property or name of the action.
-_Rows = Mapping[str, "list[sa.engine.Row[Any]]"]
 
 
 def of_host(connection: sa.engine.Connection, host: str) -> list[NovaInstance]:
@@ -124,7 +130,8 @@ def whereabouts(connection: sa.engine.Connection, uuids: Sequence[str]) -> dict[
     for batch in _batches(uuids):
         for row in connection.execute(sa.select(INSTANCES).where(INSTANCES.c.uuid.in_(batch))):
             settled = row.task_state is None and row.vm_state != RESIZED
-            found[row.uuid] = Whereabouts(row.host, bool(row.deleted), settled)
+            busy = row.task_state is not None
+            found[row.uuid] = Whereabouts(row.host, bool(row.deleted), settled, busy)
     return found
 
 
@@ -184,16 +191,26 @@ def _instances(
     connection: sa.engine.Connection, condition: sa.sql.ColumnElement[bool]
 ) -> list[NovaInstance]:
     """Return the instances for which a condition holds, with what the other tables know of them."""
+    rows = connection.execute(sa.select(INSTANCES).where(condition)).all()
+    behind = _behind(connection) if rows else 0.0
     found: list[NovaInstance] = []
-    for batch in _batches(connection.execute(sa.select(INSTANCES).where(condition)).all()):
+    for batch in _batches(rows):
         uuids, live = [row.uuid for row in batch], PROPERTIES.c.deleted == 0
         properties = _by_instance(connection, PROPERTIES.c.key, _KEYS, uuids, live)
-        actions = _by_instance(connection, ACTIONS.c.action, _ACTIONS, uuids)
-        found += [
-            _with_details(_instance(row), properties.get(row.uuid, {}), actions.get(row.uuid, {}))
-            for row in batch
-        ]
+        actions = _by_instance(connection, ACTIONS.c.action, evidence.ACTION_NAMES, uuids)
+        kind, live = MIGRATIONS.c.migration_type, MIGRATIONS.c.deleted == 0
+        moves = _by_instance(connection, kind, evidence.MOVES, uuids, live)
+        for row in batch:
+            of = [rows.get(row.uuid, {}) for rows in (properties, actions, moves)]
+            found.append(_with_details(row, of[0], of[1], of[2], behind))
     return found
+
+
+def _behind(connection: sa.engine.Connection) -> float:
+    """Return by how many seconds the database's clock is behind this host's, if that matters."""
+    told: Any = connection.execute(sa.select(sa.func.utc_timestamp(type_=sa.DateTime))).scalar()
+    behind = time.time() - evidence.seconds(told)
+    return behind if abs(behind) > _SAME_TIME else 0.0
 
 
 def _by_instance(
@@ -215,31 +232,37 @@ def _by_instance(
 
 def _instance(row: sa.engine.Row[Any]) -> NovaInstance:
     name, state, ironic = row.display_name or "", row.vm_state or "", getattr(row, "ironic", False)
-    changed_at = _moment(row.updated_at)
+    changed_at = _moment(row.updated_at, 0.0)
     return NovaInstance(
         row.uuid, name, row.host, state, row.task_state, updated_at=changed_at, ironic=bool(ironic)
     )
 
 
-def _with_details(instance: NovaInstance, properties: _Rows, actions: _Rows) -> NovaInstance:
+def _with_details(
+    instance: sa.engine.Row[Any], properties: Rows, actions: Rows, moves: Rows, behind: float
+) -> NovaInstance:
     # Of several rows the last one counts for Nova.
     values = {key: rows[-1].value for key, rows in properties.items() if rows[-1].value}
     rows = properties.get(MACHINE_KEY, [])
-    written = (rows[-1].updated_at or rows[-1].created_at) if rows else None
-    rebuild, began = _last(actions, "rebuild")
+    refusals = evidence.refused(instance, values.get(_IMAGE_KEY), actions)
+    done = [row for row in actions.get("rebuild", []) if row.id not in refusals]
+    rebuild, began = (done[-1].id, done[-1].start_time) if done else (0, None)
+    evacuations = actions.get("evacuate", [])
     return replace(
-        instance,
+        _instance(instance),
         machine=values.get(MACHINE_KEY),
         row=rows[-1].id if MACHINE_KEY in values else None,
-        recorded_at=_moment(written),
+        recorded_at=_moment(rows[-1].updated_at or rows[-1].created_at, behind) if rows else "",
         rows=len(rows),
         arch=next((_canonical(values[key]) for key in _ARCH_KEYS if key in values), None),
         windows=_is_windows(values),
         buses={key: values[key] for key in BUS_KEYS if key in values},
         rebuild=rebuild or None,
-        rebuild_at=_moment(began),
-        evacuated=_last(actions, "evacuate")[0] > rebuild,
-        by_rescue=_is_by_rescue(instance, written, actions),
+        rebuild_at=_moment(began, behind),
+        evacuated=bool(evacuations) and evacuations[-1].id > rebuild,
+        author=evidence.author(instance, rows[-1], refusals, actions, moves)
+        if rows
+        else reconcile.SOMEBODY,
         shelved_image=values.get(_SHELVED_KEY),
     )
 
@@ -250,27 +273,9 @@ def _is_windows(values: Mapping[str, str]) -> bool:
     return values.get(_TYPE_KEY, "").lower() == "windows" or distro.startswith("win")
 
 
-def _last(actions: _Rows, name: str) -> tuple[int, datetime | None]:
-    """Return the row of the last action of a name and when that began; 0 and None: there was none."""
-    rows = actions.get(name)
-    return (rows[-1].id, rows[-1].start_time) if rows else (0, None)
-
-
-def _is_by_rescue(instance: NovaInstance, written: datetime | None, actions: _Rows) -> bool:
-    """Tell whether what was written last was so between a rescue and its end."""
-    row, began = _last(actions, "rescue")
-    end_row, ended = _last(actions, "unrescue")
-    second = timedelta(seconds=1)  # the database rounds to it
-    if written is None or began is None or written < began - second:
-        return False
-    if end_row > row and ended is not None:
-        return written <= ended + second
-    return instance.vm_state == RESCUED or instance.task_state == RESCUING
-
-
-def _moment(stored: datetime | None) -> str:
-    """Return a time of Nova's, which is UTC without saying so, as text; '' for none."""
-    return now(stored.replace(tzinfo=timezone.utc).timestamp()) if stored else ""
+def _moment(stored: datetime | None, behind: float) -> str:
+    """Return a time of Nova's as text by this host's clock, which those of pins are by; '' for none."""
+    return now(evidence.seconds(stored) + behind) if stored else ""
 
 
 def _canonical(arch: str) -> str:

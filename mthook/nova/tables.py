@@ -21,6 +21,7 @@ INSTANCES = sa.Table(
     sa.Column("vm_state", sa.String(255)),
     sa.Column("task_state", sa.String(255)),
     sa.Column("updated_at", sa.DateTime),
+    sa.Column("image_ref", sa.String(255)),
     sa.Column("deleted", sa.Integer),
 )
 #: A row counts while its ``deleted`` is 0. No unique key guards this table (nova/db/main/models.py,
@@ -43,6 +44,20 @@ ACTIONS = sa.Table(
     sa.Column("instance_uuid", sa.String(36)),
     sa.Column("action", sa.String(255)),
     sa.Column("start_time", sa.DateTime),
+    # Nova sets it at each of an action's events; finish_time it leaves out.
+    sa.Column("updated_at", sa.DateTime),
+    sa.Column("message", sa.String(255)),
+)
+MIGRATIONS = sa.Table(
+    "migrations",
+    CELL,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("instance_uuid", sa.String(36)),
+    sa.Column("migration_type", sa.String(255)),
+    sa.Column("status", sa.String(255)),
+    sa.Column("created_at", sa.DateTime),
+    sa.Column("updated_at", sa.DateTime),
+    sa.Column("deleted", sa.Integer),
 )
 #: The disks and volumes of instances.
 DISKS = sa.Table(

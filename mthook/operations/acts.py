@@ -26,6 +26,7 @@ Why = Literal[
     "unconvertible",
     "saved_state",
     "being_rebuilt",
+    "unknown_author",
     "not_found_here",
     "no_default",
     "nova_at_work",

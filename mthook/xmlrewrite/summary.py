@@ -41,6 +41,8 @@ _TEXTS = frozenset(("domain/name", "domain/uuid", "domain/devices/emulator"))
 #: Where an element is of which neither itself nor anything in it counts.
 _ELSEWHERE = "-"
 _HEX = frozenset("0123456789abcdef")
+#: What Nova calls the machine type among the properties, and what tells a Windows (nova/objects/image_meta.py).
+_RECORDED, _OPERATING_SYSTEM = "hw_machine_type", ("os_type", "os_distro")
 _TIME = "0000-00-00T00:00:00.000000Z"
 
 
@@ -55,6 +57,7 @@ class Summary:
     :ivar emulator: path of the QEMU binary, or None.
     :ivar nova: whether Nova made this domain.
     :ivar root_image: UUID of the image Nova made the root disk from, or None.
+    :ivar recorded: the machine type that Nova has recorded for the instance, as Nova 32 and newer tell; or None.
     :ivar travelled: machine type, and since when it holds, of the pin the guest carries for itself;
         or None.
     :ivar windows: whether the guest looks like a Windows.
@@ -66,6 +69,7 @@ class Summary:
         "machine",
         "name",
         "nova",
+        "recorded",
         "root_image",
         "travelled",
         "uuid",
@@ -82,6 +86,7 @@ class Summary:
         self.emulator: str | None = None
         self.nova = False
         self.root_image: str | None = None
+        self.recorded: str | None = None
         self.travelled: tuple[str, str] | None = None
         self.windows = False
 
@@ -136,6 +141,7 @@ class _Reader:
         self.once: set[str] = set()
         self.texts: dict[str, list[str]] = {}
         self.pins: list[Mapping[str, str]] = []
+        self.properties: dict[str, list[str]] = {}
         self.parser = pyexpat.ParserCreate("utf-8", _SEPARATOR)
         self.parser.buffer_text = True
         self.parser.XmlDeclHandler = self.declaration
@@ -175,7 +181,7 @@ class _Reader:
             self.summary.windows = True
 
     def end(self, tag: str) -> None:
-        if self.path in _TEXTS:
+        if self.path in _HEARD:
             self.parser.CharacterDataHandler = None
         self.path = self.parents.pop()
 
@@ -211,6 +217,12 @@ class _Reader:
         if attributes.get("type") == "image" and "uuid" in attributes:
             self.summary.root_image = attributes["uuid"]
 
+    def take_property(self, attributes: Mapping[str, str]) -> None:
+        name = attributes.get("name", "")
+        if name == _RECORDED or name in _OPERATING_SYSTEM:
+            self.properties[name] = []
+            self.parser.CharacterDataHandler = self.properties[name].append
+
     def take_os(self, attributes: Mapping[str, str]) -> None:
         if "microsoft.com" in attributes.get("id", ""):
             self.summary.windows = True
@@ -220,6 +232,12 @@ class _Reader:
         texts = {path: "".join(pieces) for path, pieces in self.texts.items()}
         summary.name = texts.get("domain/name", "")
         summary.emulator = texts.get("domain/devices/emulator") or None
+        for name, pieces in self.properties.items():
+            value = "".join(pieces)
+            if name == _RECORDED:
+                summary.recorded = _recorded(value)
+            elif value.lower() == "windows":
+                summary.windows = True
         uuid = texts.get("domain/uuid")
         if uuid:
             summary.uuid = canonical_uuid(uuid)
@@ -234,6 +252,14 @@ def _machine(name: str) -> str:
         return MachineType.parse(name).name
     except MachineTypeError as error:
         raise DomainXMLError(f"os/type: {error}") from error
+
+
+def _recorded(name: str) -> str | None:
+    """Read what Nova has recorded; what is no machine type's name is as good as nothing."""
+    try:
+        return MachineType.parse(name).name
+    except MachineTypeError:
+        return None
 
 
 def _travelled(pin: Mapping[str, str], uuid: str | None) -> tuple[str, str] | None:
@@ -260,8 +286,19 @@ _TAKE = {
     _PIN: _Reader.take_pin,
     f"{_OSINFO}/http://libosinfo.org/xmlns/libvirt/domain/1.0}}os": _Reader.take_os,
 }
+#: Where a property of the instance's image is.
+_PROPERTIES: set[str] = set()
+#: Elements in which there are others that count.
+_WAY = {_OSINFO, _HYPERV, "domain/devices", "domain/features"}
 for _uri in NOVA_NAMESPACES:
     _instance = f"domain/metadata/{_uri}{_SEPARATOR}instance"
     _TAKE[_instance] = _Reader.take_nova
     _TAKE[f"{_instance}/{_uri}{_SEPARATOR}root"] = _Reader.take_root
-_PATHS = frozenset((*_ONCE, *_TEXTS, *_TAKE, _OSINFO, _HYPERV, "domain/devices", "domain/features"))
+    _image = f"{_instance}/{_uri}{_SEPARATOR}image"
+    _all = f"{_image}/{_uri}{_SEPARATOR}properties"
+    _PROPERTIES.add(f"{_all}/{_uri}{_SEPARATOR}property")
+    _WAY.update((_image, _all))
+_TAKE.update(dict.fromkeys(_PROPERTIES, _Reader.take_property))
+_PATHS = frozenset((*_ONCE, *_TEXTS, *_TAKE, *_WAY))
+#: Elements whose text may be listened to.
+_HEARD = frozenset((*_TEXTS, *_PROPERTIES))

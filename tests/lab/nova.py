@@ -165,14 +165,24 @@ class Cloud(Databases):
         self.set_state(uuid, task_state="rebuilding", image_ref=image_ref, progress=0)
         stash = {"base_image_ref": image_ref, **image}
         with self.connect(self.cell_of(uuid)) as cursor:
-            novarows.stash_image(cursor, uuid, stash)
+            # With the time of the request, which is before.
             novarows.begin_action(cursor, uuid, "rebuild")
+            novarows.stash_image(cursor, uuid, stash)
 
     def finish_rebuild(self, uuid: str, *, vm_state: str = "active") -> None:
         """Finish a rebuild, as nova-compute does."""
         with self.connect(self.cell_of(uuid)) as cursor:
             novarows.finish_action(cursor, uuid, "rebuild")
         self.set_state(uuid, task_state=None, vm_state=vm_state)
+
+    def refuse_rebuild(self, uuid: str, image_ref: str) -> None:
+        """Refuse a rebuild, as nova-conductor does where the scheduler finds no host.
+
+        :param image_ref: the image that the instance had before.
+        """
+        with self.connect(self.cell_of(uuid)) as cursor:
+            novarows.finish_action(cursor, uuid, "rebuild", failed=True)
+        self.set_state(uuid, task_state=None, vm_state="error", image_ref=image_ref)
 
     def _rows(self, uuid: str, sql: str, *parameters: Any) -> list[dict[str, Any]]:
         with self.connect(self.cell_of(uuid)) as cursor:

@@ -124,6 +124,8 @@ def insert(
         {"created_at": columns["created_at"], "deleted": 0},
         source="uuids JOIN stash",
     )
+    created = {**times, "action": "create", "start_time": columns["created_at"], "deleted": 0}
+    _insert(cursor, "instance_actions", own, {**created, "project_id": PROJECT, "user_id": USER})
     _map(cursor, api, cell, columns)
 
 
@@ -205,18 +207,18 @@ def begin_action(cursor: Cursor, uuid: str, action: str) -> None:
     """Record that a user's action on an instance begins."""
     cursor.execute(
         "INSERT INTO instance_actions (created_at, action, instance_uuid, request_id, user_id,"
-        " project_id, start_time, deleted)"
-        " VALUES (UTC_TIMESTAMP(), %s, %s, %s, %s, %s, UTC_TIMESTAMP(), 0)",
+        " project_id, start_time, updated_at, deleted)"
+        " VALUES (UTC_TIMESTAMP(), %s, %s, %s, %s, %s, UTC_TIMESTAMP(), UTC_TIMESTAMP(), 0)",
         (action, uuid, f"req-{uuids.uuid4()}", USER, PROJECT),
     )
 
 
-def finish_action(cursor: Cursor, uuid: str, action: str) -> None:
-    """Record that an action has ended."""
+def finish_action(cursor: Cursor, uuid: str, action: str, *, failed: bool = False) -> None:
+    """Record that the last event of an action has ended. When the action itself has, Nova doesn't record."""
     cursor.execute(
-        "UPDATE instance_actions SET updated_at = UTC_TIMESTAMP(), finish_time = UTC_TIMESTAMP()"
-        " WHERE instance_uuid = %s AND action = %s AND finish_time IS NULL",
-        (uuid, action),
+        "UPDATE instance_actions SET updated_at = UTC_TIMESTAMP(), message = %s"
+        " WHERE instance_uuid = %s AND action = %s ORDER BY id DESC LIMIT 1",
+        ("Error" if failed else None, uuid, action),
     )
 
 

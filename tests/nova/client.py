@@ -114,6 +114,10 @@ class Nova:
         self._touches += 1
         self.save(uuid, touched=str(self._touches))
 
+    def request(self, uuid: str) -> None:
+        """Have Nova keep what was asked for when an instance was made."""
+        self._ask("request", uuid=uuid)
+
     def machine(self, uuid: str, hw_machine_type: Sequence[str] = ()) -> Optional[str]:
         """Return the machine type that Nova would give a guest.
 

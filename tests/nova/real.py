@@ -106,6 +106,22 @@ class Calls:
         with _cell(uuid) as cell, instance.obj_alternate_context(cell):
             instance.save()
 
+    def request(self, uuid: str) -> None:
+        """Keep what was asked for when the instance was made, as nova-api does."""
+        with _cell(uuid) as cell:
+            instance = _instance(cell, uuid)
+        spec = objects.RequestSpec.from_components(
+            context.get_admin_context(),
+            uuid,
+            instance.image_meta,
+            instance.flavor,
+            *(None, None, {}, None),
+            instance.availability_zone,
+            project_id=instance.project_id,
+            user_id=instance.user_id,
+        )
+        spec.create()
+
     def machine(self, uuid: str, hw_machine_type: list[str]) -> Optional[str]:
         """The machine type that a guest would get."""
         with _configured("hw_machine_type", hw_machine_type), _cell(uuid) as cell:

@@ -12,6 +12,8 @@ from mthook.catalog.lookup import Known
 from mthook.errors import MachineTypeError
 from mthook.judgement import DEFINE, Judgement, NovaAnswer, judge
 from mthook.nova.question import Recorded
+from mthook.reconcile import FILLED_IN, NOBODY_KNOWS, SOMEBODY
+from mthook.reconcile import NOVA as BY_NOVA
 from mthook.settings import Settings
 from mthook.xmlrewrite import summary
 from tests.unit.hook.conftest import IMAGE, domain, travelling
@@ -51,12 +53,13 @@ def judged(
         default: dict[str, Any] = {
             "machine": OLD,
             "row": 7,
-            "by_rescue": False,
+            "author": SOMEBODY,
             "rebuild": None,
             "rebuild_at": "",
             "rebuilding": False,
             "rescuing": False,
             "default": NEWEST,
+            "way_back": "reboot --hard",
         }
         nova = NovaAnswer(Recorded(**{**default, **recorded}), (OLD, 7, None), NOW)
     return judge(operation, summary.read(xml), known, ALIASES, settings, nova)
@@ -136,9 +139,12 @@ def test_a_rebuild_releases_the_pin_where_nova_has_no_record() -> None:
 
 def test_novas_own_default_changes_nothing() -> None:
     """It lost the record and wrote what its configuration says."""
-    found = judged("prepare", domain(NEWEST, image=IMAGE), known(), machine=NEWEST, row=8)
+    found = judged(
+        "prepare", domain(NEWEST, image=IMAGE), known(), machine=NEWEST, row=8, author=FILLED_IN
+    )
 
     assert (found.verdict, found.pin, found.origin) == ("deny", OLD, "row")
+    assert (found.mends, found.unsure) == (True, False)
     assert (found.compared, found.new_pin) == (None, None)
 
 
@@ -194,3 +200,92 @@ def test_a_pin_that_travels_is_recorded_when_its_guest_comes_or_is_stopped() -> 
         assert (found.new_pin is not None) is recorded
     satisfied = domain(OLD, metadata=travelling(OLD, BEFORE))
     assert judged("prepare", satisfied, UNKNOWN, Settings()).new_pin is None
+
+
+def test_what_nova_wrote_by_itself_is_put_right() -> None:
+    """The pin stays, and takes the record's place."""
+    found = judged("prepare", WRONG, known(), machine=NEW, row=7, author=BY_NOVA)
+
+    assert (found.verdict, found.pin, found.origin) == ("deny", OLD, "row")
+    assert (found.mends, found.unsure, found.compared) == (True, False, None)
+
+
+def test_what_nobody_knows_the_author_of_stays_and_so_does_the_pin() -> None:
+    """Somebody has to look."""
+    found = judged("prepare", WRONG, known(), machine=NEW, row=7, author=NOBODY_KNOWS)
+
+    assert (found.verdict, found.pin, found.event) == ("deny", OLD, judgement.STOP)
+    assert (found.mends, found.unsure, found.new_pin) == (False, True, None)
+
+
+@pytest.mark.parametrize(
+    ("operation", "xml", "mode", "verdict", "event"),
+    [
+        ("prepare", WRONG, "enforce", "allow", judgement.PASS),
+        ("prepare", WRONG, "audit", "allow", judgement.WARN),
+        ("prepare", domain(OLD, image=IMAGE), "enforce", "allow", ""),
+        ("started", WRONG, "enforce", "allow", judgement.DRIFT),
+        ("prepare", domain(NEW), "enforce", "deny", judgement.STOP),  # not one of Nova's
+        (DEFINE, WRONG, "enforce", "deny", judgement.STOP),  # the gate makes it right
+    ],
+)
+def test_a_start_of_novas_may_pass(
+    operation: str, xml: bytes, mode: str, verdict: str, event: str
+) -> None:
+    """[hook] nova_stop = allow."""
+    found = judged(operation, xml, known(), Settings(mode=mode, nova_stop="allow"))
+
+    assert (found.verdict, found.event) == (verdict, event)
+
+
+OTHER_IMAGE = "3c4d5e6f-7081-4293-a4b5-c6d7e8f90a1c"
+PLAIN = Settings()
+
+
+@pytest.mark.parametrize(
+    ("image", "recorded", "pinned", "verdict"),
+    [
+        (
+            OTHER_IMAGE,
+            "",
+            OLD,
+            "allow",
+        ),  # a Nova that doesn't tell, or a rebuild from an image that names none
+        (OTHER_IMAGE, NEW, OLD, "allow"),  # a rebuild
+        (OTHER_IMAGE, OLD, OLD, "deny"),  # an unshelve
+        (OTHER_IMAGE, "pc", OLD, "deny"),  # likewise, with what Nova had from the beginning
+        (IMAGE, NEW, OLD, "deny"),  # a record that has changed
+        (IMAGE, "", OLD, "deny"),
+    ],
+)
+def test_without_the_database_the_xml_tells_a_rebuild(
+    image: str, recorded: str, pinned: str, verdict: str
+) -> None:
+    """Nova 32 and newer write into it what they have recorded."""
+    xml = domain(NEW, image=image, recorded=recorded)
+
+    found = judged("prepare", xml, known(pinned, root_image=IMAGE), PLAIN)
+
+    assert found.verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("operation", "xml", "known", "pin"),
+    [
+        (DEFINE, domain(NEW, image=IMAGE, recorded=OLD), UNKNOWN, OLD),
+        ("prepare", domain(NEW, image=IMAGE, recorded=OLD), UNKNOWN, OLD),
+        ("prepare", domain(NEW, image=IMAGE, recorded="pc"), UNKNOWN, ""),
+        ("prepare", domain(NEW, image=IMAGE, recorded="q35; reboot"), UNKNOWN, ""),
+        ("prepare", domain(NEW, image=IMAGE, recorded=OLD), known(None), ""),  # released
+        ("migrate", domain(NEW, image=IMAGE, recorded=OLD), UNKNOWN, ""),  # it runs
+    ],
+)
+def test_without_the_database_the_xml_tells_the_pin_of_a_newcomer(
+    operation: str, xml: bytes, known: Known, pin: str
+) -> None:
+    """A cold migration makes it from the image's properties, and says what is recorded."""
+    found = judged(operation, xml, known, PLAIN)
+
+    assert (found.pin, found.verdict) == (pin, "deny" if pin else "allow")
+    assert pin == "" or (found.new_pin is not None and found.new_pin.machine == pin)
+    assert not judged(operation, xml, known, NOVA).pin

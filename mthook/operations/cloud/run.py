@@ -8,10 +8,12 @@ Nova's own order of sources counts.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterable, Iterator, Sequence
 
 from oslo_config import cfg
 
+from mthook import reconcile
 from mthook.errors import Error, NotFound, NovaConflict, NovaError, RequestSpecError
 from mthook.locks import uninterrupted
 from mthook.nova import requestspecs
@@ -21,6 +23,10 @@ from mthook.nova.instance import NovaInstance
 from mthook.operations import specs
 from mthook.operations.acts import Act, Failure, LeftAlone, Result, Why
 from mthook.operations.defaults import arch_of, check_machine, nova_would_give
+from mthook.text import now
+
+#: Seconds within which a host's mthook has put right what Nova wrote over a record: three of its syncs.
+_PUT_RIGHT_WITHIN = 900
 
 
 class CloudRun:
@@ -46,7 +52,7 @@ class CloudRun:
                 checked = True
             self._result.guests += len(page)
             for instance in page:
-                if not instance.settled:
+                if not self._lasts(instance):
                     self._leave_alone(instance, "nova_at_work")
             for _ in self.agree(cell, page):
                 pass
@@ -56,11 +62,16 @@ class CloudRun:
 
         :raises NovaError: a database fails.
         """
-        wanted = [one for one in instances if one.settled and (one.machine or one.offloaded)]
+        wanted = [one for one in instances if self._lasts(one) and (one.machine or one.offloaded)]
         for instance, spec in specs.read(self._cells, cell, wanted):
             machine = instance.machine or self._record(cell, instance, spec)
             if machine and specs.agree(self._cells, instance, spec, machine, self._result):
                 yield instance
+
+    def _lasts(self, instance: NovaInstance) -> bool:
+        """Tell whether what is recorded is to last: its host puts right what Nova itself has just written there."""
+        written_long_ago = instance.recorded_at < now(time.time() - _PUT_RIGHT_WITHIN)
+        return instance.settled and (instance.author != reconcile.NOVA or written_long_ago)
 
     def _check(self, cell: Cell, page: Sequence[NovaInstance]) -> None:
         """Make sure that a cell's database is of the cloud that the API database is of.

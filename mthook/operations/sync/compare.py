@@ -36,7 +36,7 @@ def pull(run: SyncRun, nova: NovaRecords) -> None:
 def _pull(run: SyncRun, nova: NovaRecords, instance: NovaInstance) -> None:
     pin = run.catalog.get_pin(instance.uuid)
     if pin is not None and nova.is_changed(pin):
-        return  # the hook's or an operator's work meanwhile; what Nova has by now the next run sees
+        return None  # the hook's or an operator's work meanwhile; what Nova has by now the next run sees
     outcome, rebuilt = nova.compare(instance, pin)
     if instance.machine is not None and outcome in (reconcile.PULL, reconcile.OVERRULE):
         reason = _REBUILT if rebuilt else None
@@ -45,9 +45,11 @@ def _pull(run: SyncRun, nova: NovaRecords, instance: NovaInstance) -> None:
         _take_over(run, instance, instance.machine, pin, reason)
     elif outcome == reconcile.ASK_GUEST and rebuilt and pin is not None:
         _record_anew(run, instance, pin)
+    elif outcome == reconcile.UNSURE:
+        return run.leave_alone(instance, "unknown_author", instance.machine)
     elif outcome == reconcile.PUSH:
-        return
-    nova.keep_compared(instance, instance.machine, instance.row)
+        return None
+    return nova.keep_compared(instance, instance.machine, instance.row)
 
 
 def _take_over(

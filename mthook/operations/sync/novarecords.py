@@ -89,7 +89,7 @@ class NovaRecords:
             compared=compared,
             rebuilt=rebuilt,
             default=default_machine(instance, self._run.conf),
-            by_rescue=instance.by_rescue,
+            author=instance.author,
         )
         return outcome, rebuilt
 

@@ -16,6 +16,7 @@ from mthook.operations.sync.compare import pull, push
 from mthook.operations.sync.definitions import align, note_drift, repair
 from mthook.operations.sync.novarecords import NovaRecords
 from mthook.operations.sync.pins import seed, seed_without_domain
+from mthook.operations.sync.requests import push_asked_for
 from mthook.operations.sync.run import ACTOR, SyncRun
 from mthook.text import now, printable
 
@@ -51,7 +52,7 @@ def _pins(run: SyncRun, only: str | None) -> None:
             seed_without_domain(run, nova)
     if nova is not None and run.conf.sync.write_back:
         if only in (None, "push"):
-            push(run, nova)
+            push_asked_for(run, nova)
         elif only == "repair":
             push(run, nova, {row.uuid for row in run.catalog.repairs() if row.nova})
 

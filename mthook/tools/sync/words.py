@@ -55,6 +55,7 @@ def left_alone(one: LeftAlone) -> str:
         "unconvertible": f"{who}: {detail}; Nova makes another definition at its next start",
         "saved_state": f"{detail}",  # it names the guest
         "being_rebuilt": f"{who}: Nova is rebuilding it",
+        "unknown_author": f"{who}: Nova has {detail} recorded, and nothing tells who wrote that: its pin stays",
         "not_found_here": f"{who}: it runs, but wasn't found here",
         "nova_at_work": f"{who}: Nova is at work on it",
         "no_default": f"{who}: no domain here, and no default machine type for {detail}",

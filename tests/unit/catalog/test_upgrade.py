@@ -82,7 +82,8 @@ def test_every_row_is_kept(old: str, revision: str) -> None:
 
     settings = before.pop("policy")
     expected: Rows = {"compared": [], "originals": [], **before}
-    expected["settings"] = settings if revision == "0003" else []
+    added = {"write_back": 1, "nova_stop": "stop"}
+    expected["settings"] = [{**row, **added} for row in settings] if revision == "0003" else []
     expected["alembic_version"] = [{"version_num": lookup.SCHEMA}]
     for row in expected["capabilities"]:
         del row["max_cpus"]

@@ -38,13 +38,20 @@ def domain(
     uuid: str = UUID,
     name: str = "web-1",
     image: str = "",
+    recorded: str = "",
     metadata: str = "",
 ) -> bytes:
     """Domain XML as a hook gets it, in brief."""
     if image:
+        tells = (
+            f'<nova:image uuid="{image}"><nova:properties><nova:property name="hw_machine_type">'
+            f"{recorded}</nova:property></nova:properties></nova:image>"
+            if recorded
+            else ""
+        )
         metadata += (
             '<nova:instance xmlns:nova="http://openstack.org/xmlns/libvirt/nova/1.1">'
-            f'<nova:root type="image" uuid="{image}"/></nova:instance>'
+            f'{tells}<nova:root type="image" uuid="{image}"/></nova:instance>'
         )
     return (
         f"<domain type='kvm'><name>{name}</name><uuid>{uuid}</uuid><metadata>{metadata}</metadata>"

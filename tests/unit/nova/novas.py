@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import uuid as uuids
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -21,9 +22,16 @@ def database(*schemas: sa.MetaData) -> sa.engine.Engine:
     engine = sa.create_engine(
         "sqlite://", future=True, poolclass=StaticPool, connect_args={"check_same_thread": False}
     )
+    sa.event.listen(engine, "connect", _teach)
     for metadata in schemas:
         metadata.create_all(engine)
     return engine
+
+
+def _teach(connection: Any, _record: object) -> None:
+    """Give SQLite a function of MySQL's."""
+    now = "%Y-%m-%d %H:%M:%S.000000"
+    connection.create_function("utc_timestamp", 0, lambda: datetime.now(timezone.utc).strftime(now))
 
 
 class Databases:

@@ -334,10 +334,10 @@ def test_whereabouts_tell_who_is_on_the_way(cell: Cell, engine: sa.engine.Engine
     gone = add(engine, deleted=5, host=None)
 
     assert cell.whereabouts([here, moving, resized, gone, "nobody"]) == {
-        here: Whereabouts(HOST, False, True),
-        moving: Whereabouts(HOST, False, False),
-        resized: Whereabouts("beta", False, False),
-        gone: Whereabouts(None, True, True),
+        here: Whereabouts(HOST, False, True, False),
+        moving: Whereabouts(HOST, False, False, True),
+        resized: Whereabouts("beta", False, False, False),
+        gone: Whereabouts(None, True, True, False),
     }
 
 

@@ -23,6 +23,7 @@ NOTHING = {
     "emulator": None,
     "nova": False,
     "root_image": None,
+    "recorded": None,
     "travelled": None,
     "windows": False,
 }
@@ -51,6 +52,7 @@ def test_a_domain_as_libvirt_prints_it_is_read() -> None:
         "emulator": "/usr/bin/qemu-system-x86_64",
         "nova": True,
         "root_image": "3c4d5e6f-7081-4293-a4b5-c6d7e8f90a1b",
+        "recorded": None,
         # The pin in it names no instance: it may be another guest's.
         "travelled": None,
         "windows": False,
@@ -92,6 +94,69 @@ def test_windows_is_known_by_its_hyperv_features() -> None:
     ]
 
     assert windows == ["pc-rescue-like-windows"]
+
+
+NOVA = "http://openstack.org/xmlns/libvirt/nova/1.1"
+
+
+def properties(inside: str, place: str = "n:image", uri: str = NOVA) -> str:
+    """A domain of an instance with properties of its image."""
+    return (
+        f"<domain><metadata><n:instance xmlns:n='{uri}'><{place}><n:properties>{inside}"
+        f"</n:properties></{place}></n:instance></metadata></domain>"
+    )
+
+
+@pytest.mark.parametrize("path", NOVA_XML, ids=lambda path: path.stem)
+def test_what_nova_has_recorded_is_read(path: Path) -> None:
+    """Of an instance that had nothing recorded when its XML was made, nothing."""
+    name = f".//{{{NOVA}}}property[@name='hw_machine_type']"
+
+    assert summary.read(path.read_bytes()).recorded == ET.parse(path).getroot().findtext(name)
+
+
+@pytest.mark.parametrize(
+    ("inside", "recorded", "windows"),
+    [
+        (
+            "<n:property name='hw_machine_type'>pc-<!-- x -->i440fx-7.2</n:property>",
+            "pc-i440fx-7.2",
+            False,
+        ),
+        ("<n:property name='hw_machine_type'>pc; reboot</n:property>", None, False),
+        ("<n:property name='hw_machine_type'/>", None, False),
+        ("<n:property name='hw_cdrom_bus'>pc</n:property>", None, False),
+        ("<n:property>pc</n:property>", None, False),
+        ("<property name='hw_machine_type'>pc</property>", None, False),
+        ("<n:property name='os_type'>Windows</n:property>", None, True),
+        ("<n:property name='os_distro'>windows</n:property>", None, True),
+        ("<n:property name='os_distro'>ubuntu</n:property>", None, False),
+        (
+            "<n:property name='os_type'>linux</n:property>"
+            "<n:property name='hw_machine_type'>q35</n:property>",
+            "q35",
+            False,
+        ),
+    ],
+)
+def test_properties_of_the_image_tell(inside: str, recorded: str | None, windows: bool) -> None:
+    """What isn't a machine type's name is as good as nothing."""
+    found = summary.read(properties(inside).encode())
+
+    assert (found.recorded, found.windows) == (recorded, windows)
+
+
+@pytest.mark.parametrize(
+    "xml",
+    [
+        properties("<n:property name='hw_machine_type'>pc</n:property>", place="n:flavor"),
+        properties("<n:property name='hw_machine_type'>pc</n:property>", uri="urn:x"),
+        properties("<n:x><n:property name='hw_machine_type'>pc</n:property></n:x>"),
+    ],
+)
+def test_properties_of_something_else_dont(xml: str) -> None:
+    """In the wrong place or namespace."""
+    assert summary.read(xml.encode()).recorded is None
 
 
 def test_an_empty_domain_says_nothing() -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import tracemalloc
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -139,10 +139,13 @@ def test_what_nova_is_at_work_on_waits_for_the_next_run(
     assert controller.specified(uuid) == PC
 
 
-def test_what_a_rescue_has_recorded_is_left_to_the_host(controller: Controller) -> None:
-    """It puts the record right; until then the request spec is."""
+@pytest.mark.parametrize(("minutes_ago", "machine"), [(5, PC), (60, Q35)])
+def test_what_a_rescue_has_recorded_is_left_to_the_host(
+    controller: Controller, minutes_ago: int, machine: str
+) -> None:
+    """It puts the record right within minutes; what is there after that is to last."""
     uuid, cell1 = controller.add(None, PC), controller.databases["cell1"]
-    began = datetime(2026, 1, 1, 12, 0, 0)
+    began = datetime.now(timezone.utc).replace(tzinfo=None) - timedelta(minutes=minutes_ago)
     insert(
         cell1,
         tables.PROPERTIES,
@@ -159,7 +162,7 @@ def test_what_a_rescue_has_recorded_is_left_to_the_host(controller: Controller) 
 
     assert controller.sync().code == 0
 
-    assert controller.specified(uuid) == PC
+    assert controller.specified(uuid) == machine
 
 
 def test_ironics_instances_and_cell0s_and_deleted_ones_are_left_out(controller: Controller) -> None:
