@@ -121,7 +121,7 @@ def _everything(here: Limited) -> None:
     assert place.recorded() == {twice: [NEW], lacking: [DEFAULT]}
     assert place.admin("get", twice) == (0, f"{NEW}\n", "")
     row = cloud.rows(twice)[-1]["id"]
-    answer = slow.ask_nova([str(place.config)], twice, 20)
+    answer = slow.ask_nova([str(place.config)], twice, 20, "")
     assert answer is not None
     assert answer.values() == (NEW, row, False, None, "", False, False, "pc")
     assert place.admin("set", lacking, OLD, "--force").code == 0
