@@ -16,12 +16,19 @@ def _nova(rounds: int) -> bool:
     return nova.run(rounds)
 
 
+def _galera(rounds: int) -> bool:
+    from bench import galera
+
+    return galera.run(rounds)
+
+
 BENCHMARKS: dict[str, Callable[[int], bool]] = {
     "hook": hook.run,
     "start": lambda rounds: start.run(max(rounds // 4, 5)),
     "conversion": conversion.run,
     "gate": gate.run,
     "nova": lambda rounds: _nova(max(rounds // 10, 5)),
+    "galera": _galera,
 }
 
 
@@ -33,7 +40,7 @@ def main() -> int:
         "--only",
         action="append",
         choices=BENCHMARKS,
-        help="may be repeated; nova, which needs real Nova installed beside mthook, runs only when it is named",
+        help="may be repeated; nova and galera, which need real Nova installed beside mthook, run only when named",
     )
     options = parser.parse_args()
     named = options.only or ("hook", "start", "conversion", "gate")

@@ -18,6 +18,10 @@ from mthook.text import printable
 _DEADLOCK = 1213
 #: A value is longer than its column.
 _TOO_LONG = 1406
+#: Galera's for a node that takes no part in its cluster; MySQL's for a command that it doesn't know.
+_NOT_READY = 1047
+#: After these a connection is of no use any more, not even for a rollback; the second one is of a failed commit.
+_FATAL = (_NOT_READY, 1180)
 
 
 class Deadlock(NovaError):
@@ -77,7 +81,7 @@ def engine(url: sa.engine.URL, name: str, seconds: int) -> sa.engine.Engine:
     :raises NovaError: PyMySQL is missing, or the URL's options are wrong.
     """
     try:
-        return sa.create_engine(
+        made = sa.create_engine(
             url,
             # future: the one style that SQLAlchemy 1.4 and 2 share.
             future=True,
@@ -100,6 +104,14 @@ def engine(url: sa.engine.URL, name: str, seconds: int) -> sa.engine.Engine:
         raise NovaError(f"{name}: {error}: install PyMySQL") from error
     except (SQLAlchemyError, TypeError, ValueError):
         raise NovaError(f"{name}: its URL has options that can't be used") from None
+    sa.event.listen(made, "handle_error", _give_up)
+    return made
+
+
+def _give_up(context: sa.engine.ExceptionContext) -> None:
+    """Have a connection closed that is of no use any more."""
+    if _reason(context.original_exception)[0] in _FATAL:
+        context.is_disconnect = True
 
 
 @contextlib.contextmanager
@@ -132,5 +144,6 @@ def _reason(error: BaseException | None) -> tuple[int, str]:
     """Return MySQL's code and words. Neither holds a statement, its values or a password."""
     args = error.args if error is not None else ()
     if len(args) > 1 and isinstance(args[0], int):
-        return args[0], str(args[1])
+        about = "this node takes no part in its Galera cluster: " if args[0] == _NOT_READY else ""
+        return args[0], f"{about}{args[1]}"
     return 0, " ".join(str(one) for one in args) or type(error).__name__

@@ -18,7 +18,7 @@ from tests.lab.certificates import make_certificates
 from tests.lab.namespaces import Namespaces
 from tests.lab.ports import reserve_ports
 from tests.lab.processes import ENVIRONMENT, SECONDS, child_of, run, state_of, wait_until
-from tests.lab.requirements import MARIADB, LabError, check
+from tests.lab.requirements import MARIADB, PATH, LabError, check
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -34,7 +34,7 @@ datadir = {_DIRECTORY}/data
 tmpdir = {_DIRECTORY}/tmp
 pid_file = {_DIRECTORY}/pid
 socket = {_DIRECTORY}/socket
-log_error = {_DIRECTORY}/log
+log_error = {_DIRECTORY}/log.err
 bind_address = 127.0.0.1
 port = {{port}}
 skip_name_resolve
@@ -155,18 +155,22 @@ class MariaDB:
         """Execute SQL, such as a dump's, in a database."""
         self._client("mariadb", database, input=dump)
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         """Start the server and wait until it answers; data and port are what they were.
 
+        :param options: beside those of its configuration.
         :raises LabError: it runs already, ended at once, or doesn't answer; its log follows.
         """
         if self.running:
             raise LabError("MariaDB runs already.")
         # nsenter stops along with a paused server, and would then outlive its owner.
-        inside = self._namespaces.command(["mariadbd", f"--defaults-file={_DIRECTORY}/my.cnf"])
+        inside = self._namespaces.command(
+            ["mariadbd", f"--defaults-file={_DIRECTORY}/my.cnf", *options]
+        )
         self._process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", *inside],
-            env=ENVIRONMENT,
+            # Programs that it runs by their names are beside its data.
+            env={**ENVIRONMENT, "PATH": f"{_DIRECTORY}:{PATH}"},
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -204,7 +208,7 @@ class MariaDB:
 
     def log(self) -> str:
         """Return what the server has logged since it was first started."""
-        path = self._path("log")
+        path = self._path("log.err")
         return path.read_text(errors="replace") if path.exists() else ""
 
     def _path(self, name: str) -> Path:

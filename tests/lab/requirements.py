@@ -39,6 +39,9 @@ MARIADB = {
     "openssl": "openssl",
 }
 
+#: What servers have in common to be a cluster.
+GALERA = "/usr/lib/galera/libgalera_smm.so"
+
 
 class LabError(Exception):
     """A lab can't run, or something in it went wrong: one plain sentence; a log may follow."""

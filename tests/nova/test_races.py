@@ -29,7 +29,7 @@ MACHINES = [f"pc-i440fx-{version}" for version in ("6.0", "6.1", "6.2", "7.0", "
 
 
 class Write(NamedTuple):
-    """One row written."""
+    """One row added, deleted, or given another value."""
 
     user: str
     verb: str
@@ -39,7 +39,7 @@ class Write(NamedTuple):
 
 
 class Ledger:
-    """All that is written to a cell's ``instance_system_metadata``, taken down by the database itself."""
+    """What becomes another in a cell's ``instance_system_metadata``, taken down by the database itself."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
@@ -47,11 +47,16 @@ class Ledger:
         cloud.execute(
             "CREATE TABLE ledger (number SERIAL, user TEXT, verb TEXT, uuid TEXT, `key` TEXT, value TEXT)"
         )
-        for verb, row in (("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")):
+        changed = "NOT (NEW.value <=> OLD.value)"
+        for verb, row, condition in (
+            ("INSERT", "NEW", "TRUE"),
+            ("UPDATE", "NEW", changed),
+            ("DELETE", "OLD", "TRUE"),
+        ):
             cloud.execute(
                 f"CREATE TRIGGER ledger_{verb} AFTER {verb} ON instance_system_metadata FOR EACH ROW"
-                f" INSERT INTO ledger VALUES (NULL, SUBSTRING_INDEX(USER(), '@', 1), '{verb}',"
-                f" {row}.instance_uuid, {row}.key, {row}.value)"
+                f" INSERT INTO ledger SELECT NULL, SUBSTRING_INDEX(USER(), '@', 1), '{verb}',"
+                f" {row}.instance_uuid, {row}.key, {row}.value FROM DUAL WHERE {condition}"
             )
 
     def close(self) -> None:

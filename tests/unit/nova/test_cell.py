@@ -377,6 +377,32 @@ def test_the_times_are_whole_seconds_of_utc(cell: Cell, engine: sa.engine.Engine
     assert times()[1] is not None
 
 
+def test_adding_a_row_gives_the_oldest_other_one_another_time(
+    cell: Cell, engine: sa.engine.Engine
+) -> None:
+    """So that of those who add one on different nodes of a Galera cluster one succeeds; each time it is another one."""
+    uuid = add(engine)
+    oldest = put(engine, uuid, "ide", "image_hw_disk_bus")
+    put(engine, uuid, "linux", "image_os_type")
+
+    def times() -> dict[int, datetime | None]:
+        query = sa.select(PROPERTIES.c.id, PROPERTIES.c.updated_at)
+        with engine.connect() as connection:
+            return {row.id: row.updated_at for row in connection.execute(query)}
+
+    seen = [times()[oldest]]
+    for _ in range(3):
+        row = cell.record(uuid, OLD, expect=None)
+        found = times()
+        seen.append(found.pop(oldest))
+        assert seen[-1] not in (None, seen[-2])
+        assert set(found.values()) == {None}
+        cell.record(uuid, NEW, expect=OLD)
+        cell.erase(uuid, expect=NEW)
+        assert (times()[oldest], row in times()) == (seen[-1], False)
+    assert rows(engine, uuid, "image_hw_disk_bus") == [(oldest, "ide")]
+
+
 def test_of_several_rows_one_is_left(cell: Cell, engine: sa.engine.Engine) -> None:
     """Also where the value stays."""
     uuid = add(engine)

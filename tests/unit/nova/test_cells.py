@@ -252,6 +252,10 @@ class MySQLError(Exception):
             sa.exc.OperationalError("SELECT geheim", {}, MySQLError(1045, "Access\ndenied")),
             "it: Access\\ndenied",
         ),
+        (
+            sa.exc.OperationalError("SELECT geheim", {}, MySQLError(1047, "WSREP isn't ready")),
+            "it: this node takes no part in its Galera cluster: WSREP isn't ready",
+        ),
         (sa.exc.InterfaceError("SELECT geheim", {}, MySQLError(0, "")), "it: "),
         (sa.exc.InternalError("SELECT geheim", {}, MySQLError("Packet lost")), "it: Packet lost"),
         (sa.exc.DBAPIError("SELECT geheim", {}, MySQLError()), "it: MySQLError"),

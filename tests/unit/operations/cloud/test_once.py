@@ -152,12 +152,13 @@ def test_what_a_rescue_has_recorded_is_left_to_the_host(
         **{"instance_uuid": uuid, "key": MACHINE_KEY, "value": Q35, "deleted": 0},
         updated_at=began + timedelta(seconds=5),
     )
-    for action, minutes in (("rescue", 0), ("unrescue", 10)):
+    for action, minutes in (("rescue", 0), ("unrescue", 2)):
         insert(
             cell1,
             tables.ACTIONS,
             **{"instance_uuid": uuid, "action": action},
             start_time=began + timedelta(minutes=minutes),
+            updated_at=began + timedelta(minutes=minutes, seconds=8),
         )
 
     assert controller.sync().code == 0
