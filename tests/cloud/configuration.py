@@ -162,7 +162,8 @@ _NEUTRON: Sections = {
     "oslo_concurrency": {"lock_path": "/var/lib/neutron/tmp"},
 }
 _ML2: Sections = {
-    "ml2": {"type_drivers": "local", "tenant_network_types": "local", "mechanism_drivers": ""}
+    # The vlan driver queries the database when it starts; without that, neutron's first query of ports fails.
+    "ml2": {"type_drivers": "vlan,local", "tenant_network_types": "local", "mechanism_drivers": ""}
 }
 
 _NOVA: Sections = {

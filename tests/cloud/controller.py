@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.cloud import configuration
 from tests.cloud.configuration import CONTROLLER
 from tests.cloud.machine import Machine
 
@@ -34,6 +35,7 @@ class Controller(Machine):
 
     def __init__(self, layers: Sequence[Path]) -> None:
         super().__init__("controller", layers)
+        configure(self)
 
     def up(self) -> None:
         """Start everything, as far as possible at once, and wait until it answers."""
@@ -64,6 +66,12 @@ class Controller(Machine):
 
     def _api(self, name: str, port: int, program: str, processes: int) -> None:
         start_api(self, name, port, program, processes)
+
+
+def configure(machine: Machine) -> None:
+    """Write the configuration of all services."""
+    for path, text in configuration.files().items():
+        machine.path(path).write_text(text)
 
 
 def make_run_directories(machine: Machine) -> None:

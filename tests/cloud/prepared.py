@@ -13,6 +13,7 @@ from tests.cloud import configuration, root
 from tests.cloud.api import Api
 from tests.cloud.configuration import KEYSTONE, PASSWORD, database
 from tests.cloud.controller import (
+    configure,
     make_run_directories,
     start_keystone,
     start_mariadb,
@@ -77,11 +78,7 @@ chown nova: *
 def layers() -> list[Path]:
     """Return the directories that are a machine's root together; make them unless they are there."""
     packages = root.packages()
-    recipe = [
-        packages.name,
-        _SSH,
-        *map(repr, (configuration.files(), DATABASES, _SERVICES, _MANAGE)),
-    ]
+    recipe = [packages.name, _SSH, *map(repr, (DATABASES, _SERVICES, _MANAGE))]
 
     def make(directory: Path) -> None:
         print("Preparing the databases, once: about three minutes.", flush=True)
@@ -96,8 +93,7 @@ def layers() -> list[Path]:
 
 def prepare(machine: Machine) -> None:
     """Configure a controller that has only the packages, and make the databases."""
-    for path, text in configuration.files().items():
-        machine.path(path).write_text(text)
+    configure(machine)
     machine.run(["sh", "-c", _SSH])
     machine.run(["python3", "-m", "venv", "--system-site-packages", "/opt/mthook"])
     machine.run(["install", "-d", "-o", "glance", "-g", "glance", "/var/lib/glance/images"])

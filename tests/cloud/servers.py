@@ -84,11 +84,13 @@ class Server:
         """
         deadline = time.monotonic() + _SECONDS
         while True:
-            instance = self.instance
-            if instance.task_state is None and instance.vm_state == vm_state:
-                return
-            if instance.task_state is None and instance.vm_state == "error":
-                raise Stuck("ERROR")
+            instance = self.cloud.records.instance(self.uuid)
+            # A new one isn't there before it has a host.
+            if instance and instance.task_state is None:
+                if instance.vm_state == vm_state:
+                    return
+                if instance.vm_state == "error":
+                    raise Stuck("ERROR")
             if time.monotonic() > deadline:
                 raise Stuck(f"not {vm_state} within {_SECONDS} s")
             time.sleep(_POLL)
