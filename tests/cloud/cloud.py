@@ -7,7 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Callable, Optional
 
-from tests.cloud.api import Api
+from tests.cloud.api import Api, ApiError
 from tests.cloud.configuration import HOSTS
 from tests.cloud.controller import Controller
 from tests.cloud.hosts import ComputeHost
@@ -93,6 +93,19 @@ class Cloud:
     def sync(self) -> None:
         """Run mthook's sync on both hosts."""
         self._everywhere(lambda host: host.mthook("mthook-sync"))
+
+    def bring_back(self, host: ComputeHost) -> None:
+        """Let a host come back that was forced down; evacuated servers are cleared away there when this returns."""
+        host.start_compute()
+        self.await_compute(host)
+        wait_until(f"{host.name} doesn't come back", lambda: self._is_back(host), lambda: "")
+
+    def _is_back(self, host: ComputeHost) -> bool:
+        try:
+            self.force_down(host.name, False)
+        except ApiError:  # Nova wants the evacuated servers cleared away first
+            return False
+        return True
 
     def force_down(self, host: str, down: bool) -> None:
         """Say that a host is down, as whoever fences it does, or no longer."""

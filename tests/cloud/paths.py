@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Callable, Optional
 
 from tests.cloud.servers import Server, Stuck
-from tests.lab.processes import wait_until
 from tests.lab.requirements import LabError
 
 #: What an operator sets: no default of any set-up, of the family that every server has first.
@@ -193,14 +192,7 @@ def evacuation(server: Server) -> Iterator[None]:
         server.act("evacuate", {"host": cloud.other(old.name)})
         server.wait()
     finally:
-        cloud.force_down(old.name, False)
-        old.start_compute()
-        cloud.await_compute(old)
-    wait_until(
-        f"{old.name} still has {server.name}",
-        lambda: old.virsh("domid", "--domain", server.uuid).returncode != 0,
-        lambda: old.log("nova-compute"),
-    )
+        cloud.bring_back(old)
 
 
 @path("rescue, unrescue, hard reboot")

@@ -7,30 +7,38 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from tests.cloud.judgement import breaches
+from tests.cloud.paths import PATHS
+from tests.cloud.setups import DEFAULTS, SET_UPS
 from tests.cloud.trial import Result
 
 _HEAD = (
-    "set-up",
-    "before",
-    "starts",
-    "state",
-    "after sync, reboot",
-    "state",
-    "record",
-    "request spec",
-    "",
+    *("set-up", "before", "first start", "after", "state"),
+    *("next reboot", "state", "record", "request spec", ""),
 )
+_TROUBLE = 100
 
 
 def table(results: Sequence[Result]) -> str:
-    """Return all results, those of a path and a change of the default together."""
-    rows = [_row(result) for result in results]
+    """Return all results, those of a path and a change of the default together.
+
+    The next reboot is a hard one after the next sync; record and request spec are what they are then.
+    """
+    ordered = sorted(results, key=_place)
+    rows = [_row(result) for result in ordered]
     widths = [max(map(len, column)) for column in zip(_HEAD, *rows)]
     lines = [_line(_HEAD, widths), _line(["-" * width for width in widths], widths)]
-    ordered = sorted(zip(results, rows), key=lambda pair: _title(pair[0]))
-    for title, group in groupby(ordered, key=lambda pair: _title(pair[0])):
+    for title, group in groupby(zip(ordered, rows), key=lambda pair: _title(pair[0])):
         lines += [title, *(_line(row, widths) for _, row in group)]
     return "\n".join(lines)
+
+
+def _place(result: Result) -> tuple[int, ...]:
+    """Return where in the table a result is."""
+    return (
+        PATHS.index(result.path),
+        DEFAULTS.index(result.defaults),
+        SET_UPS.index(result.set_up),
+    )
 
 
 def _title(result: Result) -> str:
@@ -38,23 +46,23 @@ def _title(result: Result) -> str:
 
 
 def _row(result: Result) -> tuple[str, ...]:
-    wrong = breaches(result)
     return (
         f"  {result.set_up.title}",
         result.before,
-        _starts(result.during),
+        *((result.during[0], result.during[-1]) if result.during else ("-", "-")),
         result.state,
-        _starts(result.after),
+        result.after[-1] if result.after else "-",
         result.finally_,
         result.record or "-",
         result.requested or "-",
-        "; ".join(["BROKEN: " * bool(wrong) + ", ".join(wrong), *result.trouble]).strip("; "),
+        _remark(result),
     )
 
 
-def _starts(machines: Sequence[str]) -> str:
-    """Return machine types in order, each once in a row."""
-    return ", ".join(machine for machine, _ in groupby(machines)) or "-"
+def _remark(result: Result) -> str:
+    wrong = breaches(result)
+    broken = ["BROKEN: " + ", ".join(wrong)] if wrong else []
+    return "; ".join([*broken, *(" ".join(text.split())[:_TROUBLE] for text in result.trouble)])
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
