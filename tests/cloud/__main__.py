@@ -66,15 +66,21 @@ def _options() -> argparse.Namespace:
 
 def _run(cloud: Cloud, options: argparse.Namespace, built: Path) -> int:
     paths = [path for path in PATHS if _chosen(path.name, options.path)]
-    results: list[Result] = []
     for machine in (cloud.controller, *cloud.hosts.values()):
         wheel.install(machine, built)
-    for set_up in SET_UPS:
-        for defaults in DEFAULTS:
-            if _chosen(set_up.name, options.set_up) and _chosen(defaults.name, options.defaults):
-                _log(f"{set_up.title}: {defaults.title}")
-                results += Trial(cloud, set_up, defaults).run(paths)
-    print(table(results))
+    trials = [
+        Trial(cloud, set_up, defaults)
+        for set_up in SET_UPS
+        for defaults in DEFAULTS
+        if _chosen(set_up.name, options.set_up) and _chosen(defaults.name, options.defaults)
+    ]
+    results: list[Result] = []
+    try:
+        for trial in trials:
+            _log(f"{trial.set_up.title}: {trial.defaults.title}")
+            results += trial.run(paths)
+    finally:  # after Ctrl-C too it says what is known
+        print(table(results))
     broken = sum(bool(breaches(result)) for result in results)
     _log(f"{len(results)} results, {broken} of them broken.")
     return 1 if broken else 0

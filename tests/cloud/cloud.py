@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING, Optional
 
 from tests.cloud.api import Api, ApiError
 from tests.cloud.configuration import HOSTS
@@ -14,6 +13,7 @@ from tests.cloud.hosts import ComputeHost
 from tests.cloud.machine import Machine
 from tests.cloud.prepared import layers
 from tests.cloud.records import Records
+from tests.cloud.together import together
 from tests.lab.processes import wait_until
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Cloud:
             host.configure(machine_type, gate=gate)
             host.start_compute()
 
-        self._everywhere(restart)
+        together(restart, self.hosts.values())
         for host in self.hosts.values():
             self.await_compute(host)
 
@@ -92,7 +92,7 @@ class Cloud:
 
     def sync(self) -> None:
         """Run mthook's sync on both hosts."""
-        self._everywhere(lambda host: host.mthook("mthook-sync"))
+        together(lambda host: host.mthook("mthook-sync"), self.hosts.values())
 
     def bring_back(self, host: ComputeHost) -> None:
         """Let a host come back that was forced down; evacuated servers are cleared away there when this returns."""
@@ -112,10 +112,6 @@ class Cloud:
         services = self.api.nova("GET", f"/os-services?binary=nova-compute&host={host}")
         for service in services["services"]:
             self.api.nova("PUT", f"/os-services/{service['id']}", {"forced_down": down})
-
-    def _everywhere(self, act: Callable[[ComputeHost], object]) -> None:
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(act, self.hosts.values()))
 
     def _furnish(self) -> None:
         """Make flavors, images and what binds flavors to hosts."""

@@ -6,7 +6,6 @@ from __future__ import annotations
 import socket
 import subprocess
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.cloud import configuration
@@ -54,8 +53,8 @@ class Controller(Machine):
         for name in ("nova-conductor", "nova-scheduler"):
             self._service("nova", name)
         ports = {"placement": 8778, "glance-api": 9292, "neutron-server": 9696, "nova": 8774}
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda item: await_port(self, *item), ports.items()))
+        for name, port in ports.items():
+            await_port(self, name, port)
 
     def nova_manage(self, *argv: str) -> subprocess.CompletedProcess[str]:
         """Run nova-manage, whatever its exit code is."""

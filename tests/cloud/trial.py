@@ -4,17 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Callable, Optional
+from typing import Optional
 
 from tests.cloud.cloud import Cloud
 from tests.cloud.paths import Path, Stage
 from tests.cloud.servers import Server
 from tests.cloud.setups import Defaults, SetUp
+from tests.cloud.together import together
 from tests.lab.requirements import LabError
-
-_AT_ONCE = 8
 
 
 @dataclass
@@ -58,13 +56,13 @@ class Trial:
 
     def __init__(self, cloud: Cloud, set_up: SetUp, defaults: Defaults) -> None:
         self._cloud = cloud
-        self._set_up = set_up
-        self._defaults = defaults
+        self.set_up = set_up
+        self.defaults = defaults
 
     def run(self, paths: Sequence[Path]) -> list[Result]:
         """Run these paths, as far as they are for this set-up."""
         self._prepare_hosts()
-        wanted = [path for path in paths if self._set_up.mthook or not path.with_mthook]
+        wanted = [path for path in paths if self.set_up.mthook or not path.with_mthook]
         runs = self._make([path for path in wanted if path.synced])
         self._sync()
         runs += self._make([path for path in wanted if not path.synced])
@@ -77,15 +75,15 @@ class Trial:
         for host in self._cloud.hosts.values():
             host.stop_compute()
             host.drop_mthook()
-            if self._set_up.mthook:
-                host.use_mthook(with_database=self._set_up.database, with_gate=self._set_up.gate)
-        self._restart(self._defaults.old)
+            if self.set_up.mthook:
+                host.use_mthook(with_database=self.set_up.database, with_gate=self.set_up.gate)
+        self._restart(self.defaults.old)
 
     def _restart(self, machine_type: Optional[str]) -> None:
-        self._cloud.restart_compute(machine_type, gate=self._set_up.gate)
+        self._cloud.restart_compute(machine_type, gate=self.set_up.gate)
 
     def _sync(self) -> None:
-        if self._set_up.mthook:
+        if self.set_up.mthook:
             self._cloud.sync()
 
     def _make(self, paths: Sequence[Path]) -> list[_Run]:
@@ -96,19 +94,18 @@ class Trial:
             path = paths[number]
             server = Server(self._cloud, f"server-{number}", hosts[number % len(hosts)])
             server.wait()
-            result = Result(path, self._set_up, self._defaults, before=server.starts()[-1].machine)
+            result = Result(path, self.set_up, self.defaults, before=server.starts()[-1].machine)
             server.mark()
             return _Run(server, path.run(server), result)
 
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            return list(pool.map(make, range(len(paths))))
+        return together(make, range(len(paths)))
 
     def _go_through(self, runs: Sequence[_Run]) -> None:
         """Run the first parts, change the default, run the second parts."""
-        _each(runs, self._first_part)
-        _each(_of(runs, Stage.OLD), self._second_part)
-        self._restart(self._defaults.new)
-        _each(_of(runs, Stage.NEW), self._second_part)
+        together(self._first_part, runs)
+        together(self._second_part, _of(runs, Stage.OLD))
+        self._restart(self.defaults.new)
+        together(self._second_part, _of(runs, Stage.NEW))
         for run in _of(runs, Stage.ALONE):
             self._second_part(run)
 
@@ -135,7 +132,7 @@ class Trial:
     def _look_again(self, runs: Sequence[_Run]) -> None:
         """See what becomes of every server at a hard reboot after the next sync."""
         self._sync()
-        _each(runs, self._reboot)
+        together(self._reboot, runs)
 
     def _reboot(self, run: _Run) -> None:
         server, result = run.server, run.result
@@ -149,8 +146,8 @@ class Trial:
         result.requested = self._cloud.records.requested(server.uuid)
 
     def _remove(self, runs: Sequence[_Run]) -> None:
-        _each(runs, lambda run: run.server.delete())
-        _each(runs, lambda run: run.server.await_end())
+        together(lambda run: run.server.delete(), runs)
+        together(lambda run: run.server.await_end(), runs)
 
 
 def _machines(server: Server) -> list[str]:
@@ -159,8 +156,3 @@ def _machines(server: Server) -> list[str]:
 
 def _of(runs: Sequence[_Run], stage: Stage) -> list[_Run]:
     return [run for run in runs if run.result.path.stage is stage]
-
-
-def _each(runs: Sequence[_Run], act: Callable[[_Run], object]) -> None:
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        list(pool.map(act, runs))
