@@ -67,12 +67,12 @@ class Cloud:
         """Return the host that isn't this one."""
         return next(name for name in self.hosts if name != host)
 
-    def restart_compute(self, machine_type: Optional[str], *, gate: bool = False) -> None:
-        """Start nova-compute on both hosts with this default; it ends first where it runs."""
+    def restart_compute(self, machine_type: Optional[str], **how: bool) -> None:
+        """Start nova-compute on both hosts, configured so; it ends first where it runs."""
 
         def restart(host: ComputeHost) -> None:
             host.stop_compute()
-            host.configure(machine_type, gate=gate)
+            host.configure(machine_type, **how)
             host.start_compute()
 
         together(restart, self.hosts.values())

@@ -71,6 +71,16 @@ def compute(
     return ini(sections)
 
 
+def mthook(*, machine_type: Optional[str], with_database: bool) -> str:
+    """Return a compute host's mthook.conf."""
+    sections: dict[str, Options] = {"hook": {"mode": "enforce"}}
+    if machine_type:
+        sections["libvirt"] = {"hw_machine_type": machine_type}
+    if with_database:
+        sections["database"] = {"connection": database("nova")}
+    return ini(sections)
+
+
 def libvirt(host: str) -> dict[str, str]:
     """Return a compute host's configuration files of libvirt, by path."""
     number = list(HOSTS).index(host)

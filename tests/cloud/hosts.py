@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple, Optional
 
 from tests.cloud import configuration
-from tests.cloud.configuration import HOSTS, database
+from tests.cloud.configuration import HOSTS
 from tests.cloud.controller import await_port, make_run_directories
 from tests.cloud.machine import Machine
 
@@ -21,9 +21,14 @@ _UNITS = Path(__file__).with_name("pathunits.py")
 _LIBVIRT_SOCKET = "/run/libvirt/libvirt-sock"
 # A start as the log of a guest has it: libvirt writes the command line of QEMU into it.
 _START = re.compile(r"^(\S+ \S+): starting up.*?^-machine (?:type=)?([^,\s]+)", re.S | re.M)
-_RESET = """\
+_CLEAR = """\
 [ -x /opt/mthook/bin/mthook-admin ] && /opt/mthook/bin/mthook-admin hook uninstall
 rm -rf /etc/mthook /var/lib/mthook /run/mthook
+for domain in $(virsh -q -c qemu:///system list --all --uuid); do
+    virsh -q -c qemu:///system destroy --domain $domain
+    virsh -q -c qemu:///system undefine --domain $domain --managed-save
+done
+exit 0
 """
 
 
@@ -57,15 +62,21 @@ class ComputeHost(Machine):
         """Run virsh, whatever its exit code is."""
         return self.run(["virsh", "-q", "-c", "qemu:///system", *argv], check=False)
 
-    def configure(self, machine_type: Optional[str], *, gate: bool = False) -> None:
-        """Write nova.conf.
+    def configure(
+        self, machine_type: Optional[str], *, gate: bool = False, database: bool = False
+    ) -> None:
+        """Write nova.conf and mthook.conf.
 
-        :param machine_type: the default, ``[libvirt] hw_machine_type``.
+        :param machine_type: the default, ``[libvirt] hw_machine_type`` of both.
         :param gate: whether nova-compute goes through the gate.
+        :param database: whether mthook may ask Nova's database.
         """
         uri = f"qemu+unix:///system?socket={_GATE}" if gate else None
-        text = configuration.compute(self.name, machine_type=machine_type, connection_uri=uri)
-        self.path("/etc/nova/nova.conf").write_text(text)
+        nova = configuration.compute(self.name, machine_type=machine_type, connection_uri=uri)
+        self.path("/etc/nova/nova.conf").write_text(nova)
+        self.run(["install", "-d", "/etc/mthook"])
+        mthook = configuration.mthook(machine_type=machine_type, with_database=database)
+        self.path("/etc/mthook/mthook.conf").write_text(mthook)
 
     def start_compute(self) -> None:
         """Start nova-compute; it is ready some seconds later."""
@@ -76,25 +87,25 @@ class ComputeHost(Machine):
         """End nova-compute, if it runs."""
         self.stop("nova-compute", number)
 
-    def use_mthook(self, *, with_database: bool, with_gate: bool) -> None:
-        """Configure mthook, and start it: hook, path units and, if wanted, the gate."""
-        self.run(["install", "-d", "/etc/mthook"])
-        connection = f"[database]\nconnection = {database('nova')}\n" if with_database else ""
-        self.path("/etc/mthook/mthook.conf").write_text(f"[hook]\nmode = enforce\n{connection}")
+    def use_mthook(self, *, gate: bool) -> None:
+        """Start mthook, which is configured: hook, path units and, if wanted, the gate."""
         self.mthook("mthook-sync")
         self.mthook("mthook-admin", "hook", "install")
         self.path("/usr/local/sbin/pathunits").write_text(_UNITS.read_text())
         self.start("pathunits", ["python3", "/usr/local/sbin/pathunits"])
-        if with_gate:
+        if gate:
             self.run(["install", "-d", "/run/mthook"])
             self.start("mthook-gate", ["mthook-gate"])
             self.await_daemon("mthook-gate", self.path(_GATE).exists)
 
-    def drop_mthook(self) -> None:
-        """Make the host one that never had mthook; nova-compute mustn't run."""
+    def clear(self) -> None:
+        """Make the host one that has no guest and never had mthook; nova-compute mustn't run.
+
+        Nova forgets guests: that of an instance which was deleted in ERROR after a migration is left on its old host.
+        """
         for daemon in ("pathunits", "mthook-gate"):
             self.stop(daemon)
-        self.run(["sh", "-c", _RESET])
+        self.run(["sh", "-c", _CLEAR])
 
     def mthook(
         self, program: str, *argv: str, check: bool = True

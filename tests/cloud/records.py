@@ -51,6 +51,15 @@ class Records:
         )
         return Instance(*rows[0]) if rows else None
 
+    def failed_action(self, uuid: str) -> Optional[str]:
+        """Return the name of the last thing that was done to an instance if it failed."""
+        rows = self.execute(
+            "SELECT action, message FROM nova.instance_actions WHERE instance_uuid = %s "
+            "ORDER BY id DESC LIMIT 1",
+            uuid,
+        )
+        return rows[0][0] if rows and rows[0][1] == "Error" else None
+
     def machine_type(self, uuid: str) -> Optional[str]:
         """Return what is recorded for an instance; several values are listed."""
         rows = self.execute(

@@ -89,8 +89,9 @@ class Server:
             if instance and instance.task_state is None:
                 if instance.vm_state == vm_state:
                     return
-                if instance.vm_state == "error":
-                    raise Stuck("ERROR")
+                failed = self.cloud.records.failed_action(self.uuid)
+                if instance.vm_state == "error" or failed:
+                    raise Stuck(f"{failed or 'what was done'} failed")
             if time.monotonic() > deadline:
                 raise Stuck(f"not {vm_state} within {_SECONDS} s")
             time.sleep(_POLL)

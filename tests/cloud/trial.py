@@ -74,13 +74,19 @@ class Trial:
     def _prepare_hosts(self) -> None:
         for host in self._cloud.hosts.values():
             host.stop_compute()
-            host.drop_mthook()
+            host.clear()
             if self.set_up.mthook:
-                host.use_mthook(with_database=self.set_up.database, with_gate=self.set_up.gate)
+                host.configure(self.defaults.old, **self._how)
+                host.use_mthook(gate=self.set_up.gate)
         self._restart(self.defaults.old)
 
+    @property
+    def _how(self) -> dict[str, bool]:
+        return {"gate": self.set_up.gate, "database": self.set_up.database}
+
     def _restart(self, machine_type: Optional[str]) -> None:
-        self._cloud.restart_compute(machine_type, gate=self.set_up.gate)
+        """Restart nova-compute with another default."""
+        self._cloud.restart_compute(machine_type, **self._how)
 
     def _sync(self) -> None:
         if self.set_up.mthook:
