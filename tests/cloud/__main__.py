@@ -22,7 +22,7 @@ from tests.cloud.cloud import Cloud
 from tests.cloud.judgement import breaches
 from tests.cloud.paths import PATHS
 from tests.cloud.setups import DEFAULTS, SET_UPS
-from tests.cloud.table import table
+from tests.cloud.table import remark, table
 from tests.cloud.trial import Result, Trial
 from tests.lab import LabError, leftovers
 
@@ -78,7 +78,10 @@ def _run(cloud: Cloud, options: argparse.Namespace, built: Path) -> int:
     try:
         for trial in trials:
             _log(f"{trial.set_up.title}: {trial.defaults.title}")
-            results += trial.run(paths)
+            found = trial.run(paths)
+            results += found
+            for result in filter(breaches, found):
+                _log(f"  {result.path.name}: {remark(result)}")
     finally:  # after Ctrl-C too it says what is known
         print(table(results))
     broken = sum(bool(breaches(result)) for result in results)

@@ -55,7 +55,7 @@ def _row(result: Result) -> tuple[str, ...]:
         result.finally_,
         result.record or "-",
         result.requested or "-",
-        _remark(result),
+        remark(result),
     )
 
 
