@@ -59,7 +59,8 @@ def _row(result: Result) -> tuple[str, ...]:
     )
 
 
-def _remark(result: Result) -> str:
+def remark(result: Result) -> str:
+    """Return what is wrong with a result, and what was not done as asked."""
     wrong = breaches(result)
     broken = ["BROKEN: " + ", ".join(wrong)] if wrong else []
     return "; ".join([*broken, *(" ".join(text.split())[:_TROUBLE] for text in result.trouble)])
