@@ -32,7 +32,7 @@ PACKAGES = [
     *("libvirt-daemon-system", "libvirt-daemon-driver-qemu", "libvirt-clients", "python3-libvirt"),
     *("openssh-server", "openssh-client"),
     # What mthook needs.
-    *("python3-venv", "python3-alembic", "python3-cliff", "python3-lxml"),
+    *("python3-venv", "python3-cliff", "python3-lxml"),
     *("python3-oslo.config", "python3-oslo.upgradecheck", "python3-sqlalchemy", "python3-tqdm"),
 ]
 

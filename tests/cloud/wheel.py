@@ -40,6 +40,6 @@ def install(machine: Machine, wheel: Path) -> None:
     """Install it on a machine, where the environment is there already."""
     inside = f"/tmp/{wheel.name}"
     machine.path(inside).write_bytes(wheel.read_bytes())
-    # What it needs are Debian's packages, whose alembic 1.8.1 calls itself 1.8.1.dev0.
+    # What it needs are Debian's packages; nothing is looked up in an index.
     machine.run([f"{_BIN}/pip", "install", "-q", "--no-index", "--no-deps", inside])
     machine.run(["sh", "-c", f"ln -sf {_BIN}/mthook-* /usr/local/sbin/"])
