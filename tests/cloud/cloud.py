@@ -91,8 +91,9 @@ class Cloud:
         host.await_daemon("nova-compute", reported)
 
     def sync(self) -> None:
-        """Run mthook's sync on both hosts."""
+        """Run mthook's sync on both hosts, then the controller's."""
         together(lambda host: host.mthook("mthook-sync"), self.hosts.values())
+        self.controller.sync()
 
     def bring_back(self, host: ComputeHost) -> None:
         """Let a host come back that was forced down; evacuated servers are cleared away there when this returns."""

@@ -81,6 +81,17 @@ def mthook(*, machine_type: Optional[str], with_database: bool) -> str:
     return ini(sections)
 
 
+def mthook_controller(*, machine_type: Optional[str]) -> str:
+    """Return the controller's mthook.conf, for its run for the whole cloud."""
+    sections: dict[str, Options] = {
+        "database": {"connection": database("nova")},
+        "api_database": {"connection": database("nova_api")},
+    }
+    if machine_type:
+        sections["libvirt"] = {"hw_machine_type": machine_type}
+    return ini(sections)
+
+
 def libvirt(host: str) -> dict[str, str]:
     """Return a compute host's configuration files of libvirt, by path."""
     number = list(HOSTS).index(host)

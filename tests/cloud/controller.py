@@ -7,6 +7,7 @@ import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Optional
 
 from tests.cloud import configuration
 from tests.cloud.configuration import CONTROLLER
@@ -26,6 +27,7 @@ _UWSGI = [
     *("--die-on-term", "--lazy-apps", "--need-app", "--buffer-size", "65535"),
     *("--add-header", "Connection: close"),
 ]
+_WATCH = "mthook-cloud-watch"
 _ML2 = "/etc/neutron/plugins/ml2/ml2_conf.ini"
 
 
@@ -59,6 +61,24 @@ class Controller(Machine):
     def nova_manage(self, *argv: str) -> subprocess.CompletedProcess[str]:
         """Run nova-manage, whatever its exit code is."""
         return self.run(["nova-manage", *argv], user="nova", check=False)
+
+    def use_mthook(self, machine_type: Optional[str]) -> None:
+        """Start the watch of mthook's run for the whole cloud.
+
+        :param machine_type: the default, as the compute hosts have it.
+        """
+        self.run(["install", "-d", "/etc/mthook"])
+        text = configuration.mthook_controller(machine_type=machine_type)
+        self.path("/etc/mthook/mthook.conf").write_text(text)
+        self.start(_WATCH, ["mthook-sync", "--cloud", "--watch"])
+
+    def leave_mthook(self) -> None:
+        """End the watch, if it runs."""
+        self.stop(_WATCH)
+
+    def sync(self) -> None:
+        """Go through the whole cloud once."""
+        self.run(["mthook-sync", "--cloud"])
 
     def _service(self, user: str, *argv: str) -> None:
         self.start(argv[0], argv, user=user)

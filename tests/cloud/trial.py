@@ -78,6 +78,9 @@ class Trial:
             if self.set_up.mthook:
                 host.configure(self.defaults.old, **self._how)
                 host.use_mthook(gate=self.set_up.gate)
+        self._cloud.controller.leave_mthook()
+        if self.set_up.mthook:
+            self._cloud.controller.use_mthook(self.defaults.old)
         self._restart(self.defaults.old)
 
     @property
