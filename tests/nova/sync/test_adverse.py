@@ -158,7 +158,7 @@ def test_what_was_recorded_after_a_rescue_counts(compute: Compute) -> None:
     compute.sync()
     _rescue(compute, OLD)
     _unrescue(compute)
-    compute.cloud.execute("UPDATE instance_actions SET start_time = start_time - INTERVAL 1 HOUR")
+    happenings.age(compute.cloud, UUID)
     happenings.change(compute.cloud, UUID, NEW)
 
     assert compute.sync() == (0, "", "")

@@ -143,6 +143,7 @@ def test_what_nova_fills_in_from_its_configuration_is_replaced(compute: Compute)
     compute.cloud.add_instance(UUID, machine=OLD)
     compute.define(OLD)
     compute.sync()
+    happenings.age(compute.cloud, UUID)
     happenings.lose(compute.cloud, UUID)
     happenings.add_row(compute.cloud, UUID, "q35")
 
