@@ -10,6 +10,7 @@ from pathlib import Path
 import pymysql
 import pytest
 
+from mthook import reconcile
 from mthook.hook import slow
 from tests.lab.nova import Cloud
 from tests.nova import happenings
@@ -128,7 +129,10 @@ def _everything(here: Limited) -> None:
     row = cloud.rows(twice)[-1]["id"]
     answer = slow.ask_nova([str(place.config)], twice, 20, "")
     assert answer is not None
-    assert answer.values() == (NEW, row, False, None, "", False, False, "pc")
+    assert answer.values() == (
+        *(NEW, row, reconcile.SOMEBODY, None, ""),
+        *(False, False, "pc", "reboot --hard"),
+    )
     assert place.admin("set", lacking, OLD, "--force").code == 0
     assert cloud.machine(lacking) == OLD
     _change_buses(here)

@@ -146,7 +146,9 @@ def test_a_sync_has_nothing_to_do_with_the_instances_of_other_hosts(
         if costs:
             cloud.add_instances(others, host="beta")
         # The statistics that queries are planned by are otherwise made some time later.
-        cloud.execute("ANALYZE TABLE instances, instance_system_metadata, instance_actions")
+        cloud.execute(
+            "ANALYZE TABLE instances, instance_system_metadata, instance_actions, migrations"
+        )
         for _ in range(2):
             with counted() as found:
                 assert place.sync() == (0, "", "")

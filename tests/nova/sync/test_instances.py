@@ -94,6 +94,9 @@ def test_building_deleted_and_foreign_instances_are_never_touched(compute: Compu
     after = compute.cloud.dump_all()
     table = "instance_system_metadata"
     assert len(after[table]) == len(before[table]) + 1
+    for dump in (before, after):
+        # Adding a row changes when another one of the instance was updated, for the sake of Galera.
+        dump[table] = [(*row[:1], *row[2:]) for row in dump[table]]
     after[table] = [row for row in after[table] if row in before[table]]
     assert after == before
     assert compute.cloud.machine(UUID) == OLD
