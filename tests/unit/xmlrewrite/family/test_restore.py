@@ -296,12 +296,13 @@ def test_the_way_back_of_a_large_guest_takes_no_longer_than_its_size_asks() -> N
     before = domain("pc", devices + f"<sound>{pci('00', '0a')}</sound>")
     before = before.replace(b"</domain>", b"<name>web-1</name></domain>")
 
-    begun = time.perf_counter()
+    # This process's own time: others may keep the machine busy.
+    begun = time.process_time()
     after = rewrite(before, Target("q35")).xml
-    there = time.perf_counter() - begun
-    begun = time.perf_counter()
+    there = time.process_time() - begun
+    begun = time.process_time()
     found = rewrite(after, Target("pc", original=Original(before, after, AT)))
-    back_again = time.perf_counter() - begun
+    back_again = time.process_time() - begun
 
     assert len(found.changes) > 3000
     assert back_again < 10 * there
