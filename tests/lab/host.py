@@ -154,11 +154,11 @@ class Host:
 
 def _environment() -> dict[str, str]:
     environment = {"PATH": PATH, "LC_ALL": "C.UTF-8", "HOME": "/root"}
-    # Commands run from a checkout, and measured by coverage, as in the process that runs them.
+    # Commands run from a checkout, measured by coverage, and with authorities, as in the process that runs them.
     passed = (
         name
         for name in os.environ
-        if name in ("PYTHONPATH", "COVERAGE_PROCESS_START", "COVERAGE_FILE")
+        if name in ("PYTHONPATH", "COVERAGE_PROCESS_START", "COVERAGE_FILE", "SSL_CERT_FILE")
     )
     return {**environment, **{name: os.environ[name] for name in passed}}
 

@@ -15,6 +15,13 @@ UUID = "3f2c1d3e-0000-4000-8000-000000000001"
 CATALOG = "/var/lib/mthook/catalog.sqlite"
 CONFIG = "/etc/mthook/mthook.conf"
 
+_EMPTY = "rm -rf /var/lib/mthook/* /etc/mthook/* /var/lib/libvirt/*.save && mkdir -p /etc/mthook"
+# Both change with whatever is done to the hook.
+_HOOK = "stat -c '%i %z' /etc/libvirt/hooks/qemu"
+_KEEP = f"rm -rf /run/new; cp -a /var/lib/mthook /run/new && {_HOOK} >/run/hook"
+# To install takes a second and a half; where nothing was done to the hook, the catalog alone needs to be new.
+_RESTORE = f'[ "$({_HOOK})" = "$(cat /run/hook)" ] && {_EMPTY} && cp -a /run/new/. /var/lib/mthook'
+
 
 class Site:
     """The host and what its catalog says."""
@@ -75,13 +82,11 @@ def fresh(host: Host) -> Site:
     host.remove_guests()
     if not host.daemon.running:
         host.daemon.start()
-    host.run(
-        [
-            "sh",
-            "-c",
-            "rm -rf /var/lib/mthook/* /etc/mthook/* /var/lib/libvirt/*.save; mkdir -p /etc/mthook",
-        ]
-    )
     site = Site(host)
-    site.install()
+    if host.run(["sh", "-c", _RESTORE], check=False).returncode == 0:
+        site.configure("")
+    else:
+        host.run(["sh", "-c", _EMPTY])
+        site.install()
+        host.run(["sh", "-c", _KEEP])
     return site

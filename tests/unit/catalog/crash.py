@@ -46,6 +46,7 @@ def admin(path: str, round_number: int, acknowledge: Callable[[str], None]) -> N
             if number % 2:
                 catalog.set_pin(uuid, "q35", source="operator", actor="root")
                 acknowledge(f"{uuid} q35")
+            time.sleep(0.001)
 
 
 class Running:

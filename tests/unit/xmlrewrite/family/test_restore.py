@@ -49,37 +49,39 @@ def test_an_unchanged_guest_becomes_exactly_what_it_was(case: Case) -> None:
     assert found.changes[1] == (
         f"back to the definition kept on {AT}; what was changed since then stays"
     )
-
-
-def test_every_part_that_comes_back_is_reported() -> None:
-    """With its place."""
-    assert EVERYTHING.out is not None
-
-    changes = back(EVERYTHING, EVERYTHING.out).changes
-
-    assert "disk hda: as it was" in changes
-    assert "ide controller 0: restored, at PCI address 0000:00:01.1" in changes
-    assert f"interface {NIC}: as it was, at PCI address 0000:00:03.0" in changes
+    if case.name == EVERYTHING.name:  # every part that comes back is reported, with its place
+        assert {
+            "disk hda: as it was",
+            "ide controller 0: restored, at PCI address 0000:00:01.1",
+            f"interface {NIC}: as it was, at PCI address 0000:00:03.0",
+        } <= set(found.changes)
 
 
 def test_what_comes_back_in_part_is_not_called_as_it_was() -> None:
-    """Nor is a device that came since: nobody is to look for the old model, or for an old place."""
+    """A changed device gets its place back; a new one has none yet, for the one it has may be another's there.
+
+    Nobody is to look for the old model, or for an old place.
+    """
     assert EVERYTHING.out is not None
     changed = EVERYTHING.out.replace(b'<model type="rtl8139"/>', b'<model type="e1000e"/>')
-    new = b'<interface type="user"><mac address="52:54:00:00:00:99"/>%s</interface>'
-    place = b'<address type="pci" domain="0" bus="0x0f" slot="0" function="0"/>'
-    changed = changed.replace(b"</devices>", new % place + b"</devices>")
+    nic = b'<interface type="user"><mac address="52:54:00:00:00:99"/>%s</interface>'
+    sound = b'<sound model="ac97">%s</sound>'
+    new = nic % pci("0f", "00").encode() + sound % pci("00", "03").encode()
 
-    changes = back(EVERYTHING, changed).changes
+    found = back(EVERYTHING, changed.replace(b"</devices>", new + b"</devices>"))
 
-    said = [line for line in changes if "as it was, but for" in line]
+    said = [line for line in found.changes if "as it was, but for" in line]
     assert len(said) == 1
     assert re.fullmatch(
         r"interface [0-9a-f:]+: as it was, but for what was changed since or isn't kept,"
         r" at PCI address 0000:[0-9a-f:.]+",
         said[0],
     )
-    assert "interface 52:54:00:00:00:99: new since then, converted" in changes
+    assert "interface 52:54:00:00:00:99: new since then, converted" in found.changes
+    text = found.xml.decode()
+    changed_nic = text[text.index("52:54:00:00:00:03") :].partition("</interface>")[0]
+    assert "e1000e" in changed_nic and 'slot="0x05"' in changed_nic
+    assert text[text.index('<sound model="ac97"') :].startswith('<sound model="ac97"/>')
 
 
 @pytest.mark.parametrize(
@@ -105,14 +107,6 @@ def test_what_was_changed_since_stays(old: str, new: str, kept: str) -> None:
     assert 'slot="0x03"' in found
 
 
-def test_a_changed_device_gets_its_place_back() -> None:
-    """Its address is no part of what was changed."""
-    found = edited('<model type="rtl8139"/>', '<model type="e1000e"/>')
-
-    nic = found[found.index("52:54:00:00:00:03") :].partition("</interface>")[0]
-    assert "e1000e" in nic and 'slot="0x05"' in nic
-
-
 def test_what_was_removed_since_stays_away() -> None:
     """Only what went with the board comes back."""
     assert EVERYTHING.out is not None
@@ -123,17 +117,6 @@ def test_what_was_removed_since_stays_away() -> None:
 
     assert "<sound" not in found
     assert '<controller type="ide"' in found
-
-
-def test_a_new_device_has_no_place_yet() -> None:
-    """The one it has may be another's there."""
-    new = (
-        '<sound model="ac97"><address type="pci" domain="0" bus="0" slot="3" function="0"/></sound>'
-    )
-
-    found = edited("</devices>", f"{new}</devices>")
-
-    assert found[found.index('<sound model="ac97"') :].startswith('<sound model="ac97"/>')
 
 
 def test_a_new_disk_gives_way_to_one_that_comes_back() -> None:
