@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from collections.abc import Iterator
 
 import pytest
 
+from mthook.nova import cells
 from tests.lab import MariaDB
 from tests.lab.nova import Cloud
 from tests.lab.novaschema import Schema, make_schema
@@ -47,6 +49,12 @@ def cloud(mariadb: MariaDB, databases: Cloud) -> Cloud:
     mariadb.recover()
     databases.reset()
     return databases
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One second of patience with a database in place of ten, where a test isn't about how long that is."""
+    monkeypatch.setattr(cells, "opened", functools.partial(cells.opened, seconds=1))
 
 
 @pytest.fixture(scope="session")

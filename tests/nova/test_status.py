@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from pathlib import Path
 
 import pytest
 
 from mthook.catalog.store import Catalog
-from mthook.nova import cells
 from mthook.text import now
 from mthook.tools import status
 from tests.lab import MariaDB
@@ -206,11 +204,9 @@ def test_databases_that_cannot_be_reached_are_a_failure(
     assert "sesame" not in details
 
 
-def test_a_database_that_never_answers_is_a_failure(
-    desk: Desk, mariadb: MariaDB, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("hasty")
+def test_a_database_that_never_answers_is_a_failure(desk: Desk, mariadb: MariaDB) -> None:
     """After a while, and without a traceback of the driver's."""
-    monkeypatch.setattr(cells, "opened", functools.partial(cells.opened, seconds=1))
     mariadb.pause()
     try:
         code, details = desk.check(RECORDED)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import re
 import threading
 import time
@@ -38,12 +37,6 @@ def place(cloud: Cloud, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> P
 def uuids(cloud: Cloud) -> list[str]:
     """Instances of which Nova has no machine type."""
     return cloud.add_instances(COUNT, vm_state="stopped")
-
-
-@pytest.fixture
-def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One second of patience in place of ten, where a test needs it several times over."""
-    monkeypatch.setattr(cells, "opened", functools.partial(cells.opened, seconds=1))
 
 
 def _restart(mariadb: MariaDB) -> None:
@@ -169,7 +162,7 @@ def test_a_server_that_restarts_meanwhile_breaks_off_one_run(
 
 
 @pytest.mark.parametrize(("statement", "number"), MOMENTS)
-@pytest.mark.usefixtures("_hasty")
+@pytest.mark.usefixtures("hasty")
 def test_a_server_that_hangs_meanwhile_is_given_up(
     place: Place, uuids: list[str], statement: str, number: int
 ) -> None:
@@ -357,7 +350,7 @@ def test_a_deadlock_that_comes_back_for_ever_is_reported(
     _complete(place, uuids)
 
 
-@pytest.mark.usefixtures("_hasty")
+@pytest.mark.usefixtures("hasty")
 def test_rows_that_somebody_keeps_locked_are_given_up(place: Place, uuids: list[str]) -> None:
     """After the time limit."""
     with place.cloud.connect() as cursor:

@@ -33,7 +33,7 @@ def hook(path: str, round_number: int, acknowledge: Callable[[str], None]) -> No
         )
         acknowledge(f"{uuid} pc")
         connection.close()
-        time.sleep(0.005)  # who writes without a break keeps others out
+        time.sleep(0.005)  # without a break it would keep others out
 
 
 def admin(path: str, round_number: int, acknowledge: Callable[[str], None]) -> None:
@@ -46,7 +46,7 @@ def admin(path: str, round_number: int, acknowledge: Callable[[str], None]) -> N
             if number % 2:
                 catalog.set_pin(uuid, "q35", source="operator", actor="root")
                 acknowledge(f"{uuid} q35")
-            time.sleep(0.001)
+            time.sleep(0.001)  # as above
 
 
 class Running:
