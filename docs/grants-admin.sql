@@ -16,7 +16,7 @@ GRANT SELECT (host, hypervisor_hostname, hypervisor_type, deleted)
     ON nova_cell1.compute_nodes TO 'mthook_admin'@'%';
 GRANT SELECT (id, instance_uuid, action, start_time, updated_at, message)
     ON nova_cell1.instance_actions TO 'mthook_admin'@'%';
-GRANT SELECT (id, instance_uuid, migration_type, status, created_at, updated_at, deleted)
+GRANT SELECT (id, instance_uuid, migration_type, source_compute, status, created_at, updated_at, deleted)
     ON nova_cell1.migrations TO 'mthook_admin'@'%';
 GRANT SELECT (id, instance_uuid, `key`, value, created_at, updated_at, deleted),
     INSERT (instance_uuid, `key`, value, created_at, deleted),
@@ -28,5 +28,3 @@ GRANT SELECT (id, instance_uuid, device_name, disk_bus, updated_at, deleted),
     ON nova_cell1.block_device_mapping TO 'mthook_admin'@'%';
 GRANT SELECT (instance_uuid, flavor, deleted)
     ON nova_cell1.instance_extra TO 'mthook_admin'@'%';
-GRANT SELECT (host, hypervisor_hostname, hypervisor_type, deleted)
-    ON nova_cell1.compute_nodes TO 'mthook_admin'@'%';

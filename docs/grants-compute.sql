@@ -3,7 +3,7 @@ GRANT SELECT (uuid, display_name, host, node, vm_state, task_state, image_ref, u
     ON nova_cell1.instances TO 'mthook'@'%';
 GRANT SELECT (id, instance_uuid, action, start_time, updated_at, message)
     ON nova_cell1.instance_actions TO 'mthook'@'%';
-GRANT SELECT (id, instance_uuid, migration_type, status, created_at, updated_at, deleted)
+GRANT SELECT (id, instance_uuid, migration_type, source_compute, status, created_at, updated_at, deleted)
     ON nova_cell1.migrations TO 'mthook'@'%';
 GRANT SELECT (id, instance_uuid, `key`, value, created_at, updated_at, deleted),
     INSERT (instance_uuid, `key`, value, created_at, deleted),

@@ -122,6 +122,11 @@ class Cell:
         with self._connected() as connection:
             return reading.whereabouts(connection, list(uuids))
 
+    def moved_from(self, host: str, uuids: Iterable[str]) -> set[str]:
+        """Return those of some instances that were ever to be moved from a host, whatever came of that."""
+        with self._connected() as connection:
+            return reading.moved_from(connection, host, list(uuids))
+
     def record(
         self,
         uuid: str,

@@ -135,6 +135,17 @@ def whereabouts(connection: sa.engine.Connection, uuids: Sequence[str]) -> dict[
     return found
 
 
+def moved_from(connection: sa.engine.Connection, host: str, uuids: Sequence[str]) -> set[str]:
+    """See :meth:`mthook.nova.cell.Cell.moved_from`."""
+    of = MIGRATIONS.c
+    query = sa.select(of.instance_uuid).where(of.source_compute == host, of.deleted == 0)
+    return {
+        row.instance_uuid
+        for batch in _batches(uuids)
+        for row in connection.execute(query.where(of.instance_uuid.in_(batch)))
+    }
+
+
 def _has_machine() -> sa.sql.ColumnElement[bool]:
     """Return the condition on which rows of the two tables are joined."""
     return sa.and_(

@@ -54,6 +54,7 @@ MIGRATIONS = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("instance_uuid", sa.String(36)),
     sa.Column("migration_type", sa.String(255)),
+    sa.Column("source_compute", sa.String(255)),
     sa.Column("status", sa.String(255)),
     sa.Column("created_at", sa.DateTime),
     sa.Column("updated_at", sa.DateTime),

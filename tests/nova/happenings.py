@@ -68,13 +68,15 @@ def finish(cloud: Cloud, uuid: str, action: str, machine: str) -> None:
         novarows.finish_action(cursor, uuid, action)
 
 
-def migrate(cloud: Cloud, uuid: str, status: str, kind: str = "migration") -> None:
-    """Add what is known of a move to another host."""
+def migrate(
+    cloud: Cloud, uuid: str, status: str, kind: str = "migration", source: str = "beta"
+) -> None:
+    """Add what is known of a move from a host to another one."""
     cloud.execute(
         "INSERT INTO migrations (created_at, updated_at, instance_uuid, status, migration_type,"
         " source_compute, dest_compute, deleted)"
-        " VALUES (UTC_TIMESTAMP(), UTC_TIMESTAMP(), %s, %s, %s, 'beta', 'alpha', 0)",
-        (uuid, status, kind),
+        " VALUES (UTC_TIMESTAMP(), UTC_TIMESTAMP(), %s, %s, %s, %s, 'alpha', 0)",
+        (uuid, status, kind, source),
         cloud.cell_of(uuid),
     )
 

@@ -102,7 +102,8 @@ class NovaRecords:
     def _check_host(self, found: Mapping[str, NovaInstance], domains: Mapping[str, Domain]) -> None:
         """Make sure that [DEFAULT] host is the name that nova-compute has, and not another host's.
 
-        Else Nova has this host's guests on another one, or has guests on this one that aren't there.
+        Else Nova has this host's guests on another one, or has guests on this one that aren't there. A move that failed
+        half-way leaves its guest behind, and so does an evacuation until nova-compute runs here again.
         """
         host = self._run.conf.host
         problem = ""
@@ -110,8 +111,12 @@ class NovaRecords:
         hosts = {one.host for one in found.values() if one.host}
         if found.keys().isdisjoint(domains):
             here = [uuid for uuid, one in domains.items() if one.summary and one.summary.nova]
-            places = self.cell.whereabouts(here).values()
-            hosts |= {one.host for one in places if one.host and one.settled}
+            places, moved = self.cell.whereabouts(here), self.cell.moved_from(host, here)
+            hosts |= {
+                one.host
+                for uuid, one in places.items()
+                if one.host and one.settled and uuid not in moved
+            }
             unknown = found.keys().isdisjoint(self.compared)
             if unknown and any(one.must_run for one in found.values()):
                 problem = f"none of the instances that Nova has on {printable(host)} is here"

@@ -270,6 +270,22 @@ def test_a_wrong_host_name_is_told_and_nothing_done(compute: Compute) -> None:
     assert (compute.pin(), compute.cloud.dump_all()) == (None, before)
 
 
+@pytest.mark.parametrize("kind", ["migration", "evacuation"])
+@pytest.mark.parametrize("running", [False, True])
+def test_a_guest_that_was_left_behind_says_nothing_of_the_host(
+    compute: Compute, kind: str, running: bool
+) -> None:
+    """A failed move leaves its guest on the old host, an evacuation until nova-compute runs there again."""
+    compute.cloud.add_instance(UUID, host="beta", vm_state="error")
+    happenings.migrate(compute.cloud, UUID, "error", kind, source="alpha")
+    if running:
+        compute.boot(OLD)
+    else:
+        compute.define(OLD)
+
+    assert compute.sync() == (0, "", "")
+
+
 def test_on_a_host_of_novas_other_guests_are_mthooks_own_matter(compute: Compute) -> None:
     """Also while the database can't be reached: Nova's guests are left as they are then."""
     compute.cloud.add_instance(UUID)
