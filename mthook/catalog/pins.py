@@ -173,7 +173,9 @@ class Pins(Starts):
             old = self._pin(pin.uuid)
             if old and old["updated_at"] >= pin.updated_at:
                 return "unchanged"
-            self._put("pins", vars(pin))
+            # By its images the guest is known here, whatever is known elsewhere.
+            images = pin.root_image or (old["root_image"] if old else None)
+            self._put("pins", {**vars(pin), "root_image": images})
             machine = old["machine"] if old else None
             self.add_history(
                 pin.uuid, "imported", actor=actor, old=machine, new=pin.machine, source="import"

@@ -11,6 +11,7 @@ from dataclasses import MISSING, asdict, fields
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from mthook import reconcile
 from mthook.catalog.records import Pin
 from mthook.errors import Error, MachineTypeError, NotFound, NovaConflict
 from mthook.machinetype import MachineType
@@ -41,7 +42,8 @@ def pins_of_nova(
 ) -> Iterator[tuple[str, Pin | MachineTypeError]]:
     """Yield UUID and pin of a host's instances as Nova has recorded them; or why it can't be a pin.
 
-    Each is as old as the record, so that a pin that is newer stays where it is imported.
+    Each is as old as the record, so that a pin that is newer stays where it is imported. What Nova may have recorded by
+    itself is older than any.
     """
     for instance in sorted(cells.of_host(host).of_host(host), key=lambda one: one.uuid):
         if instance.machine is None:
@@ -51,7 +53,8 @@ def pins_of_nova(
         except MachineTypeError as error:
             yield instance.uuid, error
         else:
-            arch, at = instance.arch or "", instance.recorded_at or _LONG_AGO
+            wanted = instance.author == reconcile.SOMEBODY
+            arch, at = instance.arch or "", (wanted and instance.recorded_at) or _LONG_AGO
             yield instance.uuid, Pin(instance.uuid, instance.machine, arch, "Nova", actor, at, at)
 
 

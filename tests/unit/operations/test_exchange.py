@@ -69,6 +69,16 @@ def test_a_second_import_changes_nothing(catalog: Catalog) -> None:
     assert len(catalog.history(UUID)) == 1
 
 
+def test_the_images_that_a_guest_is_known_by_here_stay(catalog: Catalog) -> None:
+    """Nova's export knows none, and a rebuild is told by them on a host without its database."""
+    catalog.add_pin(replace(pin(), root_image="9d1b"))
+
+    for image, known in ((None, "9d1b"), ("77aa", "77aa")):
+        at = f"{2030 if image else 2029}-01-01T00:00:00.000000Z"
+        import_lines(catalog, [_line(updated_at=at, root_image=image)], actor="root")
+        assert catalog.get_pin(UUID).root_image == known  # type: ignore[union-attr]
+
+
 def test_a_newer_pin_here_stays(catalog: Catalog) -> None:
     """An old export doesn't bring old pins back."""
     catalog.add_pin(pin(machine="pc-i440fx-8.0", updated_at=LATER))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mthook import reconcile
 from mthook.catalog.store import Catalog
 from tests.programs import Said
 
@@ -46,6 +47,18 @@ def test_the_pins_of_a_host_are_those_that_nova_has(exported: Path) -> None:
         "created_at": OLD,
         "updated_at": OLD,
     }
+
+
+@pytest.mark.parametrize("author", [reconcile.NOVA, reconcile.FILLED_IN, reconcile.NOBODY_KNOWS])
+def test_what_nova_wrote_by_itself_is_older_than_any_pin(
+    run: Run, cloud: Cloud, author: str
+) -> None:
+    """The host's pin stays where it is imported."""
+    cloud.add(DB, host="beta", machine="q35", recorded_at=OLD, author=author)
+
+    (line,) = run("export", "--host", "beta").out.splitlines()
+
+    assert json.loads(line)["updated_at"] == "1970-01-01T00:00:00.000000Z"
 
 
 def test_the_host_imports_them_once(run: Run, exported: Path, catalog: Catalog) -> None:
