@@ -110,6 +110,10 @@ class GlanceError(Error):
     """Glance can't be reached, or refuses."""
 
 
+class ImageMissing(GlanceError):
+    """Glance has no such image."""
+
+
 class HostError(Error):
     """libvirt refused a call or can't be reached."""
 

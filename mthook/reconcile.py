@@ -47,6 +47,9 @@ FILLED_IN = "filled in"
 #: Nothing tells, or what tells contradicts itself.
 NOBODY_KNOWS = "nobody knows"
 
+#: Nobody wished for what was written so.
+UNWISHED = (NOVA, FILLED_IN)
+
 #: A rebuild that the scheduler refused. Beside Nova's own names, as its row has another one's.
 REFUSED = "refused rebuild"
 #: The actions by which a new instance or a new disk gets its image's properties.

@@ -94,12 +94,11 @@ def put(connection: sa.engine.Connection, uuid: str, change: PropertyChange) -> 
         return int(key[0])
     last = live[-1]
     _delete(connection, [*live[:-1], *dead])
-    if last.value != change.new:
-        connection.execute(
-            sa.update(PROPERTIES)
-            .where(PROPERTIES.c.id == last.id)
-            .values(value=change.new, updated_at=_utcnow())
-        )
+    connection.execute(
+        sa.update(PROPERTIES)
+        .where(PROPERTIES.c.id == last.id)
+        .values(value=change.new, updated_at=_utcnow())
+    )
     return int(last.id)
 
 

@@ -14,6 +14,7 @@ Kind = Literal[
     "released",
     "written",
     "specified",
+    "imaged",
     "realigned",
     "repaired",
     "forgotten",
@@ -30,6 +31,9 @@ Why = Literal[
     "not_found_here",
     "no_default",
     "nova_at_work",
+    "unconfirmed",
+    "image_unseen",
+    "image_missing",
     "spec_missing",
     "spec_not_json",
     "spec_unknown",
@@ -44,13 +48,14 @@ Why = Literal[
 class Act:
     """One change of one guest, or of the hook's settings.
 
-    :ivar kind: what was done; ``written``: to Nova's record; ``specified``: to the request spec; ``drifting``: noted
-        that the guest runs something else than its pin.
+    :ivar kind: what was done; ``written``: to Nova's record; ``specified``: to the request spec; ``imaged``: to the
+        shelved image; ``drifting``: noted that the guest runs something else than its pin.
     :ivar name: untrusted text; None: not known.
     :ivar old: the machine type before, or the pin that a guest is unlike; of settings the hook's mode.
     :ivar new: the machine type after, or the one found; of settings the hook's mode.
     :ivar source: where a new pin comes from, in the catalog's words.
-    :ivar changes: what a change of family does to the guest's hardware, a line each.
+    :ivar changes: what a change of family does to the guest's hardware, or what else of an image was changed, a line
+        each.
     """
 
     kind: Kind
@@ -67,7 +72,7 @@ class Act:
 class LeftAlone:
     """A guest that would need something which mthook doesn't do by itself.
 
-    :ivar detail: the text of the error behind it, or the architecture that has no default.
+    :ivar detail: the text of the error behind it, the architecture that has no default, or the command to type.
     """
 
     uuid: str

@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mthook.errors import GlanceError
+from mthook.errors import GlanceError, ImageMissing
 from mthook.nova.instance import Change, NovaInstance, PropertyChange
 from mthook.text import printable
 
@@ -63,8 +63,13 @@ class Images:
     def __init__(self, proxy: Any) -> None:
         self._proxy = proxy
 
-    def change(self, image: str, wanted: Mapping[str, str]) -> list[PropertyChange]:
-        """Give an image properties, and return those that it hadn't yet."""
+    def change(
+        self, image: str, wanted: Mapping[str, str], *, dry_run: bool = False
+    ) -> list[PropertyChange]:
+        """Give an image properties, and return those that it hadn't yet.
+
+        :raises ImageMissing: there is no such image.
+        """
         with _errors_of(f"image {printable(image)}"):
             found = self._proxy.get_image(image)
             values = {**found.to_dict(), **(found.properties or {})}
@@ -73,7 +78,7 @@ class Images:
                 for key, value in wanted.items()
                 if values.get(key) != value
             ]
-            if changes:
+            if changes and not dry_run:
                 self._proxy.update_image(found, **{one.key: one.new for one in changes})
         return changes
 
@@ -112,14 +117,15 @@ def opened(conf: cfg.ConfigOpts) -> Iterator[Images]:
 def _errors_of(what: str) -> Iterator[None]:
     """Turn what the libraries fail with into one line."""
     from keystoneauth1.exceptions import ClientException
-    from openstack.exceptions import SDKException
+    from openstack.exceptions import NotFoundException, SDKException
     from oslo_config import cfg
 
     try:
         yield
     except (ClientException, SDKException) as error:
+        kind = ImageMissing if isinstance(error, NotFoundException) else GlanceError
         text = " ".join(str(error).split())
-        raise GlanceError(f"{what}: {printable(text, limit=300)}") from error
+        raise kind(f"{what}: {printable(text, limit=300)}") from error
     except (cfg.Error, OSError, ValueError) as error:
         # The message may quote an option's value.
         raise GlanceError(f"{what} can't be used: {type(error).__name__}") from None

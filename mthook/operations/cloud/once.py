@@ -13,6 +13,7 @@ from mthook.catalog import files
 from mthook.errors import NovaError
 from mthook.locks import only_one
 from mthook.operations.acts import Failure, Result
+from mthook.operations.cloud.images import ShelvedImages
 from mthook.operations.cloud.run import CloudRun
 from mthook.operations.opening import opened_nova
 
@@ -29,7 +30,8 @@ def synchronize(conf: cfg.ConfigOpts, result: Result) -> None:
         if not result.dry_run:
             stack.enter_context(locked(conf, _LOCK))
         cells = stack.enter_context(opened_nova(conf))
-        run = CloudRun(conf, cells, result)
+        images = stack.enter_context(ShelvedImages(conf, result))
+        run = CloudRun(conf, cells, images, result)
         failures: set[str] = set()
         for cell in cells.all():
             try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is done for the instances of a cell: the request spec gets what is recorded.
+"""What is done for the instances of a cell: the request spec gets what is recorded, and so does a shelved image.
 
 Where nothing is recorded that is left to the instance's host, which alone knows the guest. Of one that no host has,
 Nova's own order of sources counts.
@@ -8,7 +8,6 @@ Nova's own order of sources counts.
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterable, Iterator, Sequence
 
 from oslo_config import cfg
@@ -22,22 +21,23 @@ from mthook.nova.cells import Cells
 from mthook.nova.instance import NovaInstance
 from mthook.operations import specs
 from mthook.operations.acts import Act, Failure, LeftAlone, Result, Why
+from mthook.operations.cloud.images import ShelvedImages
 from mthook.operations.defaults import arch_of, check_machine, nova_would_give
-from mthook.text import now
-
-#: Seconds within which a host's mthook has put right what Nova wrote over a record: three of its syncs.
-_PUT_RIGHT_WITHIN = 900
 
 
 class CloudRun:
     """A look at the cells.
 
+    :param images: of shelved instances.
     :param result: is told what is done; it keeps nothing, so that a cloud may be of any size.
     """
 
-    def __init__(self, conf: cfg.ConfigOpts, cells: Cells, result: Result) -> None:
+    def __init__(
+        self, conf: cfg.ConfigOpts, cells: Cells, images: ShelvedImages, result: Result
+    ) -> None:
         self._conf = conf
         self._cells = cells
+        self._images = images
         self._result = result
 
     def whole(self, cell: Cell) -> None:
@@ -51,27 +51,31 @@ class CloudRun:
                 self._check(cell, page)
                 checked = True
             self._result.guests += len(page)
+            done = {one.uuid for one in self.agree(cell, page)}
             for instance in page:
-                if not self._lasts(instance):
+                if not instance.settled:
                     self._leave_alone(instance, "nova_at_work")
-            for _ in self.agree(cell, page):
-                pass
+                elif instance.uuid not in done and _is_unwished(instance):
+                    self._leave_alone(instance, "unconfirmed", instance.machine)
 
     def agree(self, cell: Cell, instances: Iterable[NovaInstance]) -> Iterator[NovaInstance]:
-        """Bring request specs to what is recorded; yield the instances that need no further look.
+        """Bring request specs and images to what is recorded; yield the instances that need no further look.
 
         :raises NovaError: a database fails.
         """
-        wanted = [one for one in instances if self._lasts(one) and (one.machine or one.offloaded)]
+        wanted = [one for one in instances if one.settled and (one.machine or one.offloaded)]
         for instance, spec in specs.read(self._cells, cell, wanted):
+            wished = not _is_unwished(instance)
+            # Its host puts that right or confirms it. Where a request spec names none, a cold migration would bring
+            # what Nova writes by itself anyway.
+            if not wished and _image_property(spec) not in (None, instance.machine):
+                continue
             machine = instance.machine or self._record(cell, instance, spec)
-            if machine and specs.agree(self._cells, instance, spec, machine, self._result):
-                yield instance
-
-    def _lasts(self, instance: NovaInstance) -> bool:
-        """Tell whether what is recorded is to last: its host puts right what Nova itself has just written there."""
-        written_long_ago = instance.recorded_at < now(time.time() - _PUT_RIGHT_WITHIN)
-        return instance.settled and (instance.author != reconcile.NOVA or written_long_ago)
+            if machine:
+                if wished:
+                    self._images.agree(instance, machine)
+                if specs.agree(self._cells, instance, spec, machine, self._result):
+                    yield instance
 
     def _check(self, cell: Cell, page: Sequence[NovaInstance]) -> None:
         """Make sure that a cell's database is of the cloud that the API database is of.
@@ -109,6 +113,10 @@ class CloudRun:
 
     def _leave_alone(self, instance: NovaInstance, why: Why, detail: str | None = None) -> None:
         self._result.add(LeftAlone(instance.uuid, instance.name, why, detail))
+
+
+def _is_unwished(instance: NovaInstance) -> bool:
+    return instance.machine is not None and instance.author in reconcile.UNWISHED
 
 
 def _image_property(spec: str | None) -> str | None:

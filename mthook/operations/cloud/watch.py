@@ -17,6 +17,7 @@ from mthook.nova.cell import Cell
 from mthook.nova.cells import Cells
 from mthook.nova.instance import NovaInstance
 from mthook.operations.acts import Failure, Result
+from mthook.operations.cloud.images import ShelvedImages
 from mthook.operations.cloud.once import locked
 from mthook.operations.cloud.run import CloudRun
 from mthook.operations.opening import opened_nova
@@ -75,13 +76,14 @@ class _Watch:
                 return
             # A clock that is fast, here or on a host, doesn't hide what others change.
             start = min(newest, datetime.now(timezone.utc).replace(tzinfo=None)) - OVERLAP
-            self._go_through(cells, cell, self._since.setdefault(cell.name, start))
+            with ShelvedImages(self._conf, self._result) as images:
+                run = CloudRun(self._conf, cells, images, self._result)
+                self._go_through(run, cell, self._since.setdefault(cell.name, start))
             self._since[cell.name] = start
         except NovaError as error:
             failures.add(str(error))
 
-    def _go_through(self, cells: Cells, cell: Cell, since: datetime) -> None:
-        run = CloudRun(self._conf, cells, self._result)
+    def _go_through(self, run: CloudRun, cell: Cell, since: datetime) -> None:
         before = self._done.get(cell.name, {})
         done: dict[str, tuple[str, str | None]] = {}
         for page in cell.changed(since):

@@ -121,8 +121,8 @@ def _push(run: SyncRun, nova: NovaRecords, instance: NovaInstance) -> str | None
     if pin is None or pin.machine is None:
         return None
     outcome, _ = nova.compare(instance, pin)
-    repeated = outcome == reconcile.KEEP and instance.rows > 1
-    if outcome != reconcile.PUSH and not repeated:
+    reason = _why_once_more(instance) if outcome == reconcile.KEEP else None
+    if outcome != reconcile.PUSH and reason is None:
         return pin.machine if outcome == reconcile.KEEP else None
     old, new = instance.machine or None, pin.machine
     if not run.result.dry_run:
@@ -136,6 +136,17 @@ def _push(run: SyncRun, nova: NovaRecords, instance: NovaInstance) -> str | None
             # Somebody was faster: the next run sees what they made of it.
             run.leave_alone(instance, "changed_meanwhile", error)
             return None
-    reason = f"once in place of {instance.rows} times" if old == new else None
     run.result.add(Act("written", instance.uuid, instance.name, old, new, reason=reason))
     return new
+
+
+def _why_once_more(instance: NovaInstance) -> str | None:
+    """Return why what is recorded for an instance, and is its pin, is to be written again; None: it isn't.
+
+    What Nova wrote by itself nobody knows to be wished for: the controller's run leaves the request spec as it is.
+    """
+    if instance.rows > 1:
+        return f"once in place of {instance.rows} times"
+    if instance.settled and instance.author in reconcile.UNWISHED:
+        return "which Nova had recorded by itself"
+    return None

@@ -26,6 +26,7 @@ _VERBS: dict[Kind, tuple[str, str]] = {
     "released": ("release", "released"),
     "written": ("write", "wrote"),
     "specified": ("write", "wrote"),
+    "imaged": ("write", "wrote"),
     "realigned": ("realign", "realigned"),
     "repaired": ("repair", "repaired"),
     "forgotten": ("forget", "forgot"),
@@ -58,6 +59,9 @@ def left_alone(one: LeftAlone) -> str:
         "unknown_author": f"{who}: Nova has {detail} recorded, and nothing tells who wrote that: its pin stays",
         "not_found_here": f"{who}: it runs, but wasn't found here",
         "nova_at_work": f"{who}: Nova is at work on it",
+        "unconfirmed": f"{who}: Nova has {detail} recorded by itself, and its host doesn't say that it is right",
+        "image_unseen": f"{who}: without [glance] auth_type its shelved image isn't seen to: {detail}",
+        "image_missing": f"{who}: its shelved image is left alone: {detail}",
         "no_default": f"{who}: no domain here, and no default machine type for {detail}",
     }.get(one.reason) or about_spec(who, detail)
 
@@ -124,6 +128,7 @@ def _what(act: Act) -> str:
         "released": f"{who}: {act.reason}",
         "written": f"{new} of {who} to Nova{_replaced(act)}{_origin(act)}{_reason(act)}",
         "specified": f"{new} of {who} to its request spec{_replaced(act)}",
+        "imaged": f"{new} of {who} to its shelved image{_replaced(act)}",
         "realigned": f"{who} from {printable(act.old or '')} to {new}",
         "repaired": f"{who}: {act.reason}",
         "forgotten": f"the pin of {who}: {act.reason}",

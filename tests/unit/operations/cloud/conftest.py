@@ -22,6 +22,11 @@ URL = "mysql+pymysql://nova:geheim@db.example/{}"
 ID = {"cell0": 1, "cell1": 2, "cell2": 3}
 
 
+def utcnow() -> datetime:
+    """Return the present as Nova stores it."""
+    return datetime.now(timezone.utc).replace(microsecond=0, tzinfo=None)
+
+
 class Controller:
     """The cloud, and the machine that mthook-sync --cloud runs on."""
 

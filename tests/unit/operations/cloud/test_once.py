@@ -6,8 +6,8 @@ from __future__ import annotations
 import json
 import os
 import tracemalloc
-from datetime import datetime, timedelta, timezone
-from typing import Any
+from datetime import timedelta
+from typing import Any, Callable
 
 import pytest
 
@@ -18,7 +18,7 @@ from mthook.nova.instance import MACHINE_KEY
 from mthook.operations import specs
 from tests.programs import Said
 from tests.unit.nova.novas import insert, put
-from tests.unit.operations.cloud.conftest import Controller
+from tests.unit.operations.cloud.conftest import Controller, utcnow
 
 PC, Q35 = "pc-i440fx-7.2", "q35"
 
@@ -139,31 +139,54 @@ def test_what_nova_is_at_work_on_waits_for_the_next_run(
     assert controller.specified(uuid) == PC
 
 
-@pytest.mark.parametrize(("minutes_ago", "machine"), [(5, PC), (60, Q35)])
-def test_what_a_rescue_has_recorded_is_left_to_the_host(
-    controller: Controller, minutes_ago: int, machine: str
-) -> None:
-    """It puts the record right within minutes; what is there after that is to last."""
-    uuid, cell1 = controller.add(None, PC), controller.databases["cell1"]
-    began = datetime.now(timezone.utc).replace(tzinfo=None) - timedelta(minutes=minutes_ago)
-    insert(
-        cell1,
-        tables.PROPERTIES,
-        **{"instance_uuid": uuid, "key": MACHINE_KEY, "value": Q35, "deleted": 0},
-        updated_at=began + timedelta(seconds=5),
-    )
-    for action, minutes in (("rescue", 0), ("unrescue", 2)):
-        insert(
-            cell1,
-            tables.ACTIONS,
-            **{"instance_uuid": uuid, "action": action},
-            start_time=began + timedelta(minutes=minutes),
-            updated_at=began + timedelta(minutes=minutes, seconds=8),
-        )
+@pytest.fixture
+def rescued(controller: Controller) -> Callable[[str, float], str]:
+    """Add an instance that was rescued an hour ago, by its request spec and the age of its record in minutes."""
 
-    assert controller.sync().code == 0
+    def add(spec: str, minutes: float) -> str:
+        uuid, cell1 = controller.add(None, spec), controller.databases["cell1"]
+        ago = {number: utcnow() - timedelta(minutes=number) for number in (minutes, 60, 58)}
+        record = {"instance_uuid": uuid, "key": MACHINE_KEY, "value": Q35, "deleted": 0}
+        insert(cell1, tables.PROPERTIES, **record, updated_at=ago[minutes])
+        for action, began in (("rescue", ago[60]), ("unrescue", ago[58])):
+            times = {"start_time": began, "updated_at": began + timedelta(seconds=8)}
+            insert(cell1, tables.ACTIONS, instance_uuid=uuid, action=action, **times)
+        return uuid
+
+    return add
+
+
+@pytest.mark.parametrize(
+    ("before", "minutes", "machine"), [(PC, 60, PC), (PC, 5, Q35), ("", 60, Q35)]
+)
+def test_what_a_rescue_has_recorded_is_left_to_the_host(
+    controller: Controller,
+    rescued: Callable[[str, float], str],
+    before: str,
+    minutes: float,
+    machine: str,
+) -> None:
+    """It puts the record right, or writes it once more to confirm it.
+
+    A request spec without any isn't left so: it would bring just that.
+    """
+    uuid = rescued(before, minutes)
+
+    said = controller.sync("-v")
 
     assert controller.specified(uuid) == machine
+    unconfirmed = f"web ({uuid}): Nova has {Q35} recorded by itself, and its host doesn't say "
+    assert (unconfirmed in said.err) == (machine == PC)
+
+
+def test_what_nova_compute_has_filled_in_is_left_to_the_host(controller: Controller) -> None:
+    """Nova had lost the record, and has its default there until the host puts that right."""
+    uuid = controller.add(None, PC)
+    record = {"instance_uuid": uuid, "key": MACHINE_KEY, "value": Q35, "deleted": 0}
+    insert(controller.databases["cell1"], tables.PROPERTIES, **record, created_at=utcnow())
+
+    assert controller.sync().code == 0
+    assert controller.specified(uuid) == PC
 
 
 def test_ironics_instances_and_cell0s_and_deleted_ones_are_left_out(controller: Controller) -> None:

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,14 +18,9 @@ from mthook.nova import reading, requestspecs
 from mthook.operations.cloud import watch
 from tests.programs import Said
 from tests.unit.nova.novas import put
-from tests.unit.operations.cloud.conftest import Controller
+from tests.unit.operations.cloud.conftest import Controller, utcnow
 
 PC, Q35 = "pc-i440fx-7.2", "q35"
-
-
-def utcnow() -> datetime:
-    """Return the present as Nova stores it."""
-    return datetime.now(timezone.utc).replace(microsecond=0, tzinfo=None)
 
 
 class Turns(threading.Event):
