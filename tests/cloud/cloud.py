@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Optional
 
 from tests.cloud.api import Api, ApiError
@@ -67,12 +68,15 @@ class Cloud:
         """Return the host that isn't this one."""
         return next(name for name in self.hosts if name != host)
 
-    def restart_compute(self, machine_type: Optional[str], **how: bool) -> None:
-        """Start nova-compute on both hosts, configured so; it ends first where it runs."""
+    def restart_compute(self, defaults: Mapping[str, Optional[str]], **how: bool) -> None:
+        """Start nova-compute on both hosts, configured so; it ends first where it runs.
+
+        :param defaults: the machine type that each host gives an instance of which nothing is known.
+        """
 
         def restart(host: ComputeHost) -> None:
             host.stop_compute()
-            host.configure(machine_type, **how)
+            host.configure(defaults[host.name], **how)
             host.start_compute()
 
         together(restart, self.hosts.values())
@@ -92,7 +96,7 @@ class Cloud:
 
     def sync(self) -> None:
         """Run mthook's sync on both hosts, then the controller's."""
-        together(lambda host: host.mthook("mthook-sync"), self.hosts.values())
+        together(lambda host: host.sync(), self.hosts.values())
         self.controller.sync()
 
     def bring_back(self, host: ComputeHost) -> None:
@@ -116,7 +120,7 @@ class Cloud:
 
     def _furnish(self) -> None:
         """Make flavors, images and what binds flavors to hosts."""
-        self.restart_compute(None)
+        self.restart_compute(dict.fromkeys(self.hosts))
         wait_until("Nova has no hosts", self._has_hosts, lambda: "")
         quota = {"quota_set": {"instances": -1, "cores": -1, "ram": -1}}
         project = self.api.keystone("GET", "/auth/projects")["projects"][0]["id"]

@@ -11,6 +11,8 @@ PASSWORD = "secret"
 CONTROLLER = "127.0.0.1"
 #: The compute hosts and their addresses.
 HOSTS = {"alpha": "127.0.0.11", "beta": "127.0.0.12"}
+#: mthook's users of the databases, by the file in docs/ that has their rights.
+MTHOOK = {"compute": "mthook", "admin": "mthook_admin"}
 
 KEYSTONE = f"http://{CONTROLLER}:5000/v3"
 GLANCE = f"http://{CONTROLLER}:9292"
@@ -27,6 +29,11 @@ _RABBIT = {"transport_url": f"rabbit://openstack:{PASSWORD}@{CONTROLLER}:5672/"}
 def database(name: str, user: str = "") -> str:
     """Return the URL of a database."""
     return f"mysql+pymysql://{user or name}:{PASSWORD}@{CONTROLLER}/{name}"
+
+
+def cell(name: str) -> str:
+    """Return the URL of a cell's database: whoever takes it from the API database comes by their own name."""
+    return f"mysql+pymysql://{{username}}:{{password}}@{CONTROLLER}/{name}"
 
 
 def ini(sections: Sections) -> str:
@@ -77,15 +84,17 @@ def mthook(*, machine_type: Optional[str], with_database: bool) -> str:
     if machine_type:
         sections["libvirt"] = {"hw_machine_type": machine_type}
     if with_database:
-        sections["database"] = {"connection": database("nova")}
+        sections["database"] = {"connection": database("nova", MTHOOK["compute"])}
     return ini(sections)
 
 
 def mthook_controller(*, machine_type: Optional[str]) -> str:
     """Return the controller's mthook.conf, for its run for the whole cloud."""
+    user = MTHOOK["admin"]
     sections: dict[str, Options] = {
-        "database": {"connection": database("nova")},
-        "api_database": {"connection": database("nova_api")},
+        "database": {"connection": database("nova", user)},
+        "api_database": {"connection": database("nova_api", user)},
+        "glance": _auth("glance"),
     }
     if machine_type:
         sections["libvirt"] = {"hw_machine_type": machine_type}
@@ -230,7 +239,8 @@ _NOVA_CONTROLLER: Sections = {
     },
 }
 _LIBVIRT: Options = {
-    "virt_type": "kvm",
+    # Where this machine is a guest itself, KVM takes thirty times as long to boot one of a MiB.
+    "virt_type": "qemu",
     "cpu_mode": "none",
     "num_pcie_ports": 0,
     "inject_partition": -2,

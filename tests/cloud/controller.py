@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
@@ -36,6 +37,7 @@ class Controller(Machine):
 
     def __init__(self, layers: Sequence[Path]) -> None:
         super().__init__("controller", layers)
+        self._syncing = threading.Lock()
         configure(self)
 
     def up(self) -> None:
@@ -77,8 +79,9 @@ class Controller(Machine):
         self.stop(_WATCH)
 
     def sync(self) -> None:
-        """Go through the whole cloud once."""
-        self.run(["mthook-sync", "--cloud"])
+        """Go through the whole cloud once, as its timer does; one run at a time."""
+        with self._syncing:
+            self.run(["mthook-sync", "--cloud"])
 
     def _service(self, user: str, *argv: str) -> None:
         self.start(argv[0], argv, user=user)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -15,12 +16,16 @@ from tests.cloud import configuration
 from tests.cloud.configuration import HOSTS
 from tests.cloud.controller import await_port, make_run_directories
 from tests.cloud.machine import Machine
+from tests.lab.processes import SECONDS
 
 _GATE = "/run/mthook/libvirt-sock"
 _UNITS = Path(__file__).with_name("pathunits.py")
 _LIBVIRT_SOCKET = "/run/libvirt/libvirt-sock"
 # A start as the log of a guest has it: libvirt writes the command line of QEMU into it.
 _START = re.compile(r"^(\S+ \S+): starting up.*?^-machine (?:type=)?([^,\s]+)", re.S | re.M)
+#: What mthook-sync ends with while another one runs.
+_BUSY = 3
+_POLL = 0.3
 _CLEAR = """\
 [ -x /opt/mthook/bin/mthook-admin ] && /opt/mthook/bin/mthook-admin hook uninstall
 rm -rf /etc/mthook /var/lib/mthook /run/mthook
@@ -89,7 +94,7 @@ class ComputeHost(Machine):
 
     def use_mthook(self, *, gate: bool) -> None:
         """Start mthook, which is configured: hook, path units and, if wanted, the gate."""
-        self.mthook("mthook-sync")
+        self.sync()
         self.mthook("mthook-admin", "hook", "install")
         self.path("/usr/local/sbin/pathunits").write_text(_UNITS.read_text())
         self.start("pathunits", ["python3", "/usr/local/sbin/pathunits"])
@@ -106,6 +111,12 @@ class ComputeHost(Machine):
         for daemon in ("pathunits", "mthook-gate"):
             self.stop(daemon)
         self.run(["sh", "-c", _CLEAR])
+
+    def sync(self) -> None:
+        """Run mthook's sync, once no other run is under way: the path units start some."""
+        deadline = time.monotonic() + SECONDS
+        while self.mthook("mthook-sync", check=time.monotonic() > deadline).returncode == _BUSY:
+            time.sleep(_POLL)
 
     def mthook(
         self, program: str, *argv: str, check: bool = True

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.cloud.paths import CHOSEN, Outcome
+from tests.cloud.setups import versioned
 from tests.cloud.trial import Result
 
 _GOOD = "ACTIVE"
@@ -37,6 +38,9 @@ def _machines(result: Result) -> Iterator[str]:
         yield "changed at the next reboot"
     if result.path.record not in (None, result.record):
         yield f"record isn't {result.path.record}"
+    untold = result.path.erased and not result.set_up.database
+    if versioned(result.requested) != right and not untold:
+        yield "the request spec is wrong"
 
 
 def expected(result: Result) -> str:

@@ -13,11 +13,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Callable, Optional
 
+from tests.cloud.api import ApiError
 from tests.cloud.servers import Server, Stuck
+from tests.cloud.setups import SetUp
 from tests.lab.requirements import LabError
 
 #: What an operator sets: no default of any set-up, of the family that every server has first.
 CHOSEN = "pc-i440fx-7.1"
+#: HTTP's for what can't be done to a server as it is.
+_CONFLICT = 409
 
 
 class Stage(enum.Enum):
@@ -26,6 +30,7 @@ class Stage(enum.Enum):
     OLD = "with the old default"
     NEW = "with the new default"
     ALONE = "after all others, for it disturbs them"
+    FRESH = "seconds after the spawn, with another default on each host"
 
 
 class Outcome(enum.Enum):
@@ -43,6 +48,9 @@ class Path:
     :param record: what Nova's record must be at the end, where that says more than the outcome.
     :param synced: whether a sync has seen the server before the default changes.
     :param with_mthook: whether it needs mthook's commands.
+    :param erased: whether Nova forgets in both its databases what the machine type was: a host without them can't
+        tell it then.
+    :param stopped: whether the hook is to stop a start: neither Nova nor a gate is to have made that right.
     """
 
     name: str
@@ -52,6 +60,14 @@ class Path:
     record: Optional[str] = None
     synced: bool = True
     with_mthook: bool = False
+    erased: bool = False
+    stopped: bool = False
+
+    def is_for(self, set_up: SetUp) -> bool:
+        """Tell whether it is for a set-up."""
+        if self.stopped:
+            return set_up.database and not set_up.gate
+        return set_up.mthook or not self.with_mthook
 
 
 PATHS: list[Path] = []
@@ -124,17 +140,10 @@ def shelve_offload(server: Server) -> Iterator[None]:
 @path("unshelve from an image without type")
 def unshelve_without_type(server: Server) -> Iterator[None]:
     server.shelve(offload=True)
-    _forget_type_of_shelved_image(server)
+    server.forget_type_of_image()
+    server.await_cloud_run()
     yield
     server.unshelve()
-
-
-def _forget_type_of_shelved_image(server: Server) -> None:
-    api = server.cloud.api
-    (image,) = api.glance("GET", f"/images?name={server.name}-shelved")["images"]
-    patch = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
-    remove = [{"op": "remove", "path": "/hw_machine_type"}]
-    api.glance("PATCH", f"/images/{image['id']}", remove, **patch)
 
 
 @path("cold migration, confirm")
@@ -198,13 +207,19 @@ def evacuation(server: Server) -> Iterator[None]:
 @path("rescue, unrescue, hard reboot")
 def rescue(server: Server) -> Iterator[None]:
     yield
+    _rescue(server)
+    server.hard_reboot()
+
+
+def _rescue(server: Server) -> None:
+    """Rescue a server, which may run as anything then, and end that."""
     image = {"rescue_image_ref": server.cloud.images["rescue"]}
     server.act("rescue", image)
     server.wait("rescued")
-    server.mark()  # the rescue itself may run as anything
+    server.mark()
+    server.await_push()
     server.act("unrescue")
     server.wait()
-    server.hard_reboot()
 
 
 @path("snapshot, hard reboot")
@@ -225,6 +240,7 @@ def restart_unsynced(server: Server) -> Iterator[None]:
 def lost(server: Server) -> Iterator[None]:
     yield
     server.cloud.records.lose_machine_type(server.uuid)
+    server.await_sync()
     server.hard_reboot()
 
 
@@ -242,7 +258,7 @@ def rebuild(server: Server) -> Iterator[None]:
     server.rebuild("second")
 
 
-@path("refused rebuild, state reset, hard reboot")
+@path("refused rebuild, state reset, hard reboot", erased=True)
 def refused_rebuild(server: Server) -> Iterator[None]:
     yield
     try:
@@ -251,6 +267,7 @@ def refused_rebuild(server: Server) -> Iterator[None]:
         server.act("os-resetState", {"state": "active"})
     else:
         raise LabError("Nova rebuilt it from an image that no host can have.")
+    server.await_sync()
     server.hard_reboot()
 
 
@@ -259,6 +276,7 @@ def update_machine_type(server: Server) -> Iterator[None]:
     yield
     server.stop()
     _nova_manage(server, "libvirt", "update_machine_type", server.uuid, CHOSEN, "--force")
+    server.carry()
     server.start()
 
 
@@ -268,6 +286,7 @@ def image_property(server: Server) -> Iterator[None]:
     server.stop()
     value = f"hw_machine_type={CHOSEN}"
     _nova_manage(server, "image_property", "set", server.uuid, "--property", value)
+    server.carry()
     server.start()
 
 
@@ -285,10 +304,10 @@ def _nova_manage(server: Server, *argv: str) -> None:
 )
 def admin_set(server: Server) -> Iterator[None]:
     server.stop()
-    host = server.cloud.hosts[server.host]
-    host.mthook("mthook-admin", "set", server.uuid, CHOSEN, "--force")
+    _mthook_admin(server, "set", server.uuid, CHOSEN, "--force")
     yield
     server.start()
+    server.await_watch()
     server.cold_migrate()
     server.confirm()
 
@@ -300,7 +319,114 @@ def admin_set(server: Server) -> Iterator[None]:
     with_mthook=True,
 )
 def admin_freeze(server: Server) -> Iterator[None]:
-    server.cloud.hosts[server.host].mthook("mthook-admin", "freeze", server.uuid)
+    if server.set_up.database:
+        _mthook_admin(server, "freeze", server.uuid)
+    else:  # the controller doesn't know what the guest runs
+        _mthook_admin(server, "set", server.uuid, server.starts()[0].machine, "--force")
     yield
+    server.await_watch()
     server.cold_migrate()
     server.confirm()
+
+
+def _mthook_admin(server: Server, *argv: str) -> None:
+    """Run mthook-admin where it has the database of the instance's cell, on its host if that can be."""
+    if server.set_up.database:
+        server.cloud.hosts[server.host].mthook("mthook-admin", *argv)
+    else:
+        server.cloud.controller.run(["mthook-admin", *argv])
+        server.carry()
+
+
+@path("seconds after the spawn: hard reboot", stage=Stage.FRESH)
+def fresh_reboot(server: Server) -> Iterator[None]:
+    server.hard_reboot()
+    yield
+
+
+@path("seconds after the spawn: resize, confirm", stage=Stage.FRESH)
+def fresh_resize(server: Server) -> Iterator[None]:
+    server.await_watch()
+    server.resize(server.cloud.other(server.host))
+    server.confirm()
+    yield
+
+
+@path("seconds after the spawn: resize, revert", stage=Stage.FRESH)
+def fresh_revert(server: Server) -> Iterator[None]:
+    server.await_watch()
+    server.resize(server.cloud.other(server.host))
+    server.revert()
+    yield
+
+
+@path("seconds after the spawn: cold migration, confirm", stage=Stage.FRESH)
+def fresh_migration(server: Server) -> Iterator[None]:
+    server.await_watch()
+    server.cold_migrate()
+    server.confirm()
+    yield
+
+
+@path("seconds after the spawn: live migration, hard reboot", stage=Stage.FRESH)
+def fresh_live_migration(server: Server) -> Iterator[None]:
+    server.live_migrate()
+    server.hard_reboot()
+    yield
+
+
+@path("seconds after the spawn: rescue, unrescue, hard reboot", stage=Stage.FRESH)
+def fresh_rescue(server: Server) -> Iterator[None]:
+    _rescue(server)
+    server.hard_reboot()
+    yield
+
+
+@path("stopped at a hard reboot, the way back", stopped=True)
+def stopped_reboot(server: Server) -> Iterator[None]:
+    yield
+    server.cloud.records.lose_machine_type(server.uuid)
+    server.come_back(server.hard_reboot)
+
+
+@path("stopped at a start, the way back", stopped=True)
+def stopped_start(server: Server) -> Iterator[None]:
+    yield
+    server.stop()
+    server.cloud.records.lose_machine_type(server.uuid)
+    server.come_back(server.start)
+
+
+@path("stopped at a cold migration, the way back", stopped=True)
+def stopped_migration(server: Server) -> Iterator[None]:
+    yield
+    server.cloud.records.forget_request(server.uuid)
+    server.come_back(server.cold_migrate)
+    for act in (server.confirm, server.revert):
+        _is_refused(act)
+
+
+def _is_refused(act: Callable[[], None]) -> None:
+    try:
+        act()
+    except ApiError as error:
+        if error.status == _CONFLICT:
+            return
+        raise
+    raise LabError("Nova did what it can't.")
+
+
+@path("stopped at a revert, the way back", stopped=True)
+def stopped_revert(server: Server) -> Iterator[None]:
+    yield
+    server.cold_migrate()
+    server.cloud.records.lose_machine_type(server.uuid)
+    server.come_back(server.revert)
+
+
+@path("stopped at an unshelving, the way back", stopped=True)
+def stopped_unshelve(server: Server) -> Iterator[None]:
+    server.shelve(offload=True)
+    yield
+    server.forget_type_of_image()
+    server.come_back(server.unshelve)

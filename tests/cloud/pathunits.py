@@ -27,9 +27,11 @@ def watch(unit: Path) -> None:
     service = read(unit.with_suffix(".service"))["Service"]
     commands = [service[name] for name in ("ExecStartPre", "ExecStart") if name in service]
     again = service.get("RestartForceExitStatus", "").split()
+    pause = float(service.get("RestartSec", "0"))
     while True:
-        if os.path.exists(path) and str(run(commands)) in again:
-            run(commands)
+        if os.path.exists(path):
+            while str(run(commands)) in again:
+                time.sleep(pause)
         time.sleep(SECONDS)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.cloud import configuration, root
 from tests.cloud.api import Api
-from tests.cloud.configuration import KEYSTONE, PASSWORD, database
+from tests.cloud.configuration import KEYSTONE, MTHOOK, PASSWORD, cell
 from tests.cloud.controller import (
     configure,
     make_run_directories,
@@ -33,6 +33,7 @@ _SERVICES = {
     "neutron": ("network", configuration.NEUTRON),
     "nova": ("compute", configuration.NOVA),
 }
+_DOCS = Path(__file__).parents[2] / "docs"
 _ML2 = "/etc/neutron/plugins/ml2/ml2_conf.ini"
 _KEYS = "--keystone-user keystone --keystone-group keystone"
 #: Each service's user and command.
@@ -56,9 +57,9 @@ _MANAGE = [
     ("nova", "nova-manage api_db sync"),
     (
         "nova",
-        f"nova-manage cell_v2 map_cell0 --database_connection {database('nova_cell0', 'nova')}",
+        f"nova-manage cell_v2 map_cell0 --database_connection {cell('nova_cell0')}",
     ),
-    ("nova", "nova-manage cell_v2 create_cell --name cell1"),
+    ("nova", f"nova-manage cell_v2 create_cell --name cell1 --database_connection {cell('nova')}"),
     ("nova", "nova-manage db sync"),
 ]
 _RABBIT = {**ENVIRONMENT, "HOME": "/var/lib/rabbitmq"}
@@ -78,7 +79,7 @@ chown nova: *
 def layers() -> list[Path]:
     """Return the directories that are a machine's root together; make them unless they are there."""
     packages = root.packages()
-    recipe = [packages.name, _SSH, *map(repr, (DATABASES, _SERVICES, _MANAGE))]
+    recipe = [packages.name, _SSH, _grants(), *map(repr, (DATABASES, _SERVICES, _MANAGE))]
 
     def make(directory: Path) -> None:
         print("Preparing the databases, once: about three minutes.", flush=True)
@@ -106,6 +107,7 @@ def prepare(machine: Machine) -> None:
         machine.run(["rabbitmqctl", *command.split()], user="rabbitmq", env=_RABBIT)
     for user, command in _MANAGE:
         machine.run(shlex.split(command), user=user)
+    machine.run(["mariadb"], input=_grants())
     start_keystone(machine)
     _register(Api())
     for daemon in ("keystone", "rabbitmq", "mariadb"):
@@ -123,6 +125,15 @@ def _databases() -> str:
             *(f"GRANT ALL ON {name}.* TO '{user}'@'%';" for name, user in DATABASES.items()),
         ]
     )
+
+
+def _grants() -> str:
+    """Return what gives mthook's users the rights that the documentation asks for, and no others."""
+    lines = []
+    for name, user in MTHOOK.items():
+        text = (_DOCS / f"grants-{name}.sql").read_text()
+        lines += [f"CREATE USER '{user}'@'%' IDENTIFIED BY '{PASSWORD}';", text]
+    return "\n".join(lines).replace("nova_cell1.", "nova.")
 
 
 def _register(api: Api) -> None:

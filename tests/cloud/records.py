@@ -12,7 +12,7 @@ import pymysql
 from tests.cloud.configuration import CONTROLLER, PASSWORD
 
 _KEY = "image_hw_machine_type"
-_PROPERTIES = ("image", "properties")
+_NAME = "hw_machine_type"
 
 
 class Instance(NamedTuple):
@@ -76,16 +76,36 @@ class Records:
             *(uuid, _KEY),
         )
 
+    def forget_request(self, uuid: str) -> None:
+        """Take the machine type out of an instance's request spec, as before mthook had been there."""
+        spec = self._spec(uuid)
+        properties = _properties(spec)
+        del properties["nova_object.data"][_NAME]
+        if _NAME in properties.get("nova_object.changes", []):
+            properties["nova_object.changes"].remove(_NAME)
+        self.execute(
+            "UPDATE nova_api.request_specs SET spec = %s WHERE instance_uuid = %s",
+            *(json.dumps(spec), uuid),
+        )
+
+    def fault(self, uuid: str) -> str:
+        """Return all that Nova keeps of an instance's last fault."""
+        rows = self.execute(
+            "SELECT details FROM nova.instance_faults WHERE instance_uuid = %s ORDER BY id DESC LIMIT 1",
+            uuid,
+        )
+        return str(rows[0][0]) if rows else ""
+
     def requested(self, uuid: str) -> Optional[str]:
         """Return the machine type in an instance's request spec."""
+        value: Optional[str] = _properties(self._spec(uuid))["nova_object.data"].get(_NAME)
+        return value
+
+    def _spec(self, uuid: str) -> Any:
         rows = self.execute(
             "SELECT spec FROM nova_api.request_specs WHERE instance_uuid = %s", uuid
         )
-        found: Any = json.loads(rows[0][0])["nova_object.data"]
-        for name in _PROPERTIES:
-            found = found[name]["nova_object.data"]
-        value: Optional[str] = found.get("hw_machine_type")
-        return value
+        return json.loads(rows[0][0])
 
     def hosts(self) -> set[str]:
         """Return the compute hosts that are in a cell."""
@@ -99,3 +119,10 @@ class Records:
             host,
         )
         return float(rows[0][0]) if rows and rows[0][0] is not None else None
+
+
+def _properties(spec: Any) -> Any:
+    """Return the object of Nova's that has the image properties of a request spec."""
+    for name in ("image", "properties"):
+        spec = spec["nova_object.data"][name]
+    return spec

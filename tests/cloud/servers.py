@@ -3,17 +3,25 @@
 
 from __future__ import annotations
 
+import re
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Callable
 
 from tests.cloud.cloud import BIGGER, SMALL, Cloud
 from tests.cloud.hosts import Start
 from tests.cloud.records import Instance
+from tests.cloud.setups import SetUp, versioned
 from tests.lab.processes import wait_until
 from tests.lab.requirements import LabError
 
 _SECONDS = 180
 _POLL = 0.3
+# What the hook's message says of an instance whose start it stopped.
+_WAY_BACK = re.compile(
+    r"(?:hw_machine_type=(?P<image>[\w.-]+), then )?'openstack server (?P<command>[a-z -]+) [0-9a-f-]{36}'"
+)
+_TYPE = "/hw_machine_type"
 #: Nova's vm_state and what its API calls it.
 STATES = {
     "active": "ACTIVE",
@@ -34,11 +42,15 @@ class Stuck(LabError):
 
 
 class Server:
-    """An instance of Nova's, from its creation on."""
+    """An instance of Nova's, from its creation on.
 
-    def __init__(self, cloud: Cloud, name: str, host: str) -> None:
+    :ivar waited: what mthook had done by the time that it mattered, where the set-up needs that; '' for nothing.
+    """
+
+    def __init__(self, cloud: Cloud, set_up: SetUp, name: str, host: str) -> None:
         """Ask for it, on that host, without a network."""
         self.cloud = cloud
+        self.set_up = set_up
         self.name = name
         asked = {
             "name": name,
@@ -49,6 +61,7 @@ class Server:
         }
         self.uuid: str = cloud.api.nova("POST", "/servers", {"server": asked})["server"]["id"]
         self.marked = 0
+        self.waited = ""
 
     @property
     def instance(self) -> Instance:
@@ -119,7 +132,83 @@ class Server:
             lambda: self.state,
         )
 
+    # What mthook does by itself a while later, where a compute host can't know better by itself.
+
+    def await_watch(self) -> None:
+        """Wait until the controller's watch has written the request spec."""
+        if not self.set_up.knows_at_once:
+            self.waited = "after the watch"
+            records = self.cloud.records
+            wait_until(
+                f"the watch doesn't see {self.name}",
+                lambda: records.requested(self.uuid) == records.machine_type(self.uuid),
+                lambda: self.state,
+            )
+
+    def await_push(self) -> None:
+        """Wait until the push of its host has put right what Nova has recorded; the gate needs no record."""
+        if not self.set_up.knows_at_once and not self.set_up.gate:
+            self.waited = "after the push"
+            right = self.starts()[0].machine
+            wait_until(
+                f"what is recorded for {self.name} isn't put right",
+                lambda: versioned(self.cloud.records.machine_type(self.uuid)) == right,
+                lambda: self.state,
+            )
+
+    def await_cloud_run(self) -> None:
+        """Let the controller's timer run."""
+        if not self.set_up.knows_at_once:
+            self.waited = "after the cloud run"
+            self.cloud.controller.sync()
+
+    def await_sync(self) -> None:
+        """Let the timer of its host run; the gate needs no record."""
+        if not self.set_up.knows_at_once and not self.set_up.gate:
+            self.waited = "after the next sync"
+            self.cloud.hosts[self.host].sync()
+
+    def carry(self) -> None:
+        """Carry what Nova has recorded to its host, where that has no database."""
+        if self.set_up.mthook and not self.set_up.database:
+            host = self.host
+            self.waited = "after mthook-admin import"
+            pins = self.cloud.controller.run(["mthook-admin", "export", "--host", host]).stdout
+            self.cloud.hosts[host].run(["mthook-admin", "import", "-"], input=pins)
+
+    def come_back(self, act: Callable[[], None]) -> None:
+        """Do what the hook is to stop, and then what its message says."""
+        try:
+            act()
+        except Stuck:
+            self._follow(self.cloud.records.fault(self.uuid))
+        else:
+            raise LabError("It wasn't stopped.")
+
+    def _follow(self, fault: str) -> None:
+        found = _WAY_BACK.search(fault)
+        if found is None:
+            raise LabError(f"No way back in: {fault[-500:]}")
+        if found["image"]:
+            self.change_image({"op": "add", "path": _TYPE, "value": found["image"]})
+        else:
+            self.await_push()  # Nova writes once more at the end of what failed
+        self.waited = f"after {found['command']}"
+        {"start": self.start, "unshelve": self.unshelve, "reboot --hard": self.hard_reboot}[
+            found["command"]
+        ]()
+
     # What people do.
+
+    def forget_type_of_image(self) -> None:
+        """Take the machine type out of the image that it is to be unshelved from."""
+        self.change_image({"op": "remove", "path": _TYPE})
+
+    def change_image(self, change: Mapping[str, str]) -> None:
+        api = self.cloud.api
+        (image,) = api.glance("GET", f"/images?name={self.name}-shelved")["images"]
+        patch = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
+        api.glance("PATCH", f"/images/{image['id']}", [change], **patch)
 
     def hard_reboot(self) -> None:
         self.act("reboot", {"type": "HARD"})

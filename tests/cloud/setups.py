@@ -20,6 +20,11 @@ class SetUp:
     database: bool = False
     gate: bool = False
 
+    @property
+    def knows_at_once(self) -> bool:
+        """Whether a compute host knows all that it must, whatever the controller has done by then."""
+        return not self.mthook or (self.database and self.gate)
+
 
 @dataclass(frozen=True)
 class Defaults:
@@ -34,6 +39,15 @@ class Defaults:
     new: str
     old_machine: str
     new_machine: str
+
+
+#: What the QEMU here has them for.
+_ALIASES = {"pc": "pc-i440fx-7.2", "q35": "pc-q35-7.2"}
+
+
+def versioned(machine_type: Optional[str]) -> Optional[str]:
+    """Return a machine type by the name that a running guest has."""
+    return _ALIASES.get(machine_type or "", machine_type)
 
 
 SET_UPS = (

@@ -60,10 +60,11 @@ def _row(result: Result) -> tuple[str, ...]:
 
 
 def remark(result: Result) -> str:
-    """Return what is wrong with a result, and what was not done as asked."""
+    """Return what is wrong with a result, what it took, and what was not done as asked."""
     wrong = breaches(result)
-    broken = ["BROKEN: " + ", ".join(wrong)] if wrong else []
-    return "; ".join([*broken, *(" ".join(text.split())[:_TROUBLE] for text in result.trouble)])
+    said = ["BROKEN: " + ", ".join(wrong)] if wrong else []
+    said += [result.waited] if result.waited else []
+    return "; ".join([*said, *(" ".join(text.split())[:_TROUBLE] for text in result.trouble)])
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Optional
 
 from tests.cloud.cloud import Cloud
-from tests.cloud.paths import Path, Stage
+from tests.cloud.paths import PATHS, Path, Stage
 from tests.cloud.servers import Server
 from tests.cloud.setups import Defaults, SetUp
 from tests.cloud.together import together
@@ -26,6 +27,7 @@ class Result:
     :param finally_: its status after that.
     :param record: Nova's record then.
     :param requested: the machine type in the request spec then.
+    :param waited: what mthook had done before it was right, where it isn't at once.
     :param trouble: what didn't go as asked.
     """
 
@@ -39,6 +41,7 @@ class Result:
     finally_: str = ""
     record: Optional[str] = None
     requested: Optional[str] = None
+    waited: str = ""
     trouble: list[str] = field(default_factory=list)
 
 
@@ -61,11 +64,15 @@ class Trial:
 
     def run(self, paths: Sequence[Path]) -> list[Result]:
         """Run these paths, as far as they are for this set-up."""
+        wanted = [path for path in paths if path.is_for(self.set_up)]
+        fresh = [path for path in wanted if path.stage is Stage.FRESH]
+        others = [path for path in wanted if path.stage is not Stage.FRESH]
         self._prepare_hosts()
-        wanted = [path for path in paths if self.set_up.mthook or not path.with_mthook]
-        runs = self._make([path for path in wanted if path.synced])
+        runs = self._run_fresh(fresh)
+        self._restart(self.defaults.old)
+        runs += self._make([path for path in others if path.synced])
         self._sync()
-        runs += self._make([path for path in wanted if not path.synced])
+        runs += self._make([path for path in others if not path.synced])
         self._go_through(runs)
         self._look_again(runs)
         self._remove(runs)
@@ -81,15 +88,16 @@ class Trial:
         self._cloud.controller.leave_mthook()
         if self.set_up.mthook:
             self._cloud.controller.use_mthook(self.defaults.old)
-        self._restart(self.defaults.old)
 
     @property
     def _how(self) -> dict[str, bool]:
         return {"gate": self.set_up.gate, "database": self.set_up.database}
 
-    def _restart(self, machine_type: Optional[str]) -> None:
-        """Restart nova-compute with another default."""
-        self._cloud.restart_compute(machine_type, **self._how)
+    def _restart(self, *machine_types: Optional[str]) -> None:
+        """Restart nova-compute with other defaults, one for each host or one for all."""
+        hosts = cycle(machine_types)
+        defaults = {name: next(hosts) for name in self._cloud.hosts}
+        self._cloud.restart_compute(defaults, **self._how)
 
     def _sync(self) -> None:
         if self.set_up.mthook:
@@ -97,21 +105,33 @@ class Trial:
 
     def _make(self, paths: Sequence[Path]) -> list[_Run]:
         """Make a server for each path, on both hosts in turn, and wait until they run."""
-        hosts = list(self._cloud.hosts)
+        return together(self._make_one, paths)
 
-        def make(number: int) -> _Run:
-            path = paths[number]
-            server = Server(self._cloud, f"server-{number}", hosts[number % len(hosts)])
-            server.wait()
-            result = Result(path, self.set_up, self.defaults, before=server.starts()[-1].machine)
-            server.mark()
-            return _Run(server, path.run(server), result)
+    def _make_one(self, path: Path) -> _Run:
+        hosts, number = list(self._cloud.hosts), PATHS.index(path)
+        server = Server(self._cloud, self.set_up, f"server-{number}", hosts[number % len(hosts)])
+        server.wait()
+        result = Result(path, self.set_up, self.defaults, before=server.starts()[-1].machine)
+        server.mark()
+        return _Run(server, path.run(server), result)
 
-        return together(make, range(len(paths)))
+    def _run_fresh(self, paths: Sequence[Path]) -> list[_Run]:
+        """Make servers while the hosts have different defaults, and run each one's path at once."""
+
+        def run_fresh(path: Path) -> _Run:
+            run = self._make_one(path)
+            self._second_part(run)
+            return run
+
+        if paths:
+            self._restart(self.defaults.new, self.defaults.old)
+        return together(run_fresh, paths)
 
     def _go_through(self, runs: Sequence[_Run]) -> None:
         """Run the first parts, change the default, run the second parts."""
-        together(self._first_part, runs)
+        together(
+            self._first_part, [run for run in runs if run.result.path.stage is not Stage.FRESH]
+        )
         together(self._second_part, _of(runs, Stage.OLD))
         self._restart(self.defaults.new)
         together(self._second_part, _of(runs, Stage.NEW))
@@ -127,6 +147,7 @@ class Trial:
             self._step(run)
         run.result.during = _machines(run.server)
         run.result.state = run.server.state
+        run.result.waited = run.server.waited
         run.server.mark()
 
     def _step(self, run: _Run) -> bool:
