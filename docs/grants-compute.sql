@@ -6,7 +6,7 @@ GRANT SELECT (id, instance_uuid, action, start_time, updated_at, message)
 GRANT SELECT (id, instance_uuid, migration_type, source_compute, status, created_at, updated_at, deleted)
     ON nova_cell1.migrations TO 'mthook'@'%';
 GRANT SELECT (id, instance_uuid, `key`, value, created_at, updated_at, deleted),
-    INSERT (instance_uuid, `key`, value, created_at, deleted),
+    INSERT (instance_uuid, `key`, value, created_at, updated_at, deleted),
     UPDATE (value, updated_at),
     DELETE
     ON nova_cell1.instance_system_metadata TO 'mthook'@'%';

@@ -139,7 +139,8 @@ class Cell:
         """Record an instance's machine type, all of it or nothing; afterwards just one row counts.
 
         :param expect: what is recorded now; None: nothing.
-        :param host: only while the instance is on this host and not being rebuilt; None: wherever it is.
+        :param host: it is this host's pin, and counts only while the instance is there and not being rebuilt; None:
+            wherever it is.
         :param changes: of other rows, in the same transaction.
         :return: the id of the row.
         :raises NovaConflict: something else is recorded, or Nova is rebuilding the instance.
@@ -150,7 +151,8 @@ class Cell:
             writing.lock_instance(connection, uuid, host)
             for change in changes:
                 writing.change(connection, uuid, change)
-            return writing.put(connection, uuid, PropertyChange(MACHINE_KEY, expect, machine))
+            new = PropertyChange(MACHINE_KEY, expect, machine)
+            return writing.put(connection, uuid, new, pinned=host is not None)
 
         return self._write(work)
 

@@ -56,7 +56,7 @@ def change(connection: sa.engine.Connection, uuid: str, wanted: Change) -> None:
     if isinstance(wanted, DiskChange):
         _change_disk(connection, uuid, wanted)
     else:
-        put(connection, uuid, wanted)
+        put(connection, uuid, wanted, pinned=False)
 
 
 def _change_disk(connection: sa.engine.Connection, uuid: str, wanted: DiskChange) -> None:
@@ -74,9 +74,12 @@ def _change_disk(connection: sa.engine.Connection, uuid: str, wanted: DiskChange
     connection.execute(sa.update(DISKS).where(live).values(**new))
 
 
-def put(connection: sa.engine.Connection, uuid: str, change: PropertyChange) -> int:
+def put(
+    connection: sa.engine.Connection, uuid: str, change: PropertyChange, *, pinned: bool
+) -> int:
     """Give a key of an instance a value; of several rows all but the last one are deleted.
 
+    :param pinned: a new row is to look like one that was changed, and not like what Nova fills in by itself.
     :return: the id of the row.
     :raises NovaConflict: it has another value than expected.
     """
@@ -86,10 +89,10 @@ def put(connection: sa.engine.Connection, uuid: str, change: PropertyChange) -> 
     if not live:
         _contend(connection, change.key, rows)
         _delete(connection, dead)
-        new = sa.insert(PROPERTIES).values(
-            instance_uuid=uuid, key=change.key, value=change.new, created_at=_utcnow(), deleted=0
-        )
-        key = connection.execute(new).inserted_primary_key
+        now = _utcnow()
+        new = {"instance_uuid": uuid, "key": change.key, "value": change.new, "deleted": 0}
+        times = {"created_at": now, "updated_at": now} if pinned else {"created_at": now}
+        key = connection.execute(sa.insert(PROPERTIES).values(**new, **times)).inserted_primary_key
         assert key is not None
         return int(key[0])
     last = live[-1]

@@ -146,7 +146,7 @@ class Server:
             )
 
     def await_push(self) -> None:
-        """Wait until the push of its host has put right what Nova has recorded; the gate needs no record."""
+        """Wait until the push of its host, or the watch, has put right what is recorded; the gate needs no record."""
         if not self.set_up.knows_at_once and not self.set_up.gate:
             self.waited = "after the push"
             right = self.starts()[0].machine
@@ -189,10 +189,9 @@ class Server:
         found = _WAY_BACK.search(fault)
         if found is None:
             raise LabError(f"No way back in: {fault[-500:]}")
+        self.await_push()  # Nova writes once more at the end of what failed
         if found["image"]:
             self.change_image({"op": "add", "path": _TYPE, "value": found["image"]})
-        else:
-            self.await_push()  # Nova writes once more at the end of what failed
         self.waited = f"after {found['command']}"
         {"start": self.start, "unshelve": self.unshelve, "reboot --hard": self.hard_reboot}[
             found["command"]

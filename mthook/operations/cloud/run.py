@@ -65,17 +65,20 @@ class CloudRun:
         """
         wanted = [one for one in instances if one.settled and (one.machine or one.offloaded)]
         for instance, spec in specs.read(self._cells, cell, wanted):
-            wished = not _is_unwished(instance)
-            # Its host puts that right or confirms it. Where a request spec names none, a cold migration would bring
-            # what Nova writes by itself anyway.
-            if not wished and _image_property(spec) not in (None, instance.machine):
+            # Where a request spec names none, a cold migration would bring what Nova writes by itself anyway.
+            asked, unwished = _image_property(spec), _is_unwished(instance)
+            doubtful = unwished and asked not in (None, instance.machine)
+            if doubtful and not instance.offloaded:
+                continue  # its host puts that right or confirms it
+            machine = instance.machine
+            if machine is None or doubtful:
+                machine = self._record(cell, instance, asked)
+            if machine is None:
                 continue
-            machine = instance.machine or self._record(cell, instance, spec)
-            if machine:
-                if wished:
-                    self._images.agree(instance, machine)
-                if specs.agree(self._cells, instance, spec, machine, self._result):
-                    yield instance
+            if asked or not unwished:
+                self._images.agree(instance, machine)
+            if specs.agree(self._cells, instance, spec, machine, self._result):
+                yield instance
 
     def _check(self, cell: Cell, page: Sequence[NovaInstance]) -> None:
         """Make sure that a cell's database is of the cloud that the API database is of.
@@ -87,9 +90,12 @@ class CloudRun:
                 f"{cell}: the API database maps none of its instances to it: is it another cloud's?"
             )
 
-    def _record(self, cell: Cell, instance: NovaInstance, spec: str | None) -> str | None:
-        """Record the machine type of an instance that no host has; return None where it is left alone."""
-        machine, source = nova_would_give(instance, _image_property(spec), self._conf)
+    def _record(self, cell: Cell, instance: NovaInstance, asked: str | None) -> str | None:
+        """Record the machine type of an instance that no host has; return None where it is left alone.
+
+        :param asked: the one in its request spec, which also counts more than what a failed unshelving has left.
+        """
+        machine, source = nova_would_give(instance, asked, self._conf)
         if machine is None:
             self._leave_alone(instance, "no_default", arch_of(instance))
             return None
@@ -97,9 +103,10 @@ class CloudRun:
             check_machine(machine)
             with uninterrupted():
                 if not self._result.dry_run:
-                    cell.record(instance.uuid, machine, expect=None)
+                    cell.record(instance.uuid, machine, expect=instance.machine)
+                old = instance.machine
                 self._result.add(
-                    Act("written", instance.uuid, instance.name, None, machine, source=source)
+                    Act("written", instance.uuid, instance.name, old, machine, source=source)
                 )
         except (NovaConflict, NotFound) as error:
             self._leave_alone(instance, "changed_meanwhile", str(error))
@@ -116,7 +123,9 @@ class CloudRun:
 
 
 def _is_unwished(instance: NovaInstance) -> bool:
-    return instance.machine is not None and instance.author in reconcile.UNWISHED
+    """Tell whether what is recorded may be Nova's own. Where no host has an instance, nova-compute fills nothing in."""
+    filled_in = instance.author == reconcile.FILLED_IN and not instance.offloaded
+    return instance.machine is not None and (filled_in or instance.author == reconcile.NOVA)
 
 
 def _image_property(spec: str | None) -> str | None:

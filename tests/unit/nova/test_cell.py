@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from mthook import reconcile
 from mthook.errors import NotFound, NovaConflict, NovaError
 from mthook.nova import reading
 from mthook.nova.cell import Cell
@@ -356,7 +357,7 @@ def test_a_machine_type_is_added_changed_and_erased(cell: Cell, engine: sa.engin
 
 
 def test_the_times_are_whole_seconds_of_utc(cell: Cell, engine: sa.engine.Engine) -> None:
-    """The first one when it is added, the second when it is written again, the same or not: somebody wants it so."""
+    """The first one when it is added, the second also when it is written again, the same or not: it is wished for."""
     uuid = add(engine)
 
     def times() -> tuple[datetime | None, datetime | None]:
@@ -376,6 +377,16 @@ def test_the_times_are_whole_seconds_of_utc(cell: Cell, engine: sa.engine.Engine
         cell.record(uuid, machine, expect=OLD)
         assert times()[0] == created
         assert times()[1] is not None
+
+
+def test_what_a_host_writes_is_told_from_what_nova_fills_in(
+    cell: Cell, engine: sa.engine.Engine
+) -> None:
+    """An operator's choice looks as with nova-manage."""
+    for host, author in ((HOST, reconcile.NOBODY_KNOWS), (None, reconcile.FILLED_IN)):
+        uuid = add(engine)
+        cell.record(uuid, OLD, expect=None, host=host)
+        assert cell.get(uuid).author == author
 
 
 def test_adding_a_row_gives_the_oldest_other_one_another_time(

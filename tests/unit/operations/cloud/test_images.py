@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
+from mthook.nova import tables
+from mthook.nova.instance import MACHINE_KEY
 from tests.glance import Glance, served
-from tests.unit.nova.novas import put
-from tests.unit.operations.cloud.conftest import Controller
+from tests.unit.nova.novas import insert, put
+from tests.unit.operations.cloud.conftest import Controller, utcnow
 
 PC = "pc-i440fx-7.2"
 IMAGE = "9d1b0000-0000-4000-8000-000000000001"
@@ -58,6 +62,27 @@ def test_the_image_gets_what_is_recorded(
     image = glance.images[IMAGE]
     assert (image["hw_machine_type"], image["hw_disk_bus"]) == (PC, "sata")
     assert controller.sync("--dry-run") == (0, "nothing to do\n", "")
+
+
+@pytest.mark.usefixtures("credentials")
+def test_what_a_failed_unshelving_has_left_is_put_right(
+    controller: Controller, glance: Glance
+) -> None:
+    """Nova has recorded its default, and no host has the instance that could see to it."""
+    uuid, began = shelved(controller), utcnow() - timedelta(minutes=1)
+    engine = controller.databases["cell1"]
+    times = {"start_time": began, "updated_at": began + timedelta(seconds=9)}
+    insert(engine, tables.ACTIONS, instance_uuid=uuid, action="unshelve", message="Error", **times)
+    mine = tables.PROPERTIES.c.key == MACHINE_KEY
+    written = {"value": "q35", "updated_at": began + timedelta(seconds=5)}
+    with engine.begin() as connection:
+        connection.execute(sa.update(tables.PROPERTIES).where(mine).values(**written))
+
+    assert f"{PC} of web ({uuid}) to Nova in place of q35" in controller.sync("--dry-run").out
+    assert controller.sync() == (0, "", "")
+
+    assert (controller.recorded(uuid), controller.specified(uuid)) == ([PC], PC)
+    assert glance.images[IMAGE]["hw_machine_type"] == PC
 
 
 @pytest.mark.usefixtures("credentials")

@@ -179,14 +179,19 @@ def test_what_a_rescue_has_recorded_is_left_to_the_host(
     assert (unconfirmed in said.err) == (machine == PC)
 
 
-def test_what_nova_compute_has_filled_in_is_left_to_the_host(controller: Controller) -> None:
-    """Nova had lost the record, and has its default there until the host puts that right."""
-    uuid = controller.add(None, PC)
+@pytest.mark.parametrize(
+    ("columns", "machine"), [({}, PC), ({"host": None, "vm_state": "shelved_offloaded"}, Q35)]
+)
+def test_what_nova_compute_has_filled_in_is_left_to_the_host(
+    controller: Controller, columns: dict[str, str | None], machine: str
+) -> None:
+    """Nova had lost the record, and has its default there until the host puts that right, if it is on one."""
+    uuid = controller.add(None, PC, **columns)
     record = {"instance_uuid": uuid, "key": MACHINE_KEY, "value": Q35, "deleted": 0}
     insert(controller.databases["cell1"], tables.PROPERTIES, **record, created_at=utcnow())
 
     assert controller.sync().code == 0
-    assert controller.specified(uuid) == PC
+    assert controller.specified(uuid) == machine
 
 
 def test_ironics_instances_and_cell0s_and_deleted_ones_are_left_out(controller: Controller) -> None:
