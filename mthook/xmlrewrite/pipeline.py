@@ -9,6 +9,7 @@ from mthook.errors import Error
 from mthook.xmlrewrite import safexml
 from mthook.xmlrewrite.definition import Definition
 from mthook.xmlrewrite.family import restore
+from mthook.xmlrewrite.family.arguments import check_machine
 from mthook.xmlrewrite.family.board import Conversion, nova_instance
 from mthook.xmlrewrite.family.convert import convert
 from mthook.xmlrewrite.machine import change_of_family, set_machine
@@ -75,7 +76,8 @@ def _rewrite(xml: bytes, tree: etree._ElementTree, target: Target) -> Rewritten:
         return Rewritten(xml, [])
     if family is not None:
         nova = nova_instance(domain) is not None
-        changes += _convert(domain, Conversion(*family, nova=nova, ports=target.ports), target)
+        conversion = Conversion(*family, nova=nova, ports=target.ports, libvirt=target.libvirt)
+        changes += _convert(domain, conversion, target)
     changes += carry_pin(domain, target)
     _verify(domain, target)
     result = safexml.serialize(tree, declaration=safexml.has_declaration(xml))
@@ -97,3 +99,4 @@ def _verify(domain: etree._Element, target: Target) -> None:
     machine = os_type.get("machine") if os_type is not None else None
     if machine != target.machine:
         raise Error(f"the rewritten domain has machine type {machine}, not {target.machine}")
+    check_machine(domain, target.machine)

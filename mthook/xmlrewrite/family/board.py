@@ -26,18 +26,26 @@ class Conversion:
     :ivar to_q35: whether it becomes a q35, else an i440fx.
     :ivar nova: whether Nova made the domain: its own XML for the other board is the model then.
     :ivar ports: how many PCIe root ports a q35 gets; 0: libvirt is left to count.
+    :ivar libvirt: the version that is to define it, as libvirt counts it (9000000: 9.0.0); 0: unknown.
     """
 
-    __slots__ = ("new", "nova", "old", "ports", "to_q35")
+    __slots__ = ("libvirt", "new", "nova", "old", "ports", "to_q35")
 
     def __init__(
-        self, old: MachineType, new: MachineType, *, nova: bool = False, ports: int = 0
+        self,
+        old: MachineType,
+        new: MachineType,
+        *,
+        nova: bool = False,
+        ports: int = 0,
+        libvirt: int = 0,
     ) -> None:
         self.old = old
         self.new = new
         self.to_q35 = new.family == Q35
         self.nova = nova
         self.ports = ports
+        self.libvirt = libvirt
 
 
 def devices(domain: etree._Element, *tags: str) -> list[etree._Element]:

@@ -5,18 +5,30 @@ from __future__ import annotations
 
 from lxml import etree
 
-from mthook.xmlrewrite.family import buses, checks, disks, extras, firmware, virtio
+from mthook.xmlrewrite.family import (
+    arguments,
+    buses,
+    checks,
+    disks,
+    extras,
+    firmware,
+    identity,
+    known,
+    virtio,
+)
 from mthook.xmlrewrite.family.board import Conversion
 
 #: What can't be converted: refused first, with the element named.
 CHECKS = (
+    known.check_known,
     checks.check_vcpus,
     checks.check_iommu,
     checks.check_expanders,
     checks.check_wwn,
     checks.check_ide,
-    checks.check_arguments,
-    checks.check_overrides,
+    checks.check_watchdog,
+    arguments.check_arguments,
+    arguments.check_overrides,
     checks.check_encryption,
     firmware.check_secure_boot,
     firmware.check_loader,
@@ -39,7 +51,12 @@ PASSES = (
     extras.set_property,
 )
 #: What changes for the guest though nothing in the XML shows it.
-NOTES = (virtio.note_versions, extras.note_ports)
+NOTES = (
+    virtio.note_versions,
+    identity.note_usb_serials,
+    extras.note_watchdog,
+    extras.note_ports,
+)
 
 
 def convert(domain: etree._Element, conversion: Conversion) -> list[str]:
@@ -53,5 +70,7 @@ def convert(domain: etree._Element, conversion: Conversion) -> list[str]:
     """
     for check in CHECKS:
         check(domain, conversion)
+    counted = identity.Counted(domain, conversion)
     changes = [line for change in PASSES for line in change(domain, conversion)]
+    changes += [*counted.keep_serials(), *counted.note_order()]
     return changes + [line for note in NOTES for line in note(domain, conversion)]
