@@ -10,8 +10,8 @@ from mthook.xmlrewrite import safexml
 from mthook.xmlrewrite.definition import Definition
 from mthook.xmlrewrite.family import restore
 from mthook.xmlrewrite.family.arguments import check_machine
-from mthook.xmlrewrite.family.board import Conversion, nova_instance
-from mthook.xmlrewrite.family.convert import convert
+from mthook.xmlrewrite.family.board import Conversion, disks_by_bus, nova_instance
+from mthook.xmlrewrite.family.convert import change, convert
 from mthook.xmlrewrite.machine import change_of_family, set_machine
 from mthook.xmlrewrite.metadata import carry_pin
 from mthook.xmlrewrite.target import Original, Target
@@ -87,9 +87,9 @@ def _rewrite(xml: bytes, tree: etree._ElementTree, target: Target) -> Rewritten:
 def _convert(domain: etree._Element, conversion: Conversion, target: Target) -> list[str]:
     """Convert a domain, or lead it back to what it was before where that was kept."""
     way_back = restore.WayBack.of(domain, conversion, target.original)
-    changes = convert(domain, conversion)
     if way_back is None:
-        return [*changes, restore.without(conversion)]
+        return [*convert(domain, conversion), restore.without(conversion)]
+    change(domain, conversion, disks_by_bus(domain))
     return way_back.take()
 
 
