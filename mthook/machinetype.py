@@ -9,6 +9,8 @@ Part of the hook's fast path: builtins only. QEMU and its vendors use these shap
     pc-q35-rhel9.4.0  pseries-rhel7.6.0-sxxm       RHEL releases
     pc-i440fx-focal  pc-q35-jammy-hpb              Ubuntu code names
     pc-i440fx-9.2+pve1                             Proxmox revisions of an upstream release
+    pc-i440fx-2.11+pve1.pxe                        the same with old boot ROMs of network cards
+    rhel6.5.0                                      RHEL 6, an i440fx
 """
 
 from __future__ import annotations
@@ -49,9 +51,12 @@ _PREFIXES = (
     ("microvm-", "microvm"),
 )
 _FAMILIES = frozenset([family for _, family in _PREFIXES])
-_BEGINNINGS = ("pc-", *[prefix for prefix, _ in _PREFIXES])
+_RHEL, _PXE = "rhel", ".pxe"
+_BEGINNINGS = ("pc-", _RHEL, *[prefix for prefix, _ in _PREFIXES])
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz")
 _ALLOWED = _LETTERS | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-")
+#: QEMU's options for the machine type, and the name of the value in them.
+_MACHINE_OPTIONS, _TYPE = ("-machine", "--machine", "-M", "--M"), "type="
 _MAX_NEAREST = 3
 # How versions are weighed to find the nearest: no vendor has had more parts, or one of three
 # digits.
@@ -69,7 +74,7 @@ class MachineType:
         '' for an alias, which only a host can resolve.
     :ivar version: the parts of the version, None for aliases and code names.
     :ivar codename: Ubuntu's code name, or None.
-    :ivar suffix: what follows the version and means other hardware (``hpb``, ``sxxm``), or ''.
+    :ivar suffix: what follows the version and means other hardware (``hpb``, ``sxxm``, ``pxe``), or ''.
     :ivar revision: the N of Proxmox' ``+pveN``, or None.
     """
 
@@ -102,16 +107,17 @@ class MachineType:
             ``-`` or holds anything but ASCII letters, digits and ``._+-``.
         """
         _check(name)
-        base, _, extra = name.partition("+")
+        plain = name.removesuffix(_PXE)
+        base, _, extra = plain.partition("+")
         is_pve = extra.startswith("pve") and extra[3:].isdigit()
-        family, vendor, version, codename, suffix = _read(base if is_pve else name)
+        family, vendor, version, codename, suffix = _read(base if is_pve else plain)
         return cls(
             name=name,
             family=family,
             vendor="pve" if is_pve else vendor,
             version=version,
             codename=codename,
-            suffix=suffix,
+            suffix=suffix if plain == name else suffix or _PXE[1:],
             revision=int(extra[3:]) if is_pve else None,
         )
 
@@ -152,6 +158,22 @@ def is_known(name: str) -> bool:
     if machine.is_alias:
         return name in KNOWN_ALIASES
     return machine.family in _FAMILIES and name.startswith(_BEGINNINGS)
+
+
+def of_arguments(arguments: Iterable[str]) -> str | None:
+    """Return the machine type that arguments for QEMU name; None: none, or one that QEMU can't have.
+
+    It counts more than the one that libvirt gives: of several ``-machine`` QEMU takes the last
+    (``system/vl.c``), with one dash or two, and with or without ``type=``.
+    """
+    found, before = None, ""
+    for value in arguments:
+        if before in _MACHINE_OPTIONS:
+            first, *others = value.split(",")
+            names = [part[len(_TYPE) :] for part in (first, *others) if part.startswith(_TYPE)]
+            found = names[-1] if names else found if "=" in first else first
+        before = value
+    return found if found and _is_name(found) else None
 
 
 def is_convertible(a: str, b: str) -> bool:
@@ -235,10 +257,14 @@ def _check(name: str) -> None:
         raise MachineTypeError(
             f"machine type '{printable(name, 40)}' is longer than {MAX_LENGTH} characters"
         )
-    if name.startswith("-") or not _ALLOWED.issuperset(name):
+    if not _is_name(name):
         raise MachineTypeError(
             f"machine type '{printable(name, 80)}' holds characters that no machine type's name has"
         )
+
+
+def _is_name(text: str) -> bool:
+    return not text.startswith("-") and _ALLOWED.issuperset(text) and len(text) <= MAX_LENGTH
 
 
 def _read(base: str) -> Reading:
@@ -255,6 +281,10 @@ def _read(base: str) -> Reading:
         version = _version(head)
         if version is not None:
             return ("i440fx", "upstream", version, None, suffix)
+    if base.startswith(_RHEL):
+        version = _version(base[len(_RHEL) :])
+        if version is not None:
+            return ("i440fx", "rhel", version, None, "")
     return _read_other(base)
 
 
@@ -263,8 +293,8 @@ def _read_release(family: str, release: str) -> Reading | None:
     version = _version(head)
     if version is not None:
         return (family, "upstream", version, None, suffix)
-    if head.startswith("rhel"):
-        version = _version(head[4:])
+    if head.startswith(_RHEL):
+        version = _version(head[len(_RHEL) :])
         if version is not None:
             return (family, "rhel", version, None, suffix)
     if head and _LETTERS.issuperset(head):

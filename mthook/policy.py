@@ -181,9 +181,10 @@ def _asked(alias: MachineType, example: str | None) -> tuple[str, str]:
 def pin_for(observed: str, style: str, aliases: Mapping[str, str] = _NO_ALIASES) -> str:
     """Return what a new pin records for a guest that runs as ``observed``.
 
-    :param style: ``versioned``: the name itself; ``alias``: the shortest alias for it here, where
-        there is one.
+    :param style: ``versioned``: the name itself, or the one behind an alias, which an argument for QEMU may name;
+        ``alias``: the shortest alias for it here, where there is one.
     """
+    observed = aliases.get(observed, observed)
     if style != "alias":
         return observed
     names = [alias for alias, canonical in aliases.items() if canonical == observed]

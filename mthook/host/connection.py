@@ -26,6 +26,12 @@ class Host:
         self.connection = connection
         self.ports = ports
 
+    @property
+    def version(self) -> int:
+        """libvirt's version as it counts it: 9000000 is 9.0.0."""
+        with libvirt_errors("libvirt doesn't tell its version"):
+            return int(self.connection.getLibVersion())
+
     def is_alive(self) -> bool:
         """Tell whether the connection still stands: the daemon at its other end may have gone."""
         return bool(self.connection.isAlive())

@@ -84,7 +84,12 @@ def prepare(
     _check_state(domain, snapshots)
     original = originals.original(pin.uuid) if originals is not None else None
     target = pipeline.Target(
-        pin.machine, pin.uuid, pin.updated_at, ports=host.ports, original=original
+        pin.machine,
+        pin.uuid,
+        pin.updated_at,
+        ports=host.ports,
+        libvirt=host.version,
+        original=original,
     )
     planned = pipeline.rewrite(before, target)
     _check_offer(host, domain, pin, before.summary, offer)

@@ -26,7 +26,9 @@ from mthook.nova.instance import (
 from mthook.nova.tables import ACTIONS, COMPUTE_NODES, INSTANCES, MIGRATIONS, PROPERTIES
 from mthook.text import now, printable
 
-_ARCH_KEYS = ("image_hw_architecture", "image_architecture")
+#: The guest's architecture, the first that is there: one that QEMU emulates isn't the host's
+#: (nova/virt/libvirt/driver.py, ``_check_emulation_arch``).
+_ARCH_KEYS = ("image_hw_emulation_architecture", "image_hw_architecture", "image_architecture")
 _TYPE_KEY, _DISTRO_KEY = "image_os_type", "image_os_distro"
 _SHELVED_KEY = "shelved_image_id"
 #: The image that the others are of.

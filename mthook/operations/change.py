@@ -20,6 +20,7 @@ from mthook.operations.lookup import Instance, make_known
 from mthook.policy import Refusal
 from mthook.text import now
 from mthook.xmlrewrite import safexml
+from mthook.xmlrewrite.secrets import masked
 
 if TYPE_CHECKING:
     from mthook.catalog.store import Catalog
@@ -176,14 +177,14 @@ def difference(
 ) -> tuple[str, Sequence[str]]:
     """Return what realigning a definition to a pin changes, see :func:`mthook.host.realign.prepare`.
 
-    :return: a unified diff, '' where nothing changes; and what a change of family changes, a line each.
+    :return: a unified diff without secrets, '' where nothing changes; and what a change of family changes, a line each.
     """
     planned = prepare(instance, pin, snapshots=snapshots, secrets=False)
     if planned is None:
         return "", ()
     text = safexml.unified_diff(
-        planned.before.tree,
-        planned.after.tree,
+        masked(planned.before),
+        masked(planned.after),
         f"{instance} as defined",
         f"{instance} with {pin.machine}",
     )

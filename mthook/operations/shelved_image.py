@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mthook.errors import GlanceError, ImageMissing
-from mthook.nova.instance import Change, NovaInstance, PropertyChange
+from mthook.nova.instance import NovaInstance, PropertyChange
+from mthook.operations import boards
 from mthook.text import printable
 
 if TYPE_CHECKING:
@@ -31,10 +32,9 @@ def image_of(instance: NovaInstance) -> str | None:
     return instance.shelved_image if instance.vm_state.startswith("shelved") else None
 
 
-def properties(
-    instance: NovaInstance, machine: str, changes: Sequence[Change] = ()
-) -> dict[str, str]:
-    """Return what the image must have: the machine type, and the buses that are recorded after some changes."""
+def properties(instance: NovaInstance, machine: str) -> dict[str, str]:
+    """Return what the image must have: the machine type, and the recorded buses, as far as that has them."""
+    changes = boards.changes(instance, None, machine)
     buses = dict(instance.buses)
     buses.update({one.key: one.new for one in changes if isinstance(one, PropertyChange)})
     named = {key[len(_PREFIX) :]: value for key, value in sorted(buses.items())}

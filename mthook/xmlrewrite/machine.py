@@ -14,6 +14,7 @@ from lxml import etree
 from mthook.errors import ConversionError
 from mthook.machinetype import MachineType, is_convertible
 from mthook.text import printable
+from mthook.xmlrewrite.family.arguments import check_machine
 from mthook.xmlrewrite.family.board import PC, Q35
 from mthook.xmlrewrite.target import Target
 from mthook.xmlrewrite.versions import check_version
@@ -31,8 +32,14 @@ _FAMILIES = {
     "ppc64le": frozenset(("pseries",)),
 }
 _KNOWN = frozenset().union(*_FAMILIES.values())
-#: What libvirt makes of an x86 domain that names no machine type.
-_X86_DEFAULT = "pc"
+#: What libvirt makes of a domain that names no machine type (src/qemu/qemu_capabilities.c,
+#: ``preferredMachines``); without an architecture it is the host's, which is taken for x86.
+_DEFAULTS = {
+    **dict.fromkeys(("", "x86_64", "i686"), "pc"),
+    **dict.fromkeys(("aarch64", "armv7l", "riscv64"), "virt"),
+    "s390x": "s390-ccw-virtio",
+    **dict.fromkeys(("ppc64", "ppc64le"), "pseries"),
+}
 
 
 def set_machine(domain: etree._Element, target: Target) -> list[str]:
@@ -40,17 +47,20 @@ def set_machine(domain: etree._Element, target: Target) -> list[str]:
 
     :return: the change in words, nothing when there is none.
     :raises ConversionError: if the domain has no ``os/type``; the change is one of architecture, or
-        of a family that can't be converted; the version can't have a device of the domain.
+        of a family that can't be converted; the version can't have a device of the domain; an
+        argument for QEMU names another machine type, which would count.
     :raises MachineTypeError: if the target isn't a machine type's name.
     """
     wanted = MachineType.parse(target.machine)
     os_type = _os_type(domain)
+    check_machine(domain, wanted.name)
     present = os_type.get("machine", "")
     if present == wanted.name:
         return []
     _check_arch(os_type.get("arch", ""), wanted)
-    if present:
-        _check_family(MachineType.parse(present), wanted)
+    old = _present(os_type)
+    if old:
+        _check_family(old, wanted)
     check_version(domain, wanted)
     os_type.set("machine", wanted.name)
     return [f"machine type: {present or 'none'} → {wanted}"]
@@ -66,13 +76,14 @@ def change_of_family(
     """
     wanted = MachineType.parse(target.machine)
     os_type = _os_type(domain)
-    present = os_type.get("machine", "")
-    if not present and os_type.get("arch", "x86_64") in ("x86_64", "i686"):
-        present = _X86_DEFAULT
-    if not present:
-        return None
-    old = MachineType.parse(present)
-    return (old, wanted) if {old.family, wanted.family} == {PC, Q35} else None
+    old = _present(os_type)
+    return (old, wanted) if old and {old.family, wanted.family} == {PC, Q35} else None
+
+
+def _present(os_type: etree._Element) -> MachineType | None:
+    """Return the machine type that a domain has or gets from libvirt, None where nobody knows."""
+    name = os_type.get("machine") or _DEFAULTS.get(os_type.get("arch", ""))
+    return MachineType.parse(name) if name else None
 
 
 def _os_type(domain: etree._Element) -> etree._Element:

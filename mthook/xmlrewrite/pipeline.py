@@ -9,8 +9,9 @@ from mthook.errors import Error
 from mthook.xmlrewrite import safexml
 from mthook.xmlrewrite.definition import Definition
 from mthook.xmlrewrite.family import restore
-from mthook.xmlrewrite.family.board import Conversion, nova_instance
-from mthook.xmlrewrite.family.convert import convert
+from mthook.xmlrewrite.family.arguments import check_machine
+from mthook.xmlrewrite.family.board import Conversion, disks_by_bus, nova_instance
+from mthook.xmlrewrite.family.convert import change, convert
 from mthook.xmlrewrite.machine import change_of_family, set_machine
 from mthook.xmlrewrite.metadata import carry_pin
 from mthook.xmlrewrite.target import Original, Target
@@ -75,7 +76,8 @@ def _rewrite(xml: bytes, tree: etree._ElementTree, target: Target) -> Rewritten:
         return Rewritten(xml, [])
     if family is not None:
         nova = nova_instance(domain) is not None
-        changes += _convert(domain, Conversion(*family, nova=nova, ports=target.ports), target)
+        conversion = Conversion(*family, nova=nova, ports=target.ports, libvirt=target.libvirt)
+        changes += _convert(domain, conversion, target)
     changes += carry_pin(domain, target)
     _verify(domain, target)
     result = safexml.serialize(tree, declaration=safexml.has_declaration(xml))
@@ -85,9 +87,9 @@ def _rewrite(xml: bytes, tree: etree._ElementTree, target: Target) -> Rewritten:
 def _convert(domain: etree._Element, conversion: Conversion, target: Target) -> list[str]:
     """Convert a domain, or lead it back to what it was before where that was kept."""
     way_back = restore.WayBack.of(domain, conversion, target.original)
-    changes = convert(domain, conversion)
     if way_back is None:
-        return [*changes, restore.without(conversion)]
+        return [*convert(domain, conversion), restore.without(conversion)]
+    change(domain, conversion, disks_by_bus(domain))
     return way_back.take()
 
 
@@ -97,3 +99,4 @@ def _verify(domain: etree._Element, target: Target) -> None:
     machine = os_type.get("machine") if os_type is not None else None
     if machine != target.machine:
         raise Error(f"the rewritten domain has machine type {machine}, not {target.machine}")
+    check_machine(domain, target.machine)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import pyexpat
 
 from mthook.errors import DomainXMLError, MachineTypeError
-from mthook.machinetype import MachineType
+from mthook.machinetype import MachineType, of_arguments
 from mthook.text import printable
 
 TYPE_CHECKING = False
@@ -35,6 +35,8 @@ NOVA_NAMESPACES = (
 _SEPARATOR = "}"
 _OSINFO = "domain/metadata/http://libosinfo.org/xmlns/libvirt/domain/1.0}libosinfo"
 _HYPERV = "domain/features/hyperv"
+_QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
+_ARGUMENTS = f"domain/{_QEMU}{_SEPARATOR}commandline"
 _PIN = f"domain/metadata/{PIN_NAMESPACE}{_SEPARATOR}pin"
 _ONCE = frozenset(("domain/name", "domain/uuid", "domain/metadata", "domain/os", "domain/os/type"))
 _TEXTS = frozenset(("domain/name", "domain/uuid", "domain/devices/emulator"))
@@ -53,7 +55,8 @@ class Summary:
     :ivar uuid: in libvirt's lower-case form, None when absent.
     :ivar virt_type: ``kvm``, ``qemu`` ...; '' when absent.
     :ivar arch: ``x86_64`` ...; '' when absent.
-    :ivar machine: the machine type, None when libvirt is left to choose.
+    :ivar machine: the machine type that the guest gets: that of ``<qemu:commandline>``, where QEMU is told one, else
+        the definition's; None when libvirt is left to choose.
     :ivar emulator: path of the QEMU binary, or None.
     :ivar nova: whether Nova made this domain.
     :ivar root_image: UUID of the image Nova made the root disk from, or None.
@@ -142,6 +145,7 @@ class _Reader:
         self.texts: dict[str, list[str]] = {}
         self.pins: list[Mapping[str, str]] = []
         self.properties: dict[str, list[str]] = {}
+        self.arguments: list[str] = []
         self.parser = pyexpat.ParserCreate("utf-8", _SEPARATOR)
         self.parser.buffer_text = True
         self.parser.XmlDeclHandler = self.declaration
@@ -210,6 +214,9 @@ class _Reader:
     def take_pin(self, attributes: Mapping[str, str]) -> None:
         self.pins.append(attributes)
 
+    def take_argument(self, attributes: Mapping[str, str]) -> None:
+        self.arguments.append(attributes.get("value", ""))
+
     def take_nova(self, attributes: Mapping[str, str]) -> None:
         self.summary.nova = True
 
@@ -241,6 +248,8 @@ class _Reader:
         uuid = texts.get("domain/uuid")
         if uuid:
             summary.uuid = canonical_uuid(uuid)
+        if self.arguments:
+            summary.machine = of_arguments(self.arguments) or summary.machine
         if self.pins:
             # Of two elements in one namespace libvirt keeps the first.
             summary.travelled = _travelled(self.pins[0], summary.uuid)
@@ -284,12 +293,13 @@ _TAKE = {
     "domain": _Reader.take_domain,
     "domain/os/type": _Reader.take_type,
     _PIN: _Reader.take_pin,
+    f"{_ARGUMENTS}/{_QEMU}{_SEPARATOR}arg": _Reader.take_argument,
     f"{_OSINFO}/http://libosinfo.org/xmlns/libvirt/domain/1.0}}os": _Reader.take_os,
 }
 #: Where a property of the instance's image is.
 _PROPERTIES: set[str] = set()
 #: Elements in which there are others that count.
-_WAY = {_OSINFO, _HYPERV, "domain/devices", "domain/features"}
+_WAY = {_OSINFO, _HYPERV, _ARGUMENTS, "domain/devices", "domain/features"}
 for _uri in NOVA_NAMESPACES:
     _instance = f"domain/metadata/{_uri}{_SEPARATOR}instance"
     _TAKE[_instance] = _Reader.take_nova

@@ -30,10 +30,11 @@ class Target:
         isn't known.
     :ivar ports: how many PCIe root ports it gets when it becomes a q35, Nova's ``[libvirt]
         num_pcie_ports``; 0 leaves that to libvirt.
+    :ivar libvirt: the version of libvirt that is to define it, as libvirt counts it; 0: not known.
     :ivar original: what was kept when it last changed its family, to go back to; None if nothing.
     """
 
-    __slots__ = ("instance", "machine", "original", "ports", "since")
+    __slots__ = ("instance", "libvirt", "machine", "original", "ports", "since")
 
     def __init__(
         self,
@@ -42,10 +43,12 @@ class Target:
         since: str | None = None,
         *,
         ports: int = 0,
+        libvirt: int = 0,
         original: Original | None = None,
     ) -> None:
         self.machine = machine
         self.instance = instance
         self.since = since
         self.ports = ports
+        self.libvirt = libvirt
         self.original = original

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import libvirt
 from lxml import etree
@@ -17,6 +20,8 @@ _CPU = "<cpu mode='custom' match='exact' check='none'><model fallback='forbid'>q
 _PLACEMENT = ("memoryBacking", "numatune", "cputune", "memtune", "blkiotune", "resource")
 #: What is left of an interface on any kind of network.
 _GUEST_SIDE = ("mac", "model", "address", "alias", "boot", "acpi")
+#: How long a guest's firmware may take to number the buses behind bridges.
+_SECONDS = 30
 _HYPERV = ("relaxed", "spinlocks")
 
 
@@ -46,12 +51,60 @@ class Daemon:
                 return str(error)
         return ""
 
+    def identities(self, xml: bytes) -> Identities:
+        """Start a domain and ask its QEMU, as soon as the firmware has been along the PCI bus."""
+        with self.defined(xml) as domain:
+            domain.create()
+            live = etree.fromstring(domain.XMLDesc())
+            return Identities(live, lambda *what, **args: self._ask(domain.name(), *what, **args))
+
+    def _ask(self, name: str, command: str, **arguments: str) -> Any:
+        request = json.dumps({"execute": command, "arguments": arguments})
+        answer = json.loads(self.node.virsh("qemu-monitor-command", name, request).stdout)
+        return answer.get("return")  # None: a floppy has no serial
+
     @contextlib.contextmanager
     def defined(self, xml: bytes) -> Iterator[libvirt.virDomain]:
         """A domain, defined as long as the block lasts."""
         with contextlib.closing(_Defined(self._connection)) as defined:
             defined.define(xml)
             yield defined.domain
+
+
+class Identities:
+    """What a guest knows its devices by.
+
+    :ivar serials: of its drives, by their names in the definition; what QEMU makes up included.
+    :ivar order: MAC addresses and names of virtio disks, in the order in which a kernel finds them.
+    """
+
+    def __init__(self, live: etree._Element, ask: Callable[..., Any]) -> None:
+        self.serials = {
+            name: ask("qom-get", path=f"/machine/peripheral/{alias}", property="serial")
+            for alias, name in _named(live, "disk", "target", "dev").items()
+        }
+        names = {
+            **_named(live, "interface", "mac", "address"),
+            **_named(live, "disk[target/@bus='virtio']", "target", "dev"),
+        }
+        self.order: list[str] = []
+        deadline = time.monotonic() + _SECONDS
+        while len(self.order) < len(names) and time.monotonic() < deadline:
+            found = _on_pci(bus["devices"] for bus in ask("query-pci"))
+            self.order = [names[alias] for alias in found if alias in names]
+
+
+def _named(live: etree._Element, device: str, child: str, attribute: str) -> dict[str, str]:
+    found = live.xpath(f"devices/{device}")
+    return {one.find("alias").get("name"): one.find(child).get(attribute) for one in found}
+
+
+def _on_pci(buses: Iterable[list[dict[str, Any]]]) -> Iterator[str]:
+    """Yield the names of devices as a kernel finds them: all on a bus, then what is behind its bridges."""
+    for bus in buses:
+        devices = sorted(bus, key=lambda one: (one["slot"], one["function"]))
+        yield from (device["qdev_id"] for device in devices)
+        yield from _on_pci(device.get("pci_bridge", {}).get("devices", []) for device in devices)
 
 
 class _Defined:
@@ -88,7 +141,9 @@ def lacks(xml: bytes) -> bool:
 def startable(xml: bytes) -> bytes:
     """Return a domain with the test machine's disks, networks and CPU; its board is as it was."""
     domain = etree.fromstring(xml, etree.XMLParser(remove_blank_text=True))
-    smm = domain.find("features/smm") is not None
+    smm = domain.find("features/smm") is not None or any(
+        one.get("enabled") == "yes" for one in domain.iterfind("os/firmware/feature")
+    )
     domain.set("type", "qemu" if smm else VIRT_TYPE)
     for path in _PLACEMENT:
         for found in domain.findall(path):

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 import pytest
 
 from mthook.errors import ConversionError
-from mthook.xmlrewrite import safexml
+from mthook.xmlrewrite import safexml, summary
 from mthook.xmlrewrite.family import convert
 from mthook.xmlrewrite.family.board import Conversion, nova_instance
 from mthook.xmlrewrite.machine import change_of_family
@@ -24,6 +25,8 @@ TRAPS = {
     "libvirt-pc-expander": "the guest would lose the bus, and its devices their NUMA node",
     "libvirt-q35-expander": "the guest would lose the bus, and its devices their NUMA node",
     "override-of-a-bus": "the property is of a device that this guest doesn't have",
+    "override-of-a-port": "the port goes, and its property with it",
+    "argument-of-the-board": "QEMU says nothing to properties of a device that isn't there",
 }
 #: Inputs that libvirt 9.0 takes only when they are converted: IDE on q35, a newer libvirt's watchdog.
 MENDED = ("nova-q35-stale-ide-to-pc", "watchdog-of-the-board")
@@ -31,6 +34,14 @@ MENDED = ("nova-q35-stale-ide-to-pc", "watchdog-of-the-board")
 TOO_NEW = {
     "nova-secure-boot-optional-q35-to-pc": "loader attribute 'secure' cannot be specified when",
 }
+#: Those with something to be counted, and a libvirt that takes the input.
+_COUNTED = [
+    case
+    for case in CONVERTED
+    if case.name not in (*MENDED, "enrolled-keys-alone")  # whose input doesn't start
+    and not lacks(case.xml)
+    and (b"<disk" in case.xml or case.xml.count(b"<interface") > 1)
+]
 _SWITCHES = [case for case in REFUSED if case.changes_family]
 
 
@@ -65,6 +76,26 @@ def test_what_is_converted_starts(daemon: Daemon, case: Case) -> None:
     assert case.out is not None
 
     assert daemon.refusal(startable(case.out), start=True) == ""
+
+
+@pytest.mark.parametrize("case", _COUNTED, ids=ident)
+def test_the_guest_knows_its_devices_by_what_it_did(daemon: Daemon, case: Case) -> None:
+    """QEMU itself is asked, before and after: serials, and the order of network cards and disks."""
+    assert case.out is not None
+    before, after = (daemon.identities(startable(xml)) for xml in (case.xml, case.out))
+
+    if summary.read(case.xml).nova:
+        told = dict(re.findall(r"(?m)^\w+ (\w+): QEMU's own serial \w+ → (\w+)$", _report(case)))
+        assert {name: after.serials[name] for name in told} == told
+        assert told or sorted(before.serials.values()) == sorted(after.serials.values())
+    else:
+        assert after.serials == before.serials
+        assert "QEMU's own serial" not in _report(case)
+        assert after.order == before.order or "counted in another order" in _report(case)
+
+
+def _report(case: Case) -> str:
+    return "\n".join(case.changes)
 
 
 @pytest.mark.parametrize("case", [c for c in CONVERTED if lacks(c.xml)], ids=ident)

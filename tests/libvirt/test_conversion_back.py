@@ -10,6 +10,7 @@ import pytest
 from lxml import etree
 
 from mthook.catalog.store import Catalog
+from mthook.tools import sync
 from tests.corpus import CONVERTED, Case, ident
 from tests.lab import Host, guest_xml
 from tests.libvirt.conversion import Daemon, lacks, startable
@@ -17,6 +18,7 @@ from tests.libvirt.desk import Commands
 
 UUID = "3f2c1d3e-0000-4000-8000-000000000001"
 PC, Q35 = "pc-i440fx-7.2", "pc-q35-7.2"
+OLD = "pc-i440fx-6.2"
 #: Captured from libvirt: they have the addresses that are to come back.
 _CAPTURED = [c for c in CONVERTED if c.name.startswith("libvirt-") and not lacks(c.xml)]
 DISK = "/var/lib/libvirt/images/hda.img"
@@ -40,6 +42,11 @@ class Desk(Commands):
         code, out, err = self.admin(*argv)
         assert code == 0, err
         return out, err
+
+    def try_sync(self) -> tuple[int, str]:
+        """Run mthook-sync; return its exit code and what it said."""
+        self._capsys.readouterr()
+        return sync.main(["--config-file", self._config]), self._capsys.readouterr().err
 
     def shown(self, *options: str) -> str:
         """Return web-1's definition, without mthook's own element."""
@@ -190,6 +197,54 @@ def test_a_dry_run_shows_all_and_changes_nothing(desk: Desk) -> None:
     assert desk.shown() == before
     with Catalog.open(desk.path) as catalog:
         assert catalog.original(UUID) is None
+
+
+#: It counts more than what the definition says.
+OVERRIDE = f"""
+<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+<qemu:arg value='-machine'/><qemu:arg value='type={OLD}'/></qemu:commandline>
+</domain>"""
+
+
+def test_a_machine_type_in_an_argument_for_qemu_is_drift_and_cannot_be_set(desk: Desk) -> None:
+    """What really runs is another type than libvirt says, and no definition changes that."""
+    desk.node.define(guest_xml("web-1", UUID, PC))
+    desk.sync()
+    desk.node.define(guest_xml("web-1", UUID, PC).replace("</domain>", OVERRIDE))
+    desk.node.virsh("start", "web-1")
+    asked = '{"execute": "qom-get", "arguments": {"path": "/machine", "property": "type"}}'
+    assert f"{OLD}-machine" in desk.node.virsh("qemu-monitor-command", "web-1", asked).stdout
+    assert desk.node.machine("web-1") == PC
+
+    code, said = desk.try_sync()
+
+    assert code == 1 and f"an argument for QEMU makes it {OLD}, whatever <os><type> says" in said
+    with Catalog.open(desk.path) as catalog:
+        last = catalog.history(UUID)[-1]
+    assert (last.event, last.old, last.new) == ("drift", PC, OLD)
+    desk.node.virsh("destroy", "web-1")
+    for other in ("pc-i440fx-7.1", Q35):
+        code, _, said = desk.admin("set", "web-1", other, "--force")
+        assert code != 0 and "take -machine out of <qemu:commandline>" in said
+    desk.set(OLD)
+    assert desk.try_sync()[0] == 0
+
+
+def test_what_is_shown_has_no_secret(desk: Desk) -> None:
+    """Neither the kernel's command line nor values for the firmware, in diff as in a dry run."""
+    cmdline = "<kernel>/boot/vmlinuz</kernel><cmdline>token=sesame</cmdline></os>"
+    xml = guest_xml("web-1", UUID, PC, devices=DEVICES).replace("</os>", cmdline)
+    desk.node.define(xml.replace("</domain>", SHOWN))
+    desk.sync()
+    desk.node.virsh("undefine", "web-1")
+    desk.node.define(xml.replace(PC, OLD).replace("</domain>", SHOWN))
+
+    diff = desk.run("diff", "web-1")[0]
+    dry = desk.run("set", "web-1", Q35, "--force", "--dry-run")[0]
+
+    assert f'+    <type arch="x86_64" machine="{PC}">hvm</type>' in diff.splitlines()
+    assert "<cmdline>(hidden)</cmdline>" in dry
+    assert "sesame" not in diff + dry
 
 
 def test_sync_converts_what_somebody_defined_as_another_family(desk: Desk) -> None:

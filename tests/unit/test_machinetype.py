@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mthook import machinetype
 from mthook.errors import MachineTypeError
-from mthook.machinetype import MachineType, compare, nearest, same_line
+from mthook.machinetype import MachineType, compare, nearest, of_arguments, same_line
 
 MACHINES = json.loads((Path(__file__).parents[1] / "fixtures" / "machines.json").read_text())
 DEBIAN = [machine["name"] for machine in MACHINES["x86_64"]]
@@ -50,6 +50,10 @@ SHAPES = {
     "pc-i440fx-9.2+pve1": ("i440fx", "pve", (9, 2), None, "", 1),
     "pc-q35-9.2+pve0": ("q35", "pve", (9, 2), None, "", 0),
     "pc+pve1": ("i440fx", "pve", None, None, "", 1),
+    "pc-i440fx-2.11+pve1.pxe": ("i440fx", "pve", (2, 11), None, "pxe", 1),
+    "pc-i440fx-1.4.pxe": ("i440fx", "upstream", (1, 4), None, "pxe", None),
+    "pc-q35-2.12.pxe": ("q35", "upstream", (2, 12), None, "pxe", None),
+    "rhel6.5.0": ("i440fx", "rhel", (6, 5, 0), None, "", None),
     "isapc": ("isapc", "", None, None, "", None),
     "x-remote": ("x-remote", "", None, None, "", None),
     "mps2-an385": ("mps2-an385", "", None, None, "", None),
@@ -65,6 +69,8 @@ SHAPES = {
     "pc-i440fx-7.2+pve1-x": ("pc-i440fx-7.2+pve1-x", "", None, None, "", None),
     "pc-q35-rhel9": ("pc-q35-rhel9", "", None, None, "", None),
     "pc-q35-7..2": ("pc-q35-7..2", "", None, None, "", None),
+    "rhelx": ("rhelx", "", None, None, "", None),
+    "rhel6": ("rhel6", "", None, None, "", None),
     "pc-foo": ("pc-foo", "", None, None, "", None),
     "virt-X1": ("virt-X1", "", None, None, "", None),
 }
@@ -310,3 +316,30 @@ def test_names_of_known_shapes_are_known(name: str) -> None:
 def test_other_names_are_not(name: str) -> None:
     """Slips of the pen among them."""
     assert not machinetype.is_known(name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((), None),
+        (("-machine", "pc-q35-7.2"), "pc-q35-7.2"),
+        (("--machine", "type=pc-q35-7.2"), "pc-q35-7.2"),
+        (("-M", "hpet=off,type=q35"), "q35"),
+        (("--M", "q35,hpet=off"), "q35"),
+        (("-machine", "type=pc,type=q35"), "q35"),
+        (("-machine", "pc", "-M", "q35"), "q35"),
+        (("-machine", "q35", "-M", "hpet=off"), "q35"),
+        (("-machine", "hpet=off"), None),
+        (("-machine", ""), None),
+        (("-machine", "type="), None),
+        (("-machine", "no such"), None),
+        (("-name", "q35"), None),
+        (("q35", "-machine"), None),
+        (("-machine", "none"), "none"),
+    ],
+)
+def test_the_last_machine_type_in_arguments_counts(
+    arguments: tuple[str, ...], expected: str | None
+) -> None:
+    """As QEMU itself reads them; measured with 7.2."""
+    assert of_arguments(arguments) == expected

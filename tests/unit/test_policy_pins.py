@@ -73,6 +73,9 @@ def test_what_satisfies_a_pin(
         (OLD, "alias", ALIASES, OLD),
         (NEW, "alias", {}, NEW),
         ("pc", "alias", ALIASES, "pc"),
+        # what an argument for QEMU may name
+        ("pc", "versioned", ALIASES, NEW),
+        ("pc", "versioned", {}, "pc"),
     ],
 )
 def test_what_a_new_pin_records(

@@ -124,9 +124,10 @@ CAUTIONS = {
     Kind.REALIGN_OFF: "[sync] realign = false: its definition stays as it is",
     Kind.UNTIL_NOVA: "{}: the definition stays until Nova makes it anew",
     Kind.COLD_START: "a cold start (hard reboot, stop and start, cold migration) makes it {}",
-    Kind.SHELVED: "unshelving takes the machine type of its shelved image, so change that as well: {}",
-    Kind.SHELVED_FAILED: "{}; unshelving takes the machine type of its shelved image, so change that"
-    " as well: {}",
+    Kind.SHELVED: "unshelving takes machine type and buses of its shelved image, so change those as"
+    " well: {}",
+    Kind.SHELVED_FAILED: "{}; unshelving takes machine type and buses of its shelved image, so change"
+    " those as well: {}",
     Kind.NO_SECURE_BOOT: "{}: {} can't have secure boot, Nova starts it without",
     Kind.OTHER_HOST: "it is on {}, whose mthook-sync would write its pin back",
     Kind.BUSES: "{}: {} has no IDE, so every later start fails; --with-buses makes {} of it",

@@ -34,7 +34,6 @@ from mthook.tools.admin.command import (
 
 if TYPE_CHECKING:
     from mthook.nova.cells import Cells
-    from mthook.nova.instance import Change
 
 _STATE = "the guest isn't shut off"
 _SAVED = "has a managed-save image"
@@ -150,7 +149,7 @@ class Set(AdminCommand):
                 self.caution(novachange.specify(found))
         else:
             self._carry_out(plan, args)
-        self._change_image(found, machine, plan.beside if plan else (), args.dry_run)
+        self._change_image(found, machine, args.dry_run)
 
     def _carry_out(self, plan: novachange.Plan, args: argparse.Namespace) -> None:
         found, nova, machine = plan.found, plan.found.nova, plan.request.machine
@@ -199,14 +198,12 @@ class Set(AdminCommand):
         self.app.stdout.write(diff)
         return changes
 
-    def _change_image(
-        self, found: CloudInstance, machine: str, changes: Sequence[Change], dry: bool
-    ) -> None:
+    def _change_image(self, found: CloudInstance, machine: str, dry: bool) -> None:
         """Give the image that a shelved instance is unshelved from its machine type, or print how that is done."""
         image = shelved_image.image_of(found.nova)
         if image is None:
             return
-        wanted = shelved_image.properties(found.nova, machine, changes)
+        wanted = shelved_image.properties(found.nova, machine)
         command = shelved_image.command(image, wanted)
         if dry or not shelved_image.has_credentials(self.conf):
             self.caution([Caution(Kind.SHELVED, (command,))])

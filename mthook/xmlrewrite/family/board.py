@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
+from typing import cast
 
 from lxml import etree
 
@@ -16,6 +18,8 @@ PC, Q35 = "i440fx", "q35"
 PC_MAX_VCPUS = 255
 #: The bus that libvirt puts a disk on by its name, where none is given.
 _BUSES = (("hd", "ide"), ("sd", "scsi"), ("vd", "virtio"), ("xvd", "xen"), ("ubd", "uml"))
+_DISKS = etree.XPath("devices/disk[target[not(@bus) or @bus = $bus]]")
+_PCI_ADDRESSES = etree.XPath("devices/*/address[@type = 'pci']")
 
 
 class Conversion:
@@ -26,18 +30,33 @@ class Conversion:
     :ivar to_q35: whether it becomes a q35, else an i440fx.
     :ivar nova: whether Nova made the domain: its own XML for the other board is the model then.
     :ivar ports: how many PCIe root ports a q35 gets; 0: libvirt is left to count.
+    :ivar libvirt: the version that is to define it, as libvirt counts it (9000000: 9.0.0); 0: unknown.
     """
 
-    __slots__ = ("new", "nova", "old", "ports", "to_q35")
+    __slots__ = ("libvirt", "new", "nova", "old", "ports", "to_q35")
 
     def __init__(
-        self, old: MachineType, new: MachineType, *, nova: bool = False, ports: int = 0
+        self,
+        old: MachineType,
+        new: MachineType,
+        *,
+        nova: bool = False,
+        ports: int = 0,
+        libvirt: int = 0,
     ) -> None:
         self.old = old
         self.new = new
         self.to_q35 = new.family == Q35
         self.nova = nova
         self.ports = ports
+        self.libvirt = libvirt
+
+
+def elements_at(
+    path: etree.XPath, domain: etree._Element, **variables: str
+) -> list[etree._Element]:
+    """Return the elements at a path; thousands are gone through in libxml2, not one by one."""
+    return cast("list[etree._Element]", path(domain, **variables))
 
 
 def devices(domain: etree._Element, *tags: str) -> list[etree._Element]:
@@ -53,10 +72,15 @@ def controllers(domain: etree._Element, kind: str) -> list[etree._Element]:
 
 def disks_on(domain: etree._Element, bus: str) -> list[etree._Element]:
     """Return a domain's disks on a bus."""
-    # Thousands of devices are gone through in libxml2, not one by one.
-    found = (one.getparent() for one in domain.iter("target") if one.get("bus", bus) == bus)
-    disks = (disk for disk in found if disk is not None and disk.tag == "disk")
-    return [disk for disk in disks if _is_device(domain, disk) and bus_of(disk) == bus]
+    return [disk for disk in elements_at(_DISKS, domain, bus=bus) if bus_of(disk) == bus]
+
+
+def disks_by_bus(domain: etree._Element) -> dict[str, list[etree._Element]]:
+    """Return all of a domain's disks, by the bus they are on."""
+    found: dict[str, list[etree._Element]] = {}
+    for disk in devices(domain, "disk"):
+        found.setdefault(bus_of(disk), []).append(disk)
+    return found
 
 
 def bus_of(disk: etree._Element) -> str:
@@ -73,13 +97,7 @@ def pci_addresses(domain: etree._Element) -> list[etree._Element]:
 
     One in ``<source>`` is the host's.
     """
-    found = []
-    for address in domain.iter("address"):
-        if address.get("type") == "pci" and (len(address.keys()) > 1 or len(address)):
-            owner = address.getparent()
-            if owner is not None and _is_device(domain, owner):
-                found.append(address)
-    return found
+    return [one for one in elements_at(_PCI_ADDRESSES, domain) if len(one.keys()) > 1 or len(one)]
 
 
 def addresses(device: etree._Element, kind: str) -> Iterator[etree._Element]:
@@ -111,17 +129,13 @@ def nova_setting(domain: etree._Element, image: str, flavor: str | None = None) 
     return found.get(image, found.get(flavor) if flavor else None)
 
 
-def _is_device(domain: etree._Element, element: etree._Element) -> bool:
-    parent = element.getparent()
-    return parent is not None and parent.tag == "devices" and parent.getparent() is domain
-
-
 def _usual_bus(disk: etree._Element, name: str) -> str:
     if disk.get("device") == "floppy":
         return "fdc"
     return next((bus for prefix, bus in _BUSES if name.startswith(prefix)), "")
 
 
+@functools.lru_cache(maxsize=1024)
 def number(text: str | None) -> int:
     """Read a number as libvirt writes them in addresses, decimal or hexadecimal; -1 if it is none."""
     try:

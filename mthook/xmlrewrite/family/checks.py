@@ -6,8 +6,6 @@ Each check raises :class:`ConversionError` with the element named.
 
 from __future__ import annotations
 
-import re
-
 from lxml import etree
 
 from mthook.errors import ConversionError
@@ -15,22 +13,20 @@ from mthook.text import printable
 from mthook.xmlrewrite.family.board import (
     PC_MAX_VCPUS,
     Conversion,
-    addresses,
+    bus_of,
     controllers,
     devices,
     disks_on,
+    elements_at,
     number,
 )
 from mthook.xmlrewrite.family.drives import MAX_IDE
 from mthook.xmlrewrite.family.naming import named
 
-_QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
-#: The root buses by name: ``pci.0`` on i440fx, ``pcie.0`` on q35, and those that libvirt counts on;
-#: the two buses of an i440fx's IDE with two units each, a q35's six with one.
-_BUS = re.compile(r"\b(?:pcie?|ide)\.\d")
-#: libvirt's names of devices that have others on the other board: IDE disks, the controllers of
-#: either board.
-_OLD_ALIAS = re.compile(r"ide|sata0$|pcie?\.\d")
+#: The first libvirt that refuses the watchdog ib700 on q35, as it counts its versions.
+NO_IB700_ON_Q35 = 11_000_000
+_WITH_WWN = etree.XPath("devices/disk[wwn]")
+_DRIVE_ADDRESSES = etree.XPath("devices/disk/address[@type = 'drive']")
 _EXPANDERS = ("pci-expander-bus", "pcie-expander-bus")
 
 
@@ -79,51 +75,12 @@ def check_wwn(domain: etree._Element, conversion: Conversion) -> None:
 
     ``Only ide and scsi disk support wwn``
     """
-    for disk in disks_on(domain, "ide") if conversion.to_q35 else ():
-        if disk.find("wwn") is not None:
+    for disk in elements_at(_WITH_WWN, domain) if conversion.to_q35 else ():
+        if bus_of(disk) == "ide":
             raise ConversionError(
                 f"{named(disk)}: {conversion.new} has no IDE, and a SATA disk can't have its WWN",
                 "devices/disk/wwn",
             )
-
-
-def check_arguments(domain: etree._Element, conversion: Conversion) -> None:
-    """Arguments for QEMU that name a bus or a machine type are past libvirt's and mthook's reading.
-
-    libvirt defines it; the start fails with ``Bus 'pci.0' not found``, or ``Can't create IDE unit 1,
-    bus supports only 1 units``.
-    """
-    values = [
-        arg.get("value", "") for arg in domain.iterfind(f"{{{_QEMU}}}commandline/{{{_QEMU}}}arg")
-    ]
-    for before, value in zip(["", *values], values):
-        machine = before in ("-M", "-machine", "--machine") and _names_machine(value)
-        bus = _BUS.search(value)
-        if machine or bus:
-            # Not the argument itself: others than root read this, and it may hold a secret.
-            named_by = bus.group() if bus else before
-            raise ConversionError(
-                f"argument with {named_by} for QEMU is made for {conversion.old}",
-                "qemu:commandline/qemu:arg",
-            )
-
-
-def check_overrides(domain: etree._Element, conversion: Conversion) -> None:
-    """Likewise properties of devices that are given past libvirt.
-
-    libvirt says nothing to properties of a device that isn't there: those of an IDE disk would be
-    lost.
-    """
-    for device in domain.iterfind(f"{{{_QEMU}}}override/{{{_QEMU}}}device"):
-        alias = device.get("alias", "")
-        for found in device.iterfind(f"{{{_QEMU}}}frontend/{{{_QEMU}}}property"):
-            placed = found.get("name") in ("bus", "addr") or _BUS.search(found.get("value", ""))
-            if placed or _OLD_ALIAS.match(alias):
-                raise ConversionError(
-                    f"property {printable(found.get('name'), 40)} for QEMU of"
-                    f" {printable(alias, 40)} is made for {conversion.old}",
-                    "qemu:override/qemu:device",
-                )
 
 
 def check_encryption(domain: etree._Element, conversion: Conversion) -> None:
@@ -144,22 +101,28 @@ def check_ide(domain: etree._Element, conversion: Conversion) -> None:
 
     ``Only 1 IDE controller is supported``
     """
-    if not conversion.to_q35:
-        return
     found = disks_on(domain, "ide")
-    if len(found) > MAX_IDE:
+    if conversion.to_q35 and len(found) > MAX_IDE:
         raise ConversionError(
             f"{named(found[MAX_IDE])}: {conversion.old} takes {MAX_IDE} IDE disks", "devices/disk"
         )
-    for disk in [*found, *disks_on(domain, "sata")]:
-        for address in addresses(disk, "drive"):
-            parts = [number(address.get(name)) for name in ("controller", "bus", "unit")]
-            if min(parts) < 0:
-                raise ConversionError(
-                    f"{named(disk)}: its drive address can't be read", "devices/disk/address"
-                )
+    for address in elements_at(_DRIVE_ADDRESSES, domain):
+        parts = [number(address.get(name)) for name in ("controller", "bus", "unit")]
+        disk = address.getparent()
+        if disk is not None and min(parts) < 0 and bus_of(disk) in ("ide", "sata"):
+            raise ConversionError(
+                f"{named(disk)}: its drive address can't be read", "devices/disk/address"
+            )
 
 
-def _names_machine(value: str) -> bool:
-    first = value.partition(",")[0]
-    return "=" not in first or first.startswith("type=") or ",type=" in value
+def check_watchdog(domain: etree._Element, conversion: Conversion) -> None:
+    """libvirt 9 to 10 gave a q35 i440fx's watchdog.
+
+    Newer ones: ``ib700 model of watchdog cannot be used with this machine type``
+    """
+    found = [one for one in devices(domain, "watchdog") if one.get("model") == "ib700"]
+    if found and conversion.to_q35 and conversion.libvirt >= NO_IB700_ON_Q35:
+        raise ConversionError(
+            f"{named(found[0])}: libvirt has none for {conversion.new}; make it an i6300esb first",
+            "devices/watchdog",
+        )

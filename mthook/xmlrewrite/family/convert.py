@@ -5,18 +5,30 @@ from __future__ import annotations
 
 from lxml import etree
 
-from mthook.xmlrewrite.family import buses, checks, disks, extras, firmware, virtio
-from mthook.xmlrewrite.family.board import Conversion
+from mthook.xmlrewrite.family import (
+    arguments,
+    buses,
+    checks,
+    disks,
+    extras,
+    firmware,
+    identity,
+    known,
+    virtio,
+)
+from mthook.xmlrewrite.family.board import Conversion, disks_by_bus
 
 #: What can't be converted: refused first, with the element named.
 CHECKS = (
+    known.check_known,
     checks.check_vcpus,
     checks.check_iommu,
     checks.check_expanders,
     checks.check_wwn,
     checks.check_ide,
-    checks.check_arguments,
-    checks.check_overrides,
+    checks.check_watchdog,
+    arguments.check_arguments,
+    arguments.check_overrides,
     checks.check_encryption,
     firmware.check_secure_boot,
     firmware.check_loader,
@@ -39,19 +51,37 @@ PASSES = (
     extras.set_property,
 )
 #: What changes for the guest though nothing in the XML shows it.
-NOTES = (virtio.note_versions, extras.note_ports)
+NOTES = (
+    virtio.note_versions,
+    extras.note_watchdog,
+    extras.note_ports,
+)
 
 
 def convert(domain: etree._Element, conversion: Conversion) -> list[str]:
     """Turn a domain into one of the other family.
 
+    :return: what was changed and what changes for the guest, a line each.
+    :raises ConversionError: see :func:`change`.
+    """
+    disks = disks_by_bus(domain)
+    orders = identity.Orders(domain, disks)
+    changes = change(domain, conversion, disks)
+    changes += [*identity.note_usb_serials(domain, disks), *orders.note(conversion)]
+    return changes + [line for note in NOTES for line in note(domain, conversion)]
+
+
+def change(domain: etree._Element, conversion: Conversion, disks: identity.Disks) -> list[str]:
+    """Likewise, but say only what was changed.
+
     The machine type itself is none of it, see :func:`mthook.xmlrewrite.machine.set_machine`.
 
-    :return: what was changed and what changes for the guest, a line each.
+    :param disks: the domain's, as :func:`.disks_by_bus` returns them.
     :raises ConversionError: the other board can't have something that the domain has; the tree may
         be half converted then.
     """
     for check in CHECKS:
         check(domain, conversion)
-    changes = [line for change in PASSES for line in change(domain, conversion)]
-    return changes + [line for note in NOTES for line in note(domain, conversion)]
+    serials = identity.own_serials(domain, disks, conversion.old.family)
+    changes = [line for one in PASSES for line in one(domain, conversion)]
+    return changes + identity.keep_serials(domain, conversion, serials)

@@ -60,7 +60,7 @@ def ide_to_sata(domain: etree._Element, conversion: Conversion) -> list[str]:
     before = _order(domain) if present else []
     changes = []
     units = drives.units(moving, present)
-    taken = _names(domain)
+    taken = _names(domain) if conversion.nova else set()
     for disk in sorted(moving, key=drives.ide_unit):
         if conversion.nova:
             changes += _rename(disk, "sd", taken)

@@ -16,7 +16,7 @@ from mthook.xmlrewrite.family.naming import named
 #: How many disks the one IDE controller of an i440fx takes.
 MAX_IDE = 4
 #: How many disks a SATA controller takes.
-_SATA_UNITS = 6
+SATA_UNITS = 6
 _NONE = etree.Element("target")
 #: libvirt's prefixes of disk names, the longest first.
 _PREFIXES = ("xvd", "ubd", "fd", "hd", "vd", "sd")
@@ -51,7 +51,7 @@ def controller_of(disk: etree._Element) -> int:
     """Return the index of the SATA controller that a disk is on."""
     for address in addresses(disk, "drive"):
         return number(address.get("controller"))
-    return name_index(disk) // _SATA_UNITS
+    return name_index(disk) // SATA_UNITS
 
 
 def units(moving: list[etree._Element], present: list[etree._Element]) -> list[int]:
@@ -59,7 +59,7 @@ def units(moving: list[etree._Element], present: list[etree._Element]) -> list[i
 
     :return: numbers that count on over the controllers, six units each.
     """
-    taken = {_sata_unit(disk) for disk in present}
+    taken = {sata_unit(disk) for disk in present}
     found = []
     for disk in moving:
         unit = next(unit for unit in itertools.count(ide_unit(disk)) if unit not in taken)
@@ -81,21 +81,22 @@ def place(disk: etree._Element, unit: int) -> list[str]:
         address = etree.Element("address", type="drive")
         elements.append(disk, address)
     wanted = {
-        "controller": str(unit // _SATA_UNITS),
+        "controller": str(unit // SATA_UNITS),
         "bus": "0",
         "target": "0",
-        "unit": str(unit % _SATA_UNITS),
+        "unit": str(unit % SATA_UNITS),
     }
     if all(address.get(name) == value for name, value in wanted.items()):
         return []
     for name, value in wanted.items():
         address.set(name, value)
-    return [f"{named(disk)}: SATA unit {unit % _SATA_UNITS} of controller {unit // _SATA_UNITS}"]
+    return [f"{named(disk)}: SATA unit {unit % SATA_UNITS} of controller {unit // SATA_UNITS}"]
 
 
-def _sata_unit(disk: etree._Element) -> int:
+def sata_unit(disk: etree._Element) -> int:
+    """Return a disk's place on SATA; numbers count on over the controllers, six units each."""
     for address in addresses(disk, "drive"):
-        return number(address.get("controller")) * _SATA_UNITS + number(address.get("unit"))
+        return number(address.get("controller")) * SATA_UNITS + number(address.get("unit"))
     return name_index(disk)
 
 

@@ -111,4 +111,10 @@ def _is_chosen(os_element: etree._Element) -> bool:
     loader = os_element.find("loader")
     if loader is not None and ((loader.text or "").strip() or loader.get("secure")):
         return True
-    return any(one.get("name") == "secure-boot" for one in os_element.iterfind("firmware/feature"))
+    # Keys are enrolled in a firmware with Secure Boot: libvirt finds no other, and refuses both
+    # together with "cannot be enabled when firmware feature 'secure-boot' is disabled".
+    return any(
+        one.get("name") == "secure-boot"
+        or (one.get("name") == "enrolled-keys" and one.get("enabled") == "yes")
+        for one in os_element.iterfind("firmware/feature")
+    )

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
+
 from lxml import etree
 
 from mthook.text import printable
 
+_MAX_NAMED = 8
 # How a device of each kind is told from its like: child, then attribute.
 _BY = {
     "interface": ("mac", "address"),
@@ -46,6 +50,13 @@ def named(device: etree._Element) -> str:
     child, attribute = _BY[str(device.tag)]
     found = device if child == "." else next(device.iterchildren(child), None)
     return _join(str(device.tag), found.get(attribute, "") if found is not None else "")
+
+
+def first(devices: Iterable[etree._Element]) -> str:
+    """Return what to call devices in one line, the first of them where there are many."""
+    found = iter(devices)
+    names = ", ".join(named(one) for one in itertools.islice(found, _MAX_NAMED))
+    return names + (", …" if next(found, None) is not None else "")
 
 
 def pci_address(address: etree._Element) -> str:

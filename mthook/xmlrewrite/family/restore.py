@@ -9,7 +9,7 @@ changed since is taken as the passes convert it.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from lxml import etree
 
@@ -17,9 +17,17 @@ from mthook.machinetype import MachineType
 from mthook.xmlrewrite import safexml
 from mthook.xmlrewrite.family import disks, drives
 from mthook.xmlrewrite.family.board import Conversion, addresses, bus_of, devices
-from mthook.xmlrewrite.family.likeness import Key, keyed, same
+from mthook.xmlrewrite.family.likeness import keyed, same, unchanged
 from mthook.xmlrewrite.family.naming import named, pci_address
 from mthook.xmlrewrite.target import Original
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional
+
+    Element = Optional[etree._Element]
+    _Pair = tuple[etree._Element, etree._Element]
+    _Part = tuple[Element, Element, Element]
 
 
 def without(conversion: Conversion) -> str:
@@ -42,10 +50,11 @@ class WayBack:
         self._at = at
         #: The domain as it is, and the elements that the passes are about to change.
         self._now = copy.deepcopy(domain)
-        self._converted: dict[etree._Element, etree._Element] = {}
-        _pair(self._now, domain, self._converted)
+        self._converted = dict(_pairs(self._now, domain))
         self._names: Mapping[str, str] = {}
         self._new: list[etree._Element] = []
+        #: What a report names: each part as it was before, as it is, and what becomes of it.
+        self._parts: list[_Part] = []
 
     @classmethod
     def of(
@@ -73,13 +82,11 @@ class WayBack:
     def take(self) -> list[str]:
         """Make the domain, converted by now, what it was before; return what that changes."""
         merged = self._merge(self._before, self._after, self._now)
-        # While they are part of a document: lxml looks all through a tree without one for every
-        # element of it that is let go.
+        # Elements are looked at, and let go, while they are part of a document: lxml looks all
+        # through a tree without one for each of its elements that is let go.
         self._converted.clear()
         self._free_places(merged)
         etree.indent(merged)
-        changes = [f"back to the definition kept on {self._at}; what was changed since then stays"]
-        changes += self._differences(merged)
         domain = self._domain
         domain.attrib.clear()
         domain.attrib.update(dict(merged.attrib))
@@ -87,7 +94,8 @@ class WayBack:
         for child in list(domain):
             domain.remove(child)
         domain.extend(list(merged))
-        return changes
+        changes = [f"back to the definition kept on {self._at}; what was changed since then stays"]
+        return changes + self._differences()
 
     def _merge(
         self, before: etree._Element, after: etree._Element, now: etree._Element
@@ -111,36 +119,59 @@ class WayBack:
         olds = keyed(before)
         afters = keyed(after, self._names)
         nows = keyed(now, self._names, afters)
-        found = [self._child(old, afters.get(key), nows.get(key)) for key, old in olds.items()]
+        found: list[_Part] = [
+            (old, nows.get(key), self._child(old, afters.get(key), nows.get(key)))
+            for key, old in olds.items()
+        ]
         for key, present in nows.items():
-            if key in olds or (key in afters and same(afters[key], present)):
-                continue  # what came with the change of family goes with it
-            new = self._as_converted(present)
-            if new is not None:
-                self._new.append(new)
-            found.append(new)
-        return [child for child in found if child is not None]
+            if key not in olds:
+                found.append((None, present, self._new_child(afters.get(key), present)))
+        if self._has_parts(before):
+            self._parts += found
+        return [child for _, _, child in found if child is not None]
+
+    def _new_child(
+        self, after: etree._Element | None, now: etree._Element
+    ) -> etree._Element | None:
+        if after is not None and same(after, now):
+            return None  # what came with the change of family goes with it
+        new = self._as_converted(now)
+        if new is not None:
+            self._new.append(new)
+        return new
 
     def _child(
         self, old: etree._Element, after: etree._Element | None, now: etree._Element | None
     ) -> etree._Element | None:
         if now is None:
             # Gone with the change of family, or by somebody's hand since.
-            return copy.deepcopy(old) if after is None else None
+            return self._as_it_was(old) if after is None else None
         if after is None:
             return self._as_converted(now)
-        if same(after, now):
-            return copy.deepcopy(old)
+        if old.tag != "devices" and unchanged(after, now):
+            return self._as_it_was(old)
         if old.tag == "address" and _is_of_device(old):
             return copy.deepcopy(old) if _is_boards(old, after, now) else self._as_converted(now)
         if str(old.tag).startswith("{"):
             return self._as_converted(now)  # others' elements are theirs as a whole
         return self._merge(old, after, now)
 
+    def _as_it_was(self, old: etree._Element) -> etree._Element:
+        """Return what an element was: a part itself, which is as good as a copy, and there are many."""
+        parent = old.getparent()
+        return old if parent is not None and self._has_parts(parent) else copy.deepcopy(old)
+
+    def _has_parts(self, before: etree._Element) -> bool:
+        within = before.tag == "devices" and before.getparent() is self._before
+        return within or before is self._before
+
     def _as_converted(self, now: etree._Element) -> etree._Element | None:
-        """Return what the passes have made of an element, None if they dropped it."""
+        """Return what the passes have made of an element, None if they dropped it.
+
+        It is taken out of the domain, of which nothing stays where it is.
+        """
         converted = self._converted[now]
-        return copy.deepcopy(converted) if converted.getparent() is not None else None
+        return converted if converted.getparent() is not None else None
 
     def _free_places(self, merged: etree._Element) -> None:
         """Let libvirt choose places for new devices: others may be there again."""
@@ -159,26 +190,41 @@ class WayBack:
                     for address in list(addresses(device, "drive")):
                         device.remove(address)
 
-    def _differences(self, merged: etree._Element) -> list[str]:
-        kept = _parts(self._before, {})
-        present, result = _parts(self._now, self._names), _parts(merged, {})
-        changes = [f"{_title(part)}: removed" for key, part in present.items() if key not in result]
-        for key, part in result.items():
-            if key not in present:
-                changes.append(f"{_title(part)}: restored{_where(part)}")
-            elif not same(part, present[key]):
-                changes.append(f"{_title(part)}: {_likeness(part, kept.get(key))}{_where(part)}")
+    def _differences(self) -> list[str]:
+        parts = [part for part in self._parts if _is_reported(part)]
+        changes = [
+            f"{_title(now)}: removed" for _, now, new in parts if now is not None and new is None
+        ]
+        for old, now, new in parts:
+            if new is None:
+                continue
+            if now is None:
+                changes.append(f"{_title(new)}: restored{_where(new)}")
+            elif not same(new, now):
+                changes.append(f"{_title(new)}: {self._likeness(new, old)}{_where(new)}")
         return changes
 
+    def _likeness(self, new: etree._Element, old: etree._Element | None) -> str:
+        if old is None:
+            return "new since then, converted"
+        whole = "as it was"
+        return (
+            whole
+            if new is old or same(new, old)
+            else f"{whole}, but for what was changed since or isn't kept"
+        )
 
-def _pair(
-    one: etree._Element, other: etree._Element, pairs: dict[etree._Element, etree._Element]
-) -> None:
-    """Note for each element of a tree which one it is in a copy of it; others' only as a whole."""
-    pairs[one] = other
-    if not str(one.tag).startswith("{"):
-        for child, copied in zip(one, other):
-            _pair(child, copied, pairs)
+
+def _pairs(one: etree._Element, other: etree._Element) -> Iterator[_Pair]:
+    """Yield each element of a tree with the one it is in a copy of it; others' elements only as a whole."""
+    yield one, other
+    for child, copied in zip(one, other):
+        if str(child.tag).startswith("{"):
+            yield child, copied
+        elif child.tag == "metadata":
+            yield from _pairs(child, copied)
+        else:
+            yield from zip(child.iter(), copied.iter())
 
 
 def _family(domain: etree._Element) -> str:
@@ -234,22 +280,9 @@ def _drive_places(disk: etree._Element) -> list[tuple[str, ...]]:
     ]
 
 
-def _parts(domain: etree._Element, names: Mapping[str, str]) -> dict[Key, etree._Element]:
-    """Return the parts of a domain that a report names: its devices, and the elements beside them."""
-    found = {}
-    for key, child in keyed(domain).items():
-        if child.tag == "devices":
-            found.update(keyed(child, names))
-        elif child.tag != "metadata":
-            found[key] = child
-    return found
-
-
-def _likeness(part: etree._Element, kept: etree._Element | None) -> str:
-    if kept is None:
-        return "new since then, converted"
-    whole = "as it was"
-    return whole if same(part, kept) else f"{whole}, but for what was changed since or isn't kept"
+def _is_reported(part: _Part) -> bool:
+    """Tell whether a report names a part: it names each device, not their list."""
+    return all(one is None or one.tag not in ("devices", "metadata") for one in part)
 
 
 def _title(part: etree._Element) -> str:

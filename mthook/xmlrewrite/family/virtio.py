@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 
 from lxml import etree
 
 from mthook.xmlrewrite.family.board import Conversion, addresses, bus_of, devices
-from mthook.xmlrewrite.family.naming import named
+from mthook.xmlrewrite.family.naming import first, named
 
 _MODERN = "virtio-non-transitional"
 #: Where the model of each kind is written: child, attribute; and what plain virtio is called there.
@@ -22,7 +21,6 @@ _MODEL = {
     "rng": (".", "model", ("virtio",)),
     "vsock": (".", "model", ("", "virtio")),
 }
-_MAX_NAMED = 8
 
 
 def keep_platform_access(domain: etree._Element, conversion: Conversion) -> list[str]:
@@ -47,10 +45,9 @@ def note_versions(domain: etree._Element, conversion: Conversion) -> list[str]:
     device that keeps its place on the root bus keeps its ids.
     """
     found = (one for one, _, _ in _plain(domain) if next(addresses(one, "pci"), None) is None)
-    first = [named(one) for one in itertools.islice(found, _MAX_NAMED)]
-    if not first:
+    names = first(found)
+    if not names:
         return []
-    names = ", ".join(first) + (", …" if next(found, None) is not None else "")
     if conversion.to_q35:
         return [f"virtio 1.0 only, a guest with older drivers can't use them: {names}"]
     return [f"virtio devices with other PCI ids than on q35, of before virtio 1.0: {names}"]

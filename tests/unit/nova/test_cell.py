@@ -81,6 +81,11 @@ def test_a_key_that_differs_in_case_alone_is_another_one(
     [
         ({}, None),
         ({"image_hw_architecture": "aarch64"}, "aarch64"),
+        ({"image_hw_emulation_architecture": "aarch64"}, "aarch64"),
+        (
+            {"image_hw_architecture": "x86_64", "image_hw_emulation_architecture": "ppc64le"},
+            "ppc64le",
+        ),
         ({"image_architecture": "AMD64"}, "x86_64"),
         ({"image_architecture": "i386", "image_hw_architecture": "x64"}, "x86_64"),
         ({"image_architecture": "i586"}, "i686"),
@@ -89,7 +94,7 @@ def test_a_key_that_differs_in_case_alone_is_another_one(
 def test_the_architecture_is_called_as_nova_calls_it(
     cell: Cell, engine: sa.engine.Engine, properties: dict[str, str], arch: str | None
 ) -> None:
-    """The newer property comes first."""
+    """The newer property comes first, and before all what QEMU is to emulate."""
     uuid = add(engine)
     for key, value in properties.items():
         put(engine, uuid, value, key)

@@ -58,14 +58,12 @@ def test_the_right_machine_type_is_no_change() -> None:
 @pytest.mark.parametrize(
     ("arch", "target"),
     [
-        ("x86_64", "microvm"),
         ("i686", "q35"),
         ("ppc64le", "pseries-8.0"),
         ("s390x", "s390-ccw-virtio-7.2"),
         ("loongarch64", "virt"),
         ("", "q35"),
-        ("x86_64", "isapc"),
-        ("aarch64", "sbsa-ref"),
+        ("loongarch64", "isapc"),
     ],
 )
 def test_a_machine_type_of_the_architecture_can_be_added(arch: str, target: str) -> None:
@@ -127,6 +125,54 @@ def test_a_change_of_family_is_told_from_one_of_version(
     found = change_of_family(domain, Target(target))
 
     assert (found and (found[0].family, found[1].family)) == families
+
+
+@pytest.mark.parametrize(
+    ("arch", "target", "present"),
+    [
+        ("", "isapc", "pc"),
+        ("x86_64", "isapc", "pc"),
+        ("x86_64", "microvm", "pc"),
+        ("aarch64", "sbsa-ref", "virt"),
+        ("s390x", "none", "s390-ccw-virtio"),
+        ("ppc64le", "powernv9", "pseries"),
+    ],
+)
+@pytest.mark.parametrize("machine", ["", "machine=''"])
+def test_a_domain_without_a_machine_type_is_what_libvirt_makes_of_it(
+    arch: str, target: str, present: str, machine: str
+) -> None:
+    """So it can't be made another board by name alone either."""
+    given = f"arch='{arch}'" if arch else ""
+    with pytest.raises(ConversionError, match=f"^can't convert {present} ") as caught:
+        step(f"<type {given} {machine}>hvm</type>", target)
+
+    assert caught.value.element == "os/type"
+
+
+@pytest.mark.parametrize("target", ["pc-i440fx-7.2", "pc-i440fx-6.2", "q35"])
+@pytest.mark.parametrize(
+    "argument", ["type=pc-i440fx-7.1", "pc-i440fx-7.1,hpet=off", "hpet=off,type=pc-i440fx-7.1"]
+)
+def test_a_machine_type_in_an_argument_for_qemu_is_never_overlooked(
+    target: str, argument: str
+) -> None:
+    """Also within the family, and where the definition says the right thing already."""
+    xml = (
+        "<domain xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><os>"
+        "<type machine='pc-i440fx-7.2'>hvm</type></os><qemu:commandline><qemu:arg value='-M'/>"
+        f"<qemu:arg value='{argument}'/></qemu:commandline></domain>"
+    )
+
+    with pytest.raises(ConversionError) as caught:
+        set_machine(etree.fromstring(xml), Target(target))
+
+    assert (caught.value.element, str(caught.value)) == (
+        "qemu:commandline/qemu:arg",
+        "an argument for QEMU makes it pc-i440fx-7.1, whatever <os><type> says: take -machine out of"
+        " <qemu:commandline>",
+    )
+    assert set_machine(etree.fromstring(xml), Target("pc-i440fx-7.1")) != []
 
 
 @pytest.mark.parametrize("inside", ["", "<os/>", "<x:os xmlns:x='urn:x'><type/></x:os>"])

@@ -328,3 +328,29 @@ def test_the_first_pin_counts() -> None:
     xml = f"<domain><uuid>{UUID}</uuid><metadata>{one}{two}</metadata></domain>"
 
     assert fields(xml) == {**NOTHING, "uuid": UUID, "travelled": ("a", "")}
+
+
+QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
+
+
+@pytest.mark.parametrize(
+    ("uri", "place", "value", "machine"),
+    [
+        (QEMU, "commandline", "type=pc-q35-6.2", "pc-q35-6.2"),
+        (QEMU, "commandline", "pc-i440fx-6.2,hpet=off", "pc-i440fx-6.2"),
+        (QEMU, "commandline", "hpet=off", "pc-i440fx-7.2"),
+        (QEMU, "commandline", "no such", "pc-i440fx-7.2"),
+        (QEMU, "override", "type=pc-q35-6.2", "pc-i440fx-7.2"),
+        ("urn:x", "commandline", "type=pc-q35-6.2", "pc-i440fx-7.2"),
+    ],
+)
+def test_the_machine_type_is_what_qemu_is_told_last(
+    uri: str, place: str, value: str, machine: str
+) -> None:
+    """libvirt puts the definition's arguments behind its own."""
+    args = (
+        f"<q:{place} xmlns:q='{uri}'><q:arg value='-machine'/><q:arg value='{value}'/></q:{place}>"
+    )
+    xml = f"<domain><os><type machine='pc-i440fx-7.2'>hvm</type></os>{args}</domain>"
+
+    assert summary.read(xml.encode()).machine == machine

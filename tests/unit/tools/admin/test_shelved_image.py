@@ -23,7 +23,7 @@ COMMAND = (
     "openstack image set --property hw_machine_type=pc-q35-7.2 --property hw_disk_bus=sata"
     f" --property hw_rescue_bus=virtio {IMAGE}"
 )
-SO_CHANGE = "unshelving takes the machine type of its shelved image, so change that as well"
+SO_CHANGE = "unshelving takes machine type and buses of its shelved image, so change those as well"
 
 
 @pytest.fixture
@@ -63,6 +63,14 @@ def test_without_credentials_the_command_is_printed(run: Run, cloud: Cloud) -> N
         f"mthook-admin: warning: {SO_CHANGE}: {COMMAND}",
     )
     assert cloud.machine(WEB) == "pc-q35-7.2"
+
+
+@pytest.mark.usefixtures("shelved")
+def test_the_image_is_never_to_have_a_bus_that_the_machine_type_has_not(run: Run) -> None:
+    """Also where the recorded ones are left: by that image Nova could unshelve nothing."""
+    said = run("set", WEB, "pc-q35-7.2", "--force")
+
+    assert said.err.splitlines()[-1] == f"mthook-admin: warning: {SO_CHANGE}: {COMMAND}"
 
 
 @pytest.mark.usefixtures("shelved", "credentials")

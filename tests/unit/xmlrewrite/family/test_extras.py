@@ -31,6 +31,7 @@ def test_a_firmware_that_libvirt_chooses_is_one_without_secure_boot(conversion: 
     [
         f'<os firmware="efi">{FEATURE.format("no")}</os>',
         f'<os firmware="efi">{FEATURE.format("yes")}</os>',
+        '<os firmware="efi"><firmware><feature enabled="yes" name="enrolled-keys"/></firmware></os>',
         f'<os firmware="efi">{PATH}</os>',
         '<os firmware="efi"><loader secure="no"/></os>',
         '<os firmware="bios"/>',
