@@ -13,6 +13,7 @@
     │   ├── CatalogUnsafe       wrong owner, mode or kind of file
     │   ├── CatalogOlder        written by an older mthook
     │   ├── CatalogNewer        written by a newer mthook
+    │   ├── CatalogUnwritable   SQLite can't write what it needs beside it
     │   └── CatalogConflict     somebody else changed the pin meanwhile
     ├── NovaError               Nova's database can't be used
     │   └── NovaConflict        somebody else changed the machine type there meanwhile
@@ -83,8 +84,12 @@ class CatalogNewer(CatalogError):
     """The catalog was written by a newer mthook, whose rules this one doesn't know."""
 
 
+class CatalogUnwritable(CatalogError):
+    """SQLite can't write the files that it needs beside the catalog; the catalog itself may be readable."""
+
+
 class CatalogConflict(CatalogError):
-    """A pin changed between reading and writing it."""
+    """A pin, or what Nova had recorded for it, changed between reading and writing."""
 
 
 class NovaError(Error):

@@ -7,7 +7,7 @@ both carry out themselves what comes of it: :mod:`mthook.hook.answer`, :mod:`mth
 
 from __future__ import annotations
 
-from mthook import policy
+from mthook import policy, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,6 +99,11 @@ class Judgement:
         self.new_pin: NewPin | None = None
         self.compared: Compared | None = None
 
+    @property
+    def changes_pin(self) -> bool:
+        """Whether the pin, or what is kept of Nova's record with it, is to be changed."""
+        return bool(self.new_pin or self.released) or self.compared is not None
+
 
 def judge(
     operation: str,
@@ -170,10 +175,13 @@ def _may_pass(operation: str, guest: Summary, settings: Settings) -> bool:
 def _begin(operation: str, guest: Summary, known: Known) -> Judgement:
     """Find the pin that counts here, whatever Nova says."""
     row = (known.machine, known.updated_at or "") if known.has_row else None
-    pin, origin = policy.effective_pin(operation, row, guest.travelled, known.gone_since)
+    pin, origin = policy.effective_pin(
+        operation, row, guest.travelled, known.gone_since, latest=known.latest
+    )
     since = known.updated_at or ""
     if guest.travelled and origin == "metadata":
-        since = guest.travelled[1]
+        carried = guest.travelled[1]
+        since = carried if text.is_time(carried) and carried <= known.latest else ""
     judged = Judgement(guest.machine or _LEFT_OPEN, pin or "", origin, since)
     judged.was_let_in = operation == "prepare" and known.arrival == judged.found
     return judged

@@ -216,27 +216,34 @@ def is_rebuilt(
 
 
 def effective_pin(
-    operation: str, row: Row | None, travelled: Pinned | None, gone_since: str | None = None
+    operation: str,
+    row: Row | None,
+    travelled: Pinned | None,
+    gone_since: str | None = None,
+    *,
+    latest: str,
 ) -> tuple[str | None, str]:
     """Choose between the catalog's pin and the one that the guest carries in its own metadata.
 
     :param row: machine type (None: the pin was released) and time of change of the catalog's row.
     :param travelled: machine type of the pin in the guest's metadata, and since when it holds.
     :param gone_since: since when the guest was no longer seen on this host, None if it was always here.
+    :param latest: the latest time of a change elsewhere that is believed; what is after it tells no age.
     :return: the machine type that counts, or None; and where it comes from: ``row``, ``metadata``
         or ''.
     """
+    # It left and comes back: how it ran elsewhere since is newer than what is written here.
+    returns = bool(row and operation == "migrate" and gone_since and row[1] < gone_since)
     if travelled is not None:
         machine, since = travelled
         # A guest that moves in has lived elsewhere, where its pin may have changed since this
         # host's row. On any other operation the metadata is an old copy, and mustn't bring back a
         # pin released here.
-        if row is None or (operation == "migrate" and since > row[1]):
+        if row is None or (operation == "migrate" and since > row[1] and since <= latest):
             return machine, "metadata"
-    if row is None or row[0] is None:
-        return None, ""
-    if operation == "migrate" and gone_since is not None and row[1] < gone_since:
-        # It left and comes back: how it ran elsewhere since is newer than what is written here.
+        if returns and since > latest:
+            return machine, "metadata"
+    if row is None or row[0] is None or returns:
         return None, ""
     return row[0], "row"
 

@@ -7,6 +7,10 @@ import time
 
 #: The longest piece of untrusted text that a message quotes, in characters.
 MAX_QUOTED = 200
+#: By how many seconds another host's clock may be ahead of this one's. A time after that is no time that can be.
+SKEW = 86400
+
+_DIGITS = str.maketrans("123456789", "0" * 9)
 
 
 def now(moment: float | None = None) -> str:
@@ -19,6 +23,35 @@ def now(moment: float | None = None) -> str:
     whole = int(moment // 1)
     micro = int((moment - whole) * 1_000_000)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{micro:06d}Z"
+
+
+def is_time(value: str) -> bool:
+    """Tell whether a text is shaped like what :func:`now` makes; times that come from elsewhere may be anything."""
+    return value.translate(_DIGITS) == "0000-00-00T00:00:00.000000Z"
+
+
+def latest() -> str:
+    """Return the latest time that is believed when it comes from another host; see :data:`SKEW`."""
+    return now(time.time() + SKEW)
+
+
+def after(earlier: str, at: str) -> str:
+    """Return ``at``, but the next microsecond after ``earlier`` where ``at`` isn't later than that.
+
+    So what replaces something is the later of the two, whatever the clock says: it may have been ahead once.
+    """
+    if at > earlier or not is_time(earlier):
+        return at
+    micro = int(earlier[20:26]) + 1
+    if micro < 1_000_000:
+        return f"{earlier[:20]}{micro:06d}Z"
+    import calendar  # here: it is one time out of a million
+
+    try:
+        whole = calendar.timegm(time.strptime(earlier[:19], "%Y-%m-%dT%H:%M:%S"))
+    except ValueError:
+        return at
+    return now(whole + 1)
 
 
 def printable(value: object, limit: int = MAX_QUOTED) -> str:

@@ -9,7 +9,7 @@ import _sqlite3 as sqlite3
 import os
 
 from mthook.catalog import files
-from mthook.errors import CatalogError
+from mthook.errors import CatalogError, CatalogUnwritable
 from mthook.text import printable
 
 #: What SQLite says, what that means, and what to do about it. SQLite's error codes reach Python
@@ -29,6 +29,9 @@ _ADVICE = (
     ("no such", "is not a whole catalog: restore a copy, or move it away and run mthook-sync"),
 )
 
+#: What it says where it can't make or fill the journal and its index.
+_UNWRITABLE = ("unable to open", "disk I/O")
+
 # What SQLite keeps as 0 or 1 comes back as what it was, from connections that detect types.
 sqlite3.register_converter("BOOLEAN", lambda value: value != b"0")
 
@@ -39,18 +42,19 @@ class Connection(sqlite3.Connection):
     path = ""
 
 
-def open_database(path: str, timeout: float) -> Connection:
+def open_database(path: str, timeout: float, options: str = "mode=rw") -> Connection:
     """Open a catalog that exists, without looking at its content.
 
     Transactions are begun by us alone (``isolation_level=None``).
 
     :param timeout: seconds to wait for other processes that write.
+    :param options: of SQLite's, in place of those to read and write.
     :raises CatalogError: see :func:`mthook.catalog.files.check`; or SQLite can't open it.
     """
     files.check(path)
     try:
         connection = sqlite3.connect(
-            _uri(path),
+            f"{_uri(path)}?{options}",
             timeout=timeout,
             detect_types=sqlite3.PARSE_DECLTYPES,
             isolation_level=None,
@@ -66,9 +70,10 @@ def open_database(path: str, timeout: float) -> Connection:
 def explain(path: str, error: BaseException) -> CatalogError:
     """Return an SQLite error as one line that names the catalog and says what to do."""
     said = str(error)
+    kind = CatalogUnwritable if any(sign in said for sign in _UNWRITABLE) else CatalogError
     for sign, advice in _ADVICE:
         if sign in said:
-            return CatalogError(f"the catalog {printable(path)} {advice} ({printable(said)})", path)
+            return kind(f"the catalog {printable(path)} {advice} ({printable(said)})", path)
     return CatalogError(f"the catalog {printable(path)} can't be used: {printable(said)}", path)
 
 
@@ -122,7 +127,7 @@ class Transaction(Guard):
 def _uri(path: str) -> str:
     """Return a path as SQLite wants it where options follow.
 
-    Its own ``?``, ``#`` or ``%`` would otherwise end or change it. ``mode=rw``: SQLite must not
+    Its own ``?``, ``#`` or ``%`` would otherwise end or change it. One of the options is a mode: SQLite must not
     create a catalog, least of all with the umask's mode.
     """
     whole = os.fsencode(os.path.join(os.getcwd(), path)) if path[:1] != "/" else os.fsencode(path)
@@ -130,4 +135,4 @@ def _uri(path: str) -> str:
         chr(b) if chr(b).isalnum() and b < 128 or b in b"/._-" else f"%{b:02X}" for b in whole
     )
     # Exactly three slashes: what stands between two and the next one would be a host.
-    return f"file:///{quoted.lstrip('/')}?mode=rw"
+    return f"file:///{quoted.lstrip('/')}"

@@ -77,6 +77,10 @@ class Hosts(Rows):
         """Keep when the last sync ended, and whether it went well."""
         self._set_host(last_sync_at=at, last_sync_ok=ok)
 
+    def set_steady(self, since: str) -> None:
+        """Keep since when syncs have followed each other without a gap; see :class:`.HostFacts`."""
+        self._set_host(steady_since=since)
+
     def see_guests(self, guests: Iterable[Guest], at: str) -> None:
         """Keep all guests of this host as they are now; those not among them are gone since then.
 
@@ -87,11 +91,11 @@ class Hosts(Rows):
         """
         gone = (
             "UPDATE guests SET gone_since = ?1, running = NULL"
-            " WHERE seen_at < ?1 AND gone_since IS NULL"
+            " WHERE gone_since IS NULL AND seen_at NOT BETWEEN ?1 AND ?2"
         )
         with self.transaction():
             self._see(guests, at)
-            self._change(gone, at)
+            self._change(gone, at, now())
 
     def see_guest(self, guest: Guest, at: str) -> None:
         """Keep one guest as it is now; of the others nothing is known. As in :meth:`see_guests`.
@@ -138,7 +142,9 @@ class Hosts(Rows):
 
     def _see(self, guests: Iterable[Guest], at: str) -> None:
         rows = [{**vars(guest), "seen_at": at, "gone_since": None} for guest in guests]
-        self._put("guests", *rows, where="guests.seen_at <= excluded.seen_at")
+        # What was seen in the future was seen by a clock that was ahead.
+        older = f"guests.seen_at <= excluded.seen_at OR guests.seen_at > '{now()}'"
+        self._put("guests", *rows, where=older)
 
     def _set_host(self, **values: object) -> None:
         self._put("host", {"id": 1, **values}, key="id")

@@ -7,23 +7,27 @@ Every function raises :class:`CatalogError` where SQLite fails.
 from __future__ import annotations
 
 import _sqlite3 as sqlite3
+import os
 
 from mthook.catalog.connection import Connection, Guard, open_database
-from mthook.errors import CatalogNewer, CatalogOlder
+from mthook.errors import CatalogNewer, CatalogOlder, CatalogUnwritable
 from mthook.settings import FIELDS, Settings
-from mthook.text import printable
+from mthook.text import SKEW, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mthook.reconcile import Compared
 
 #: The number of the last step of :mod:`mthook.catalog.schema`, which all statements are written for.
-SCHEMA = "0005"
+SCHEMA = "0006"
 #: The numbers of the steps before it: ``mthook-sync`` brings such catalogs up to :data:`SCHEMA`.
-OLDER: tuple[str, ...] = ("0001", "0002", "0003", "0004")
+OLDER: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005")
 #: For how long, in seconds, a ``prepare`` is taken to belong to an accepted ``migrate`` or
 #: ``restore``.
 ARRIVAL_SECONDS = 120
+
+# SQLite's options to read without writing: https://www.sqlite.org/uri.html, https://www.sqlite.org/wal.html#readonly.
+_ALONE, _UNINDEXED = "mode=ro&immutable=1", "mode=ro&readonly_shm=1"
 
 
 class Known:
@@ -39,6 +43,7 @@ class Known:
     :ivar arrival: the machine type it was let in with, less than :data:`ARRIVAL_SECONDS` ago.
     :ivar gone_since: since when syncs no longer find it on this host.
     :ivar repair: its start was stopped, and it waits for a repair.
+    :ivar latest: the latest time that is believed of a pin that comes from elsewhere; see :func:`mthook.text.latest`.
     """
 
     def __init__(
@@ -53,19 +58,22 @@ class Known:
         arrival: str | None,
         gone_since: str | None,
         repair: bool,
+        latest: str,
     ) -> None:
         self.has_row, self.machine, self.seen, self.updated_at = has_row, machine, seen, updated_at
         self.root_image, self.source, self.settings = root_image, source, settings
         self.arrival, self.gone_since, self.repair = arrival, gone_since, repair
+        self.latest = latest
 
 
-def connect(path: str, timeout: float) -> Connection:
+def connect(path: str, timeout: float, options: str = "mode=rw") -> Connection:
     """Open the catalog and make sure that it is one this mthook knows.
 
     :param timeout: seconds to wait for other processes that write.
+    :param options: see :func:`.open_database`.
     :raises CatalogError: one of its kinds says what is wrong.
     """
-    connection = open_database(path, timeout)
+    connection = open_database(path, timeout, options)
     try:
         revision = read_revision(connection)
         if revision is None or revision in OLDER:
@@ -77,6 +85,22 @@ def connect(path: str, timeout: float) -> Connection:
         connection.close()
         raise
     return connection
+
+
+def connect_to_read(path: str, timeout: float) -> Connection:
+    """Open the catalog as :func:`connect` does, also where nothing can be written: on a full disk, a read-only one.
+
+    SQLite makes a journal and its index where there are none, and the index anew at the first use.
+    """
+    try:
+        return connect(path, timeout)
+    except CatalogUnwritable:
+        try:
+            journal = os.stat(f"{path}-wal").st_size
+        except OSError:
+            journal = 0
+    # Without a journal the file has everything, and nobody can write it; with one the index is made in memory.
+    return connect(path, timeout, _UNINDEXED if journal else _ALONE)
 
 
 def read_revision(connection: Connection) -> str | None:
@@ -113,6 +137,7 @@ def check_known(path: str, revision: str) -> None:
 _LOOKUP = f"""
 SELECT pins.uuid NOT NULL, pins.machine, pins.seen, pins.updated_at, pins.root_image, pins.source,
        arrivals.machine, guests.gone_since, repairs.uuid NOT NULL,
+       strftime('%Y-%m-%dT%H:%M:%S.000000Z', ?2, '+{SKEW} seconds'),
        {", ".join([f"settings.{name}" for name in FIELDS[:-1]])}
 FROM (SELECT ?1 AS uuid) AS asked
 LEFT JOIN settings ON settings.id = 1
@@ -131,7 +156,7 @@ def lookup(conn: Connection, uuid: str, now: str) -> Known:
     """
     with Guard(conn):
         row = conn.execute(_LOOKUP, (uuid, now, ARRIVAL_SECONDS)).fetchone()
-    return Known(Settings(*row[9:]) if row[9] is not None else None, *row[:9])
+    return Known(Settings(*row[10:]) if row[10] is not None else None, *row[:10])
 
 
 def compared(conn: Connection, uuid: str) -> Compared | None:

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+from mthook.catalog import lookup
 from mthook.catalog.starts import HOOK, Starts
 from mthook.errors import CatalogConflict
-from mthook.text import now, printable
+from mthook.text import after, now, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +34,20 @@ class Pins(Starts):
         row = self._pin(uuid)
         return Pin(**row) if row else None
 
+    def expect(self, uuid: str, since: object, compared: object = ANY) -> None:
+        """Make sure, in a transaction, that nobody has changed an instance's pin since it was read.
+
+        :param since: when that was last changed, which no two changes share; None: there was no row.
+        :param compared: what Nova's database had said; None: it was never compared.
+        :raises CatalogConflict: somebody has.
+        """
+        current = self._value("SELECT updated_at FROM pins WHERE uuid = ?", uuid)
+        if since not in (ANY, current) or compared not in (
+            ANY,
+            lookup.compared(self.connection, uuid),
+        ):
+            raise self._conflict(uuid)
+
     def pins(self) -> Iterator[Pin]:
         """Yield all rows by UUID, released ones too. The catalog may be changed meanwhile."""
         from mthook.catalog.records import Pin
@@ -59,6 +74,7 @@ class Pins(Starts):
         *,
         source: str,
         at: str,
+        since: str = "",
         actor: str = HOOK,
         seen: str | None = None,
         reason: str | None = None,
@@ -69,6 +85,7 @@ class Pins(Starts):
         """Record a guest's pin where it has none or a released one.
 
         :param guest: its domain's XML in brief.
+        :param since: since when the pin holds, where it comes from elsewhere; '': since now, ``at``.
         :param seen: the versioned name that it runs with.
         :param running: the machine type that it was found to run with; None when it does not run yet.
         :param images: the images its root disk was seen with; None: the one that its XML names.
@@ -84,7 +101,7 @@ class Pins(Starts):
             old = self._pin(guest.uuid)
             if old and old["machine"] is not None and not replace:
                 return False
-            self._renew(old, {**pin, **more, "arch": guest.arch}, at)
+            self._renew(old, {**pin, **more, "arch": guest.arch}, since or at)
         return True
 
     def set_pin(
@@ -97,12 +114,14 @@ class Pins(Starts):
         reason: str | None = None,
         seen: str | None = None,
         expect: object = ANY,
+        at: str | None = None,
     ) -> Pin:
         """Give an instance a pin, whatever it had. A pin that is just so already is not written.
 
         :param seen: the versioned name that it runs with; None keeps the one known where the pin
             stays the same.
         :param expect: the machine type its pin must have now, None: it must have none.
+        :param at: since when the pin holds; None: now. It is later than what it replaces in any case.
         :return: the pin it now has.
         :raises CatalogConflict: its pin is another than expected.
         """
@@ -126,7 +145,7 @@ class Pins(Starts):
             pin = {"uuid": uuid, "machine": machine, "source": source, "actor": actor}
             more = {"seen": seen, "reason": reason, "arch": arch}
             self._call_off_repair(uuid)
-            return Pin(**self._renew(old, {**pin, **more}, now()))
+            return Pin(**self._renew(old, {**pin, **more}, at or now()))
 
     def unset_pin(
         self, uuid: str, *, actor: str, reason: str | None = None, at: str | None = None
@@ -141,18 +160,28 @@ class Pins(Starts):
                 return False
             released = {**old, "machine": None, "seen": None, "actor": actor, "reason": reason}
             self._call_off_repair(uuid)
-            self._write("unset", old["machine"], {**released, "updated_at": at or now()})
+            at = after(old["updated_at"], at or now())
+            self._write("unset", old["machine"], {**released, "updated_at": at})
         return True
 
     def forget(
-        self, uuid: str, *, actor: str, reason: str | None, gone_since: str | None = None
+        self,
+        uuid: str,
+        *,
+        actor: str,
+        reason: str | None,
+        since: object = ANY,
+        gone_since: str | None = None,
     ) -> bool:
         """Remove all of an instance but its history; return False where there was no row.
 
+        :param since: when its pin must have been changed last; None: it must have none.
         :param gone_since: only if the guest is gone since just then, and didn't come back.
+        :raises CatalogConflict: the pin was changed meanwhile.
         """
         still = "SELECT gone_since FROM guests WHERE uuid = ?"
         with self.transaction():
+            self.expect(uuid, since)
             if gone_since is not None and self._value(still, uuid) != gone_since:
                 return False
             old = self._pin(uuid)
@@ -188,17 +217,37 @@ class Pins(Starts):
 
         return {row["uuid"]: Compared(**row) for row in self._rows("SELECT * FROM compared")}
 
-    def set_compared(self, compared: Compared) -> None:
-        """Keep what Nova's database says of an instance; what is kept already is not written."""
-        query = "SELECT * FROM compared WHERE uuid = ?"
-        if self._row(query, compared.uuid) != vars(compared):
-            self._put("compared", vars(compared))
+    def set_compared(self, compared: Compared, *, expect: object = ANY) -> None:
+        """Keep what Nova's database says of an instance; what is kept already is not written.
+
+        :param expect: what must be kept now: machine type, row and rebuild; None: nothing.
+        :raises CatalogConflict: it is something else.
+        """
+        new = tuple(vars(compared).values())[1:]
+        if expect is not ANY and expect == new:
+            return
+        with self.transaction():
+            old = lookup.compared(self.connection, compared.uuid)
+            if expect not in (ANY, old):
+                raise self._conflict(compared.uuid)
+            if old != new:
+                self._put("compared", vars(compared))
+
+    def _conflict(self, uuid: str) -> CatalogConflict:
+        return CatalogConflict(
+            f"the pin of {printable(uuid)} was changed meanwhile: look again", self.path
+        )
 
     def _pin(self, uuid: str) -> dict[str, Any] | None:
         return self._row("SELECT * FROM pins WHERE uuid = ?", uuid)
 
     def _renew(self, old: dict[str, Any] | None, pin: dict[str, Any], at: str) -> dict[str, Any]:
-        """Write a pin over what there was of it; return all of its row."""
+        """Write a pin over what there was of it; return all of its row.
+
+        A change is always later than the one it replaces, also where the clock was ahead once.
+        """
+        if old:
+            at = after(old["updated_at"], at)
         host = self._row("SELECT qemu_version, libvirt_version FROM host") or {}
         versions = {name: host.get(name) for name in ("qemu_version", "libvirt_version")}
         row = {"created_at": at, **(old or {}), **pin, **versions, "updated_at": at}
@@ -215,7 +264,8 @@ class Pins(Starts):
             actor=pin["actor"],
             old=old,
             new=pin["machine"],
-            source=pin["source"],
+            # Of a released pin nothing comes from anywhere.
+            source=pin["source"] if pin["machine"] else None,
             reason=pin["reason"],
             at=pin["updated_at"],
         )

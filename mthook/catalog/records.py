@@ -123,6 +123,8 @@ class HostFacts:
     """This host, and how its last sync went.
 
     :param daemons: JSON text about the daemons that were told to look for the hook again.
+    :param steady_since: since when whole syncs have followed each other, each a little later than the one before: the
+        clock didn't jump, and the host wasn't off for long.
     """
 
     hostname: str | None = None
@@ -132,6 +134,7 @@ class HostFacts:
     daemons: str | None = None
     last_sync_at: str | None = None
     last_sync_ok: bool | None = None
+    steady_since: str | None = None
 
 
 @dataclass(frozen=True)

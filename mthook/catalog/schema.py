@@ -224,4 +224,7 @@ STEPS: dict[str, Step] = {
             FROM kept;
         DROP TABLE kept
     """),
+    "0006": _script("""
+        ALTER TABLE host ADD COLUMN steady_since TEXT
+    """),
 }

@@ -56,23 +56,31 @@ class Starts(Rows):
 
         A guest that runs waits for no repair any more; an image that its pin doesn't know yet is added.
         """
+        if self.is_run_new(guest, found):
+            self._see_running(guest, found, at)
+
+    def is_run_new(self, guest: Summary, found: str) -> bool:
+        """Tell whether :meth:`record_running` has anything to write."""
         news = """
             SELECT 1 FROM repairs WHERE uuid = ?1
             UNION ALL SELECT 1 FROM pins WHERE uuid = ?1 AND root_image IS NULL AND ?2 NOT NULL
         """
-        if not self._is_seen_running(guest, found) or self._value(
-            news, guest.uuid, guest.root_image
-        ):
-            self._see_running(guest, found, at)
+        seen = self._is_seen_running(guest, found)
+        return not seen or self._value(news, guest.uuid, guest.root_image) is not None
 
     def record_drift(self, guest: Summary, pin: str, found: str, operation: str, at: str) -> None:
         """Record that a guest runs unlike its pin; the same twice in a row is recorded once."""
-        if self._is_known_drift(guest, pin, found) and self._is_seen_running(guest, found):
+        if not self.is_drift_new(guest, pin, found):
             return
         with self.transaction():
             self._see_running(guest, found, at)
             if not self._is_known_drift(guest, pin, found):
                 self._note(guest, "drift", pin, found, operation, at)
+
+    def is_drift_new(self, guest: Summary, pin: str, found: str) -> bool:
+        """Tell whether :meth:`record_drift` has anything to write."""
+        known = self._is_known_drift(guest, pin, found) and self._is_seen_running(guest, found)
+        return not known
 
     def record_stop(self, guest: Summary, pin: str, found: str, operation: str, at: str) -> None:
         """Record that a guest was stopped; at ``prepare`` also that its definition is to be mended.
@@ -96,23 +104,18 @@ class Starts(Rows):
 
     def leave_stopped(self, repair: Repair) -> None:
         """Don't start a guest again whose start was stopped once more since this repair."""
-        again = "UPDATE repairs SET restart = 0 WHERE uuid = ? AND at > ?"
+        again = "UPDATE repairs SET restart = 0 WHERE uuid = ? AND at != ?"
         self._change(again, repair.uuid, repair.at)
 
-    def finish_repair(self, uuid: str, *, event: str, reason: str | None, actor: str) -> bool:
-        """Take a guest off the repairs and say in its history how that ended.
+    def finish_repair(self, repair: Repair, *, event: str, reason: str | None, actor: str) -> None:
+        """Say in a guest's history how its repair ended, and take it off the repairs.
 
-        :return: False when it is not there.
+        Where its start was stopped once more meanwhile it stays there, for that.
         """
+        old, new = repair.found, repair.pin
         with self.transaction():
-            row = self._row("SELECT found, pin FROM repairs WHERE uuid = ?", uuid)
-            if row is None:
-                return False
-            self._call_off_repair(uuid)
-            self.add_history(
-                uuid, event, actor=actor, old=row["found"], new=row["pin"], reason=reason
-            )
-        return True
+            self._change("DELETE FROM repairs WHERE uuid = ? AND at = ?", repair.uuid, repair.at)
+            self.add_history(repair.uuid, event, actor=actor, old=old, new=new, reason=reason)
 
     def record_arrival(self, uuid: str, machine: str, at: str) -> None:
         """Record that ``migrate`` or ``restore`` let a guest in, for the ``prepare`` that follows."""
@@ -136,7 +139,13 @@ class Starts(Rows):
         row.update(running=found, state="running", seen_at=at, gone_since=None)
         unknown = {"managed_save": False, "snapshots": 0}
         image = "UPDATE pins SET root_image = ? WHERE uuid = ? AND root_image IS NULL"
+        # No two guests of a host have one name: what had it is gone.
+        renewed = (
+            "UPDATE guests SET gone_since = ?1, running = NULL"
+            " WHERE name = ?2 AND uuid != ?3 AND gone_since IS NULL"
+        )
         with self.transaction():
+            self._change(renewed, at, guest.name, guest.uuid)
             self._put("guests", {**row, **unknown}, keep=tuple(unknown))
             self._call_off_repair(row["uuid"])
             self._change(image, guest.root_image, guest.uuid)

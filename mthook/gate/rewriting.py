@@ -8,13 +8,12 @@ rewritten to its pin.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 
 from mthook import conf, journal, text
 from mthook.catalog import lookup
 from mthook.catalog.store import Catalog
-from mthook.errors import ConfigError, Error
+from mthook.errors import CatalogConflict, CatalogError, ConfigError, Error
 from mthook.gate.verdict import REFUSE, REWRITE, Outcome, broken
 from mthook.gate.xdr import MAX_STRING, Malformed
 from mthook.hook import answer, slow
@@ -23,6 +22,9 @@ from mthook.judgement import DEFINE, Judgement, NovaAnswer, judge
 from mthook.settings import fingerprint
 from mthook.xmlrewrite import pipeline, summary
 from mthook.xmlrewrite.summary import Summary
+
+#: How often a domain is judged anew whose pin is changed by others meanwhile.
+_TRIES = 3
 
 
 class Configuration:
@@ -91,28 +93,71 @@ def _judge(
     actor: str,
     may_wait: bool,
 ) -> Judgement:
+    """Judge a domain, anew where somebody changes its guest's pin meanwhile."""
+    for left in reversed(range(_TRIES)):
+        try:
+            return _judge_once(guest, uuid, label, configuration, actor, may_wait)
+        except CatalogConflict:
+            if not left:
+                raise
+    raise AssertionError("the last try returns or raises")
+
+
+def _judge_once(
+    guest: Summary,
+    uuid: str,
+    label: str,
+    configuration: Configuration,
+    actor: str,
+    may_wait: bool,
+) -> Judgement:
     settings = configuration.settings
-    deadline = time.monotonic() + settings.timeout
     patience = settings.timeout * LOCK_SHARE
-    connection = lookup.connect(configuration.catalog, patience)
+    connection = lookup.connect_to_read(configuration.catalog, patience)
     try:
         known = lookup.lookup(connection, uuid, text.now())
         aliases = {}
         if known.machine is None or known.machine != guest.machine:
             aliases = lookup.aliases(connection, guest.emulator, guest.arch, guest.virt_type)
         judged = judge(DEFINE, guest, known, aliases, settings)
-        if judged.asks_nova and may_wait:
-            connection.close()  # SQLite's locks don't survive the fork
-            left = max(deadline - time.monotonic(), 0)
-            recorded = slow.ask_nova(configuration.files, uuid, left, judged.reason)
-            connection = lookup.connect(configuration.catalog, patience)
-            nova = NovaAnswer(recorded, lookup.compared(connection, uuid), text.now())
-            judged = judge(DEFINE, guest, known, aliases, settings, nova)
-            if judged.compared is not None:
-                answer.record_pin(Catalog(connection), guest, judged, actor, label)
+        compared = lookup.compared(connection, uuid) if judged.asks_nova else None
     finally:
-        connection.close()
+        connection.close()  # SQLite's locks don't survive the fork
+    if judged.asks_nova and may_wait:
+        recorded = slow.ask_nova(configuration.files, uuid, settings.timeout, judged.reason)
+        nova = NovaAnswer(recorded, compared, text.now())
+        judged = judge(DEFINE, guest, known, aliases, settings, nova)
+        if judged.compared is not None:
+            _record(guest, judged, actor, label, configuration, (known.updated_at, compared))
     return judged
+
+
+def _record(
+    guest: Summary,
+    judged: Judgement,
+    actor: str,
+    label: str,
+    configuration: Configuration,
+    read: answer.Read,
+) -> None:
+    """Record what Nova's database brought; the verdict holds whether or not that can be done.
+
+    :raises CatalogConflict: the pin was changed meanwhile.
+    """
+    patience = configuration.settings.timeout * LOCK_SHARE
+    try:
+        with (
+            Catalog(lookup.connect(configuration.catalog, patience)) as catalog,
+            catalog.transaction(),
+        ):
+            lines = answer.record_pin(catalog, guest, judged, actor, read)
+    except CatalogConflict:
+        raise
+    except CatalogError as error:
+        journal.error(f"{label}: what Nova's database says isn't recorded here: {error}")
+        return
+    for line in lines:
+        journal.info(f"{label}: {line}")
 
 
 def _rewrite(

@@ -9,16 +9,23 @@ from __future__ import annotations
 import os
 
 from mthook import journal, judgement, machinetype, text
+from mthook.catalog import lookup
 from mthook.catalog.starts import HOOK
 from mthook.catalog.store import Catalog
-from mthook.errors import CatalogError
+from mthook.errors import CatalogConflict, CatalogError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Optional
+
     from mthook.catalog.connection import Connection
     from mthook.hook.fast import HookCall
     from mthook.judgement import Judgement
     from mthook.xmlrewrite.summary import Summary
+
+    #: What was read of a pin, as :meth:`.Pins.expect` takes it.
+    Read = tuple[Optional[str], object]
 
 #: The hook touches this file beside the catalog when it stopped a start; systemd's path unit then runs the repair.
 TRIGGER = "repair-wanted"
@@ -31,31 +38,100 @@ PUSH_TRIGGER = "push-wanted"
 _WORDS = {"prepare": "start", "migrate": "migration", "restore": "restore"}
 
 
-def carry_out(call: HookCall, guest: Summary, judged: Judgement, connection: Connection) -> bool:
+def carry_out(
+    call: HookCall, guest: Summary, judged: Judgement, read: Read, connection: Connection
+) -> bool:
     """Record what a judgement is about and do what it says; return whether the guest may go on.
 
-    :raises CatalogError: what it depends on can't be recorded.
+    A verdict holds whether or not it can be recorded.
+
+    :param read: see :func:`record_pin`.
+    :param connection: an open catalog, which is closed then; it needn't be open for a start.
+    :raises CatalogConflict: the pin isn't any more what was judged by; nothing is recorded.
     """
-    who, catalog = f"{call} ({guest.uuid})", Catalog(connection)
-    try:
-        record_pin(catalog, guest, judged, HOOK, who)
-        _record_event(catalog, guest, judged, call.operation, who)
-    except CatalogError as error:
-        if judged.verdict == "deny" or judged.compared is not None:
-            raise  # a catalog that can't be written is a broken one: [hook] on_error decides
-        journal.error(f"{call}: what it found isn't recorded: {error}")
-    settings = call.settings
-    if settings and settings.nova and settings.write_back and _concerns_nova(guest, judged):
-        ask_for_push(call.catalog, guest.uuid or "")
+    who = f"{call} ({guest.uuid})"
+    news = _has_news(Catalog(connection), guest, judged)
+    wanted = _wanted(call, guest, judged)
+    connection.close()  # SQLite's locks don't survive a fork
+    if news or wanted:
+        _record(call, guest, judged, read, who, news=news, wanted=wanted)
+    _warn(judged, who, news=news)
     if judged.verdict == "deny":
-        connection.close()  # SQLite's locks don't survive the slow path's fork
         _stop(call, guest, judged)
         return False
     if judged.verdict == "rewrite":
-        connection.close()  # SQLite's locks don't survive the slow path's fork
         _rename(call, guest, judged, who)
     call.clear = judged.clear
     return True
+
+
+def _wanted(call: HookCall, guest: Summary, judged: Judgement) -> list[tuple[str, str]]:
+    """Return the files by which systemd's path units are asked for work, and what is to be added to each."""
+    settings, wanted = call.settings, []
+    if settings and settings.nova and settings.write_back and _concerns_nova(guest, judged):
+        wanted.append((_beside(call.catalog, PUSH_TRIGGER), f"{guest.uuid} {text.now()}\n"))
+    if judged.verdict == "deny" and call.operation == "prepare":
+        wanted.append((_beside(call.catalog, TRIGGER), ""))
+    return wanted
+
+
+def _has_news(catalog: Catalog, guest: Summary, judged: Judgement) -> bool:
+    """Tell whether there is anything to record: what is known already needn't wait for a lock."""
+    if judged.event == judgement.RUN and not judged.changes_pin:
+        return catalog.is_run_new(guest, judged.found)
+    if judged.event == judgement.DRIFT and not judged.changes_pin:
+        return catalog.is_drift_new(guest, judged.pin, judged.found)
+    events = (judgement.STOP, judgement.RUN, judgement.DRIFT, judgement.ARRIVE)
+    return judged.changes_pin or judged.was_let_in or judged.event in events
+
+
+def _record(
+    call: HookCall,
+    guest: Summary,
+    judged: Judgement,
+    read: Read,
+    who: str,
+    *,
+    news: bool,
+    wanted: Sequence[tuple[str, str]],
+) -> None:
+    """Record a judgement, all of it or nothing, in a child process: the disk may hang.
+
+    :raises CatalogConflict: see :func:`record_pin`.
+    """
+    from mthook.hook import slow  # here: few calls need it
+
+    def work() -> bool:
+        try:
+            lines = _write(call, guest, judged, read) if news else []
+        except CatalogConflict:
+            return False
+        except CatalogError as error:
+            lines = []
+            journal.error(f"{call}: what it found isn't recorded: {error}")
+        for line in lines:
+            journal.info(f"{who}: {line}")
+        for path, line in wanted:
+            _add(path, line)
+        return True
+
+    try:
+        done = slow.in_child(work, call.limit)
+    except slow.SlowPathError as error:
+        journal.error(f"{call}: what it found isn't recorded: {error}")
+    else:
+        if not done:
+            raise CatalogConflict(f"{who}: its pin is changed all the time", call.catalog)
+
+
+def _write(call: HookCall, guest: Summary, judged: Judgement, read: Read) -> list[str]:
+    """Write a judgement to the catalog; return what became of the pin, a line each."""
+    connection = lookup.connect(call.catalog, call.limit)
+    catalog = Catalog(connection)
+    with catalog.transaction():
+        lines = record_pin(catalog, guest, judged, HOOK, read)
+        _record_event(catalog, guest, judged, call.operation)
+    return lines
 
 
 def ask_for_push(catalog: str, uuid: str, at: str | None = None) -> None:
@@ -64,7 +140,7 @@ def ask_for_push(catalog: str, uuid: str, at: str | None = None) -> None:
     :param catalog: its path.
     :param at: since when that is asked for; None: now.
     """
-    _add(os.path.join(os.path.dirname(catalog), PUSH_TRIGGER), f"{uuid} {at or text.now()}\n")
+    _add(_beside(catalog, PUSH_TRIGGER), f"{uuid} {at or text.now()}\n")
 
 
 def _concerns_nova(guest: Summary, judged: Judgement) -> bool:
@@ -75,16 +151,22 @@ def _concerns_nova(guest: Summary, judged: Judgement) -> bool:
     return new or judged.mends or judged.event in (judgement.STOP, judgement.DRIFT, judgement.PASS)
 
 
-def record_pin(catalog: Catalog, guest: Summary, judged: Judgement, actor: str, who: str) -> None:
-    """Record what becomes of a guest's pin.
+def record_pin(
+    catalog: Catalog, guest: Summary, judged: Judgement, actor: str, read: Read
+) -> list[str]:
+    """Record in a transaction what becomes of a guest's pin; return that, a line each.
 
     :param actor: whom the history names.
-    :param who: what lines of the log begin with.
+    :param read: when the pin was last changed that was judged by, and what Nova's database had said then; as
+        :meth:`.Pins.expect` takes them.
+    :raises CatalogConflict: it isn't that pin any more.
     """
     assert guest.uuid is not None
+    lines = []
+    catalog.expect(guest.uuid, *read)
     if judged.released:
         catalog.unset_pin(guest.uuid, actor=actor, reason="rebuilt in Nova")
-        journal.info(f"{who}: pin {judged.released} released, rebuilt in Nova")
+        lines.append(f"pin {judged.released} released, rebuilt in Nova")
     new = judged.new_pin
     if new is not None and catalog.record_pin(
         guest,
@@ -94,21 +176,21 @@ def record_pin(catalog: Catalog, guest: Summary, judged: Judgement, actor: str, 
         actor=actor,
         seen=new.running,
         reason=new.reason,
-        at=judged.since if new.source == judgement.NOVA else text.now(),
+        at=text.now(),
+        since=judged.since if judged.origin in (judgement.NOVA, "metadata") else "",
         replace=new.replaces,
         images=new.images,
     ):
         how = "as Nova has it" if new.source == judgement.NOVA else f"from the {new.source}"
-        journal.info(f"{who}: pinned to {new.machine}, {how}")
+        lines.append(f"pinned to {new.machine}, {how}")
     if judged.compared is not None:
         from mthook.catalog.records import Compared  # here: few guests need it
 
         catalog.set_compared(Compared(guest.uuid, *judged.compared))
+    return lines
 
 
-def _record_event(
-    catalog: Catalog, guest: Summary, judged: Judgement, operation: str, who: str
-) -> None:
+def _record_event(catalog: Catalog, guest: Summary, judged: Judgement, operation: str) -> None:
     assert guest.uuid is not None
     pin, found, at = judged.pin, judged.found, text.now()
     if judged.was_let_in:
@@ -121,8 +203,12 @@ def _record_event(
         catalog.record_drift(guest, pin, found, operation, at)
     elif judged.event == judgement.ARRIVE:
         catalog.record_arrival(guest.uuid, found, at)
-    if judged.event in (judgement.DRIFT, judgement.ARRIVE):
-        journal.warning(f"{who}: drift: pinned to {pin}, it runs {found}")
+
+
+def _warn(judged: Judgement, who: str, *, news: bool) -> None:
+    """Log what an operator should look at; a drift that is known was logged."""
+    if judged.event in (judgement.DRIFT, judgement.ARRIVE) and news:
+        journal.warning(f"{who}: drift: pinned to {judged.pin}, it runs {judged.found}")
     elif judged.event == judgement.WARN:
         journal.warning(f"{who}: would be stopped in mode enforce: {judged.reason}")
     elif judged.event == judgement.PASS:
@@ -131,18 +217,14 @@ def _record_event(
 
 def _stop(call: HookCall, guest: Summary, judged: Judgement) -> None:
     """Say in one line, which libvirt hands on to the client, what is stopped, why and what to do."""
-    if call.operation == "prepare":
-        _add(os.path.join(os.path.dirname(call.catalog), TRIGGER), "")
-        what = "its definition says"
-    else:
-        what = "it comes with"
+    what = "its definition says" if call.operation == "prepare" else "it comes with"
     message = (
         f"{_WORDS[call.operation]} of guest '{text.printable(call.name)}' ({guest.uuid}) stopped: "
         f"its machine type is pinned to {judged.pin}, {what} {judged.found}; "
         f"{_remedy(call, guest, judged)}"
     )
     journal.warning(message)
-    call.errors.write(f"mthook: {message}\n")
+    call.tell(f"mthook: {message}")
 
 
 def _remedy(call: HookCall, guest: Summary, judged: Judgement) -> str:
@@ -194,6 +276,10 @@ def _put_right(call: HookCall, guest: Summary, pin: str, recorded: str | None) -
     return True
 
 
+def _beside(catalog: str, name: str) -> str:
+    return os.path.join(os.path.dirname(catalog), name)
+
+
 def _add(path: str, line: str) -> None:
     """Add a line to a file, or make an empty one."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -214,6 +300,10 @@ def _rename(call: HookCall, guest: Summary, judged: Judgement, who: str) -> None
     except slow.SlowPathError as error:
         journal.error(f"{who}: not renamed to {judged.pin}: {error}")
         return
-    call.output.write(xml)
-    call.output.flush()
+    try:
+        call.output.write(xml)
+        call.output.flush()
+    except OSError as error:
+        journal.error(f"{who}: not renamed to {judged.pin}: {error.strerror}")
+        return
     journal.info(f"{who}: {judged.found} renamed to {judged.pin}")

@@ -13,13 +13,14 @@ What libvirt does with a hook's answer: https://libvirt.org/hooks.html, and as m
 
 from __future__ import annotations
 
+import _signal
 import os
 import sys
 import time
 
 from mthook import text
 from mthook.catalog import lookup
-from mthook.errors import CatalogError, DomainXMLError, Error
+from mthook.errors import CatalogConflict, CatalogError, DomainXMLError, Error
 from mthook.settings import Settings, fingerprint
 from mthook.xmlrewrite import summary
 
@@ -38,14 +39,24 @@ STOPPED = 77
 #: The part of the time limit that one wait for a locked catalog may take; a second wait or the slow path may follow.
 LOCK_SHARE = 0.5
 
+#: Seconds over the time limit until a call that hangs on the catalog's disk is ended. What has the limit is over then.
+_GRACE = 1.0
+#: The descriptor of libvirtd's standard error, as ``hooks/qemu`` passes it on.
+_ERRORS = 3
+#: How often a guest is judged anew whose pin is changed by others meanwhile.
+_TRIES = 3
+
 
 class HookCall:
     """One call of the hook by libvirtd.
 
-    :param argv: catalog, configuration files (joined by ``:``), then libvirt's own arguments: the guest's name, the
-        operation, the sub-operation and an extra one.
+    :param argv: catalog, configuration files (joined by ``:``), the directory of the notes, then libvirt's own
+        arguments: the guest's name, the operation, the sub-operation and an extra one. ``hooks/qemu`` puts ``hung`` for
+        the sub-operation where the first call was ended by its alarm.
+    :ivar alarmed: an alarm ends the process when the catalog hangs.
     :ivar catalog: path of the catalog; moves on to what the configuration says when that is newer.
     :ivar clear: all is in order, and ``started`` will have nothing to record.
+    :ivar hung: the catalog's disk hangs.
     :ivar note: the file by which ``prepare`` tells ``hooks/qemu`` so.
     :ivar name: the guest's name, untrusted text.
     :ivar settings: the compiled configuration, once it is known.
@@ -53,10 +64,12 @@ class HookCall:
     """
 
     def __init__(self, argv: Sequence[str], output: BinaryIO, errors: TextIO) -> None:
-        self.catalog, files, self.name, self.operation = argv[:4]
+        self.catalog, files, cleared, self.name, self.operation = argv[:5]
         self.files = files.split(":")
-        self.note = os.path.join(os.path.dirname(self.catalog), f"cleared-{self.name}")
-        self.clear = False
+        self.note = os.path.join(cleared, self.name)
+        self.hung = argv[5:6] == ["hung"]
+        self.alarmed = self.clear = False
+        self.uuid = ""
         self.begun = time.monotonic()
         self.settings: Settings | None = None
         self.connection: Connection | None = None
@@ -80,6 +93,24 @@ class HookCall:
         """Return the seconds left of the time limit."""
         return max(self.begun + self.limit - time.monotonic(), 0.0)
 
+    def set_alarm(self) -> None:
+        """Have the process ended if what comes now takes longer than the time limit: libvirt has none of its own.
+
+        The kernel lets a process wait for a disk that doesn't answer, and lets it go at most to its death.
+        """
+        if self.alarmed:
+            _signal.signal(_signal.SIGALRM, _signal.SIG_DFL)
+            _signal.setitimer(_signal.ITIMER_REAL, self.limit + _GRACE)
+
+    def tell(self, line: str) -> None:
+        """Say something to libvirtd's client. What can't be said changes nothing about what is done."""
+        try:
+            self.errors.write(f"{line}\n")
+            self.errors.flush()
+        except (AttributeError, OSError, ValueError):
+            # There may be no standard error, or nobody who reads it.
+            return
+
     def __str__(self) -> str:
         return f"{self.operation} of guest '{text.printable(self.name)}'"
 
@@ -90,11 +121,15 @@ def run(argv: Sequence[str]) -> NoReturn:
     The interpreter's tidying up is left out: it costs as much as the answer. So is closing the catalog: SQLite would
     write what the journal holds to the database and remove the journal, at every call anew; the next sync does it.
     """
+    try:
+        os.dup2(_ERRORS, 2)
+        os.close(_ERRORS)  # no child may hold what libvirtd waits for the end of
+    except OSError:
+        pass  # not called by hooks/qemu
     call = HookCall(argv, sys.stdout.buffer, sys.stderr)
-    code = answer(call, sys.stdin.buffer)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    call.alarmed = True
+    call.set_alarm()
+    os._exit(answer(call, sys.stdin.buffer))
 
 
 def answer(call: HookCall, source: BinaryIO) -> int:
@@ -111,12 +146,16 @@ def answer(call: HookCall, source: BinaryIO) -> int:
 
 def _respond(call: HookCall, source: BinaryIO) -> int:
     try:
+        if call.hung:
+            where = text.printable(call.catalog)
+            raise CatalogError(f"the catalog {where} doesn't answer: its disk hangs", call.catalog)
         call.xml = source.read(summary.MAX_BYTES + 1)
         guest = summary.read(call.xml)
         if guest.uuid is None:
             raise DomainXMLError("domain XML has no <uuid>")
         if guest.machine is None:
             raise DomainXMLError("domain XML has no machine type in <os><type>")
+        call.uuid = guest.uuid
         connection, known = _look_up(call, guest.uuid)
         return _judge(call, guest, connection, known)
     except Error as error:
@@ -129,15 +168,29 @@ def _leave_note(call: HookCall) -> None:
     """Tell ``hooks/qemu`` whether the ``started`` of this start has anything to record.
 
     What the catalog knows of a guest's state then stays as the last sync saw it. A name that no file can have, or
-    a full disk, costs a second interpreter and nothing else.
+    a full disk, costs a second interpreter and nothing else. The note names the guest by its UUID: another one of that
+    name has a start of its own to record.
     """
+    if "/" in call.name:
+        return
     try:
         if call.clear:
-            os.close(os.open(call.note, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+            _write_note(call.note, call.uuid)
         else:
             os.unlink(call.note)
     except (OSError, ValueError):
         return
+
+
+def _write_note(path: str, uuid: str) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        os.mkdir(os.path.dirname(path), 0o700)
+        descriptor = os.open(path, flags, 0o600)
+    os.write(descriptor, f"{uuid}\n".encode())
+    os.close(descriptor)
 
 
 def _look_up(call: HookCall, uuid: str) -> tuple[Connection, lookup.Known]:
@@ -161,7 +214,7 @@ def _look_up(call: HookCall, uuid: str) -> tuple[Connection, lookup.Known]:
 
 
 def _open(call: HookCall, uuid: str) -> tuple[Connection, lookup.Known]:
-    connection = lookup.connect(call.catalog, min(call.patience, call.left()))
+    connection = lookup.connect_to_read(call.catalog, min(call.patience, call.left()))
     call.connection = connection
     return connection, lookup.lookup(connection, uuid, text.now())
 
@@ -197,32 +250,55 @@ def _judge(
     if known.machine == guest.machine and call.operation == "prepare" and settled:
         call.clear = True
         return ALLOWED  # by far the most frequent case, kept free of all that follows
+    for left in reversed(range(_TRIES)):
+        try:
+            return _judge_whole(call, guest, connection, known)
+        except CatalogConflict:
+            if not left:
+                raise
+            call.begun = time.monotonic()
+            connection, known = _open(call, call.uuid)
+    raise AssertionError("the last try returns or raises")
+
+
+def _judge_whole(
+    call: HookCall, guest: summary.Summary, connection: Connection, known: lookup.Known
+) -> int:
+    """Judge a guest and do what comes of it.
+
+    :raises CatalogConflict: somebody has changed its pin meanwhile; nothing is done.
+    """
+    from mthook.catalog.store import ANY
     from mthook.hook import answer
     from mthook.judgement import judge
 
-    # Reading has come through; what is to be written may wait as long as a call may take.
-    connection.execute(f"PRAGMA busy_timeout = {int(call.limit * 1000)}")
+    assert call.settings is not None
+    call.set_alarm()  # reading has come through: what follows has a limit of its own
     aliases = lookup.aliases(connection, guest.emulator, guest.arch, guest.virt_type)
-    judged = judge(call.operation, guest, known, aliases, settings)
+    judged = judge(call.operation, guest, known, aliases, call.settings)
+    compared: object = ANY
     if judged.asks_nova:
-        connection.close()  # SQLite's locks don't survive the slow path's fork
-        connection, nova = _ask_nova(call, guest.uuid or "", judged.reason)
-        judged = judge(call.operation, guest, known, aliases, settings, nova)
-    return ALLOWED if answer.carry_out(call, guest, judged, connection) else STOPPED
+        nova = _ask_nova(call, connection, judged.reason)
+        compared = nova.compared
+        judged = judge(call.operation, guest, known, aliases, call.settings, nova)
+        call.set_alarm()
+    read = (known.updated_at, compared)
+    return ALLOWED if answer.carry_out(call, guest, judged, read, connection) else STOPPED
 
 
-def _ask_nova(call: HookCall, uuid: str, wrong: str) -> tuple[Connection, NovaAnswer]:
-    """Ask Nova's database, and open the catalog again.
+def _ask_nova(call: HookCall, connection: Connection, wrong: str) -> NovaAnswer:
+    """Ask Nova's database; the connection is closed then.
 
     :raises SlowPathError: it can't be asked, or not in time; [hook] on_error decides then.
     """
     from mthook.hook import slow
     from mthook.judgement import NovaAnswer
 
-    recorded = slow.ask_nova(call.files, uuid, call.left(), wrong)
-    # The time limit is for what may hang; the catalog has its own.
-    connection = lookup.connect(call.catalog, call.patience)
-    return connection, NovaAnswer(recorded, lookup.compared(connection, uuid), text.now())
+    # Before Nova: what is compared by others meanwhile doesn't belong to what Nova is about to say.
+    compared = lookup.compared(connection, call.uuid)
+    connection.close()  # SQLite's locks don't survive the slow path's fork
+    recorded = slow.ask_nova(call.files, call.uuid, call.left(), wrong)
+    return NovaAnswer(recorded, compared, text.now())
 
 
 def _broken(call: HookCall, why: str) -> int:
@@ -239,5 +315,5 @@ def _broken(call: HookCall, why: str) -> int:
         return ALLOWED
     name = text.printable(call.name)
     why = text.printable(why, limit=1000)
-    call.errors.write(f"mthook: start of guest '{name}' stopped ([hook] on_error = deny): {why}\n")
+    call.tell(f"mthook: start of guest '{name}' stopped ([hook] on_error = deny): {why}")
     return STOPPED

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Install, remove and inspect the hook in libvirt's hooks directory.
 
-What is installed is ``hooks/qemu`` with four lines filled in: interpreter, package, catalog and configuration. libvirt
-gives a hook next to no environment, so it has to know these by itself.
+What is installed is ``hooks/qemu`` with five lines filled in: interpreter, package, catalog, configuration and the
+directory of the notes. libvirt gives a hook next to no environment, so it has to know these by itself.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ DEFAULT_DIRECTORY = "/etc/libvirt/hooks"
 #: libvirt calls the scripts in ``qemu.d`` after ``qemu`` itself, since this version (https://libvirt.org/hooks.html).
 QEMU_D_SINCE = (6, 5, 0)
 
+#: Where ``prepare`` leaves notes for ``started``: no disk can hang there, and a reboot empties it.
+CLEARED = "/run/mthook-cleared"
+
 _BESIDE = os.path.join("qemu.d", "50-mthook")
 _MARK = "# mthook:"
 _MADE = "# mthook made: "
@@ -43,12 +46,14 @@ class Settings:
     :ivar package: the directory that holds the package ``mthook``.
     :ivar catalog: path of the catalog.
     :ivar config_files: the configuration files, in order; they need not exist.
+    :ivar cleared: the directory of the notes.
     """
 
     python: str
     package: str
     catalog: str
     config_files: Sequence[str]
+    cleared: str = CLEARED
 
     @classmethod
     def of_this_process(cls, catalog: str, config_files: Sequence[str]) -> Settings:
@@ -166,6 +171,7 @@ def render(settings: Settings, made: Sequence[str]) -> str:
         "package": settings.package,
         "catalog": settings.catalog,
         "config": config,
+        "cleared": settings.cleared,
     }
     lines = resources.files("mthook.hook").joinpath("qemu").read_text(encoding="utf-8").splitlines()
     for number, line in enumerate(lines):

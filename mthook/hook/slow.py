@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The hook's slow path: what needs more than the standard library, within a time limit.
+"""The hook's slow path: what needs more than the standard library or may have to wait, within a time limit.
 
 It runs in a child process, so that nothing it does, hanging and crashing included, can hold up or harm the guest:
-libvirt sets a hook no limit of its own. The parent stays on the fast path and only waits. Every function raises
-:class:`SlowPathError` with the child's own error message, or that its time is up.
+libvirt sets a hook no limit of its own. The parent stays on the fast path and only waits; a child that not even SIGKILL
+ends, because its disk hangs, it leaves behind. Every function raises :class:`SlowPathError` with the child's own error
+message, or that its time is up.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _SIGKILL = 9
+#: Seconds to wait for the end of a child that was killed.
+_LAST_WAIT = 0.2
 
 
 class SlowPathError(Error):
@@ -49,7 +52,7 @@ def in_child(work: Callable[[], Any], seconds: float) -> Any:
     finally:
         os.close(receive)
         os.kill(child, _SIGKILL)
-        os.waitpid(child, 0)
+    _wait_for(child, patient=answer is not None)
     if answer is None:
         raise SlowPathError(f"no answer within {seconds:.1f} s")
     try:
@@ -61,6 +64,16 @@ def in_child(work: Callable[[], Any], seconds: float) -> Any:
     return result
 
 
+def _wait_for(child: int, *, patient: bool) -> None:
+    """Wait until a child is gone that ends or has been killed.
+
+    :param patient: it has ended by itself, else a moment has to do.
+    """
+    options, deadline = 0 if patient else os.WNOHANG, time.monotonic() + _LAST_WAIT
+    while os.waitpid(child, options) == (0, 0) and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
 def _be_child(work: Callable[[], Any], send: int) -> None:
     """Do the work, answer through the pipe and end, without ever returning to the caller's code."""
     try:
@@ -68,9 +81,6 @@ def _be_child(work: Callable[[], Any], send: int) -> None:
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(null, descriptor)
-        import site
-
-        site.main()  # what -S left out: the way to lxml, oslo.config and SQLAlchemy
         answer = (True, work())
     except Error as error:
         answer = (False, str(error))
@@ -80,6 +90,13 @@ def _be_child(work: Callable[[], Any], send: int) -> None:
         _write_all(send, marshal.dumps(answer))
     finally:
         os._exit(0)
+
+
+def _find_packages() -> None:
+    """Make importable what ``-S`` left out: lxml, oslo.config and SQLAlchemy."""
+    import site
+
+    site.main()
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
@@ -109,6 +126,7 @@ def read_configuration(files: Sequence[str], seconds: float) -> tuple[str, Setti
     """
 
     def work() -> tuple[str, tuple[Any, ...]]:
+        _find_packages()
         from mthook import conf
 
         taken = fingerprint(files)
@@ -126,6 +144,7 @@ def ask_nova(files: Sequence[str], uuid: str, seconds: float, wrong: str) -> Rec
     """
 
     def work() -> tuple[Any, ...] | None:
+        _find_packages()
         recorded = question.ask(files, uuid)
         return recorded.values() if recorded else None
 
@@ -144,13 +163,19 @@ def put_right(
 
     :raises SlowPathError: the database can't be written, or not in time.
     """
-    in_child(lambda: question.put_right(files, uuid, machine, expect), seconds)
+
+    def work() -> None:
+        _find_packages()
+        question.put_right(files, uuid, machine, expect)
+
+    in_child(work, seconds)
 
 
 def rewrite(xml: bytes, machine: str, instance: str, since: str, seconds: float) -> bytes:
     """Return a domain's XML with the pinned machine type."""
 
     def work() -> bytes:
+        _find_packages()
         from mthook.xmlrewrite import pipeline
 
         return pipeline.rewrite(

@@ -49,6 +49,7 @@ def connect(uri: str, *, readonly: bool = False, ports: int = 0) -> Iterator[Hos
     :raises HostError: libvirt can't be reached there.
     """
     libvirt.registerErrorHandler(_say_nothing, None)
+    libvirt.virEventRegisterDefaultImpl()  # for mthook.host.watching; libvirt wants it before a connection
     with libvirt_errors(f"libvirt at {printable(uri)} can't be reached"):
         connection = libvirt.openReadOnly(uri) if readonly else libvirt.open(uri)
     try:

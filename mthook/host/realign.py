@@ -17,7 +17,7 @@ from mthook.catalog.offers import Offer, Offers
 from mthook.catalog.records import Pin
 from mthook.catalog.store import Catalog
 from mthook.errors import Error, HostError, Refused
-from mthook.host import capabilities, domains
+from mthook.host import capabilities, domains, watching
 from mthook.host.connection import Host
 from mthook.machinetype import nearest
 from mthook.policy import Refusal
@@ -122,6 +122,7 @@ def realign(
     :param pin: the one that was prepared for, or what was recorded since of the same machine type.
     :param realignment: as :func:`prepare` returned it.
     :raises HostError: libvirt refused, or the definition changed meanwhile; it is unchanged then.
+    :raises NotFound: the domain was undefined meanwhile; it stays so.
     """
     if realignment is not None:
         _redefine(host, pin, realignment, originals)
@@ -136,12 +137,13 @@ def _redefine(host: Host, pin: Pin, realignment: Realignment, originals: Catalog
         after = pipeline.carrying(after, pipeline.Target(realignment.new, pin.uuid, pin.updated_at))
     # libvirt can't be told to define only what is there still: look again at the last moment, lest
     # somebody else's definition be overwritten.
-    if domains.definition(host, pin.uuid).xml != realignment.before.xml:
-        raise HostError(f"{realignment.domain}: changed meanwhile, try again")
-    if realignment.converted and originals is not None:
-        _convert(host, pin.uuid, realignment.before, after, originals)
-    else:
-        domains.redefine(host, pin.uuid, after.xml)
+    with watching.still_there(host, pin.uuid):
+        if domains.definition(host, pin.uuid).xml != realignment.before.xml:
+            raise HostError(f"{realignment.domain}: changed meanwhile, try again")
+        if realignment.converted and originals is not None:
+            _convert(host, pin.uuid, realignment.before, after, originals)
+        else:
+            domains.redefine(host, pin.uuid, after.xml)
 
 
 def _convert(

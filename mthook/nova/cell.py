@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from mthook.errors import NovaError
 from mthook.nova import hardware, reading, writing
-from mthook.nova.connection import Deadlock, engine, errors_of
+from mthook.nova.connection import Deadlock, asked, engine
 from mthook.nova.instance import (
     MACHINE_KEY,
     Change,
@@ -39,7 +39,7 @@ class Cell:
     """
 
     def __init__(self, url: sa.engine.URL | NovaError, name: str, seconds: int) -> None:
-        self.name = name
+        self.name, self._seconds = name, seconds
         self._engine = url if isinstance(url, NovaError) else engine(url, name, seconds)
 
     def __str__(self) -> str:
@@ -185,5 +185,5 @@ class Cell:
     def _connected(self) -> Iterator[sa.engine.Connection]:
         if isinstance(self._engine, NovaError):
             raise self._engine
-        with errors_of(self.name), self._engine.connect() as connection:
+        with asked(self.name, self._seconds), self._engine.connect() as connection:
             yield connection

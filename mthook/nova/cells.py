@@ -18,7 +18,7 @@ from oslo_config import cfg
 from mthook.errors import NotFound, NovaConflict, NovaError, RequestSpecError
 from mthook.nova import requestspecs
 from mthook.nova.cell import Cell
-from mthook.nova.connection import Deadlock, TooLong, engine, errors_of, fill_in, parse_url
+from mthook.nova.connection import Deadlock, TooLong, asked, engine, fill_in, parse_url
 from mthook.nova.instance import NovaInstance
 from mthook.nova.tables import CELL_MAPPINGS, HOST_MAPPINGS, INSTANCE_MAPPINGS, REQUEST_SPECS
 from mthook.text import printable
@@ -118,7 +118,7 @@ class Cells:
         if self._api is None:
             return {}
         key = next(uuid for uuid, one in self._opened.items() if one is cell)
-        with errors_of(_API), self._api.connect() as connection:
+        with asked(_API, self._seconds), self._api.connect() as connection:
             return requestspecs.of_cell(connection, key, uuids)
 
     def replace_spec(self, uuid: str, old: str, new: str) -> None:
@@ -129,7 +129,7 @@ class Cells:
         """
         assert self._api is not None
         try:
-            with errors_of(_API), self._api.begin() as connection:
+            with asked(_API, self._seconds), self._api.begin() as connection:
                 requestspecs.replace(connection, uuid, old, new)
         except Deadlock as error:
             raise NovaConflict(str(error)) from None
@@ -164,7 +164,7 @@ class Cells:
         :raises RequestSpecError: there is none.
         """
         assert self._api is not None
-        with errors_of(_API), self._api.connect() as connection:
+        with asked(_API, self._seconds), self._api.connect() as connection:
             spec = requestspecs.read(connection, uuid)
         if spec is None:
             raise RequestSpecError("there is none", "spec_missing")
@@ -198,7 +198,7 @@ class Cells:
 
     def _ask(self, query: sa.sql.Select[Any]) -> list[sa.engine.Row[Any]]:
         assert self._api is not None
-        with errors_of(_API), self._api.connect() as connection:
+        with asked(_API, self._seconds), self._api.connect() as connection:
             return list(connection.execute(query))
 
     def _only(self) -> Cell:

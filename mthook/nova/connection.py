@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import contextlib
 import re
+import signal
+import threading
+import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -22,6 +25,8 @@ _TOO_LONG = 1406
 _NOT_READY = 1047
 #: After these a connection is of no use any more, not even for a rollback; the second one is of a failed commit.
 _FATAL = (_NOT_READY, 1180)
+#: How many times one wait's seconds all answers of one block may take together.
+_SHARES = 3
 
 
 class Deadlock(NovaError):
@@ -115,10 +120,16 @@ def _give_up(context: sa.engine.ExceptionContext) -> None:
 
 
 @contextlib.contextmanager
-def errors_of(name: str) -> Iterator[None]:
-    """Turn what a database of Nova's fails with into one line of a :class:`NovaError`."""
+def asked(name: str, seconds: int) -> Iterator[None]:
+    """Turn what a database of Nova's fails with into one line of a :class:`NovaError`.
+
+    :param seconds: as of :func:`engine`; all that is asked of it in the block has to be answered in a few times that.
+    """
     try:
-        yield
+        with _deadline(_SHARES * seconds):
+            yield
+    except TimeoutError as error:
+        raise NovaError(f"{name}: {error}") from None
     except DBAPIError as error:
         code, text = _reason(error.orig)
         kind = {_DEADLOCK: Deadlock, _TOO_LONG: TooLong}.get(code, NovaError)
@@ -138,6 +149,34 @@ def errors_of(name: str) -> Iterator[None]:
         raise NovaError(
             f"{name}: its URL has an option that can't be used: {printable(error)}"
         ) from None
+
+
+@contextlib.contextmanager
+def _deadline(seconds: int) -> Iterator[None]:
+    """Interrupt the block when its time is up: a database that sends a byte now and then keeps each single wait short.
+
+    Only the main thread can be interrupted; mthook asks from no other.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def give_up(*_: object) -> None:
+        raise TimeoutError(f"no whole answer within {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    # Again each second: an interruption in the midst of a finalizer gets lost.
+    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, 1)
+    begun = time.monotonic()
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        if left:
+            signal.setitimer(
+                signal.ITIMER_REAL, max(left - (time.monotonic() - begun), 0.001), interval
+            )
 
 
 def _reason(error: BaseException | None) -> tuple[int, str]:

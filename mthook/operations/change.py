@@ -18,7 +18,7 @@ from mthook.locks import uninterrupted
 from mthook.operations.caution import Caution, Kind, about_age, ask_policy, may_release
 from mthook.operations.lookup import Instance, make_known
 from mthook.policy import Refusal
-from mthook.text import now
+from mthook.text import after, now
 from mthook.xmlrewrite import safexml
 from mthook.xmlrewrite.secrets import masked
 
@@ -210,7 +210,7 @@ def offers(catalog: Catalog) -> Offers:
 
 def pin_of(instance: Instance, request: ChangeRequest) -> Pin:
     """Return the pin as it is asked for."""
-    at, arch = now(), instance.arch or request.arch or ""
+    at, arch = _moment(instance), instance.arch or request.arch or ""
     pin = instance.pin or Pin(
         instance.uuid, None, arch, SOURCE, request.actor, at, at, reason=request.reason
     )
@@ -254,7 +254,17 @@ def _write(instance: Instance, request: ChangeRequest) -> Pin:
         reason=request.reason,
         seen=request.seen,
         expect=instance.machine,
+        at=_moment(instance),
     )
+
+
+def _moment(instance: Instance) -> str:
+    """Return the present, or what is later than the pin that the guest itself carries: a clock may have been ahead."""
+    at, domain = now(), instance.domain
+    for summary in (domain.defined, domain.running) if domain else ():
+        if summary is not None and summary.travelled is not None:
+            at = after(summary.travelled[1], at)
+    return at
 
 
 def _put_back(instance: Instance, request: ChangeRequest, reason: str) -> None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -68,10 +68,15 @@ def instances(catalog: Catalog, guests: Iterable[Guest]) -> Iterator[InstanceRow
         if key not in aliases:
             aliases[key] = catalog.aliases(*key)
         pin = pins.pop(guest.uuid, None)
-        drift = [*_here(guest, pin, aliases[key]), *_elsewhere(guest.uuid, pin, recorded, stopped)]
+        here = [*_here(guest, pin, aliases[key])]
+        # A definition that was mended since starts.
+        mended = guest.defined is not None and "defined" not in {one.where for one in here}
+        found = None if mended else stopped.get(guest.uuid)
+        drift = [*here, *_elsewhere(pin, recorded.get(guest.uuid), found)]
         yield InstanceRow(guest.uuid, guest, pin, tuple(drift))
     for uuid, pin in pins.items():
-        yield InstanceRow(uuid, None, pin, tuple(_elsewhere(uuid, pin, recorded, stopped)))
+        elsewhere = _elsewhere(pin, recorded.get(uuid), stopped.get(uuid))
+        yield InstanceRow(uuid, None, pin, tuple(elsewhere))
 
 
 def _here(guest: Guest, pin: Pin | None, aliases: dict[str, str]) -> Iterator[Drift]:
@@ -83,15 +88,12 @@ def _here(guest: Guest, pin: Pin | None, aliases: dict[str, str]) -> Iterator[Dr
             yield Drift(where, machine)
 
 
-def _elsewhere(
-    uuid: str, pin: Pin | None, recorded: Mapping[str, str | None], stopped: Mapping[str, str]
-) -> Iterator[Drift]:
+def _elsewhere(pin: Pin | None, recorded: str | None, stopped: str | None) -> Iterator[Drift]:
     """Yield what Nova has recorded, where that is unlike the pin, and a start that was stopped."""
-    machine = recorded.get(uuid)
-    if pin and pin.machine and machine and machine != pin.machine:
-        yield Drift("nova", machine)
-    if uuid in stopped:
-        yield Drift("stopped", stopped[uuid])
+    if pin and pin.machine and recorded and recorded != pin.machine:
+        yield Drift("nova", recorded)
+    if stopped:
+        yield Drift("stopped", stopped)
 
 
 def unset_in_nova(

@@ -243,7 +243,7 @@ def _note(
             actor=actor,
             old=old,
             new=machine,
-            source=change.SOURCE,
+            source=change.SOURCE if machine else None,
             reason=reason,
         )
     except CatalogMissing:

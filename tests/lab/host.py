@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import uuid as uuids
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
@@ -74,6 +75,20 @@ class Host:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+
+    @contextlib.contextmanager
+    def holding(self, *argv: Argument) -> Iterator[None]:
+        """Run a Python program that says a line and then holds something until its standard input ends."""
+        process = self._namespaces.popen(
+            [sys.executable, *argv], _environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        try:
+            if not process.stdout.readline():
+                raise LabError(f"{argv[0]} has ended.")
+            yield
+        finally:
+            process.communicate()
 
     def virsh(
         self, *argv: str, check: bool = True, input: Optional[str] = None

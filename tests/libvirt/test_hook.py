@@ -343,7 +343,7 @@ def test_every_guest_survives_a_restart_of_libvirtd_with_a_broken_catalog(
     assert [here.node.state(f"web-{number}") for number in range(3)] == ["running"] * 3
 
 
-@pytest.mark.parametrize("kind", BREAKS)
+@pytest.mark.parametrize("kind", [kind for kind in BREAKS if kind != "unwritable"])
 @pytest.mark.usefixtures("mended")
 def test_a_broken_catalog_at_a_start_follows_on_error(here: Site, kind: str) -> None:
     """allow is the default; deny says what is broken."""
@@ -499,20 +499,6 @@ def test_beside_a_foreign_hook_both_are_called(here: Site) -> None:
     here.node.mthook("mthook-admin", "hook", "uninstall")
     foreign.unlink()
     assert list(foreign.parent.iterdir()) == []
-
-
-def test_a_hook_whose_interpreter_is_gone_stops_no_guest(here: Site) -> None:
-    """mthook's package may be removed without its hook."""
-    hook = here.node.path("/etc/libvirt/hooks/qemu")
-    text = hook.read_text()
-    start = text.index("python=")
-    hook.write_text(text[:start] + "python=/nowhere/python3" + text[text.index("\n", start) :])
-    here.node.boot("web-1", NEW, uuid=UUID)
-
-    here.node.daemon.kill()
-    here.node.daemon.start()
-
-    assert here.node.state("web-1") == "running"
 
 
 HOOKS = """

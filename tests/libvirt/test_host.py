@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from mthook.catalog.offers import Offers, key_of
-from mthook.catalog.records import Guest
+from mthook.catalog.records import Guest, Pin
 from mthook.errors import HostError, NotFound
-from mthook.host import capabilities, connection, domains
+from mthook.host import capabilities, connection, domains, realign
 from mthook.xmlrewrite.secrets import without_secrets
 from tests.lab import VIRT_TYPE, Host, guest_xml
 
+AT = "2026-11-22T13:00:00.000000Z"
 UUID = "3f2c1d3e-0000-4000-8000-000000000001"
 QEMU = "/usr/bin/qemu-system-x86_64"
 KEY = (QEMU, "x86_64", VIRT_TYPE)
@@ -269,3 +271,38 @@ def test_what_libvirt_shows_can_be_read(node: Host, here: connection.Host) -> No
     summary = domains.definition(here, UUID).summary
 
     assert (summary.uuid, summary.machine, summary.arch) == (UUID, "pc-q35-7.2", "x86_64")
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_a_guest_that_is_undefined_while_it_is_realigned_stays_so(
+    node: Host, here: connection.Host, monkeypatch: pytest.MonkeyPatch, running: bool
+) -> None:
+    """libvirt defines it anew between the last look and the definition; that is noticed and taken back."""
+    node.define(guest_xml("web-1", UUID, "pc-i440fx-7.2"))
+    if running:
+        node.virsh("start", "web-1")
+    offers = Offers(capabilities.read_capabilities(here, domains.list_domains(here)))
+    pin = Pin(UUID, "pc-i440fx-6.2", "x86_64", "operator", "root", AT, AT)
+    change = realign.prepare(here, pin, offers)
+    before = here.connection.defineXMLFlags
+
+    class Late:
+        """The connection, on which somebody is faster."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(connected, name)
+
+        def defineXMLFlags(self, *args: Any) -> Any:
+            node.virsh("undefine", "web-1")
+            return before(*args)
+
+    connected = here.connection
+    monkeypatch.setattr(here, "connection", Late())
+
+    with pytest.raises(NotFound, match="undefined meanwhile"):
+        realign.realign(here, pin, change, offers)
+
+    monkeypatch.undo()
+    persistent = node.virsh("list", "--all", "--persistent", "--name").stdout.split()
+    assert persistent == []
+    assert bool(node.virsh("list", "--name").stdout.split()) is running

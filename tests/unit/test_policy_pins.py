@@ -111,6 +111,6 @@ def test_which_pin_counts(
     elsewhere: tuple[str | None, str],
 ) -> None:
     """The catalog's row, unless a guest moves in with a newer pin; released stays released."""
-    found = {op: effective_pin(op, row, travelled) for op in OPERATIONS}
+    found = {op: effective_pin(op, row, travelled, latest=LATE) for op in OPERATIONS}
 
     assert found == {op: on_migrate if op == "migrate" else elsewhere for op in OPERATIONS}

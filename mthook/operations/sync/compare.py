@@ -42,9 +42,9 @@ def _pull(run: SyncRun, nova: NovaRecords, instance: NovaInstance) -> None:
         reason = _REBUILT if rebuilt else None
         if outcome == reconcile.OVERRULE:
             reason = "changed in Nova as well as here"
-        _take_over(run, instance, instance.machine, pin, reason)
+        _take_over(run, nova, instance, instance.machine, pin, reason)
     elif outcome == reconcile.ASK_GUEST and rebuilt and pin is not None:
-        _record_anew(run, instance, pin)
+        _record_anew(run, nova, instance, pin)
     elif outcome == reconcile.UNSURE:
         return run.leave_alone(instance, "unknown_author", instance.machine)
     elif outcome == reconcile.PUSH:
@@ -53,13 +53,19 @@ def _pull(run: SyncRun, nova: NovaRecords, instance: NovaInstance) -> None:
 
 
 def _take_over(
-    run: SyncRun, instance: NovaInstance, machine: str, pin: Pin | None, reason: str | None
+    run: SyncRun,
+    nova: NovaRecords,
+    instance: NovaInstance,
+    machine: str,
+    pin: Pin | None,
+    reason: str | None,
 ) -> None:
     """Make what Nova has recorded the pin."""
     check_machine(machine)
     seen = _runs_as(run, instance, machine, pin)
     if pin is not None:
-        replace(run, instance, pin, machine, _SOURCE, reason, seen)
+        known = nova.known(instance.uuid)
+        replace(run, instance, pin, machine, _SOURCE, reason, seen, compared=known)
         return
     evidence = observe(run.domains.get(instance.uuid))
     record(run, instance, machine, _SOURCE, evidence, seen)
@@ -80,18 +86,22 @@ def _runs_as(run: SyncRun, instance: NovaInstance, machine: str, pin: Pin | None
     return None
 
 
-def _record_anew(run: SyncRun, instance: NovaInstance, pin: Pin) -> None:
+def _record_anew(run: SyncRun, nova: NovaRecords, instance: NovaInstance, pin: Pin) -> None:
     """Pin a rebuilt instance, of which Nova says nothing, to what its guest is now."""
-    evidence = observe(run.domains.get(instance.uuid))
+    evidence, known = observe(run.domains.get(instance.uuid)), nova.known(instance.uuid)
     if evidence is None:
-        if run.catalog.unset_pin(instance.uuid, actor=ACTOR, reason=_REBUILT):
+        with run.catalog.transaction():
+            run.catalog.expect(pin.uuid, pin.updated_at, known)
+            released = run.catalog.unset_pin(instance.uuid, actor=ACTOR, reason=_REBUILT)
+        if released:
             run.result.add(
                 Act("released", instance.uuid, instance.name, pin.machine, reason=_REBUILT)
             )
         return
     machine = pin_for(run, evidence)
     if machine != pin.machine:
-        replace(run, instance, pin, machine, evidence.source, _REBUILT, evidence.machine)
+        reason, seen = _REBUILT, evidence.machine
+        replace(run, instance, pin, machine, evidence.source, reason, seen, compared=known)
 
 
 def push(run: SyncRun, nova: NovaRecords, only: Collection[str] | None = None) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import time
 
@@ -17,11 +18,13 @@ from mthook.operations.acts import Act
 from mthook.operations.sync.pins import replace
 from mthook.operations.sync.run import ACTOR, SyncRun
 from mthook.policy import Refusal
-from mthook.text import now, printable
+from mthook.text import is_time, latest, now, printable
 
 #: Seconds after a stopped start within which the guest is started again. Whoever wanted it started may by then have
 #: started it elsewhere, on another host with the same disks.
 _RESTART_WITHIN = 600
+#: What happens to a pin itself, in the words of the history.
+_CHANGES = ("pinned", "changed", "unset", "imported", "pruned")
 
 
 def align(run: SyncRun) -> None:
@@ -74,10 +77,13 @@ def _change(run: SyncRun, pin: Pin, snapshots: bool) -> realign.Realignment | No
 
 def _newest(run: SyncRun, domain: Domain, pin: Pin, travelled: tuple[str, str] | None) -> Pin:
     """Return the pin that counts: a newer one in the definition came with it from another host."""
-    if travelled is None or travelled[0] == pin.machine or travelled[1] <= pin.updated_at:
+    machine, since = travelled or (pin.machine, "")
+    if machine is None or machine == pin.machine or not pin.updated_at < since <= latest():
+        return pin
+    if not is_time(since):
         return pin
     reason = "its definition carries a newer pin"
-    return replace(run, domain, pin, travelled[0], "guest metadata", reason)
+    return replace(run, domain, pin, machine, "guest metadata", reason, at=since)
 
 
 def _try(run: SyncRun, domain: Domain, pin: Pin) -> None:
@@ -111,8 +117,10 @@ def note_drift(run: SyncRun) -> None:
 
 def _note_drift(run: SyncRun, domain: Domain, pin: Pin, found: str | None) -> None:
     history = run.catalog.history(domain.uuid)
-    since = [entry for entry in history if entry.event == "drift" and entry.at >= pin.updated_at]
-    if not any((entry.old, entry.new) == (pin.machine, found) for entry in since):
+    # In their order: the pin's time may be one that a clock was ahead with.
+    since = itertools.takewhile(lambda entry: entry.event not in _CHANGES, reversed(history))
+    noted = ((one.old, one.new) for one in since if one.event == "drift")
+    if (pin.machine, found) not in noted:
         run.catalog.add_history(domain.uuid, "drift", actor=ACTOR, old=pin.machine, new=found)
         run.result.add(Act("drifting", domain.uuid, domain.name, pin.machine, found))
 
@@ -145,7 +153,10 @@ def _repair(run: SyncRun, row: Repair, restart: bool) -> None:
         if run.nova is not None and not run.nova.works:
             return None  # its pin may still be to be written to Nova
         return _finish(run, row, "Nova starts it")
-    if not row.restart or row.at < now(time.time() - _RESTART_WITHIN):
+    moment = time.time()
+    # Two ends: a stop in the future was recorded by a clock that was ahead, who knows when.
+    recent = now(moment - _RESTART_WITHIN) <= row.at <= now(moment)
+    if not (row.restart and recent):
         return _finish(run, row, "not to be started any more")
     if not restart:
         return None  # its definition is right by now; it stays on the list as long as it may be started
@@ -174,9 +185,5 @@ def _take_request(run: SyncRun) -> None:
 
 
 def _finish(run: SyncRun, row: Repair, how: str) -> None:
-    if not run.catalog.finish_repair(row.uuid, event="repaired", reason=how, actor=ACTOR):
-        # The hook took it off the list, when the guest started.
-        run.catalog.add_history(
-            row.uuid, "repaired", actor=ACTOR, old=row.found, new=row.pin, reason=how
-        )
+    run.catalog.finish_repair(row, event="repaired", reason=how, actor=ACTOR)
     run.result.add(Act("repaired", row.uuid, row.name, row.found, row.pin, reason=how))

@@ -69,10 +69,14 @@ class NovaRecords:
         """Tell whether a pin was changed after Nova's database was looked at."""
         return self._pins.get(pin.uuid) != pin.updated_at
 
+    def known(self, uuid: str) -> reconcile.Compared | None:
+        """Return what the database had when an instance's pin was last compared with it; None: it never was."""
+        known = self.compared.get(uuid)
+        return (known.machine, known.row, known.rebuild) if known else None
+
     def compare(self, instance: NovaInstance, pin: Pin | None) -> tuple[str, bool]:
         """Return what is to be done about an instance, and whether it was rebuilt; see :mod:`mthook.reconcile`."""
-        known = self.compared.get(instance.uuid)
-        compared = (known.machine, known.row, known.rebuild) if known else None
+        compared = self.known(instance.uuid)
         by_operator = pin is not None and pin.source == "operator"
         rebuilt = pin is not None and reconcile.is_rebuilt(
             instance.rebuild,
@@ -94,10 +98,16 @@ class NovaRecords:
         return outcome, rebuilt
 
     def keep_compared(self, instance: NovaInstance, machine: str | None, row: int | None) -> None:
-        """Keep what Nova has by now, for the next comparison."""
-        compared = Compared(instance.uuid, machine, row, instance.rebuild)
+        """Keep what Nova has by now, for the next comparison.
+
+        :raises CatalogConflict: the hook or an operator has kept something since, which is newer.
+        """
+        compared, catalog = (
+            Compared(instance.uuid, machine, row, instance.rebuild),
+            self._run.catalog,
+        )
+        catalog.set_compared(compared, expect=self.known(instance.uuid))
         self.compared[instance.uuid] = compared
-        self._run.catalog.set_compared(compared)
 
     def _check_host(self, found: Mapping[str, NovaInstance], domains: Mapping[str, Domain]) -> None:
         """Make sure that [DEFAULT] host is the name that nova-compute has, and not another host's.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mthook import policy
 from mthook.catalog.records import Pin
+from mthook.catalog.store import ANY
 from mthook.errors import NotFound
 from mthook.host.domains import Domain, get_domain
 from mthook.nova.instance import NovaInstance
@@ -14,7 +15,7 @@ from mthook.operations.acts import Act
 from mthook.operations.defaults import arch_of, check_machine, nova_would_give
 from mthook.operations.sync.novarecords import NovaRecords
 from mthook.operations.sync.run import ACTOR, SyncRun
-from mthook.text import now
+from mthook.text import is_time, latest, now
 from mthook.xmlrewrite.summary import Summary
 
 
@@ -58,13 +59,15 @@ def record(
     source: str,
     evidence: Evidence | None = None,
     seen: str | None = None,
+    since: str | None = None,
 ) -> None:
     """Record the pin of an instance that has no row; where it has one by now, that stays.
 
     :param evidence: what its domain tells, if there is one.
     :param seen: the versioned name that the guest runs, where it is known.
+    :param since: since when the pin holds, where it comes from elsewhere.
     """
-    at = now()
+    at = since or now()
     arch = evidence.summary.arch if evidence else ""
     if evidence is None and isinstance(guest, NovaInstance):
         arch = arch_of(guest)
@@ -93,17 +96,21 @@ def replace(
     source: str,
     reason: str | None,
     seen: str | None = None,
+    *,
+    at: str | None = None,
+    compared: object = ANY,
 ) -> Pin:
-    """Change a pin, if it is still the one to be replaced, and return it as it is then."""
-    changed = run.catalog.set_pin(
-        guest.uuid,
-        machine,
-        source=source,
-        actor=ACTOR,
-        reason=reason,
-        seen=seen,
-        expect=pin.machine,
-    )
+    """Change a pin, if it is still the one to be replaced, and return it as it is then.
+
+    :param at: since when the new one holds, where it comes from elsewhere; None: now.
+    :param compared: what Nova's database said when the pin was compared with it.
+    :raises CatalogConflict: it isn't that pin any more.
+    """
+    with run.catalog.transaction():
+        run.catalog.expect(pin.uuid, pin.updated_at, compared)
+        changed = run.catalog.set_pin(
+            pin.uuid, machine, source=source, actor=ACTOR, reason=reason, seen=seen, at=at
+        )
     run.result.add(
         Act("pinned", guest.uuid, guest.name, pin.machine, machine, source=source, reason=reason)
     )
@@ -119,11 +126,12 @@ def seed(run: SyncRun) -> None:
             evidence = observe(domain)
             if evidence is None:
                 continue
-            machine, source = pin_for(run, evidence), evidence.source
+            machine, source, since = pin_for(run, evidence), evidence.source, None
             if evidence.summary.travelled is not None:
                 # A pin that it carries itself is its pin, whatever it is now.
-                machine, source = evidence.summary.travelled[0], "guest metadata"
-            record(run, domain, machine, source, evidence, evidence.machine)
+                (machine, carried), source = evidence.summary.travelled, "guest metadata"
+                since = carried if is_time(carried) and carried <= latest() else None
+            record(run, domain, machine, source, evidence, evidence.machine, since)
 
 
 def seed_without_domain(run: SyncRun, nova: NovaRecords) -> None:

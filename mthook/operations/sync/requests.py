@@ -29,10 +29,11 @@ def push_asked_for(run: SyncRun, nova: NovaRecords) -> None:
     push(run, nova)
     if not nova.works:
         return
-    since = now(time.time() - _PATIENCE)
+    moment = time.time()
+    since, until = now(moment - _PATIENCE), now(moment)
     with nova.guarded():
         for uuid, place in nova.cell.whereabouts(asked).items():
-            if place.busy and not place.deleted and asked[uuid] > since:
+            if place.busy and not place.deleted and since < asked[uuid] <= until:
                 ask_for_push(run.catalog.path, uuid, asked[uuid])
 
 

@@ -10,6 +10,7 @@ import time
 
 from mthook.catalog.records import Guest
 from mthook.conf import has_nova
+from mthook.hook.install import CLEARED
 from mthook.nova.instance import Whereabouts
 from mthook.operations.acts import Act
 from mthook.operations.sync.compare import pull, push
@@ -23,6 +24,9 @@ from mthook.text import now, printable
 #: Seconds after which a guest that libvirt no longer lists counts as gone: one that moved away may
 #: come back, and Nova undefines a guest and defines it again at every hard reboot.
 _PRUNE_AFTER = 30 * 24 * 3600
+#: Seconds between two whole runs after which the host was off, or its clock has jumped: the days of guests that are
+#: gone are counted anew.
+_GAP = 8 * 24 * 3600
 #: Seconds after which a note that a start needn't be recorded is of a start that failed.
 _CLEARED_FOR = 600
 
@@ -69,18 +73,27 @@ def _definitions(run: SyncRun, only: str | None) -> None:
 
 def _finish(run: SyncRun) -> None:
     """Forget what is gone, and say when the last whole run was."""
+    _check_clock(run)
     _prune(run)
     if run.working_nova is not None:
         _prune_instances(run, run.working_nova)
     if not run.result.dry_run:
-        _sweep(os.path.dirname(run.catalog.path))
+        _sweep(CLEARED)
     run.catalog.set_last_sync(now(), ok=not run.result.errors)
+
+
+def _check_clock(run: SyncRun) -> None:
+    """Keep since when runs follow each other as they should. A clock that jumps mustn't make everybody long gone."""
+    moment, host = time.time(), run.catalog.host()
+    begun, last = host.steady_since, host.last_sync_at
+    if not (begun and last and begun <= last and now(moment - _GAP) <= last <= now(moment)):
+        run.catalog.set_steady(now(moment))
 
 
 def _prune(run: SyncRun) -> None:
     """Forget guests long gone, but not Nova's: only Nova knows whether they still exist."""
     for guest in run.catalog.guests():
-        reason = None if guest.nova else _long_gone(guest)
+        reason = None if guest.nova else _long_gone(run, guest)
         if reason is not None:
             _forget(run, guest.uuid, guest, reason)
 
@@ -99,36 +112,39 @@ def _prune_instances(run: SyncRun, nova: NovaRecords) -> None:
         gone = [uuid for uuid in novas if uuid not in run.domains and uuid not in nova.instances]
         places = nova.cell.whereabouts(gone)
         for uuid in gone:
-            reason = _why_gone(places.get(uuid), guests.get(uuid), run.conf.host)
+            reason = _why_gone(run, places.get(uuid), guests.get(uuid))
             if uuid in deleted or reason is not None:
                 _forget(run, uuid, guests.get(uuid), reason or "deleted in Nova")
 
 
-def _why_gone(place: Whereabouts | None, guest: Guest | None, host: str) -> str | None:
+def _why_gone(run: SyncRun, place: Whereabouts | None, guest: Guest | None) -> str | None:
     """Return why an instance that isn't deleted, as far as is known, is to be forgotten."""
     if place is None:
-        return _long_gone(guest) if guest else None
-    elsewhere = place.settled and not place.deleted and place.host not in (None, host)
+        return _long_gone(run, guest) if guest else None
+    elsewhere = place.settled and not place.deleted and place.host not in (None, run.conf.host)
     return f"on {printable(place.host)} by now" if elsewhere else None
 
 
-def _long_gone(guest: Guest) -> str | None:
+def _long_gone(run: SyncRun, guest: Guest) -> str | None:
     limit = now(time.time() - _PRUNE_AFTER)
-    gone = guest.gone_since is not None and guest.gone_since < limit
+    steady = (run.catalog.host().steady_since or limit) < limit
+    gone = steady and guest.gone_since is not None and guest.gone_since < limit
     return f"not on this host since {guest.gone_since}" if gone else None
 
 
 def _forget(run: SyncRun, uuid: str, guest: Guest | None, reason: str) -> None:
-    """Forget a pin, unless its guest has come back."""
-    since = guest.gone_since if guest else None
-    if run.catalog.forget(uuid, actor=ACTOR, reason=reason, gone_since=since):
+    """Forget a pin, unless its guest has come back or somebody changes the pin."""
+    gone, pin = guest.gone_since if guest else None, run.catalog.get_pin(uuid)
+    since = pin.updated_at if pin else None
+    if run.catalog.forget(uuid, actor=ACTOR, reason=reason, since=since, gone_since=gone):
         name = guest.name if guest else None
         run.result.add(Act("forgotten", uuid, name, reason=reason))
 
 
 def _sweep(directory: str) -> None:
     """Remove notes left by starts that the hook cleared but QEMU failed."""
-    for path in glob.glob(os.path.join(glob.escape(directory), "cleared-*")):
+    for path in glob.glob(os.path.join(glob.escape(directory), "*")):
         with contextlib.suppress(FileNotFoundError):
-            if os.stat(path).st_mtime < time.time() - _CLEARED_FOR:
+            # Of the future are those of a clock that was ahead.
+            if not 0 <= time.time() - os.stat(path).st_mtime <= _CLEARED_FOR:
                 os.unlink(path)

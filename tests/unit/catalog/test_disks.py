@@ -50,7 +50,7 @@ def test_a_read_only_disk_is_named(tmp_path: Path) -> None:
     """Neither opening nor creating works, each in one line."""
     path = tmp_path / "mthook" / "catalog.sqlite"
     refusal = [
-        "CatalogError",
+        "CatalogUnwritable",
         (
             f"the catalog {path} can't be opened: its directory must be writable and its disk not "
             "full (unable to open database file)"

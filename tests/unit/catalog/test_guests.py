@@ -145,14 +145,33 @@ def test_a_finished_repair_is_history(catalog: Catalog, hook: Catalog) -> None:
     """It waits no more, and how it ended can be read."""
     hook.record_stop(summary(), "pc", "q35", "prepare", AT)
 
-    assert catalog.finish_repair(UUID, event="repaired", reason="started", actor="mthook-sync")
+    (repair,) = catalog.repairs()
+
+    catalog.finish_repair(repair, event="repaired", reason="started", actor="mthook-sync")
+
     entry = catalog.history(UUID)[-1]
     expected = HistoryEntry(UUID, entry.at, "repaired", "mthook-sync", "q35", "pc", None, "started")
     assert expected == entry
     assert catalog.repairs() == []
 
 
-def test_there_must_be_a_repair_to_finish(catalog: Catalog) -> None:
-    """Of two that mend at once, the second is told."""
-    assert not catalog.finish_repair(UUID, event="repaired", reason=None, actor="mthook-sync")
-    assert catalog.history(UUID) == []
+def test_a_start_that_was_stopped_during_the_repair_waits_for_the_next_one(
+    catalog: Catalog, hook: Catalog
+) -> None:
+    """The hook has recorded that, and nobody may take it for the one that was mended."""
+    hook.record_stop(summary(), "pc", "q35", "prepare", AT)
+    (repair,) = catalog.repairs()
+    hook.record_stop(summary(), "virt", "q35", "prepare", LATER)
+
+    catalog.finish_repair(repair, event="repaired", reason="it runs", actor="mthook-sync")
+
+    assert [(one.at, one.pin) for one in catalog.repairs()] == [(LATER, "virt")]
+
+
+def test_a_name_is_the_guests_that_started_by_it_last(catalog: Catalog, hook: Catalog) -> None:
+    """The one that had it is gone: libvirt has no two of a name. The next sync needn't come for that."""
+    hook.record_running(summary(OTHER), "pc", AT)
+    hook.record_running(summary(UUID), "pc", LATER)
+
+    found = {guest.uuid: guest.gone_since for guest in catalog.find("web1")}
+    assert found == {UUID: None, OTHER: LATER}

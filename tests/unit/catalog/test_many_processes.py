@@ -24,10 +24,11 @@ import sys; sys.path.insert(0, {ROOT!r})
 from mthook.catalog import lookup
 from mthook.catalog.store import Catalog
 class Guest:
-    name, arch, virt_type, emulator = "", "x86_64", "kvm", None
+    arch, virt_type, emulator = "x86_64", "kvm", None
     root_image, nova, windows = None, False, False
 guest = Guest()
-guest.uuid, at = sys.argv[2], "2026-11-22T13:00:00.000000Z"
+guest.uuid = guest.name = sys.argv[2]
+at = "2026-11-22T13:00:00.000000Z"
 sys.stdin.readline()
 connection = lookup.connect(sys.argv[1], 30)
 if lookup.lookup(connection, guest.uuid, at).has_row:

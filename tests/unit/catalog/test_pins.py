@@ -10,8 +10,8 @@ from typing import Callable
 import pytest
 
 from mthook.catalog import pins, starts
-from mthook.catalog.records import Guest, HistoryEntry, HostFacts, Pin
-from mthook.catalog.store import Catalog
+from mthook.catalog.records import Compared, Guest, HistoryEntry, HostFacts, Pin
+from mthook.catalog.store import ANY, Catalog
 from mthook.errors import CatalogConflict, CatalogError
 
 from .samples import AT, LATER, LATEST, OTHER, THIRD, UUID, pin, summary
@@ -192,7 +192,7 @@ def test_unset_releases(catalog: Catalog) -> None:
         pin(), machine=None, seen=None, actor="root", reason="rebuilt", updated_at=LATER
     )
     assert released == catalog.get_pin(UUID)
-    entry = HistoryEntry(UUID, LATER, "unset", "root", OLD, None, "running guest", "rebuilt")
+    entry = HistoryEntry(UUID, LATER, "unset", "root", OLD, None, None, "rebuilt")
     assert [entry] == catalog.history(UUID)[1:]
 
 
@@ -295,3 +295,35 @@ def test_history_takes_any_event(catalog: Catalog) -> None:
 
     first = HistoryEntry(UUID, AT, "realigned", "mthook-sync", OLD, NEW, "Nova", "why")
     assert [first, HistoryEntry(UUID, LATER, "repaired", "mthook-sync")] == catalog.history(UUID)
+
+
+def test_a_change_is_later_than_what_it_replaces(catalog: Catalog) -> None:
+    """Also where the clock was ahead when that was written, to the last microsecond of a second."""
+    for at in ("2999-12-31T23:59:59.999999Z", "2999-12-31T23:59:59.999998Z"):
+        catalog.add_pin(pin(at, updated_at=at))
+        catalog.set_pin(at, "q35", source="operator", actor="root")
+        catalog.unset_pin(at, actor="root")
+
+    assert [one.updated_at for one in catalog.pins()] == [
+        "3000-01-01T00:00:00.000000Z",
+        "3000-01-01T00:00:00.000001Z",
+    ]
+
+
+def test_what_was_changed_since_the_look_is_noticed(catalog: Catalog) -> None:
+    """By its time, which no two changes share, and by what is kept of Nova's record."""
+    catalog.expect(UUID, None, None)
+    catalog.add_pin(pin())
+    catalog.expect(UUID, AT, None)
+    catalog.set_compared(Compared(UUID, "pc", 1, None), expect=None)
+    catalog.expect(UUID, AT, ("pc", 1, None))
+
+    for since, compared in ((None, ANY), (LATER, ANY), (AT, None), (AT, ("pc", 2, None))):
+        with pytest.raises(CatalogConflict, match="was changed meanwhile"):
+            catalog.expect(UUID, since, compared)
+    with pytest.raises(CatalogConflict):
+        catalog.set_compared(Compared(UUID, "q35", 2, None), expect=None)
+    with pytest.raises(CatalogConflict):
+        catalog.forget(UUID, actor="mthook-sync", reason="gone", since=LATER)
+    assert catalog.get_pin(UUID) == pin()
+    assert catalog.compared() == {UUID: Compared(UUID, "pc", 1, None)}

@@ -75,7 +75,7 @@ def test_a_recorded_pin_stays(hook: Catalog, catalog: Catalog) -> None:
 def test_a_released_pin_is_filled(hook: Catalog, catalog: Catalog) -> None:
     """After ``unset`` the next boot records anew, with the row's age kept."""
     catalog.add_pin(pin())
-    catalog.unset_pin(UUID, actor="root")
+    catalog.unset_pin(UUID, actor="root", at=AT)
 
     assert _record(hook, at=LATER)
     assert _pinned(at=LATER) == catalog.get_pin(UUID)

@@ -10,7 +10,7 @@ import pytest
 
 from mthook.catalog.store import Catalog
 from mthook.gate import rewriting
-from mthook.gate.verdict import REWRITE
+from mthook.gate.verdict import REWRITE, Outcome
 from mthook.hook import slow
 from mthook.nova.question import Recorded
 from mthook.reconcile import NOVA, SOMEBODY
@@ -73,3 +73,33 @@ def test_what_is_rewritten_for_nova_is_to_be_written_to_nova(
     assert outcome is not None and (outcome.verdict, outcome.new) == (REWRITE, OLD)
     wanted = path.parent / "push-wanted"
     assert (wanted.exists() and wanted.read_text().startswith(f"{UUID} ")) is asked
+
+
+def test_a_pin_that_is_set_while_nova_is_asked_isnt_overwritten_by_the_gate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nova's word is older by then; the domain is judged anew by the new pin."""
+    config, path = tmp_path / "mthook.conf", str(tmp_path / "catalog" / "catalog.sqlite")
+    config.write_text(
+        f"[catalog]\npath = {path}\n[database]\nconnection = mysql+pymysql://nova@localhost/nova\n"
+    )
+    with Catalog.open(path) as catalog:
+        catalog.set_pin(UUID, OLD, source="first boot", actor="test")
+    asked = []
+
+    def ask(*_: Any) -> Recorded:
+        asked.append(1)
+        with Catalog.open(path) as catalog:
+            catalog.set_pin(UUID, NEWEST, source="operator", actor="root")
+        return Recorded(NEW, 7, SOMEBODY, None, "", False, False, None, "")
+
+    monkeypatch.setattr(slow, "ask_nova", ask)
+    settings = rewriting.Configuration([str(config)])
+
+    outcome = rewriting.examine(domain(NEWEST, image=IMAGE), settings, "gate uid 42", may_wait=True)
+
+    with Catalog.open(path) as catalog:
+        pin = catalog.get_pin(UUID)
+    assert outcome == Outcome(uuid=UUID, old=NEWEST)
+    assert pin is not None and (pin.machine, pin.source) == (NEWEST, "operator")
+    assert len(asked) == 1

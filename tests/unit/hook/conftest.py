@@ -72,6 +72,7 @@ class Hooked:
         self.path = directory / "state" / "catalog.sqlite"
         self.config = directory / "mthook.conf"
         self.trigger = directory / "state" / "repair-wanted"
+        self.cleared = directory / "cleared"
         self.log = log
         self.configure("")
         with self.catalog() as catalog:
@@ -117,7 +118,7 @@ class Hooked:
     def call(self, operation: str, xml: bytes | None = None, *, name: str = "web-1") -> Answer:
         """Call the hook's fast path as ``hooks/qemu`` does."""
         output, errors = io.BytesIO(), io.StringIO()
-        argv = [str(self.path), str(self.config), name, operation, "begin", "-"]
+        argv = [str(self.path), str(self.config), str(self.cleared), name, operation, "begin", "-"]
         call = fast.HookCall(argv, output, errors)
         code = fast.answer(call, io.BytesIO(domain() if xml is None else xml))
         if call.connection is not None:

@@ -158,6 +158,7 @@ class FakeConnection:
         self.supported = supported or {}
         self.alive = True
         self.defined: list[str] = []
+        self.watchers: list[Callable[[int], None]] = []
         self.on_lookup: Callable[[FakeDomain], None] = lambda domain: None
 
     def getVersion(self) -> int:
@@ -214,7 +215,24 @@ class FakeConnection:
         self.defined.append(xml)
         domain = next(domain for domain in self.domains if f"<uuid>{domain.uuid}<" in xml)
         domain.defined = xml
+        self.tell(libvirt.VIR_DOMAIN_EVENT_DEFINED)
         return domain
+
+    def domainEventRegisterAny(
+        self, domain: FakeDomain, event: int, callback: Callable[..., None], opaque: object
+    ) -> int:
+        """As in libvirt-python."""
+        self.watchers.append(lambda what: callback(self, domain, what, 0, opaque))
+        return len(self.watchers)
+
+    def domainEventDeregisterAny(self, watch: int) -> None:
+        """As in libvirt-python."""
+        self.watchers.pop()
+
+    def tell(self, event: int) -> None:
+        """Tell whoever watches a domain what happens to it."""
+        for watcher in self.watchers:
+            watcher(event)
 
     def _only(self, fits: Callable[[FakeDomain], bool]) -> FakeDomain:
         for domain in self.domains:

@@ -273,7 +273,7 @@ class MySQLError(Exception):
 )
 def test_what_goes_wrong_is_told_in_one_line(error: Exception, message: str) -> None:
     """With MySQL's words, and without statement, values or files."""
-    with pytest.raises(NovaError) as told, connection.errors_of("it"):
+    with pytest.raises(NovaError) as told, connection.asked("it", 10):
         raise error
 
     assert str(told.value) == message
@@ -285,7 +285,7 @@ def test_a_deadlock_is_one_of_its_own() -> None:
 
     with (
         pytest.raises(connection.Deadlock, match="^it: Deadlock found$"),
-        connection.errors_of("it"),
+        connection.asked("it", 10),
     ):
         raise error
 

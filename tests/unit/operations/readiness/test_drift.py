@@ -69,10 +69,14 @@ def test_a_guest_that_waits_for_a_repair_is_drift(web: Desk) -> None:
     """Its start was stopped."""
     guest = summary.Summary()
     guest.uuid, guest.name = WEB, "web-1"
+    web.guest("web-1", WEB, NEW)
     with Catalog.open(web.path) as catalog:
         catalog.record_stop(guest, OLD, NEW, "prepare", now())
 
-    assert "web-1: start stopped" in web.check(TITLE).details
+    assert f"web-1: defined {NEW}, start stopped" in web.check(TITLE).details
+
+    web.guest("web-1", WEB, OLD)
+    assert web.check(TITLE).details == "Of 1 guest none is unlike its pin."
 
 
 def test_a_record_of_novas_unlike_the_pin_is_drift(web: Desk) -> None:

@@ -4,10 +4,17 @@
 from __future__ import annotations
 
 import os
+import time
+from typing import Any
 
 import libvirt
 import pytest
 
+from mthook.catalog.records import Pin
+from mthook.host.domains import Domain
+from mthook.operations.sync import definitions
+from mthook.operations.sync.run import SyncRun
+from mthook.text import now
 from mthook.xmlrewrite import summary
 from tests.unit.host.fakes import (
     OTHER,
@@ -17,6 +24,9 @@ from tests.unit.host.fakes import (
     failure,
 )
 from tests.unit.operations.sync.setting import CARRIED, Setting, wait_for_repair
+
+#: Since when a carried pin holds.
+SINCE = "2026-01-01T00:00:00.000000Z"
 
 
 @pytest.mark.parametrize(
@@ -167,7 +177,7 @@ def test_drift_is_noted_again_for_a_pin_that_was_set_again(setting: Setting) -> 
 
 def test_a_newer_pin_in_the_definition_counts(setting: Setting) -> None:
     """It came with the definition from the host where it was set; an older one changes nothing."""
-    newer = CARRIED.format("pc-i440fx-6.2", UUID).replace("2026-01-01", "2999-01-01")
+    newer = CARRIED.format("pc-i440fx-6.2", UUID).replace(SINCE, now(time.time() + 3600))
     older = CARRIED.format("pc-i440fx-6.2", OTHER)
     setting.libvirt.domains = [
         FakeDomain(domain_xml("pc-i440fx-7.2", metadata=newer)),
@@ -185,6 +195,57 @@ def test_a_newer_pin_in_the_definition_counts(setting: Setting) -> None:
     }
     (defined,) = setting.libvirt.defined
     assert UUID in defined and 'machine="pc-i440fx-6.2"' in defined
+
+
+@pytest.mark.parametrize("since", ["2999-01-01T00:00:00.000000Z", "tomorrow"])
+def test_a_definition_of_the_future_changes_nothing(setting: Setting, since: str) -> None:
+    """A clock that was ahead wrote it: an operator's pin isn't taken back by that."""
+    carried = CARRIED.format("pc-i440fx-6.2", UUID).replace(SINCE, since)
+    setting.libvirt.domains = [FakeDomain(domain_xml("pc-i440fx-7.2", metadata=carried))]
+    with setting.catalog() as catalog:
+        catalog.set_pin(UUID, "pc-i440fx-7.2", source="operator", actor="root")
+
+    assert setting.sync() == (0, "", "")
+
+    assert setting.pins() == {UUID: ("pc-i440fx-7.2", "operator")}
+
+
+def test_a_drift_is_noted_once_also_where_a_clock_was_ahead(setting: Setting) -> None:
+    """The pin's time is in the future; the history's order tells what came after it."""
+    ahead = now(time.time() + 7 * 86400)
+    running = FakeDomain(domain_xml("pc-i440fx-7.2"), running=domain_xml("pc-i440fx-7.2"))
+    setting.libvirt.domains = [running]
+    with setting.catalog() as catalog:
+        catalog.add_pin(Pin(UUID, "pc-i440fx-6.2", "x86_64", "operator", "root", ahead, ahead))
+
+    for _ in range(3):
+        setting.sync()
+
+    assert [event for event, *_ in setting.events()].count("drift") == 1
+
+
+def test_a_pin_that_changes_before_it_is_replaced_stays(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody imports a pin of the same machine type and a later time: nobody may take it for the old one."""
+    carried = CARRIED.format("pc-i440fx-6.2", UUID).replace(SINCE, now(time.time() + 60))
+    setting.libvirt.domains = [FakeDomain(domain_xml("pc-i440fx-7.2", metadata=carried))]
+    with setting.catalog() as catalog:
+        catalog.set_pin(UUID, "pc-i440fx-7.2", source="first boot", actor="hook")
+    before = definitions.replace
+
+    def replace(run: SyncRun, guest: Domain, pin: Pin, *args: Any, **more: Any) -> Pin:
+        at = now(time.time() + 1)
+        new = Pin(UUID, "pc-i440fx-7.2", "x86_64", "operator", "root", at, at)
+        with setting.catalog() as catalog:
+            assert catalog.merge_pin(new, actor="root") == "changed"
+        return before(run, guest, pin, *args, **more)
+
+    monkeypatch.setattr(definitions, "replace", replace)
+
+    setting.sync()
+
+    assert setting.pins() == {UUID: ("pc-i440fx-7.2", "operator")}
 
 
 def test_a_pin_that_an_operator_changes_meanwhile_counts(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mthook.catalog.records import Guest
+from mthook.operations.sync import steps
 from mthook.text import now
 from tests.unit.host.fakes import (
     CAPABILITIES,
@@ -25,20 +26,67 @@ from tests.unit.operations.sync.setting import Setting
 DAY = 24 * 3600
 
 
-def test_notes_of_starts_that_failed_are_swept(setting: Setting) -> None:
-    """A fresh one may belong to a start that is under way."""
-    with setting.catalog():
-        directory = Path(setting.path).parent
-    for name, age in (("cleared-old", 700), ("cleared-new", 5)):
-        (directory / name).touch()
-        os.utime(directory / name, (time.time() - age,) * 2)
+def test_notes_of_starts_that_failed_are_swept(
+    setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fresh one may belong to a start that is under way; one of the future is of a clock that was ahead."""
+    monkeypatch.setattr(steps, "CLEARED", str(tmp_path / "cleared"))
+    notes = {name: tmp_path / "cleared" / name for name in ("old", "new", "ahead")}
+    (tmp_path / "cleared").mkdir()
+    for note, age in zip(notes.values(), (700, 5, -700)):
+        note.touch()
+        os.utime(note, (time.time() - age,) * 2)
 
     setting.sync("--dry-run")
-    assert (directory / "cleared-old").exists()
+    assert all(note.exists() for note in notes.values())
     setting.sync()
 
-    assert not (directory / "cleared-old").exists()
-    assert (directory / "cleared-new").exists()
+    assert [name for name, note in notes.items() if note.exists()] == ["new"]
+
+
+def steady(setting: Setting, since: float, last: float) -> None:
+    """Say since when there have been syncs, and when the last one was, in seconds before now."""
+    with setting.catalog() as catalog:
+        catalog.set_steady(now(time.time() - since))
+        catalog.set_last_sync(now(time.time() - last), ok=True)
+
+
+@pytest.mark.parametrize(
+    ("since", "last"),
+    [(400 * DAY, 365 * DAY), (20 * DAY, DAY), (-365 * DAY, DAY), (400 * DAY, -365 * DAY)],
+)
+def test_a_clock_that_jumps_makes_nobody_long_gone(
+    setting: Setting, since: float, last: float
+) -> None:
+    """Nor does a host that was off: only days with syncs in them count, also once the clock stays as it is."""
+    with setting.catalog() as catalog:
+        catalog.set_pin(UUID, "pc-i440fx-6.2", source="operator", actor="root")
+        catalog.see_guests([Guest(UUID, "web-1", "x86_64", "kvm")], now(time.time() - 366 * DAY))
+        catalog.see_guests([], now(time.time() - 365 * DAY))
+    steady(setting, since, last)
+
+    setting.sync()
+    setting.sync()
+
+    assert UUID in setting.pins()
+
+
+def test_a_guest_seen_by_a_clock_that_was_ahead_is_seen_again(setting: Setting) -> None:
+    """And is gone when it is."""
+    with setting.catalog() as catalog:
+        ahead = [Guest(UUID, "web-1", "x86_64", "kvm", running="pc-i440fx-6.2")]
+        catalog.see_guests(ahead, now(time.time() + 365 * DAY))
+    setting.libvirt.domains = [FakeDomain()]
+
+    setting.sync()
+    seen = setting.guests()[UUID]
+    assert (seen.running, seen.gone_since) == (None, None)
+
+    with setting.catalog() as catalog:
+        catalog.see_guests(ahead, now(time.time() + 365 * DAY))
+    setting.libvirt.domains = []
+    setting.sync()
+    assert setting.guests()[UUID].gone_since is not None
 
 
 @pytest.mark.parametrize(
@@ -54,6 +102,7 @@ def test_only_guests_gone_for_a_month_are_forgotten(
             [Guest(UUID, "web-1", "x86_64", "kvm", nova=nova)], now(time.time() - days * DAY - 60)
         )
         catalog.see_guests([], now(time.time() - days * DAY))
+    steady(setting, 400 * DAY, DAY)
 
     assert setting.sync() == (0, "", "")
     assert (UUID in setting.pins()) is known
@@ -78,6 +127,7 @@ def test_a_gone_guest_without_a_pin_is_forgotten_in_silence(setting: Setting) ->
     with setting.catalog() as catalog:
         catalog.see_guests([Guest(UUID, "web-1", "x86_64", "kvm")], now(time.time() - 32 * DAY))
         catalog.see_guests([], now(time.time() - 31 * DAY))
+    steady(setting, 400 * DAY, DAY)
 
     assert "forgotten: 0," in setting.sync("-v")[2]
     assert setting.guests() == {}

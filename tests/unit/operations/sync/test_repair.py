@@ -26,6 +26,7 @@ from tests.unit.operations.sync.setting import Setting, repairs, wait_for_repair
         (60, False, True, 1, "started again"),
         (580, False, True, 1, "started again"),
         (620, False, True, 0, "not to be started any more"),
+        (-3600, False, True, 0, "not to be started any more"),
         (60, False, False, 0, "not to be started any more"),
         (60, True, False, 0, "Nova starts it"),
     ],

@@ -74,7 +74,8 @@ def test_a_push_is_asked_for_again_while_nova_is_at_work(
 
 
 @pytest.mark.parametrize(
-    ("age", "busy", "works"), [(700, True, True), (60, None, True), (60, True, False)]
+    ("age", "busy", "works"),
+    [(700, True, True), (-700, True, True), (60, None, True), (60, True, False)],
 )
 def test_nova_isnt_waited_for_without_end(
     tmp_path: Path, stand: Stand, age: int, busy: bool | None, works: bool
