@@ -7,6 +7,8 @@ import time
 
 #: The longest piece of untrusted text that a message quotes, in characters.
 MAX_QUOTED = 200
+_SHAPE = "0000-00-00T00:00:00.000000Z"
+_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 def now(moment: float | None = None) -> str:
@@ -19,6 +21,17 @@ def now(moment: float | None = None) -> str:
     whole = int(moment // 1)
     micro = int((moment - whole) * 1_000_000)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{micro:06d}Z"
+
+
+def is_moment(text: str) -> bool:
+    """Tell whether a text is a moment as :func:`now` makes it, of a day that there is."""
+    if "".join(["0" if c in "0123456789" else c for c in text]) != _SHAPE:
+        return False
+    year, month, day = int(text[:4]), int(text[5:7]), int(text[8:10])
+    leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    if not 1 <= month <= 12 or not 1 <= day <= _DAYS[month - 1] - (month == 2 and not leap):
+        return False
+    return text[11:13] < "24" and text[14:16] < "60" and text[17:19] < "60"
 
 
 def printable(value: object, limit: int = MAX_QUOTED) -> str:
