@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from mthook.reconcile import Compared
 
 #: The number of the last step of :mod:`mthook.catalog.schema`, which all statements are written for.
-SCHEMA = "0005"
+SCHEMA = "0006"
 #: The numbers of the steps before it: ``mthook-sync`` brings such catalogs up to :data:`SCHEMA`.
-OLDER: tuple[str, ...] = ("0001", "0002", "0003", "0004")
+OLDER: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005")
 #: For how long, in seconds, a ``prepare`` is taken to belong to an accepted ``migrate`` or
 #: ``restore``.
 ARRIVAL_SECONDS = 120
@@ -39,6 +39,7 @@ class Known:
     :ivar arrival: the machine type it was let in with, less than :data:`ARRIVAL_SECONDS` ago.
     :ivar gone_since: since when syncs no longer find it on this host.
     :ivar repair: its start was stopped, and it waits for a repair.
+    :ivar kept: the checksum of the definition that is kept of it, None if none is.
     """
 
     def __init__(
@@ -53,10 +54,11 @@ class Known:
         arrival: str | None,
         gone_since: str | None,
         repair: bool,
+        kept: int | None,
     ) -> None:
         self.has_row, self.machine, self.seen, self.updated_at = has_row, machine, seen, updated_at
         self.root_image, self.source, self.settings = root_image, source, settings
-        self.arrival, self.gone_since, self.repair = arrival, gone_since, repair
+        self.arrival, self.gone_since, self.repair, self.kept = arrival, gone_since, repair, kept
 
 
 def connect(path: str, timeout: float) -> Connection:
@@ -112,7 +114,7 @@ def check_known(path: str, revision: str) -> None:
 #: The fields of :class:`Known` in their order, and the settings, one by one.
 _LOOKUP = f"""
 SELECT pins.uuid NOT NULL, pins.machine, pins.seen, pins.updated_at, pins.root_image, pins.source,
-       arrivals.machine, guests.gone_since, repairs.uuid NOT NULL,
+       arrivals.machine, guests.gone_since, repairs.uuid NOT NULL, definitions.checksum,
        {", ".join([f"settings.{name}" for name in FIELDS[:-1]])}
 FROM (SELECT ?1 AS uuid) AS asked
 LEFT JOIN settings ON settings.id = 1
@@ -121,6 +123,7 @@ LEFT JOIN arrivals ON arrivals.uuid = asked.uuid
     AND (julianday(?2) - julianday(arrivals.at)) * 86400 BETWEEN -1 AND ?3
 LEFT JOIN guests ON guests.uuid = asked.uuid
 LEFT JOIN repairs ON repairs.uuid = asked.uuid
+LEFT JOIN definitions ON definitions.uuid = asked.uuid
 """
 
 
@@ -131,7 +134,7 @@ def lookup(conn: Connection, uuid: str, now: str) -> Known:
     """
     with Guard(conn):
         row = conn.execute(_LOOKUP, (uuid, now, ARRIVAL_SECONDS)).fetchone()
-    return Known(Settings(*row[9:]) if row[9] is not None else None, *row[:9])
+    return Known(Settings(*row[10:]) if row[10] is not None else None, *row[:10])
 
 
 def compared(conn: Connection, uuid: str) -> Compared | None:

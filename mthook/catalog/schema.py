@@ -224,4 +224,14 @@ STEPS: dict[str, Step] = {
             FROM kept;
         DROP TABLE kept
     """),
+    "0006": _script("""
+        -- The last definitions that satisfied their pins, without secrets; see mthook.xmlrewrite.target.Kept.
+        CREATE TABLE definitions (
+            uuid TEXT NOT NULL PRIMARY KEY,
+            checksum INTEGER NOT NULL,
+            machine TEXT NOT NULL,
+            at TEXT NOT NULL,
+            xml TEXT NOT NULL
+        ) WITHOUT ROWID;
+    """),
 }

@@ -11,7 +11,7 @@ import os
 from mthook import journal, judgement, machinetype, text
 from mthook.catalog.starts import HOOK
 from mthook.catalog.store import Catalog
-from mthook.errors import CatalogError
+from mthook.errors import CatalogError, Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,8 +48,9 @@ def carry_out(call: HookCall, guest: Summary, judged: Judgement, connection: Con
     if settings and settings.nova and settings.write_back and _concerns_nova(guest, judged):
         ask_for_push(call.catalog, guest.uuid or "")
     if judged.verdict == "deny":
+        mended = _is_mended(catalog, guest, judged)
         connection.close()  # SQLite's locks don't survive the slow path's fork
-        _stop(call, guest, judged)
+        _stop(call, guest, judged, mended)
         return False
     if judged.verdict == "rewrite":
         connection.close()  # SQLite's locks don't survive the slow path's fork
@@ -65,6 +66,23 @@ def ask_for_push(catalog: str, uuid: str, at: str | None = None) -> None:
     :param at: since when that is asked for; None: now.
     """
     _add(os.path.join(os.path.dirname(catalog), PUSH_TRIGGER), f"{uuid} {at or text.now()}\n")
+
+
+def keep(call: HookCall, guest: Summary) -> None:
+    """Keep a guest's definition, without secrets, to lead the guest back to it one day."""
+    from mthook.catalog import lookup
+    from mthook.hook import slow
+    from mthook.xmlrewrite import summary
+    from mthook.xmlrewrite.target import Kept
+
+    try:
+        xml = slow.without_secrets(call.xml, call.left())
+        call.connection = lookup.connect(call.catalog, call.patience)
+        at, checksum = text.now(), summary.checksum(call.xml)
+        kept = Kept(guest.uuid or "", checksum, guest.machine or "", at, xml)
+        Catalog(call.connection).keep(kept)
+    except Error as error:
+        journal.error(f"{call}: its definition isn't kept: {error}")
 
 
 def _concerns_nova(guest: Summary, judged: Judgement) -> bool:
@@ -129,7 +147,18 @@ def _record_event(
         journal.warning(f"{who}: goes on by [hook] nova_stop = allow: {judged.reason}")
 
 
-def _stop(call: HookCall, guest: Summary, judged: Judgement) -> None:
+def _is_mended(catalog: Catalog, guest: Summary, judged: Judgement) -> bool:
+    """Tell whether a repair mends a definition: one of another family only where a right one is kept."""
+    try:
+        kept = catalog.kept(guest.uuid or "")
+    except CatalogError:
+        kept = None
+    known = [judged.found, *([kept.machine] if kept else [])]
+    families = [machinetype.MachineType.parse(machine).family for machine in (judged.pin, *known)]
+    return families[0] in families[1:]
+
+
+def _stop(call: HookCall, guest: Summary, judged: Judgement, mended: bool) -> None:
     """Say in one line, which libvirt hands on to the client, what is stopped, why and what to do."""
     if call.operation == "prepare":
         _add(os.path.join(os.path.dirname(call.catalog), TRIGGER), "")
@@ -139,13 +168,13 @@ def _stop(call: HookCall, guest: Summary, judged: Judgement) -> None:
     message = (
         f"{_WORDS[call.operation]} of guest '{text.printable(call.name)}' ({guest.uuid}) stopped: "
         f"its machine type is pinned to {judged.pin}, {what} {judged.found}; "
-        f"{_remedy(call, guest, judged)}"
+        f"{_remedy(call, guest, judged, mended)}"
     )
     journal.warning(message)
     call.errors.write(f"mthook: {message}\n")
 
 
-def _remedy(call: HookCall, guest: Summary, judged: Judgement) -> str:
+def _remedy(call: HookCall, guest: Summary, judged: Judgement, mended: bool) -> str:
     assert call.settings is not None
     pin = judged.pin
     accept = f"'mthook-admin set {guest.uuid} {judged.found} --force' accepts the change"
@@ -157,7 +186,11 @@ def _remedy(call: HookCall, guest: Summary, judged: Judgement) -> str:
         return f"give the instance the machine type {pin} in Nova and start it again, or {accept}"
     if not machinetype.is_convertible(pin, judged.found):
         return f"redefine the guest as what it is pinned to, or {accept}"
-    return f"'mthook-sync --only repair' mends the definition and starts the guest, {accept}"
+    if not mended:
+        return f"'mthook-admin set {guest.uuid} {pin}' converts the definition, {accept}"
+    return (
+        f"'mthook-sync --only repair --start' mends the definition and starts the guest, {accept}"
+    )
 
 
 def _way_back(call: HookCall, guest: Summary, judged: Judgement) -> str:

@@ -196,10 +196,15 @@ def _judge(
     settled = known.root_image == guest.root_image and not known.repair
     if known.machine == guest.machine and call.operation == "prepare" and settled:
         call.clear = True
+        _keep(call, guest, known, connection)
         return ALLOWED  # by far the most frequent case, kept free of all that follows
     from mthook.hook import answer
     from mthook.judgement import judge
 
+    if call.operation == "restore" and settings.migrate_mismatch == "refuse":
+        from mthook.hook import caller
+
+        settings = caller.for_restore(settings)
     # Reading has come through; what is to be written may wait as long as a call may take.
     connection.execute(f"PRAGMA busy_timeout = {int(call.limit * 1000)}")
     aliases = lookup.aliases(connection, guest.emulator, guest.arch, guest.virt_type)
@@ -208,7 +213,22 @@ def _judge(
         connection.close()  # SQLite's locks don't survive the slow path's fork
         connection, nova = _ask_nova(call, guest.uuid or "", judged.reason)
         judged = judge(call.operation, guest, known, aliases, settings, nova)
-    return ALLOWED if answer.carry_out(call, guest, judged, connection) else STOPPED
+    if not answer.carry_out(call, guest, judged, connection):
+        return STOPPED
+    if call.operation == "prepare" and not (judged.reason or judged.was_let_in):
+        _keep(call, guest, known, connection)
+    return ALLOWED
+
+
+def _keep(
+    call: HookCall, guest: summary.Summary, known: lookup.Known, connection: Connection
+) -> None:
+    """Keep what a guest is about to start as, if that is new. Nova makes that of its instances anew."""
+    if not guest.nova and known.kept != summary.checksum(call.xml):
+        from mthook.hook import answer  # here: most starts are like the one before
+
+        connection.close()  # SQLite's locks don't survive the slow path's fork
+        answer.keep(call, guest)
 
 
 def _ask_nova(call: HookCall, uuid: str, wrong: str) -> tuple[Connection, NovaAnswer]:

@@ -147,6 +147,19 @@ def put_right(
     in_child(lambda: question.put_right(files, uuid, machine, expect), seconds)
 
 
+def without_secrets(xml: bytes, seconds: float) -> bytes:
+    """Return a domain's XML as it may be kept; see :func:`mthook.xmlrewrite.secrets.without_secrets`."""
+
+    def work() -> bytes:
+        from mthook.xmlrewrite import secrets
+        from mthook.xmlrewrite.definition import Definition
+
+        return secrets.without_secrets(Definition(xml))
+
+    stripped: bytes = in_child(work, seconds)
+    return stripped
+
+
 def rewrite(xml: bytes, machine: str, instance: str, since: str, seconds: float) -> bytes:
     """Return a domain's XML with the pinned machine type."""
 

@@ -37,6 +37,7 @@ def known(machine: Optional[str] = OLD, **more: Any) -> Known:
         "arrival": None,
         "gone_since": None,
         "repair": False,
+        "kept": None,
     }
     return Known(**{**values, **more})
 

@@ -40,6 +40,7 @@ NOTHING = {
     "repair": False,
     "has_row": False,
     "arrival": None,
+    "kept": None,
 }
 
 

@@ -93,7 +93,7 @@ def test_an_older_catalog_is_for_sync_to_upgrade(
 ) -> None:
     """The hook names what to run; a revision it knows to be older is no newer mthook's."""
     monkeypatch.setattr(lookup, "SCHEMA", "9999")
-    monkeypatch.setattr(lookup, "OLDER", ("0001", "0002", "0003", "0004", "0005"))
+    monkeypatch.setattr(lookup, "OLDER", ("0001", "0002", "0003", "0004", "0005", "0006"))
     with pytest.raises(CatalogError) as caught:
         lookup.connect(path, timeout=5)
 
