@@ -7,7 +7,10 @@ import time
 
 #: The longest piece of untrusted text that a message quotes, in characters.
 MAX_QUOTED = 200
-_SHAPE = "0000-00-00T00:00:00.000000Z"
+#: By how many seconds another host's clock may be ahead of this one's. A time after that is no time that can be.
+SKEW = 86400
+
+_DIGITS = str.maketrans("123456789", "0" * 9)
 _DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
@@ -23,15 +26,20 @@ def now(moment: float | None = None) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{micro:06d}Z"
 
 
-def is_moment(text: str) -> bool:
-    """Tell whether a text is a moment as :func:`now` makes it, of a day that there is."""
-    if "".join(["0" if c in "0123456789" else c for c in text]) != _SHAPE:
+def is_time(value: str) -> bool:
+    """Tell whether a text is a time as :func:`now` makes it; times that come from elsewhere may be anything."""
+    if value.translate(_DIGITS) != "0000-00-00T00:00:00.000000Z":
         return False
-    year, month, day = int(text[:4]), int(text[5:7]), int(text[8:10])
+    year, month, day = int(value[:4]), int(value[5:7]), int(value[8:10])
     leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
     if not 1 <= month <= 12 or not 1 <= day <= _DAYS[month - 1] - (month == 2 and not leap):
         return False
-    return text[11:13] < "24" and text[14:16] < "60" and text[17:19] < "60"
+    return value[11:13] < "24" and value[14:16] < "60" and value[17:19] < "60"
+
+
+def latest() -> str:
+    """Return the latest time that is believed when it comes from another host; see :data:`SKEW`."""
+    return now(time.time() + SKEW)
 
 
 def printable(value: object, limit: int = MAX_QUOTED) -> str:

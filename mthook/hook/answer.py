@@ -11,7 +11,7 @@ import os
 from mthook import journal, judgement, machinetype, text
 from mthook.catalog.starts import HOOK
 from mthook.catalog.store import Catalog
-from mthook.errors import CatalogError, Error
+from mthook.errors import CatalogError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,19 +69,12 @@ def ask_for_push(catalog: str, uuid: str, at: str | None = None) -> None:
 
 
 def keep(call: HookCall, guest: Summary) -> None:
-    """Keep a guest's definition, without secrets, to lead the guest back to it one day."""
-    from mthook.catalog import lookup
-    from mthook.hook import slow
-    from mthook.xmlrewrite import summary
-    from mthook.xmlrewrite.target import Kept
+    """Keep a guest's definition, to lead the guest back to it one day."""
+    from mthook.hook import slow  # here: most starts are like the one before
 
     try:
-        xml = slow.without_secrets(call.xml, call.left())
-        call.connection = lookup.connect(call.catalog, call.patience)
-        at, checksum = text.now(), summary.checksum(call.xml)
-        kept = Kept(guest.uuid or "", checksum, guest.machine or "", at, xml)
-        Catalog(call.connection).keep(kept)
-    except Error as error:
+        slow.keep(call.catalog, call.xml, guest.uuid or "", guest.machine or "", call.left())
+    except slow.SlowPathError as error:
         journal.error(f"{call}: its definition isn't kept: {error}")
 
 

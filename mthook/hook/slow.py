@@ -147,17 +147,22 @@ def put_right(
     in_child(lambda: question.put_right(files, uuid, machine, expect), seconds)
 
 
-def without_secrets(xml: bytes, seconds: float) -> bytes:
-    """Return a domain's XML as it may be kept; see :func:`mthook.xmlrewrite.secrets.without_secrets`."""
+def keep(catalog: str, xml: bytes, uuid: str, machine: str, seconds: float) -> None:
+    """Keep a guest's definition in the catalog, without what may be secret in it."""
 
-    def work() -> bytes:
-        from mthook.xmlrewrite import secrets
+    def work() -> None:
+        from mthook.catalog import lookup
+        from mthook.catalog.store import Catalog
+        from mthook.text import now
+        from mthook.xmlrewrite import secrets, summary
         from mthook.xmlrewrite.definition import Definition
+        from mthook.xmlrewrite.target import Kept
 
-        return secrets.without_secrets(Definition(xml))
+        plain = secrets.without_secrets(Definition(xml))
+        with Catalog(lookup.connect(catalog, seconds)) as opened:
+            opened.keep(Kept(uuid, summary.checksum(xml), machine, now(), plain))
 
-    stripped: bytes = in_child(work, seconds)
-    return stripped
+    in_child(work, seconds)
 
 
 def rewrite(xml: bytes, machine: str, instance: str, since: str, seconds: float) -> bytes:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, asdict, fields
@@ -15,7 +14,7 @@ from mthook.catalog.records import Pin
 from mthook.errors import Error, MachineTypeError, NotFound, NovaConflict
 from mthook.machinetype import MachineType
 from mthook.nova.instance import BUILDING
-from mthook.text import is_moment, now, printable
+from mthook.text import is_time, latest, printable
 
 if TYPE_CHECKING:
     from mthook.catalog.store import Catalog
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 #: What every line says it is. Another form, and another name, would be a later version's.
 FORMAT = "mthook-pin-1"
 
-#: Seconds by which another host's clock may be ahead of this one's.
-_AHEAD = 86400
 _REQUIRED = {field.name for field in fields(Pin) if field.default is MISSING}
 _TIMES = ("created_at", "updated_at")
 _MACHINES = ("machine", "seen")
@@ -134,7 +131,7 @@ def _check(name: str, value: object) -> None:
 
 def _check_time(name: str, value: str) -> None:
     """Refuse what is no time, or would be newer than every change to come."""
-    if not is_moment(value):
+    if not is_time(value):
         raise ValueError(f"{name} is not a time such as 2026-11-22T13:00:00.000000Z")
-    if value > now(time.time() + _AHEAD):
+    if value > latest():
         raise ValueError(f"{name} is {value}, which is yet to come: look after the clocks")

@@ -12,7 +12,7 @@ import pyexpat
 
 from mthook.errors import DomainXMLError, MachineTypeError
 from mthook.machinetype import MachineType
-from mthook.text import is_moment, printable
+from mthook.text import is_time, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -283,7 +283,7 @@ def _travelled(pin: Mapping[str, str], uuid: str | None) -> tuple[str, str] | No
         return None
     since = pin.get("since", "")
     # What isn't a time sorts before all times: such a pin is older than anything the catalog knows.
-    return machine, since if is_moment(since) else ""
+    return machine, since if is_time(since) else ""
 
 
 _TAKE = {
