@@ -71,12 +71,12 @@ def _definitions(run: SyncRun, only: str | None, start: bool) -> None:
     """Bring definitions to their pins. In audit mode nothing is changed unless asked for by name."""
     conf = run.conf
     enforced = only is None and conf.hook.mode == "enforce" and conf.sync.realign
-    if only in (None, "seed", "realign"):
-        keep(run)
     if only == "realign" or enforced:
         align(run)
     if only == "repair" or enforced:
         repair(run, restart=only == "repair" and (start or conf.repair.start))
+    if only in (None, "seed", "realign"):
+        keep(run)
 
 
 def _finish(run: SyncRun) -> None:
