@@ -161,9 +161,9 @@ def name_unsupported(run: SyncRun) -> None:
     known = {failure.uuid for failure in run.result.errors}
     present = [guest for guest in run.catalog.guests() if guest.gone_since is None]
     lacking = [
-        f"{printable(guest.name) if guest else pin.uuid}: {pin.machine}"
+        f"{printable(guest.name)}: {pin.machine}"
         for pin, guest, _ in unsupported(pinned(run.catalog, present), lambda: run.host)
-        if pin.uuid not in known
+        if guest is not None and pin.uuid not in known
     ]
     if lacking:
         few = [*lacking[:_FEW], *(["..."] if len(lacking) > _FEW else [])]
