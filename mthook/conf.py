@@ -166,6 +166,15 @@ _GROUPS["sync"] = [
         "freeze change pins alone. mthook-sync --only repair mends a definition all the same.",
     ),
 ]
+_GROUPS["repair"] = [
+    cfg.BoolOpt(
+        "start",
+        default=False,
+        help="mthook-sync --only repair, which systemd runs a moment after the hook has stopped a start, also starts "
+        "the guest, as --start makes it do. Only for guests that nobody else may have started meanwhile, here or on "
+        "another host with the same disks: not with Pacemaker or another cluster manager.",
+    ),
+]
 _GROUPS["gate"] = [
     cfg.StrOpt(
         "listen",
@@ -208,7 +217,7 @@ _GROUPS["gate"] = [
 ]
 
 #: Groups that only mthook has.
-_OWN_GROUPS = ("catalog", "hook", "pin", "sync", "gate")
+_OWN_GROUPS = ("catalog", "hook", "pin", "sync", "repair", "gate")
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:

@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 
     Objection = tuple[str, str, str]
     Pinned = tuple[str, str]
+    Version = tuple[int, int, int]
     Row = tuple[Optional[str], str]
 
 # Operations of libvirt's QEMU hook (libvirt docs/hooks.rst); 'start', 'stopped', 'release' and
 # those of a future libvirt decide nothing.
 _ARRIVING = ("migrate", "restore")
 _RUNNING = ("started", "reconnect", "attach")
+
+# libvirt's versions next to those that mistake a refused restore for a good one.
+_RIGHT_UNTIL, _RIGHT_FROM = (10, 0, 0), (12, 8, 0)
 
 # How a message says what was found in place of the pin.
 _FOUND = {
@@ -123,6 +127,18 @@ def decide(
     if migrate_mismatch == "refuse":
         return _in_mode(mode, Decision(verdict="deny", reason=reason))
     return Decision(record="drift", reason=reason)
+
+
+def may_refuse_restore(libvirt: Version | None) -> bool:
+    """Whether a restore can be refused without harm.
+
+    libvirt 11.3 takes a managed-saved guest whose restore a hook refuses for started, and removes its image, which is
+    the guest's memory: ``ret`` is 0 by then (``qemuDomainObjRestore`` in src/qemu/qemu_driver.c). In 10.0 and in 12.8
+    it isn't. What lies between counts as wrong.
+
+    :param libvirt: the version that calls the hook, None where it isn't known.
+    """
+    return libvirt is not None and not _RIGHT_UNTIL < libvirt < _RIGHT_FROM
 
 
 def _in_mode(mode: str, decision: Decision) -> Decision:

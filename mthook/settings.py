@@ -48,6 +48,12 @@ class Settings:
         """Return the settings in the order of :data:`FIELDS`, for the catalog and for a pipe."""
         return tuple(vars(self).values())
 
+    def but(self, **options: str) -> Settings:
+        """Return the same settings but for some."""
+        other = Settings()
+        vars(other).update({**vars(self), **options})
+        return other
+
     def same_options(self, other: Settings) -> bool:
         """Tell whether the options are the same, whatever the files and the time that they come from."""
         return self.values()[:-2] == other.values()[:-2]

@@ -11,6 +11,7 @@ MAX_QUOTED = 200
 SKEW = 86400
 
 _DIGITS = str.maketrans("123456789", "0" * 9)
+_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 def now(moment: float | None = None) -> str:
@@ -26,8 +27,14 @@ def now(moment: float | None = None) -> str:
 
 
 def is_time(value: str) -> bool:
-    """Tell whether a text is shaped like what :func:`now` makes; times that come from elsewhere may be anything."""
-    return value.translate(_DIGITS) == "0000-00-00T00:00:00.000000Z"
+    """Tell whether a text is a time as :func:`now` makes it; times that come from elsewhere may be anything."""
+    if value.translate(_DIGITS) != "0000-00-00T00:00:00.000000Z":
+        return False
+    year, month, day = int(value[:4]), int(value[5:7]), int(value[8:10])
+    leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    if not 1 <= month <= 12 or not 1 <= day <= _DAYS[month - 1] - (month == 2 and not leap):
+        return False
+    return value[11:13] < "24" and value[14:16] < "60" and value[17:19] < "60"
 
 
 def latest() -> str:

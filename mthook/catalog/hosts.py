@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from mthook.catalog.records import Capability, Guest, HostFacts
-    from mthook.xmlrewrite.target import Original
+    from mthook.xmlrewrite.target import Kept, Original
 
 
 class Hosts(Rows):
@@ -134,6 +134,22 @@ class Hosts(Rows):
         else:
             xml = {"before": original.before.decode(), "after": original.after.decode()}
             self._put("originals", {"uuid": uuid, "at": original.at, **xml})
+
+    def keep(self, *kept: Kept) -> None:
+        """Keep definitions that satisfy their pins, each in place of its guest's last one."""
+        self._put("definitions", *[{**vars(one), "xml": one.xml.decode()} for one in kept])
+
+    def kept(self, uuid: str) -> Kept | None:
+        """Return the last definition of a guest that satisfied its pin, None if none is kept."""
+        from mthook.xmlrewrite.target import Kept
+
+        row = self._row("SELECT * FROM definitions WHERE uuid = ?", uuid)
+        return Kept(**{**row, "xml": row["xml"].encode()}) if row else None
+
+    def checksums(self) -> dict[str, int]:
+        """Return the checksums of all definitions that are kept, by UUID."""
+        rows = self._rows("SELECT uuid, checksum FROM definitions")
+        return {row["uuid"]: row["checksum"] for row in rows}
 
     def _guests(self, which: str, *values: object) -> list[Guest]:
         from mthook.catalog.records import Guest

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mthook.reconcile import Compared
 
 #: The number of the last step of :mod:`mthook.catalog.schema`, which all statements are written for.
-SCHEMA = "0006"
+SCHEMA = "0007"
 #: The numbers of the steps before it: ``mthook-sync`` brings such catalogs up to :data:`SCHEMA`.
 OLDER: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005")
 #: For how long, in seconds, a ``prepare`` is taken to belong to an accepted ``migrate`` or
@@ -44,6 +44,7 @@ class Known:
     :ivar gone_since: since when syncs no longer find it on this host.
     :ivar repair: its start was stopped, and it waits for a repair.
     :ivar latest: the latest time that is believed of a pin that comes from elsewhere; see :func:`mthook.text.latest`.
+    :ivar kept: the checksum of the definition that is kept of it, None if none is.
     """
 
     def __init__(
@@ -58,11 +59,12 @@ class Known:
         arrival: str | None,
         gone_since: str | None,
         repair: bool,
+        kept: int | None,
         latest: str,
     ) -> None:
         self.has_row, self.machine, self.seen, self.updated_at = has_row, machine, seen, updated_at
         self.root_image, self.source, self.settings = root_image, source, settings
-        self.arrival, self.gone_since, self.repair = arrival, gone_since, repair
+        self.arrival, self.gone_since, self.repair, self.kept = arrival, gone_since, repair, kept
         self.latest = latest
 
 
@@ -136,7 +138,7 @@ def check_known(path: str, revision: str) -> None:
 #: The fields of :class:`Known` in their order, and the settings, one by one.
 _LOOKUP = f"""
 SELECT pins.uuid NOT NULL, pins.machine, pins.seen, pins.updated_at, pins.root_image, pins.source,
-       arrivals.machine, guests.gone_since, repairs.uuid NOT NULL,
+       arrivals.machine, guests.gone_since, repairs.uuid NOT NULL, definitions.checksum,
        strftime('%Y-%m-%dT%H:%M:%S.000000Z', ?2, '+{SKEW} seconds'),
        {", ".join([f"settings.{name}" for name in FIELDS[:-1]])}
 FROM (SELECT ?1 AS uuid) AS asked
@@ -146,6 +148,7 @@ LEFT JOIN arrivals ON arrivals.uuid = asked.uuid
     AND (julianday(?2) - julianday(arrivals.at)) * 86400 BETWEEN -1 AND ?3
 LEFT JOIN guests ON guests.uuid = asked.uuid
 LEFT JOIN repairs ON repairs.uuid = asked.uuid
+LEFT JOIN definitions ON definitions.uuid = asked.uuid
 """
 
 

@@ -227,4 +227,14 @@ STEPS: dict[str, Step] = {
     "0006": _script("""
         ALTER TABLE host ADD COLUMN steady_since TEXT
     """),
+    "0007": _script("""
+        -- The last definitions that satisfied their pins, without secrets; see mthook.xmlrewrite.target.Kept.
+        CREATE TABLE definitions (
+            uuid TEXT NOT NULL PRIMARY KEY,
+            checksum INTEGER NOT NULL,
+            machine TEXT NOT NULL,
+            at TEXT NOT NULL,
+            xml TEXT NOT NULL
+        ) WITHOUT ROWID;
+    """),
 }

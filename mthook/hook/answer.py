@@ -50,14 +50,15 @@ def carry_out(
     :raises CatalogConflict: the pin isn't any more what was judged by; nothing is recorded.
     """
     who = f"{call} ({guest.uuid})"
-    news = _has_news(Catalog(connection), guest, judged)
-    wanted = _wanted(call, guest, judged)
+    catalog = Catalog(connection)
+    news, wanted = _has_news(catalog, guest, judged), _wanted(call, guest, judged)
+    mended = judged.verdict == "deny" and not guest.nova and _is_mended(catalog, guest, judged)
     connection.close()  # SQLite's locks don't survive a fork
     if news or wanted:
         _record(call, guest, judged, read, who, news=news, wanted=wanted)
     _warn(judged, who, news=news)
     if judged.verdict == "deny":
-        _stop(call, guest, judged)
+        _stop(call, guest, judged, mended)
         return False
     if judged.verdict == "rewrite":
         _rename(call, guest, judged, who)
@@ -143,6 +144,16 @@ def ask_for_push(catalog: str, uuid: str, at: str | None = None) -> None:
     _add(_beside(catalog, PUSH_TRIGGER), f"{uuid} {at or text.now()}\n")
 
 
+def keep(call: HookCall, guest: Summary) -> None:
+    """Keep a guest's definition, to lead the guest back to it one day."""
+    from mthook.hook import slow  # here: most starts are like the one before
+
+    try:
+        slow.keep(call.catalog, call.xml, guest.uuid or "", guest.machine or "", call.left())
+    except slow.SlowPathError as error:
+        journal.error(f"{call}: its definition isn't kept: {error}")
+
+
 def _concerns_nova(guest: Summary, judged: Judgement) -> bool:
     """Tell whether Nova's record may be to be put right: a new pin, or a guest unlike its pin."""
     if not guest.nova:
@@ -215,19 +226,30 @@ def _warn(judged: Judgement, who: str, *, news: bool) -> None:
         journal.warning(f"{who}: goes on by [hook] nova_stop = allow: {judged.reason}")
 
 
-def _stop(call: HookCall, guest: Summary, judged: Judgement) -> None:
+def _is_mended(catalog: Catalog, guest: Summary, judged: Judgement) -> bool:
+    """Tell whether a repair mends a definition: one of another family only where a right one is kept."""
+    try:
+        kept = catalog.kept(guest.uuid or "")
+    except CatalogError:
+        kept = None
+    known = [judged.found, *([kept.machine] if kept else [])]
+    families = [machinetype.MachineType.parse(machine).family for machine in (judged.pin, *known)]
+    return families[0] in families[1:]
+
+
+def _stop(call: HookCall, guest: Summary, judged: Judgement, mended: bool) -> None:
     """Say in one line, which libvirt hands on to the client, what is stopped, why and what to do."""
     what = "its definition says" if call.operation == "prepare" else "it comes with"
     message = (
         f"{_WORDS[call.operation]} of guest '{text.printable(call.name)}' ({guest.uuid}) stopped: "
         f"its machine type is pinned to {judged.pin}, {what} {judged.found}; "
-        f"{_remedy(call, guest, judged)}"
+        f"{_remedy(call, guest, judged, mended)}"
     )
     journal.warning(message)
     call.tell(f"mthook: {message}")
 
 
-def _remedy(call: HookCall, guest: Summary, judged: Judgement) -> str:
+def _remedy(call: HookCall, guest: Summary, judged: Judgement, mended: bool) -> str:
     assert call.settings is not None
     pin = judged.pin
     accept = f"'mthook-admin set {guest.uuid} {judged.found} --force' accepts the change"
@@ -239,7 +261,11 @@ def _remedy(call: HookCall, guest: Summary, judged: Judgement) -> str:
         return f"give the instance the machine type {pin} in Nova and start it again, or {accept}"
     if not machinetype.is_convertible(pin, judged.found):
         return f"redefine the guest as what it is pinned to, or {accept}"
-    return f"'mthook-sync --only repair' mends the definition and starts the guest, {accept}"
+    if not mended:
+        return f"'mthook-admin set {guest.uuid} {pin}' converts the definition, {accept}"
+    return (
+        f"'mthook-sync --only repair --start' mends the definition and starts the guest, {accept}"
+    )
 
 
 def _way_back(call: HookCall, guest: Summary, judged: Judgement) -> str:

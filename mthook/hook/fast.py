@@ -249,6 +249,7 @@ def _judge(
     settled = known.root_image == guest.root_image and not known.repair
     if known.machine == guest.machine and call.operation == "prepare" and settled:
         call.clear = True
+        _keep(call, guest, known, connection)
         return ALLOWED  # by far the most frequent case, kept free of all that follows
     for left in reversed(range(_TRIES)):
         try:
@@ -272,18 +273,37 @@ def _judge_whole(
     from mthook.hook import answer
     from mthook.judgement import judge
 
-    assert call.settings is not None
+    settings = call.settings
+    assert settings is not None
+    if call.operation == "restore" and settings.migrate_mismatch == "refuse":
+        from mthook.hook import caller
+
+        settings = caller.for_restore(settings)
     call.set_alarm()  # reading has come through: what follows has a limit of its own
     aliases = lookup.aliases(connection, guest.emulator, guest.arch, guest.virt_type)
-    judged = judge(call.operation, guest, known, aliases, call.settings)
+    judged = judge(call.operation, guest, known, aliases, settings)
     compared: object = ANY
     if judged.asks_nova:
         nova = _ask_nova(call, connection, judged.reason)
         compared = nova.compared
-        judged = judge(call.operation, guest, known, aliases, call.settings, nova)
+        judged = judge(call.operation, guest, known, aliases, settings, nova)
         call.set_alarm()
-    read = (known.updated_at, compared)
-    return ALLOWED if answer.carry_out(call, guest, judged, read, connection) else STOPPED
+    if not answer.carry_out(call, guest, judged, (known.updated_at, compared), connection):
+        return STOPPED
+    if call.operation == "prepare" and not (judged.reason or judged.was_let_in):
+        _keep(call, guest, known, connection)
+    return ALLOWED
+
+
+def _keep(
+    call: HookCall, guest: summary.Summary, known: lookup.Known, connection: Connection
+) -> None:
+    """Keep what a guest is about to start as, if that is new. Nova makes that of its instances anew."""
+    if not guest.nova and known.kept != summary.checksum(call.xml):
+        from mthook.hook import answer  # here: most starts are like the one before
+
+        connection.close()  # SQLite's locks don't survive the slow path's fork
+        answer.keep(call, guest)
 
 
 def _ask_nova(call: HookCall, connection: Connection, wrong: str) -> NovaAnswer:

@@ -171,6 +171,25 @@ def put_right(
     in_child(work, seconds)
 
 
+def keep(catalog: str, xml: bytes, uuid: str, machine: str, seconds: float) -> None:
+    """Keep a guest's definition in the catalog, without what may be secret in it."""
+
+    def work() -> None:
+        _find_packages()
+        from mthook.catalog import lookup
+        from mthook.catalog.store import Catalog
+        from mthook.text import now
+        from mthook.xmlrewrite import secrets, summary
+        from mthook.xmlrewrite.definition import Definition
+        from mthook.xmlrewrite.target import Kept
+
+        plain = secrets.without_secrets(Definition(xml))
+        with Catalog(lookup.connect(catalog, seconds)) as opened:
+            opened.keep(Kept(uuid, summary.checksum(xml), machine, now(), plain))
+
+    in_child(work, seconds)
+
+
 def rewrite(xml: bytes, machine: str, instance: str, since: str, seconds: float) -> bytes:
     """Return a domain's XML with the pinned machine type."""
 

@@ -21,7 +21,7 @@ from mthook.errors import DomainXMLError, HostError, NotFound
 from mthook.host.connection import Host, libvirt_errors
 from mthook.text import printable
 from mthook.xmlrewrite.definition import Definition
-from mthook.xmlrewrite.summary import PIN_NAMESPACE, Summary
+from mthook.xmlrewrite.summary import PIN_NAMESPACE, Summary, checksum
 
 #: libvirt's states in the words of ``virsh list``; a "blocked" guest is one that waits.
 _STATES = {
@@ -47,6 +47,7 @@ class Domain:
     :ivar managed_save: a start would restore an image instead of booting.
     :ivar snapshots: how many; each holds a machine type of its own.
     :ivar defined: the inactive definition; ``None`` for a transient domain.
+    :ivar checksum: of that, see :func:`mthook.xmlrewrite.summary.checksum`.
     :ivar running: what an active domain really runs.
     :ivar saved: the machine type in the managed-save image.
     :ivar problem: what is wrong with the domain's XML, in one line that names the domain; nothing
@@ -61,6 +62,7 @@ class Domain:
     managed_save: bool = False
     snapshots: int = 0
     defined: Summary | None = None
+    checksum: int | None = None
     running: Summary | None = None
     saved: str | None = None
     problem: str | None = None
@@ -166,6 +168,12 @@ def machines_in_snapshots(host: Host, uuid: str) -> set[str]:
     return {machine for machine in (found.get("machine") for found in types) if machine}
 
 
+def saved_machine(host: Host, uuid: str) -> str | None:
+    """Return the machine type in a domain's managed-save image."""
+    with _domain(host, uuid, "its managed-save image can't be read") as handle:
+        return _summary(handle.managedSaveGetXMLDesc(0)).machine
+
+
 def running(host: Host, uuid: str) -> Summary | None:
     """Return what a domain runs, None if it doesn't run."""
     with _domain(host, uuid, "its XML can't be had") as handle:
@@ -243,7 +251,8 @@ def _read_xml(handle: Any, persistent: bool, active: bool, saved: bool) -> dict[
     """Return what a domain's definition, live XML and saved image say, where it has them."""
     found: dict[str, Any] = {}
     if persistent:
-        found["defined"] = _summary(handle.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+        xml = handle.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+        found.update(defined=_summary(xml), checksum=checksum(xml.encode()))
     if active:
         found["running"] = _running(handle)
     elif saved:

@@ -16,13 +16,13 @@ from mthook import policy
 from mthook.catalog.offers import Offer, Offers
 from mthook.catalog.records import Pin
 from mthook.catalog.store import Catalog
-from mthook.errors import Error, HostError, Refused
+from mthook.errors import ConversionError, Error, HostError, Refused
 from mthook.host import capabilities, domains, watching
 from mthook.host.connection import Host
 from mthook.machinetype import nearest
 from mthook.policy import Refusal
 from mthook.text import now, printable
-from mthook.xmlrewrite import pipeline
+from mthook.xmlrewrite import kept, pipeline
 from mthook.xmlrewrite.definition import Definition
 from mthook.xmlrewrite.secrets import without_secrets
 from mthook.xmlrewrite.summary import Summary
@@ -60,19 +60,23 @@ def prepare(
     *,
     snapshots: bool = False,
     secrets: bool = True,
+    asked: bool = True,
 ) -> Realignment | None:
     """Look at a pin's domain as it is now and work out what realigning it means; change nothing.
 
     :param offers: what the emulators of this host offer.
-    :param originals: what guests were before their last change of family; ``None``: nothing is
-        kept.
+    :param originals: what guests were before they changed their family, and when they were right;
+        ``None``: nothing is kept.
     :param snapshots: also a domain that has snapshots. They keep machine types of their own: what
         is realigned lasts until the next revert, but the domain can be started until then.
     :param secrets: False: to be shown, not to be carried out; see :func:`.domains.definition`.
+    :param asked: somebody wants this guest converted. Otherwise it only becomes what it was, unless
+        it is Nova's, which makes it anew at every start.
     :return: ``None`` when there is nothing to do: no persistent definition, or one that satisfies
         the pin.
     :raises Refused: saved state forbids it, or this host can't run what the pin says.
-    :raises ConversionError: the pinned machine type can't have something that the domain has.
+    :raises ConversionError: the pinned machine type can't have something that the domain has, or
+        would give it hardware that it never had, and nobody has asked for that.
     """
     domain = domains.get_domain(host, pin.uuid, xml=False)
     if not domain.persistent:
@@ -81,8 +85,8 @@ def prepare(
     offer = offers.of(before.summary)
     if pin.machine is None or is_aligned(pin, before.summary, offer):
         return None
-    _check_state(domain, snapshots)
-    original = originals.original(pin.uuid) if originals is not None else None
+    _check_state(host, domain, snapshots, before.summary, offer)
+    original = _original(pin.machine, before, originals, pin.uuid)
     target = pipeline.Target(
         pin.machine,
         pin.uuid,
@@ -92,6 +96,8 @@ def prepare(
         original=original,
     )
     planned = pipeline.rewrite(before, target)
+    if planned.converted and not (asked or planned.restored or before.summary.nova):
+        _refuse_unasked(pin.uuid, pin.machine, before.summary.machine)
     _check_offer(host, domain, pin, before.summary, offer)
     return Realignment(
         old=before.summary.machine or "",
@@ -102,6 +108,23 @@ def prepare(
         after=Definition(planned.xml, planned.tree),
         changes=planned.changes,
         converted=planned.converted,
+    )
+
+
+def _original(
+    machine: str, before: Definition, originals: Catalog | None, uuid: str
+) -> pipeline.Original | None:
+    if originals is None:
+        return None
+    return kept.way_back(originals.original(uuid), originals.kept(uuid), before, machine)
+
+
+def _refuse_unasked(uuid: str, pin: str, found: str | None) -> None:
+    raise ConversionError(
+        "what it was before isn't kept, and it isn't given other hardware unasked:"
+        f" 'mthook-admin set {uuid} {pin}' converts it,"
+        f" 'mthook-admin set {uuid} {found} --force' lets it be what it is now",
+        "os/type",
     )
 
 
@@ -151,8 +174,8 @@ def _convert(
 ) -> None:
     """Redefine a domain as one of another family, and keep what it was and what libvirt made of it."""
     earlier, at = originals.original(uuid), now()
-    kept = pipeline.Original(without_secrets(before), without_secrets(after), at)
-    originals.keep_original(uuid, kept)
+    planned = pipeline.Original(without_secrets(before), without_secrets(after), at)
+    originals.keep_original(uuid, planned)
     try:
         domains.redefine(host, uuid, after.xml)
     except Error:
@@ -161,7 +184,7 @@ def _convert(
     with contextlib.suppress(Error):  # the definition is right; what was planned is kept
         # Only now are there the addresses that libvirt chose.
         made = without_secrets(domains.definition(host, uuid))
-        originals.keep_original(uuid, pipeline.Original(kept.before, made, at))
+        originals.keep_original(uuid, pipeline.Original(planned.before, made, at))
 
 
 def _carry(host: Host, pin: Pin, offers: Offers) -> None:
@@ -184,11 +207,14 @@ def is_aligned(pin: Pin, summary: Summary, offer: Offer) -> bool:
     )
 
 
-def _check_state(domain: domains.Domain, snapshots: bool) -> None:
+def _check_state(
+    host: Host, domain: domains.Domain, snapshots: bool, summary: Summary, offer: Offer
+) -> None:
     """Refuse a domain that keeps a machine type elsewhere: start or revert brings it back."""
     if domain.managed_save:
         raise Refused(
-            f"{domain}: left alone: it has a managed-save image, which holds its own machine type",
+            f"{domain}: left alone: it has a managed-save image, which holds its own machine type"
+            f"{about_image(host, domain, summary, offer)}",
             Refusal.SAVED,
         )
     if domain.snapshots and not snapshots:
@@ -197,6 +223,18 @@ def _check_state(domain: domains.Domain, snapshots: bool) -> None:
             "machine types",
             Refusal.SAVED,
         )
+
+
+def about_image(host: Host, domain: domains.Domain, summary: Summary, offer: Offer) -> str:
+    """Return what is left to do about a managed-save image that this host can't restore, '' for another."""
+    machine = domains.saved_machine(host, domain.uuid)
+    if machine is None or offer.has(machine) or capabilities.supports(host, summary, machine):
+        return ""
+    return (
+        f"; its machine type is {printable(machine)}, which QEMU doesn't offer on this host, so that it"
+        f" can't be restored here: 'virsh managedsave-remove {domain.uuid}' discards it and with it the"
+        " guest's memory, as a power cut does"
+    )
 
 
 def _check_offer(

@@ -21,6 +21,8 @@ class Kind(enum.Enum):
     FORCED = "forced"
     #: A revert to a snapshot brings back another machine type: how many there are.
     SNAPSHOTS = "snapshots"
+    #: What any QEMU offers isn't known here, so whether one has the machine type isn't checked: its name.
+    OFFERS_UNKNOWN = "offers_unknown"
     #: This host's QEMU deprecates the machine type: its name.
     DEPRECATED = "deprecated"
     #: The definition may not follow, so that it stays: why.

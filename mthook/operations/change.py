@@ -62,11 +62,14 @@ class Plan:
 
 
 def plan(instance: Instance, request: ChangeRequest) -> Plan | None:
-    """Check a change, and whether the definition can follow; change nothing. ``None``: the pin is that already.
+    """Check a change, and whether the definition can follow; change nothing.
+
+    ``None``: the pin is that already, and the definition too, where that follows.
+
 
     :raises Refused: policy forbids it, or the definition can't follow.
     """
-    if instance.machine == request.machine:
+    if instance.machine == request.machine and not _is_to_follow(instance, request):
         return None
     cautions = check(instance, request)
     if instance.host is None:
@@ -87,20 +90,34 @@ def check(instance: Instance, request: ChangeRequest) -> list[Caution]:
         raise CatalogError(
             f"no machine types of {arch} are known yet: run mthook-sync", catalog.path
         )
-    cautions = ask_policy(
-        instance,
-        instance.machine,
-        request.machine,
-        stopped=not instance.active,
-        names=offer.names,
-        supported=request.machine in offer.names,
-        force=request.force,
-        managed_save=instance.managed_save,
-        windows=instance.windows,
-    )
+    try:
+        cautions = ask_policy(
+            instance,
+            instance.machine,
+            request.machine,
+            stopped=not instance.active,
+            names=offer.names,
+            supported=request.machine in offer.names,
+            force=request.force,
+            managed_save=instance.managed_save,
+            windows=instance.windows,
+        )
+    except Refused as error:
+        raise Refused(f"{error}{_about_image(instance, error)}", error.reason) from error
     if request.force and instance.domain is not None and instance.domain.snapshots:
         cautions.append(Caution(Kind.SNAPSHOTS, (instance.domain.snapshots,)))
     return cautions + about_age(offer, request.machine)
+
+
+def _about_image(instance: Instance, refusal: Refused) -> str:
+    """Return what is to be done about a managed-save image that --force helps nobody with, '' about another."""
+    defined = instance.domain.defined if instance.domain else None
+    if refusal.reason != Refusal.SAVED or not (instance.host and instance.domain and defined):
+        return ""
+    from mthook.host import realign
+
+    offer = offers(instance.catalog).of(defined)
+    return realign.about_image(instance.host, instance.domain, defined, offer)
 
 
 def foresee(instance: Instance, request: ChangeRequest) -> Plan:
@@ -216,6 +233,17 @@ def pin_of(instance: Instance, request: ChangeRequest) -> Pin:
     )
     seen = request.seen or (pin.seen if instance.machine == request.machine else None)
     return replace(pin, machine=request.machine, source=SOURCE, updated_at=at, seen=seen)
+
+
+def _is_to_follow(instance: Instance, request: ChangeRequest) -> bool:
+    """Tell whether the definition may follow a pin, and isn't what that says."""
+    defined = instance.domain.defined if instance.domain else None
+    if instance.host is None or defined is None:
+        return False
+    from mthook.host import realign
+
+    offer = offers(instance.catalog).of(defined)
+    return not realign.is_aligned(pin_of(instance, request), defined, offer)
 
 
 def _left_behind(instance: Instance, request: ChangeRequest) -> list[Caution]:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, asdict, fields
@@ -16,7 +15,7 @@ from mthook.catalog.records import Pin
 from mthook.errors import Error, MachineTypeError, NotFound, NovaConflict
 from mthook.machinetype import MachineType
 from mthook.nova.instance import BUILDING
-from mthook.text import printable
+from mthook.text import is_time, latest, printable
 
 if TYPE_CHECKING:
     from mthook.catalog.store import Catalog
@@ -25,9 +24,11 @@ if TYPE_CHECKING:
 #: What every line says it is. Another form, and another name, would be a later version's.
 FORMAT = "mthook-pin-1"
 
-_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 _REQUIRED = {field.name for field in fields(Pin) if field.default is MISSING}
 _TIMES = ("created_at", "updated_at")
+_MACHINES = ("machine", "seen")
+#: Those that are read by a terminal or a program as they are.
+_WORDS = ("arch", "source", "actor", "qemu_version", "libvirt_version")
 #: What a time is where Nova has none: any pin is newer.
 _LONG_AGO = "1970-01-01T00:00:00.000000Z"
 
@@ -109,8 +110,6 @@ def _parse(line: str) -> Pin:
         raise ValueError(f"{name} is missing")
     for name in sorted(known):
         _check(name, content.get(name))
-    if content["machine"] is not None:
-        MachineType.parse(content["machine"])
     return Pin(**content)
 
 
@@ -119,7 +118,23 @@ def _check(name: str, value: object) -> None:
         return
     if not isinstance(value, str):
         raise TypeError(f"{name} is not a text")
+    if value.encode(errors="replace").decode() != value:  # half of a surrogate pair, say
+        raise ValueError(f"{name} isn't Unicode")
     if name == "uuid" and value != str(UUID(value)):
         raise ValueError("uuid is not in its canonical form")
-    if name in _TIMES and not _TIME.fullmatch(value):
+    if name in _MACHINES:
+        MachineType.parse(value)
+    if name in _TIMES:
+        _check_time(name, value)
+    if name in _WORDS and not value.isprintable():
+        raise ValueError(f"{name} holds control characters")
+    if name == "root_image" and any(image != str(UUID(image)) for image in value.split(" ")):
+        raise ValueError("root_image isn't UUIDs, separated by spaces")
+
+
+def _check_time(name: str, value: str) -> None:
+    """Refuse what is no time, or would be newer than every change to come."""
+    if not is_time(value):
         raise ValueError(f"{name} is not a time such as 2026-11-22T13:00:00.000000Z")
+    if value > latest():
+        raise ValueError(f"{name} is {value}, which is yet to come: look after the clocks")

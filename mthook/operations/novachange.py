@@ -82,14 +82,13 @@ def _is_of_another_family(old: str | None, new: str) -> bool:
 
 def check(found: CloudInstance, request: ChangeRequest) -> list[Caution]:
     """Check a change against policy, by what Nova says of the instance."""
-    nova, local = found.nova, found.local
-    offer = change.offers(local.catalog).like(found.arch) if local else Offer()
+    nova = found.nova
+    offer = _offer(found)
     cautions = ask_policy(
         found,
         nova.machine,
         request.machine,
         names=offer.names,
-        # Elsewhere other machine types may be supported than here.
         supported=request.machine in offer.names if offer.names else None,
         state=nova.vm_state,
         stopped=nova.stopped,
@@ -98,7 +97,16 @@ def check(found: CloudInstance, request: ChangeRequest) -> list[Caution]:
     )
     if not nova.stopped and nova.machine != request.machine:
         cautions.append(Caution(Kind.COLD_START, (request.machine,)))
+    if not offer.names:
+        cautions.append(Caution(Kind.OFFERS_UNKNOWN, (request.machine,)))
     return cautions + about_age(offer, request.machine)
+
+
+def _offer(found: CloudInstance) -> Offer:
+    """Return what the hosts that are known here offer for an instance: this one, if it has ever looked."""
+    if isinstance(found.catalog, CatalogError):
+        return Offer()
+    return change.offers(found.catalog).like(found.arch)
 
 
 def check_release(found: CloudInstance, here: str, *, force: bool) -> list[Caution]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeVar
 
-from mthook.errors import CatalogError, HostError
+from mthook.errors import CatalogError, Error, HostError
 
 if TYPE_CHECKING:
     from oslo_config import cfg
@@ -22,6 +22,25 @@ if TYPE_CHECKING:
     from mthook.nova.cells import Cells
 
 LOG = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
+
+
+def once(call: Callable[[], _Result]) -> Callable[[], _Result]:
+    """Return a function that calls another once and remembers its result, or the error it raised."""
+    outcomes: list[_Result | Error] = []
+
+    def remembered() -> _Result:
+        if not outcomes:
+            try:
+                outcomes.append(call())
+            except Error as error:
+                outcomes.append(error)
+        outcome = outcomes[0]
+        if isinstance(outcome, Error):
+            raise outcome
+        return outcome
+
+    return remembered
 
 
 @contextlib.contextmanager

@@ -25,10 +25,11 @@ class Rewritten:
     :ivar xml: the domain, the very same bytes when nothing had to change.
     :ivar changes: what was changed, a line each.
     :ivar converted: whether the domain is of another family now.
+    :ivar restored: whether what it was before is kept, and it is that again.
     :ivar tree: what ``xml`` was written from, None when nothing had to change.
     """
 
-    __slots__ = ("changes", "converted", "tree", "xml")
+    __slots__ = ("changes", "converted", "restored", "tree", "xml")
 
     def __init__(
         self,
@@ -36,11 +37,13 @@ class Rewritten:
         changes: list[str],
         *,
         converted: bool = False,
+        restored: bool = False,
         tree: etree._ElementTree | None = None,
     ) -> None:
         self.xml = xml
         self.changes = changes
         self.converted = converted
+        self.restored = restored
         self.tree = tree
 
 
@@ -74,23 +77,27 @@ def _rewrite(xml: bytes, tree: etree._ElementTree, target: Target) -> Rewritten:
         # A domain that is right already gets no element of ours either: mthook marks only what it
         # changes.
         return Rewritten(xml, [])
+    restored = False
     if family is not None:
         nova = nova_instance(domain) is not None
         conversion = Conversion(*family, nova=nova, ports=target.ports, libvirt=target.libvirt)
-        changes += _convert(domain, conversion, target)
+        converting, restored = _convert(domain, conversion, target)
+        changes += converting
     changes += carry_pin(domain, target)
     _verify(domain, target)
     result = safexml.serialize(tree, declaration=safexml.has_declaration(xml))
-    return Rewritten(result, changes, converted=family is not None, tree=tree)
+    return Rewritten(result, changes, converted=family is not None, restored=restored, tree=tree)
 
 
-def _convert(domain: etree._Element, conversion: Conversion, target: Target) -> list[str]:
-    """Convert a domain, or lead it back to what it was before where that was kept."""
+def _convert(
+    domain: etree._Element, conversion: Conversion, target: Target
+) -> tuple[list[str], bool]:
+    """Convert a domain, or lead it back to what it was before where that was kept; return whether it was."""
     way_back = restore.WayBack.of(domain, conversion, target.original)
     if way_back is None:
-        return [*convert(domain, conversion), restore.without(conversion)]
+        return [*convert(domain, conversion), restore.without(conversion)], False
     change(domain, conversion, disks_by_bus(domain))
-    return way_back.take()
+    return way_back.take(), True
 
 
 def _verify(domain: etree._Element, target: Target) -> None:

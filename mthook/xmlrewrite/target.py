@@ -21,6 +21,20 @@ class Original:
         self.at = at
 
 
+class Kept:
+    """The last definition of a guest that satisfied its pin.
+
+    :ivar checksum: :func:`mthook.xmlrewrite.summary.checksum` of the whole of it.
+    :ivar machine: its machine type.
+    :ivar at: when it was kept, as :func:`mthook.text.now` writes it.
+    :ivar xml: it, as :func:`mthook.xmlrewrite.secrets.without_secrets` leaves it.
+    """
+
+    def __init__(self, uuid: str, checksum: int, machine: str, at: str, xml: bytes) -> None:
+        self.uuid, self.checksum, self.machine = uuid, checksum, machine
+        self.at, self.xml = at, xml
+
+
 class Target:
     """What a domain shall become.
 

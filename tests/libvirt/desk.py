@@ -33,4 +33,11 @@ class Commands:
 
     def sync(self) -> None:
         """Run mthook-sync, which pins every guest there is."""
-        assert sync.main(["--config-file", self._config]) == 0
+        assert self.run_sync()[0] == 0
+
+    def run_sync(self, *argv: str) -> tuple[int, str, str]:
+        """Run mthook-sync and return its exit code, standard output and standard error."""
+        self._capsys.readouterr()
+        code = sync.main(["--config-file", self._config, *argv])
+        said = self._capsys.readouterr()
+        return int(code), said.out, said.err

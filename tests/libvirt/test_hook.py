@@ -78,13 +78,13 @@ def test_a_changed_definition_is_stopped_and_the_client_is_told_all(here: Site) 
 
     assert (
         f"mthook: start of guest 'web-1' ({UUID}) stopped: its machine type is pinned to {NEW}, its definition "
-        f"says {OLD}; 'mthook-sync --only repair' mends the definition and starts the guest, "
+        f"says {OLD}; 'mthook-sync --only repair --start' mends the definition and starts the guest, "
         f"'mthook-admin set {UUID} {OLD} --force' accepts the change"
     ) in error
     assert here.node.state("web-1") == "shut off"
     assert here.node.path("/var/lib/mthook/repair-wanted").exists()
 
-    here.node.mthook("mthook-sync", "--only", "repair")
+    here.node.mthook("mthook-sync", "--only", "repair", "--start")
 
     assert here.node.state("web-1") == "running"
     assert here.node.machine("web-1") == NEW
@@ -109,19 +109,20 @@ def test_a_guest_that_was_mended_by_hand_is_not_started_behind_its_operators_bac
     assert here.start() == ""
     here.node.virsh("destroy", "web-1")
 
-    here.node.mthook("mthook-sync", "--only", "repair")
+    here.node.mthook("mthook-sync", "--only", "repair", "--start")
 
     assert here.node.state("web-1") == "shut off"
 
 
-def test_a_periodic_sync_starts_no_guest(here: Site) -> None:
-    """It may have been started elsewhere meanwhile; the definition is right from then on."""
+@pytest.mark.parametrize("only", [(), ("--only", "repair")])
+def test_what_runs_by_itself_starts_no_guest(here: Site, only: tuple[str, ...]) -> None:
+    """A cluster manager may have started it elsewhere meanwhile; the definition is right from then on."""
     here.node.boot("web-1", NEW, uuid=UUID)
     here.node.virsh("destroy", "web-1")
     here.redefine(OLD)
     here.start()
 
-    here.node.mthook("mthook-sync")
+    here.node.mthook("mthook-sync", *only)
 
     assert here.node.state("web-1") == "shut off"
     assert here.node.machine("web-1", "--inactive") == NEW
@@ -133,7 +134,7 @@ def test_a_pin_that_only_its_metadata_tells_is_repaired_by_it(here: Site) -> Non
     here.redefine(NEW, metadata=carried)
 
     assert f"pinned to {OLD}" in here.start()
-    here.node.mthook("mthook-sync", "--only", "repair")
+    here.node.mthook("mthook-sync", "--only", "repair", "--start")
 
     assert (here.node.state("web-1"), here.node.machine("web-1")) == ("running", OLD)
     assert here.row()["source"] == "guest metadata"

@@ -122,7 +122,7 @@ def test_a_guest_that_waits_for_a_repair_is_drift(here: Site) -> None:
     assert "stopped: its machine type is pinned" in here.start()
 
     assert "web-1: defined pc-i440fx-7.2, start stopped" in wrong(here)[DRIFT][1]
-    here.node.mthook("mthook-sync", "--only", "repair")
+    here.node.mthook("mthook-sync", "--only", "repair", "--start")
     assert wrong(here) == {}
 
 

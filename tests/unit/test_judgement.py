@@ -38,6 +38,7 @@ def known(machine: Optional[str] = OLD, **more: Any) -> Known:
         "gone_since": None,
         "repair": False,
         "latest": NOW,
+        "kept": None,
     }
     return Known(**{**values, **more})
 

@@ -4,37 +4,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from oslo_config import cfg
 
 from mthook.catalog.records import Guest
-from mthook.errors import Error, HostError
-from mthook.operations.opening import opened_catalog, opened_host
+from mthook.errors import HostError
+from mthook.operations.opening import once, opened_catalog, opened_host
 
 if TYPE_CHECKING:
     from mthook.host.domains import Domain
-
-_Result = TypeVar("_Result")
-
-
-def once(call: Callable[[], _Result]) -> Callable[[], _Result]:
-    """Return a function that calls another once and remembers its result, or the error it raised."""
-    outcomes: list[_Result | Error] = []
-
-    def remembered() -> _Result:
-        if not outcomes:
-            try:
-                outcomes.append(call())
-            except Error as error:
-                outcomes.append(error)
-        outcome = outcomes[0]
-        if isinstance(outcome, Error):
-            raise outcome
-        return outcome
-
-    return remembered
 
 
 class Context(contextlib.ExitStack):

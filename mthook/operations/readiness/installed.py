@@ -6,7 +6,8 @@ from __future__ import annotations
 import json
 import time
 
-from mthook.errors import CatalogMissing
+from mthook import policy
+from mthook.errors import CatalogMissing, HostError
 from mthook.hook import install
 from mthook.operations.readiness.context import Context
 from mthook.operations.readiness.findings import Finding, Severity, as_success, as_warning
@@ -33,7 +34,23 @@ def check_hook(context: Context) -> list[Finding]:
         found.append(as_warning("no_daemon", **facts))
     if facts["mode"] != "enforce":
         found.append(as_warning("not_enforcing", **facts))
+    if context.conf.hook.migrate_mismatch == "refuse":
+        found += _about_restores(context)
     return found or [as_success(**facts)]
+
+
+def _about_restores(context: Context) -> list[Finding]:
+    """Tell if restores aren't refused, as libvirt wouldn't bear it."""
+    try:
+        from mthook.host.capabilities import host_facts
+
+        libvirt = host_facts(context.host(), context.conf.host).libvirt_version
+    except HostError:
+        libvirt = context.catalog().host().libvirt_version
+    major, minor, micro = map(int, (libvirt or "0.0.0").split("."))
+    if policy.may_refuse_restore((major, minor, micro) if libvirt else None):
+        return []
+    return [as_warning("restores_let_in", libvirt=libvirt)]
 
 
 def hook_status(context: Context) -> install.Status:

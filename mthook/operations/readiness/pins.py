@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from mthook import policy
 from mthook.catalog.offers import Offer, Offers
-from mthook.catalog.records import Guest, Pin
+from mthook.catalog.records import Pin
 from mthook.errors import HostError, NotFound
 from mthook.machinetype import nearest
 from mthook.operations.inventory import instances
@@ -22,10 +22,14 @@ from mthook.operations.readiness.findings import (
     as_warning,
     unavailable,
 )
+from mthook.operations.support import Pinned, pinned, unsupported
 
 if TYPE_CHECKING:
     from mthook.host.connection import Host
     from mthook.host.domains import Domain
+
+#: What gets rid of an image that can't be restored.
+_DISCARD = "virsh managedsave-remove"
 
 
 def check_drift(context: Context) -> list[Finding]:
@@ -43,57 +47,36 @@ def check_drift(context: Context) -> list[Finding]:
 
 def check_supported(context: Context) -> list[Finding]:
     """Look whether each pin is among what its guest's emulator offers."""
-    offers = Offers(context.catalog().capabilities())
-    if not offers:
+    catalog, listing = context.catalog(), "mthook-admin list --deprecated"
+    if not catalog.capabilities():
         return [Finding("offers_unknown", Severity.FAILURE, remedy="mthook-sync -v")]
-    unsupported, deprecated, number = [], [], 0
-    for pin, guest in _pins(context):
-        number += 1
-        name = guest.name if guest else None
-        # Without a guest any emulator may be the one.
-        of_guest = (guest.arch, guest.virt_type, guest.emulator) if guest else (pin.arch,)
-        offer = offers.like(*of_guest)
-        if not (_is_offered(pin, offer) or _is_supported(context, pin, guest)):
-            near = nearest(pin.machine or "", offer.names)
-            unsupported.append(Subject(pin.uuid, name, {"pin": pin.machine, "nearest": near}))
-        elif pin.machine in offer.deprecated:
-            deprecated.append(Subject(pin.uuid, name, {"pin": pin.machine}))
-    facts, listing = {"pins": number}, "mthook-admin list --deprecated"
-    possible = [
-        Finding("unsupported", Severity.FAILURE, unsupported, facts, "mthook-admin set"),
-        as_warning("deprecated", deprecated, listing, pins=number),
+    found = list(pinned(catalog, context.guests()))
+    lacking = list(unsupported(found, context.host))
+    saved = [one for one in lacking if one[1] is not None and one[1].managed_save]
+    without = {pin.uuid for pin, *_ in lacking}
+    deprecated = [
+        Subject(pin.uuid, guest.name if guest else None, {"pin": pin.machine})
+        for pin, guest, offer in found
+        if pin.machine in offer.deprecated and pin.uuid not in without
     ]
-    return [one for one in possible if one.subjects] or [as_success(pins=number)]
+    facts: Facts = {"pins": len(found)}
+    possible = [
+        Finding("unsupported", Severity.FAILURE, _lacking(lacking), facts, "mthook-admin set"),
+        Finding("unsupported_saved", Severity.FAILURE, _lacking(saved), facts, _DISCARD),
+        as_warning("deprecated", deprecated, listing, **facts),
+    ]
+    return [one for one in possible if one.subjects] or [as_success(**facts)]
 
 
-def _pins(context: Context) -> Iterator[tuple[Pin, Guest | None]]:
-    """Yield the pins that count on this host: not those of guests that have left it."""
-    present = {guest.uuid: guest for guest in context.guests()}
-    gone = {guest.uuid for guest in context.catalog().guests() if guest.uuid not in present}
-    for pin in context.catalog().pins():
-        if pin.machine is not None and pin.uuid not in gone:
-            yield pin, present.get(pin.uuid)
-
-
-def _is_offered(pin: Pin, offer: Offer) -> bool:
-    """Tell whether an emulator offers a pin; an alias has to stand for the same vendor's line."""
-    machine = pin.machine or ""
-    return offer.has(machine) and policy.satisfied(
-        machine, offer.stands_for(machine), seen=pin.seen, aliases=offer.aliases
-    )
-
-
-def _is_supported(context: Context, pin: Pin, guest: Guest | None) -> bool:
-    """Ask libvirt, whose capabilities don't list all that there is."""
-    if guest is None or not guest.emulator:
-        return False
-    try:
-        host = context.host()
-    except HostError:
-        return False
-    from mthook.host.capabilities import supports
-
-    return supports(host, guest, pin.machine or "")
+def _lacking(found: Iterable[Pinned]) -> list[Subject]:
+    return [
+        Subject(
+            pin.uuid,
+            guest.name if guest else None,
+            {"pin": pin.machine, "nearest": nearest(pin.machine or "", offer.names)},
+        )
+        for pin, guest, offer in found
+    ]
 
 
 def check_definitions(context: Context) -> list[Finding]:

@@ -12,19 +12,56 @@ from mthook.catalog.records import Pin, Repair
 from mthook.errors import ConversionError, HostError, NotFound, Refused
 from mthook.hook.answer import TRIGGER
 from mthook.host import realign
-from mthook.host.domains import Domain, get_domain, start
+from mthook.host.domains import Domain, definition, get_domain, start
 from mthook.locks import uninterrupted
-from mthook.operations.acts import Act
+from mthook.operations.acts import Act, Failure
+from mthook.operations.support import pinned, unsupported
 from mthook.operations.sync.pins import replace
 from mthook.operations.sync.run import ACTOR, SyncRun
 from mthook.policy import Refusal
 from mthook.text import is_time, latest, now, printable
+from mthook.xmlrewrite.secrets import without_secrets
+from mthook.xmlrewrite.summary import checksum
+from mthook.xmlrewrite.target import Kept
 
 #: Seconds after a stopped start within which the guest is started again. Whoever wanted it started may by then have
 #: started it elsewhere, on another host with the same disks.
 _RESTART_WITHIN = 600
 #: What happens to a pin itself, in the words of the history.
 _CHANGES = ("pinned", "changed", "unset", "imported", "pruned")
+#: How many guests a line names.
+_FEW = 3
+
+
+def keep(run: SyncRun) -> None:
+    """Keep each definition that satisfies its pin and isn't kept yet, to lead the guest back to.
+
+    Nova makes those of its instances anew.
+    """
+    known = run.catalog.checksums()
+    found = []
+    for domain in run.domains.values():
+        if domain.defined is None or domain.defined.nova:
+            continue
+        if known.get(domain.uuid) != domain.checksum:
+            with run.isolated(domain):
+                found += _keep(run, domain)
+    run.catalog.keep(*found)
+
+
+def _keep(run: SyncRun, domain: Domain) -> list[Kept]:
+    """Return a domain's definition as it is kept, if it is as its pin says."""
+    pin = run.catalog.get_pin(domain.uuid)
+    if pin is None or pin.machine is None:
+        return []
+    try:
+        found = definition(run.host, domain.uuid, secrets=False)
+    except NotFound:
+        return []
+    machine = found.summary.machine
+    if machine is None or not realign.is_aligned(pin, found.summary, run.offers.of(found.summary)):
+        return []
+    return [Kept(domain.uuid, checksum(found.xml), machine, now(), without_secrets(found))]
 
 
 def align(run: SyncRun) -> None:
@@ -62,7 +99,9 @@ def _align(run: SyncRun, domain: Domain, pin: Pin, *, snapshots: bool = False) -
 
 def _change(run: SyncRun, pin: Pin, snapshots: bool) -> realign.Realignment | None:
     """Realign a pin's domain, or in a dry run only work out what that means."""
-    change = realign.prepare(run.host, pin, run.offers, run.catalog, snapshots=snapshots)
+    change = realign.prepare(
+        run.host, pin, run.offers, run.catalog, snapshots=snapshots, asked=False
+    )
     if run.result.dry_run:
         return change
     with uninterrupted():
@@ -125,11 +164,29 @@ def _note_drift(run: SyncRun, domain: Domain, pin: Pin, found: str | None) -> No
         run.result.add(Act("drifting", domain.uuid, domain.name, pin.machine, found))
 
 
+def name_unsupported(run: SyncRun) -> None:
+    """Complain of the guests that can't start as what they are pinned to, in one line; some have had theirs."""
+    known = {failure.uuid for failure in run.result.errors}
+    present = [guest for guest in run.catalog.guests() if guest.gone_since is None]
+    lacking = [
+        f"{printable(guest.name)}: {pin.machine}"
+        for pin, guest, _ in unsupported(pinned(run.catalog, present), lambda: run.host)
+        if guest is not None and pin.uuid not in known
+    ]
+    if lacking:
+        few = [*lacking[:_FEW], *(["..."] if len(lacking) > _FEW else [])]
+        text = (
+            f"QEMU on this host doesn't offer the pins of {len(lacking)} guest(s), which can't start"
+            f" here ({'; '.join(few)}): 'mthook-admin list --unsupported' lists them all"
+        )
+        run.result.add(Failure(Refused(text, Refusal.UNSUPPORTED)))
+
+
 def repair(run: SyncRun, *, restart: bool) -> None:
     """Go through all guests that wait for a repair; what fails is tried again next time.
 
-    :param restart: start them again. Only a run that was asked for repairs may: what an operator or systemd's path unit
-        does a moment after the stop would be a surprise in a periodic run.
+    :param restart: start them again, which only an operator may ask for, by hand or once for all: whoever wanted the
+        guest started may have started it elsewhere meanwhile, and nothing here can know.
     """
     # Before the look into the catalog: a start that is stopped from here on asks anew.
     _take_request(run)

@@ -14,7 +14,13 @@ from mthook.hook.install import CLEARED
 from mthook.nova.instance import Whereabouts
 from mthook.operations.acts import Act
 from mthook.operations.sync.compare import pull, push
-from mthook.operations.sync.definitions import align, note_drift, repair
+from mthook.operations.sync.definitions import (
+    align,
+    keep,
+    name_unsupported,
+    note_drift,
+    repair,
+)
 from mthook.operations.sync.novarecords import NovaRecords
 from mthook.operations.sync.pins import seed, seed_without_domain
 from mthook.operations.sync.requests import push_asked_for
@@ -31,17 +37,21 @@ _GAP = 8 * 24 * 3600
 _CLEARED_FOR = 600
 
 
-def do_steps(run: SyncRun, only: str | None) -> None:
-    """Go through the guests of this host, and through its instances in Nova where there is a database."""
+def do_steps(run: SyncRun, only: str | None, *, start: bool = False) -> None:
+    """Go through the guests of this host, and through its instances in Nova where there is a database.
+
+    :param start: with the step ``repair``: start the guests again as well.
+    """
     with contextlib.ExitStack() as stack:
         if has_nova(run.conf):
             run.nova = NovaRecords(run, stack)
         _pins(run, only)
-        _definitions(run, only)
+        _definitions(run, only, start)
         if only is None:
             note_drift(run)
         run.see_guests()
         if only is None:
+            name_unsupported(run)
             _finish(run)
 
 
@@ -61,14 +71,16 @@ def _pins(run: SyncRun, only: str | None) -> None:
             push(run, nova, {row.uuid for row in run.catalog.repairs() if row.nova})
 
 
-def _definitions(run: SyncRun, only: str | None) -> None:
+def _definitions(run: SyncRun, only: str | None, start: bool) -> None:
     """Bring definitions to their pins. In audit mode nothing is changed unless asked for by name."""
     conf = run.conf
     enforced = only is None and conf.hook.mode == "enforce" and conf.sync.realign
     if only == "realign" or enforced:
         align(run)
     if only == "repair" or enforced:
-        repair(run, restart=only == "repair")
+        repair(run, restart=only == "repair" and (start or conf.repair.start))
+    if only in (None, "seed", "realign"):
+        keep(run)
 
 
 def _finish(run: SyncRun) -> None:

@@ -34,12 +34,15 @@ def synchronize(
     result: SyncResult,
     only: str | None,
     progress: Progress,
+    *,
+    start: bool = False,
 ) -> None:
     """Do one run.
 
     :param settings: what is compiled for the hook.
     :param result: takes down what is done and what fails; of a dry run, nothing is changed.
     :param only: the one step to do: ``pull``, ``seed``, ``push``, ``realign`` or ``repair``; ``None``: all of them.
+    :param start: with ``repair``: start the guests again as well.
     :raises Busy: another run is under way.
     """
     with _catalog(conf.catalog.path, result.dry_run) as catalog:
@@ -49,7 +52,7 @@ def synchronize(
             from mthook.operations.sync.run import SyncRun  # here: they take libvirt-python
             from mthook.operations.sync.steps import do_steps
 
-            do_steps(SyncRun(host, catalog, conf, result, progress), only)
+            do_steps(SyncRun(host, catalog, conf, result, progress), only, start=start)
 
 
 @contextlib.contextmanager

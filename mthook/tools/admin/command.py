@@ -119,6 +119,7 @@ CAUTIONS = {
     Kind.FORCED: "{}",
     Kind.SNAPSHOTS: "it has {} snapshot(s), which hold their own machine types: who reverts to one"
     " gets that one's back",
+    Kind.OFFERS_UNKNOWN: "no host's machine types are known here: nothing tells whether a QEMU offers {}",
     Kind.DEPRECATED: "this host's QEMU deprecates {}",
     Kind.DEFINITION_STAYS: "{}: its definition stays as it is",
     Kind.REALIGN_OFF: "[sync] realign = false: its definition stays as it is",

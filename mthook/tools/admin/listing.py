@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from mthook.catalog.offers import Offers
 from mthook.catalog.records import Guest, HistoryEntry
 from mthook.conf import has_nova
-from mthook.errors import HostError, NovaError
+from mthook.errors import CatalogError, HostError, NovaError
 from mthook.nova.instance import VM_STATES
 from mthook.operations.inventory import InstanceRow, instances, unseen, unset_in_nova
 from mthook.operations.lookup import look_up_or_ask, uuid_of
-from mthook.operations.opening import opened_catalog, opened_host, opened_nova
+from mthook.operations.opening import once, opened_catalog, opened_host, opened_nova
+from mthook.operations.support import pinned, unsupported
 from mthook.text import printable
 from mthook.tools.admin.command import (
     INSTANCE,
@@ -46,7 +47,7 @@ STATES = (
     "gone",
 )
 #: Options that ask for what Nova's database can't tell.
-_LOCAL = ("drift", "machine", "deprecated")
+_LOCAL = ("drift", "machine", "deprecated", "unsupported")
 #: What libvirt calls a hook for, in words for operators.
 _OPERATIONS = {
     "prepare": "start",
@@ -111,6 +112,11 @@ class List(RowCommand):
             help="the same, for machine types that this host's QEMU deprecates",
         ),
         argument(
+            "--unsupported",
+            action="store_true",
+            help="pinned to a machine type that this host's QEMU doesn't offer: they can't start here",
+        ),
+        argument(
             "--state",
             metavar="STATE",
             type=str.lower,
@@ -173,11 +179,21 @@ class List(RowCommand):
             guests = catalog.guests()
             if args.unset:
                 guests = self._with_unseen(catalog, guests)
+            lacking = self._unsupported(catalog) if args.unsupported else None
             for row in instances(catalog, guests):
-                if _is_selected(row, args, deprecated):
+                if _is_selected(row, args, deprecated) and (lacking is None or row.uuid in lacking):
                     if args.unset:
                         self.code = ExitCode.SOME_UNSET
                     yield _values(row)
+
+    def _unsupported(self, catalog: Catalog) -> set[str]:
+        """Return the UUIDs of what can't run here, by what the last sync saw, and by libvirt's word."""
+        if not catalog.capabilities():
+            raise CatalogError("no machine types are known yet: run mthook-sync", catalog.path)
+        present = [guest for guest in catalog.guests() if guest.gone_since is None]
+        with contextlib.ExitStack() as stack:
+            connect = once(lambda: stack.enter_context(opened_host(self.conf, readonly=True)))
+            return {pin.uuid for pin, *_ in unsupported(pinned(catalog, present), connect)}
 
     def _with_unseen(self, catalog: Catalog, guests: list[Guest]) -> list[Guest]:
         """Add the guests that libvirt has and no sync or hook has seen, and say that there are."""

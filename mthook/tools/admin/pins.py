@@ -78,8 +78,9 @@ class Set(AdminCommand):
     """Pin an instance to another machine type.
 
     The guest must be shut off. Its definition is changed as well, unless [sync] realign is off, so
-    that its next start is right; when libvirt refuses that, nothing is changed. Old and new machine
-    type go to standard error, and for another family what becomes of the guest's hardware.
+    that its next start is right; when libvirt refuses that, nothing is changed. Where the pin is
+    that already, its definition alone is brought to it. Old and new machine type go to standard
+    error, and for another family what becomes of the guest's hardware.
 
     Where Nova's database is configured, the machine type is changed there first, whichever host the
     instance is on; that host's mthook-sync brings its pin along. What the instance's guest is
@@ -97,8 +98,8 @@ class Set(AdminCommand):
         ExitCode.INCOMPATIBLE: "another family, an older version, alias against versioned name,"
         " another vendor's line, or a Windows guest (--force overrides; but what the machine type"
         " can't have the guest must not have)",
-        ExitCode.UNSUPPORTED: "no QEMU of this host has the machine type, or for an instance"
-        " elsewhere, it is none that mthook knows (--force overrides)",
+        ExitCode.UNSUPPORTED: "no QEMU of a known host, which is this one, has the machine type; where"
+        " none is known, it is of no shape that mthook knows (--force overrides)",
     }
 
     arguments: ClassVar = (
@@ -190,7 +191,10 @@ class Set(AdminCommand):
                 return
             self.caution(plan.cautions)
             self.say_of(instance, self._preview(plan) if args.dry_run else change.apply(plan))
-        self._report(str(instance), instance.machine, request.machine, args.dry_run)
+        what, old = str(instance), instance.machine
+        if old == request.machine and plan.realignment is not None:
+            what, old = f"{instance}: its definition", plan.realignment.old
+        self._report(what, old, request.machine, args.dry_run)
 
     def _preview(self, plan: change.Plan | None) -> Sequence[str]:
         """Print what would change in a definition; return what a change of family changes."""

@@ -109,6 +109,9 @@ PROBLEMS = {
         "no_daemon": "No libvirt daemon runs that could call it.",
         "not_enforcing": "[hook] mode = {mode}: it stops no start and no definition is changed;"
         " only mode = enforce protects.",
+        "restores_let_in": "[hook] migrate_mismatch = refuse holds for migrations alone: libvirt {libvirt}"
+        " would take a guest whose restore is refused for started, and delete its managed-save image."
+        " Restores are let in and recorded as drift.",
     },
     "last_sync": {
         "never_ended": "No mthook-sync has run to its end on this host: run 'mthook-sync -v', then"
@@ -125,7 +128,11 @@ PROBLEMS = {
     "pins_supported": {
         "offers_unknown": "What this host's QEMU offers isn't known yet: run 'mthook-sync -v'.",
         "unsupported": "This host's QEMU can't run the pins of {subjects}: it has to offer them"
-        " before their next start, or 'mthook-admin set' changes them.",
+        " before their next start, or 'mthook-admin set' changes them. 'mthook-admin list --unsupported'"
+        " lists them all.",
+        "unsupported_saved": "Nor can it restore the managed-save images of {subjects}: a host whose QEMU"
+        " offers their pins can, or 'virsh managedsave-remove NAME' discards the memory, as a power cut"
+        " does; only then 'mthook-admin set' can change the pin.",
         "deprecated": "This host's QEMU deprecates the pins of {subjects}: 'mthook-admin list"
         " --deprecated' lists them.",
     },
@@ -159,6 +166,7 @@ _UNAVAILABLE = "{reason}."
 _GUESTS = {
     "unlike_pin": "{name}: {drift}",
     "unsupported": "{name}: {pin}, nearest {nearest}",
+    "unsupported_saved": "{name}",
     "deprecated": "{name}: {pin}",
     "unreadable": "{problem}",
     "defined_unlike_pin": "{name}: {defined} instead of {pin}",

@@ -73,7 +73,7 @@ def _synchronize(parser: options.Parser, given: argparse.Namespace, result: Resu
         if isinstance(result, SyncResult):
             _check_step(parser, conf, given.only)
             settings = configuration.settings(conf, stamp)
-            synchronize(conf, settings, result, given.only, _progress)
+            synchronize(conf, settings, result, given.only, _progress, start=given.start)
         else:
             cloud.check(parser, given, conf)
             cloud.run(given, conf, result)
@@ -98,6 +98,8 @@ def _check_options(parser: options.Parser, given: argparse.Namespace) -> None:
     """Refuse options that don't go together."""
     if given.cloud and given.only:
         parser.error("--only is for a host, not for --cloud")
+    if given.start and given.only != "repair":
+        parser.error("--start is for --only repair")
     if given.watch and not given.cloud:
         parser.error("--watch is for --cloud")
     if given.watch and (given.dry_run or given.format != "text"):
@@ -130,6 +132,12 @@ def _parser() -> options.Parser:
         "--only",
         choices=("pull", "seed", "push", "realign", "repair"),
         help="do only this of the steps; pull and push are those from and to Nova's database",
+    )
+    parser.add_argument(
+        "--start",
+        action="store_true",
+        help="with --only repair: start the guests as well whose start the hook stopped in the last ten minutes, but"
+        " none of Nova's; make sure that nothing else has started them meanwhile, here or elsewhere",
     )
     parser.add_argument(
         "--cloud",

@@ -14,7 +14,7 @@ def test_a_stopped_guest_is_repaired_and_started_again(setting: Setting) -> None
     setting.pin(OLD)
     setting.stop_start()
 
-    assert setting.sync("--only", "repair") == (0, "", "")
+    assert setting.sync("--only", "repair", "--start") == (0, "", "")
     assert setting.machines() == (OLD, OLD)
     assert [entry.event for entry in setting.history()][-2:] == ["realigned", "repaired"]
     with Catalog.open(setting.path) as catalog:
@@ -42,7 +42,7 @@ def test_a_guest_that_cant_be_started_stays_on_the_list(setting: Setting) -> Non
     setting.pin(OLD)
     setting.stop_start()
 
-    code, out, err = setting.sync("--only", "repair")
+    code, out, err = setting.sync("--only", "repair", "--start")
 
     assert (code, out, len(err.splitlines())) == (1, "", 1)
     assert err.startswith(f"mthook-sync: web-1 ({UUID}): can't be started: Cannot access storage")

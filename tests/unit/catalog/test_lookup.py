@@ -41,6 +41,7 @@ NOTHING = {
     "has_row": False,
     "arrival": None,
     "latest": "2026-11-23T13:00:00.000000Z",
+    "kept": None,
 }
 
 

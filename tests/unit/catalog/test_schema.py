@@ -65,7 +65,8 @@ def test_a_new_catalog_has_these_tables(catalog: Catalog) -> None:
     found = dict(catalog.connection.execute(query).fetchall())
 
     assert {name for name, in_index in found.items() if in_index} == {
-        *("pins", "repairs", "arrivals", "guests", "compared", "originals", "capabilities")
+        *("pins", "repairs", "arrivals", "guests", "compared", "originals", "definitions"),
+        "capabilities",
     }
     assert {name for name, in_index in found.items() if not in_index} == {
         *("history", "host", "settings", "alembic_version", "sqlite_sequence")

@@ -81,7 +81,7 @@ def test_every_row_is_kept(old: str, revision: str) -> None:
     after = _rows(old)
 
     settings = before.pop("policy")
-    expected: Rows = {"compared": [], "originals": [], **before}
+    expected: Rows = {"compared": [], "originals": [], "definitions": [], **before}
     added = {"write_back": 1, "nova_stop": "stop"}
     expected["settings"] = [{**row, **added} for row in settings] if revision == "0003" else []
     expected["alembic_version"] = [{"version_num": lookup.SCHEMA}]

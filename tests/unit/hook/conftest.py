@@ -14,7 +14,7 @@ import pytest
 from mthook import conf, journal
 from mthook.catalog.records import Capability, HostFacts
 from mthook.catalog.store import Catalog
-from mthook.hook import fast
+from mthook.hook import caller, fast
 from mthook.settings import fingerprint
 
 UUID = "7d3f0a52-6a0e-4c6f-9f3b-5f0a1c2d3e4f"
@@ -141,4 +141,5 @@ def hooked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hooked]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as log:
         log.bind(str(tmp_path / "log"))
         monkeypatch.setattr(journal, "SOCKET", str(tmp_path / "log"))
+        monkeypatch.setattr(caller, "libvirt_version", lambda: (9, 0, 0))
         yield Hooked(tmp_path, log)

@@ -23,7 +23,7 @@ from tests.unit.hook.conftest import IMAGE, UUID, Answer, Hooked, domain, travel
 
 SILENT = Answer(fast.ALLOWED, "", "", [])
 OTHER_IMAGE = "00000000-7081-4293-a4b5-c6d7e8f90a1b"
-REPAIR = "'mthook-sync --only repair' mends the definition and starts the guest"
+REPAIR = "'mthook-sync --only repair --start' mends the definition and starts the guest"
 ACCEPT = f"'mthook-admin set {UUID} pc-i440fx-6.2 --force' accepts the change"
 STOPPED = (
     f"start of guest 'web-1' ({UUID}) stopped: its machine type is pinned to pc-i440fx-7.2, "
@@ -563,20 +563,25 @@ def test_a_guest_that_left_and_comes_back_is_what_it_became_elsewhere(hooked: Ho
 
 
 @pytest.mark.parametrize(
-    ("found", "remedy"),
+    ("found", "kept", "remedy"),
     [
-        ("pc-q35-7.2", "'mthook-sync --only repair' mends the definition"),
-        ("microvm", "redefine the guest as what it is pinned to, or 'mthook-admin set"),
+        ("pc-q35-7.2", True, "'mthook-sync --only repair --start' mends the definition"),
+        ("pc-q35-7.2", False, f"'mthook-admin set {UUID} pc-i440fx-7.2' converts the definition, "),
+        ("microvm", True, "redefine the guest as what it is pinned to, or 'mthook-admin set"),
     ],
 )
-def test_another_family_gets_a_remedy_that_works(hooked: Hooked, found: str, remedy: str) -> None:
-    """A repair turns i440fx and q35 into each other, and nothing else."""
+def test_another_family_gets_a_remedy_that_works(
+    hooked: Hooked, found: str, kept: bool, remedy: str
+) -> None:
+    """A repair leads i440fx and q35 back to what they were, and turns no guest into what it never was."""
     hooked.pin("pc-i440fx-7.2")
+    if kept:
+        hooked.call("prepare")
 
     errors = hooked.call("prepare", domain(found)).errors
 
     assert remedy in errors
-    assert ("mthook-sync" in errors) == (found == "pc-q35-7.2")
+    assert ("mthook-sync" in errors) == (kept and found == "pc-q35-7.2")
 
 
 def test_a_bug_of_mthooks_stops_no_guest(hooked: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from mthook.catalog.records import HistoryEntry
 from mthook.catalog.store import Catalog
 from mthook.errors import Error
 from mthook.operations.exchange import import_lines, to_line
+from mthook.text import now
 from tests.unit.catalog.samples import AT, LATER, OTHER, THIRD, UUID, pin
 
 
@@ -133,6 +135,24 @@ def test_optional_keys_and_empty_lines_may_be_left_out(catalog: Catalog) -> None
         (_line(seen=["x"]), "seen is not a text"),
         (_line(machine={}), "machine is not a text"),
         (_line(created_at="now"), "created_at is not a time such as 2026-11-22T13:00:00.000000Z"),
+        (_line(seen="pc; rm -rf /"), "machine type 'pc; rm -rf /' holds characters"),
+        (_line(seen=""), "the machine type is empty"),
+        (_line(updated_at="2026-99-99T00:00:00.000000Z"), "updated_at is not a time such as"),
+        (_line(updated_at="2026-02-29T00:00:00.000000Z"), "updated_at is not a time such as"),
+        (_line(updated_at="2026-01-01T24:00:00.000000Z"), "updated_at is not a time such as"),
+        (
+            _line(updated_at="9999-01-01T00:00:00.000000Z"),
+            "updated_at is 9999-01-01T00:00:00.000000Z, which is yet to come: look after the clocks",
+        ),
+        (
+            _line(created_at="2999-01-01T00:00:00.000000Z"),
+            "created_at is 2999-01-01T00:00:00.000000Z, which is yet to come",
+        ),
+        (_line(source="\x1b[2J"), "source holds control characters"),
+        (_line(arch="x86\n64"), "arch holds control characters"),
+        (_line(root_image="1234"), "badly formed hexadecimal UUID string"),
+        (_line(root_image=UUID.upper()), "root_image isn't UUIDs, separated by spaces"),
+        (_line(reason="\ud800"), "reason isn't Unicode"),
         (
             _line(updated_at=f"{AT}\n"),
             "updated_at is not a time such as 2026-11-22T13:00:00.000000Z",
@@ -151,6 +171,13 @@ def test_a_bad_line_is_named_and_nothing_is_imported(
     assert message.endswith(": nothing was imported")
     assert "\n" not in message
     assert list(catalog.pins()) == []
+
+
+def test_a_clock_that_is_a_little_ahead_is_no_fault(catalog: Catalog) -> None:
+    """Hosts' clocks differ."""
+    ahead = now(time.time() + 3600)
+
+    assert import_lines(catalog, [_line(updated_at=ahead)], actor="root") == {"added": 1}
 
 
 def test_a_bad_machine_type_is_named(catalog: Catalog) -> None:

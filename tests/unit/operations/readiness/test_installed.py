@@ -108,6 +108,24 @@ def test_a_mode_that_only_watches_is_a_warning(desk: Desk, mode: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("version", "told"), [(11003000, "11.3.0"), (9000000, None), (12008000, None)]
+)
+def test_that_restores_arent_refused_is_told_with_the_reason(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, version: int, told: str | None
+) -> None:
+    """libvirt 11.3 would delete what the guest was saved in."""
+    monkeypatch.setattr("libvirt.virConnect.getLibVersion", lambda _: version)
+    desk.configure("[hook]\nmigrate_mismatch = refuse\n")
+
+    details = desk.check(TITLE).details
+
+    assert (
+        f"[hook] migrate_mismatch = refuse holds for migrations alone: libvirt {told} would take a guest"
+        " whose restore is refused for started, and delete its managed-save image." in details
+    ) == (told is not None)
+
+
 def test_without_a_catalog_no_daemon_was_told(desk: Desk) -> None:
     """One that was started since knows of the hook by itself."""
     desk.configure("[catalog]\npath = /nonexistent/c\n")

@@ -14,7 +14,10 @@ from .conftest import DB, NEW, OLD, UNREACHABLE, WEB, Answer, Desk
 
 TITLE = "Pins supported by QEMU"
 QEMU = "/usr/bin/qemu-system-x86_64"
-_REMEDY = "it has to offer them before their next start, or 'mthook-admin set' changes them."
+_REMEDY = (
+    "it has to offer them before their next start, or 'mthook-admin set' changes them."
+    " 'mthook-admin list --unsupported' lists them all."
+)
 
 
 def offer(desk: Desk, *offered: Capability) -> None:
@@ -40,6 +43,22 @@ def test_a_pin_that_qemu_lacks_is_a_failure(web: Desk) -> None:
         2,
         "This host's QEMU can't run the pins of 1 guest (db-1: pc-i440fx-5.0, nearest"
         f" {OLD}, {NEW}, pc-i440fx-2.0): {_REMEDY}",
+    )
+
+
+def test_a_saved_guest_of_such_a_pin_gets_advice_that_works(web: Desk) -> None:
+    """Neither can its image be restored, nor its pin be changed as long as that is there."""
+    with web.catalog() as catalog:
+        catalog.see_guests(
+            [Guest(DB, "db-1", "x86_64", "kvm", QEMU, state="saved", managed_save=True)], now()
+        )
+    web.pin(DB, "pc-i440fx-5.0")
+    web.configure(uri=UNREACHABLE)
+
+    assert web.check(TITLE).details.endswith(
+        "Nor can it restore the managed-save images of 1 guest (db-1): a host whose QEMU offers their pins"
+        " can, or 'virsh managedsave-remove NAME' discards the memory, as a power cut does; only then"
+        " 'mthook-admin set' can change the pin."
     )
 
 

@@ -14,6 +14,7 @@ from mthook.catalog.store import Catalog
 from mthook.text import now
 from mthook.tools import sync
 from mthook.xmlrewrite import summary
+from mthook.xmlrewrite.target import Kept
 from tests.unit.host.fakes import (
     UUID,
     FakeConnection,
@@ -65,6 +66,12 @@ class Setting:
         """Return what the catalog knows of the guests, by UUID."""
         with self.catalog() as catalog:
             return {guest.uuid: guest for guest in catalog.guests()}
+
+
+def kept() -> Kept:
+    """Return what is kept of a guest that was a pc."""
+    xml = domain_xml("pc-i440fx-7.2").encode()
+    return Kept(UUID, summary.checksum(xml), "pc-i440fx-7.2", "2026-01-01T00:00:00.000000Z", xml)
 
 
 def dump(path: str) -> list[str]:

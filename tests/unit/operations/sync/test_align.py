@@ -23,7 +23,7 @@ from tests.unit.host.fakes import (
     domain_xml,
     failure,
 )
-from tests.unit.operations.sync.setting import CARRIED, Setting, wait_for_repair
+from tests.unit.operations.sync.setting import CARRIED, Setting, kept, wait_for_repair
 
 #: Since when a carried pin holds.
 SINCE = "2026-01-01T00:00:00.000000Z"
@@ -69,20 +69,50 @@ def test_what_another_family_cannot_have_is_an_error_that_names_the_guest(settin
     assert setting.libvirt.defined == []
 
 
-def test_a_guest_of_another_family_is_converted(setting: Setting) -> None:
+def test_a_guest_of_another_family_becomes_what_it_was(setting: Setting) -> None:
     """A dry run prints what becomes of its hardware; the run itself logs it."""
     setting.libvirt.domains = [FakeDomain(domain_xml("pc-q35-7.2"))]
     with setting.catalog() as catalog:
-        catalog.set_pin(UUID, "pc-i440fx-7.2", source="operator", actor="root")
+        catalog.set_pin(UUID, "pc-i440fx-7.2", source="first boot", actor="hook")
+        catalog.keep(kept())
 
     out = setting.sync("--dry-run")[1]
 
     assert f"would realign web-1 ({UUID}) from pc-q35-7.2 to pc-i440fx-7.2\n" in out
-    assert f"  web-1 ({UUID}): not restored: what PCI addresses" in out
+    assert f"  web-1 ({UUID}): back to the definition kept on 2026-01-01" in out
     assert setting.sync() == (0, "", "")
     assert summary.read(setting.libvirt.defined[0].encode()).machine == "pc-i440fx-7.2"
     with setting.catalog() as catalog:
         assert catalog.original(UUID) is not None
+
+
+@pytest.mark.parametrize("only", [[], ["--only", "realign"], ["--only", "repair"]])
+def test_no_guest_gets_other_hardware_unasked(setting: Setting, only: list[str]) -> None:
+    """Where nothing is kept of it, it stays stopped, and one line says how it can be helped."""
+    setting.libvirt.domains = [FakeDomain(domain_xml("pc-q35-7.2"))]
+    with setting.catalog() as catalog:
+        catalog.set_pin(UUID, "pc-i440fx-7.2", source="first boot", actor="hook")
+    wait_for_repair(setting)
+
+    assert setting.sync(*only) == (
+        1,
+        "",
+        f"mthook-sync: web-1 ({UUID}): pinned to pc-i440fx-7.2, defined as pc-q35-7.2: what it was before"
+        f" isn't kept, and it isn't given other hardware unasked: 'mthook-admin set {UUID} pc-i440fx-7.2'"
+        f" converts it, 'mthook-admin set {UUID} pc-q35-7.2 --force' lets it be what it is now\n",
+    )
+    assert setting.libvirt.defined == []
+
+
+def test_a_guest_of_novas_is_converted_all_the_same(setting: Setting) -> None:
+    """Nova made that definition, and will make the next one."""
+    nova = "<n:instance xmlns:n='http://openstack.org/xmlns/libvirt/nova/1.1'/>"
+    setting.libvirt.domains = [FakeDomain(domain_xml("pc-q35-7.2", metadata=nova))]
+    with setting.catalog() as catalog:
+        catalog.set_pin(UUID, "pc-i440fx-7.2", source="first boot", actor="hook")
+
+    assert setting.sync() == (0, "", "")
+    assert summary.read(setting.libvirt.defined[0].encode()).machine == "pc-i440fx-7.2"
 
 
 def test_a_guest_that_vanishes_before_it_is_realigned_is_no_error(setting: Setting) -> None:

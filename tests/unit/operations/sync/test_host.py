@@ -185,3 +185,23 @@ def test_guests_are_kept_as_they_are(setting: Setting) -> None:
     assert dataclasses.replace(guest, seen_at="") == Guest(
         UUID, "web-1", "x86_64", "kvm", QEMU, "pc-i440fx-7.2", "pc-i440fx-6.2", "running"
     )
+
+
+def test_pins_that_this_host_cant_run_are_named(setting: Setting) -> None:
+    """In one line, also of guests whose definitions say the same; the command that it names lists them all."""
+    uuids = [f"3f2c1d3e-0000-4000-8000-{number:012}" for number in range(5)]
+    setting.libvirt.domains = [
+        FakeDomain(domain_xml("pc-i440fx-1.0", uuid=uuid), uuid=uuid, name=f"web-{number}")
+        for number, uuid in enumerate(uuids)
+    ]
+    setting.libvirt.supported["pc-i440fx-1.1"] = "pc-i440fx-1.1"
+    setting.libvirt.domains[4].defined = domain_xml("pc-i440fx-1.1", uuid=uuids[4])
+
+    named = "; ".join(f"web-{number}: pc-i440fx-1.0" for number in range(3))
+    assert setting.sync() == (
+        1,
+        "",
+        "mthook-sync: QEMU on this host doesn't offer the pins of 4 guest(s), which can't start here"
+        f" ({named}; ...): 'mthook-admin list --unsupported' lists them all\n",
+    )
+    assert setting.sync("--only", "realign") == (0, "", "")

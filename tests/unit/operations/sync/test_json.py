@@ -17,7 +17,7 @@ from tests.unit.host.fakes import (
     FakeDomain,
     domain_xml,
 )
-from tests.unit.operations.sync.setting import Setting, wait_for_repair
+from tests.unit.operations.sync.setting import Setting, kept, wait_for_repair
 
 #: What every act has.
 NOTHING = dict.fromkeys(("uuid", "name", "old", "new", "source", "reason")) | {"changes": []}
@@ -73,6 +73,7 @@ def test_a_dry_run_tells_the_acts_of_the_run_after_it(setting: Setting) -> None:
     ]
     with setting.catalog() as catalog:
         catalog.set_pin(UUID, "pc-i440fx-7.2", source="operator", actor="root")
+        catalog.keep(kept())
     wait_for_repair(setting, age=6000)
 
     planned, done = document(setting, "--dry-run"), document(setting)

@@ -42,7 +42,7 @@ def test_a_repair_mends_and_starts_again_what_is_waited_for(
     wait_for_repair(setting, age, nova, restart)
     (Path(setting.path).parent / "repair-wanted").touch()
 
-    assert setting.sync("--only", "repair") == (0, "", "")
+    assert setting.sync("--only", "repair", "--start") == (0, "", "")
     assert (domain.started, len(setting.libvirt.defined)) == (started, 1)
     assert setting.events()[2:] == [
         ("realigned", "pc-i440fx-7.2", "pc-i440fx-6.2", None),
@@ -52,8 +52,27 @@ def test_a_repair_mends_and_starts_again_what_is_waited_for(
     assert repairs(setting) == []
 
 
-def test_a_periodic_run_mends_but_starts_nothing(setting: Setting) -> None:
-    """Whoever wanted the guest may have started it elsewhere; a repair that is asked for still may."""
+@pytest.mark.parametrize("only", [(), ("--only", "repair")])
+def test_what_runs_by_itself_mends_but_starts_nothing(
+    setting: Setting, only: tuple[str, ...]
+) -> None:
+    """Whoever wanted the guest may have started it elsewhere; whoever asks for it by hand may know."""
+    domain = FakeDomain(domain_xml("pc-i440fx-7.2"))
+    setting.libvirt.domains = [domain]
+    with setting.catalog() as catalog:
+        catalog.set_pin(UUID, "pc-i440fx-6.2", source="operator", actor="root")
+    wait_for_repair(setting)
+
+    assert setting.sync(*only) == (0, "", "")
+    assert (domain.started, len(setting.libvirt.defined)) == (0, 1)
+    assert [repair.uuid for repair in repairs(setting)] == [UUID]
+    assert setting.sync("--only", "repair", "--start") == (0, "", "")
+    assert domain.started == 1
+
+
+def test_a_repair_starts_guests_where_that_is_asked_for_once_for_all(setting: Setting) -> None:
+    """By the one that systemd runs after a stop; a periodic run starts none even so."""
+    setting.configure("[repair]\nstart = true\n")
     domain = FakeDomain(domain_xml("pc-i440fx-7.2"))
     setting.libvirt.domains = [domain]
     with setting.catalog() as catalog:
@@ -61,8 +80,7 @@ def test_a_periodic_run_mends_but_starts_nothing(setting: Setting) -> None:
     wait_for_repair(setting)
 
     assert setting.sync() == (0, "", "")
-    assert (domain.started, len(setting.libvirt.defined)) == (0, 1)
-    assert [repair.uuid for repair in repairs(setting)] == [UUID]
+    assert domain.started == 0
     assert setting.sync("--only", "repair") == (0, "", "")
     assert domain.started == 1
 
@@ -81,7 +99,7 @@ def test_who_only_watches_gets_nothing_mended(setting: Setting, watching: str) -
 
     assert setting.sync() == (0, "", "")
     assert (domain.started, setting.libvirt.defined) == (0, [])
-    assert setting.sync("--only", "repair") == (0, "", "")
+    assert setting.sync("--only", "repair", "--start") == (0, "", "")
     assert (domain.started, len(setting.libvirt.defined)) == (1, 1)
 
 
@@ -101,7 +119,7 @@ def test_the_hook_may_have_taken_a_guest_off_the_list_when_it_started(
 
     monkeypatch.setattr(domain, "create", start)
 
-    assert setting.sync("--only", "repair") == (0, "", "")
+    assert setting.sync("--only", "repair", "--start") == (0, "", "")
     assert setting.events()[-1][0] == "repaired"
     assert repairs(setting) == []
 
@@ -118,7 +136,7 @@ def test_a_repair_that_nobody_needs_is_taken_off_the_list(
         wait_for_repair(setting)
     setting.libvirt.domains = domains
 
-    assert setting.sync("--only", "repair") == (0, "", "")
+    assert setting.sync("--only", "repair", "--start") == (0, "", "")
     assert setting.events()[-1] == ("repaired", "pc-i440fx-7.2", "pc-i440fx-6.2", how)
     assert repairs(setting) == []
 
@@ -152,7 +170,7 @@ def test_a_guest_without_a_pin_is_just_started_again(setting: Setting) -> None:
     with setting.catalog():
         wait_for_repair(setting)
 
-    assert setting.sync("--only", "repair") == (0, "", "")
+    assert setting.sync("--only", "repair", "--start") == (0, "", "")
     assert (domain.started, setting.libvirt.defined) == (1, [])
     assert setting.guests()[UUID].state == "running"
 
@@ -168,7 +186,7 @@ def test_a_guest_that_does_not_start_stays_on_the_list(
     wait_for_repair(setting)
     monkeypatch.setattr(domain, "create", lambda: (_ for _ in ()).throw(failure(1, "no memory")))
 
-    assert setting.sync("--only", "repair") == (
+    assert setting.sync("--only", "repair", "--start") == (
         1,
         "",
         f"mthook-sync: web-1 ({UUID}): can't be started: no memory\n",
@@ -193,10 +211,10 @@ def test_a_guest_that_the_hook_stops_even_now_is_not_started_for_ever(
 
     monkeypatch.setattr(domain, "create", stopped_by_the_hook)
 
-    assert setting.sync("--only", "repair")[0] == 1
+    assert setting.sync("--only", "repair", "--start")[0] == 1
     assert [repair.restart for repair in repairs(setting)] == [False]
     assert not wanted.exists()
-    assert setting.sync("--only", "repair")[0] == 0
+    assert setting.sync("--only", "repair", "--start")[0] == 0
     assert repairs(setting) == []
 
 

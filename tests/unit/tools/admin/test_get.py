@@ -113,7 +113,7 @@ def test_a_name_shaped_like_a_uuid_is_a_name_too(
     """No instance has that UUID, so it is the name, in the catalog and in libvirt."""
     catalog.see_guests([guest(DB, NOBODY)], now())
     pin(catalog, DB, "pc-q35-7.2")
-    driver.defineXML(xml(uuid=DB, name=NOBODY))
+    driver.defineXML(xml("pc-q35-7.2", uuid=DB, name=NOBODY))
 
     assert run("get", NOBODY).out == "pc-q35-7.2\n"
     said = run("set", NOBODY, "pc-q35-7.2")

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from mthook.catalog.records import HostFacts
 from mthook.catalog.store import Catalog
 from mthook.host import domains
 from mthook.text import now
@@ -110,6 +111,25 @@ def test_every_instance_is_listed_with_what_is_known(run: Run, fleet: Catalog) -
 def test_options_select(run: Run, fleet: Catalog, options: list[str], expected: list[str]) -> None:
     """One instance must fit all of them."""
     assert names(run, *options) == expected
+
+
+def test_what_cant_start_here_is_listed(run: Run, fleet: Catalog) -> None:
+    """Not what has left this host; it combines with the others."""
+    for number in (0, 2, 98):
+        fleet.set_pin(uuid(number), "pc-i440fx-1.0", source="operator", actor="root")
+
+    assert names(run, "--unsupported") == ["a-right", "c-redefined"]
+    assert names(run, "--unsupported", "--state", "running") == ["a-right"]
+
+
+def test_without_offers_nothing_is_called_unsupported(run: Run, catalog: Catalog) -> None:
+    """Nothing is known before the first sync."""
+    catalog.replace_capabilities([], HostFacts())
+
+    said = run("list", "--unsupported")
+
+    assert (said.code, said.out) == (1, "")
+    assert "no machine types are known yet: run mthook-sync" in said.err
 
 
 def test_a_guest_that_waits_for_a_repair_drifts(run: Run, fleet: Catalog, path: str) -> None:

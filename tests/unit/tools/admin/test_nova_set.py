@@ -22,6 +22,7 @@ from .cloud import Cell, Cloud
 from .conftest import DB, NOBODY, WEB, Run, defined, events, guest, pin, xml
 
 WEB_LABEL = f"{WEB} (web)"
+OFFERS_UNKNOWN = "mthook-admin: warning: no host's machine types are known here: nothing tells whether a QEMU offers"
 IDE = {"image_hw_disk_bus": "ide", "image_hw_cdrom_bus": "ide", "image_hw_rescue_bus": "virtio"}
 
 
@@ -95,6 +96,7 @@ def test_without_a_catalog_history_is_not_kept(run: Run, cloud: Cloud) -> None:
     assert said == Said(
         0,
         "",
+        f"{OFFERS_UNKNOWN} virt-rhel9.4.0\n"
         "mthook-admin: warning: history isn't kept: there is no catalog here\n"
         f"{WEB_LABEL}: none → virt-rhel9.4.0\n",
     )
@@ -111,7 +113,7 @@ def test_a_catalog_that_cannot_be_used_is_named(
     said = run("set", WEB, "pc-i440fx-7.2")
 
     assert said.code == 0
-    assert said.err.startswith(f"mthook-admin: warning: history isn't kept: {path} has mode 0644")
+    assert f"\nmthook-admin: warning: history isn't kept: {path} has mode 0644" in said.err
     assert cloud.machine(WEB) == "pc-i440fx-7.2"
 
 
@@ -166,6 +168,30 @@ def test_here_what_qemu_offers_counts(
 
     assert said.code == 5
     assert "no known host's QEMU supports pc-i440fx-9.2, but pc-i440fx-7.2" in said.err
+
+
+def test_elsewhere_too_what_no_known_host_offers_is_refused(
+    run: Run, cloud: Cloud, catalog: Catalog, novas: libvirt.virDomain
+) -> None:
+    """This host is one that is known; --force is for those who know of a better one."""
+    cloud.add(DB, machine="pc-i440fx-6.2", host="beta", cell="c2")
+
+    said = run("set", DB, "pc-i440fx-99.2")
+
+    assert said.code == 5
+    assert "no known host's QEMU supports pc-i440fx-99.2, but pc-i440fx-7.2" in said.err
+    assert cloud.machine(DB) == "pc-i440fx-6.2"
+    assert run("set", DB, "pc-i440fx-99.2", "--force").code == 0
+    assert cloud.machine(DB) == "pc-i440fx-99.2"
+
+
+def test_where_no_offer_is_known_that_is_said(run: Run, cloud: Cloud) -> None:
+    """As on an administrator's host, which has no guests."""
+    cloud.add(WEB, machine="pc-i440fx-6.2", host="beta")
+
+    said = run("set", WEB, "pc-i440fx-99.2")
+
+    assert (said.code, said.err.splitlines()[0]) == (0, f"{OFFERS_UNKNOWN} pc-i440fx-99.2")
 
 
 def test_force_on_a_running_instance_says_when_it_takes_effect(run: Run, cloud: Cloud) -> None:

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The libvirt daemon that calls the hook, and what that may be told. Builtins only."""
+
+from __future__ import annotations
+
+import os
+
+from mthook import policy
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mthook.policy import Version
+    from mthook.settings import Settings
+
+#: A library's file name ends in 0, libvirt's major version times 1000 and the minor one, and the micro version
+#: (libvirt's meson.build, ``libvirt_lib_version``).
+_LIBRARY = "/libvirt.so.0."
+#: How far up it may be: ``hooks/qemu`` is a shell, and another hook may have called that.
+_GENERATIONS = 4
+
+
+def for_restore(settings: Settings) -> Settings:
+    """Return the settings for a restore: it is let in where libvirt would make the worst of a refusal."""
+    if policy.may_refuse_restore(libvirt_version()):
+        return settings
+    return settings.but(migrate_mismatch="accept")
+
+
+def libvirt_version() -> Version | None:
+    """Return the version of libvirt in the nearest ancestor of this process that has it, None if that can't be told."""
+    pid = os.getppid()
+    for _ in range(_GENERATIONS):
+        version = _version(pid)
+        if version is not None:
+            return version
+        pid = _parent(pid)
+    return None
+
+
+def _version(pid: int) -> Version | None:
+    try:
+        with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as file:
+            paths = [line.rstrip().removesuffix(" (deleted)") for line in file if _LIBRARY in line]
+        age, _, micro = paths[0].rpartition(_LIBRARY)[2].partition(".")
+        return int(age) // 1000, int(age) % 1000, int(micro)
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def _parent(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            # The name stands in parentheses and may hold anything, see proc(5).
+            return int(file.read().rpartition(")")[2].split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0

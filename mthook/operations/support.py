@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Can this host run what its guests are pinned to?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Optional
+
+from mthook import policy
+from mthook.catalog.offers import Offer, Offers
+from mthook.catalog.records import Guest, Pin
+from mthook.errors import HostError
+
+if TYPE_CHECKING:
+    from mthook.catalog.store import Catalog
+    from mthook.host.connection import Host
+
+#: A pin, its guest where one is known, and what its emulator offers.
+Pinned = tuple[Pin, Optional[Guest], Offer]
+
+
+def pinned(catalog: Catalog, guests: Iterable[Guest]) -> Iterator[Pinned]:
+    """Yield the pins that count on this host: not those of guests that have left it.
+
+    :param guests: those that are here.
+    """
+    offers = Offers(catalog.capabilities())
+    present = {guest.uuid: guest for guest in guests}
+    gone = {guest.uuid for guest in catalog.guests() if guest.uuid not in present}
+    for pin in catalog.pins():
+        if pin.machine is not None and pin.uuid not in gone:
+            guest = present.get(pin.uuid)
+            # Without a guest any emulator may be the one.
+            key = (guest.arch, guest.virt_type, guest.emulator) if guest else (pin.arch,)
+            yield pin, guest, offers.like(*key)
+
+
+def unsupported(found: Iterable[Pinned], connect: Callable[[], Host]) -> Iterator[Pinned]:
+    """Yield those that their emulators can't run; libvirt is asked for what its capabilities don't list.
+
+    :param connect: returns the connection to libvirt.
+    """
+    for pin, guest, offer in found:
+        if not _is_offered(pin, offer) and not _is_supported(pin, guest, connect):
+            yield pin, guest, offer
+
+
+def _is_offered(pin: Pin, offer: Offer) -> bool:
+    """Tell whether an emulator offers a pin; an alias has to stand for the same vendor's line."""
+    machine = pin.machine or ""
+    return offer.has(machine) and policy.satisfied(
+        machine, offer.stands_for(machine), seen=pin.seen, aliases=offer.aliases
+    )
+
+
+def _is_supported(pin: Pin, guest: Guest | None, connect: Callable[[], Host]) -> bool:
+    if guest is None or not guest.emulator:
+        return False
+    try:
+        host = connect()
+    except HostError:
+        return False
+    from mthook.host.capabilities import supports
+
+    return supports(host, guest, pin.machine or "")
