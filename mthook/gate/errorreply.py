@@ -7,12 +7,18 @@ from mthook.gate import framing, xdr
 
 #: Numbers of libvirt's ``virterror.h``.
 CONFIG_UNSUPPORTED = 67
+INTERNAL_ERROR = 1
 SYSTEM_ERROR = 38
 FROM_QEMU = 10
 FROM_RPC = 7
 _LEVEL_ERROR = 2
 
 _MAX_MESSAGE = 4000
+
+
+def not_open(call: framing.Header) -> bytes:
+    """Return what libvirtd answers to a call of somebody whom it hasn't let in (``remoteGetHypervisorConn``)."""
+    return reply(call, "connection not open", code=INTERNAL_ERROR, domain=FROM_RPC)
 
 
 def reply(

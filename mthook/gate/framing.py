@@ -90,6 +90,23 @@ class Frames:
         self.count = 0
         self.stray: list[int] = []
 
+    def passes(self, data: Buffer, size: int) -> bool:
+        """Take what was read without descriptors, if it is one message, complete and to be passed on as it is.
+
+        By far the most frequent case. What isn't taken is to be fed.
+        """
+        if size < HEADER_SIZE or self._left or self._head or self._descriptors or self._inserts:
+            return False
+        header = Header._make(_HEADER.unpack_from(data))
+        if header.length != size or header.kind in self._carriers:
+            return False
+        if self._wanted is not None and self._wanted(header):
+            return False
+        self.count += 1
+        if self._note is not None:
+            self._note(header)
+        return True
+
     @property
     def incomplete(self) -> bool:
         """Whether a message has begun and not ended."""
@@ -109,11 +126,6 @@ class Frames:
     def inserts(self) -> int:
         """How many messages of our own wait for the end of another."""
         return len(self._inserts)
-
-    @property
-    def pending(self) -> bytes:
-        """What was fed and hasn't come out yet."""
-        return bytes(self._held or b"") + self._head
 
     def insert(self, message: bytes) -> list[Piece]:
         """Put a message of our own between two others; return it if that is here."""

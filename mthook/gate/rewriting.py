@@ -7,62 +7,24 @@ rewritten to its pin.
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Sequence
 
-from mthook import conf, journal, text
+from mthook import journal, text
 from mthook.catalog import lookup
-from mthook.catalog.store import Catalog
-from mthook.errors import ConfigError, Error
+from mthook.errors import Error
+from mthook.gate.configuration import Configuration
 from mthook.gate.verdict import REFUSE, REWRITE, Outcome, broken
 from mthook.gate.xdr import MAX_STRING, Malformed
-from mthook.hook import answer, slow
+from mthook.hook import slow
 from mthook.hook.fast import LOCK_SHARE
 from mthook.judgement import DEFINE, Judgement, NovaAnswer, judge
-from mthook.settings import fingerprint
 from mthook.xmlrewrite import pipeline, summary
 from mthook.xmlrewrite.summary import Summary
 
 
-class Configuration:
-    """The configuration, as new as its files.
+def examine(xml: bytes, configuration: Configuration, *, may_wait: bool) -> Outcome | None:
+    """Judge a domain. Nothing is written: what Nova's database says the start that follows records.
 
-    :raises ConfigError: it is wrong from the beginning.
-    """
-
-    def __init__(self, files: Sequence[str]) -> None:
-        self.files = list(files)
-        self._seen = ""
-        self._broken = ""
-        self._load(fingerprint(self.files))
-
-    def refresh(self) -> None:
-        """Read the files again if they changed; a broken one leaves the last good configuration in force."""
-        seen = fingerprint(self.files)
-        if seen in (self._seen, self._broken):
-            return
-        try:
-            self._load(seen)
-        except ConfigError as error:
-            journal.error(f"{error}; the last good configuration holds")
-            self._broken = seen
-
-    def _load(self, seen: str) -> None:
-        options = conf.load([path for path in self.files if os.path.exists(path)])
-        self.settings = conf.settings(options, seen)
-        self.catalog: str = options.catalog.path
-        self.refuses: bool = options.gate.on_unconvertible == "refuse"
-        self.ports: int = options.libvirt.num_pcie_ports
-        self._seen = seen
-
-
-def examine(
-    xml: bytes, configuration: Configuration, actor: str, *, may_wait: bool
-) -> Outcome | None:
-    """Judge a domain.
-
-    :param actor: whom the history is to name where a pin changes by that.
     :param may_wait: whether Nova's database may be asked, within the hook's time limit.
     :return: None: it has to be asked, and mustn't.
     """
@@ -75,7 +37,7 @@ def examine(
             # A new guest: libvirt doesn't take it for one it has by that name.
             return Outcome()
         label = f"guest '{text.printable(guest.name)}' ({guest.uuid})"
-        judged = _judge(guest, guest.uuid, label, configuration, actor, may_wait)
+        judged = _judge(guest, guest.uuid, configuration, may_wait)
         return None if judged.asks_nova else _rewrite(xml, guest, label, judged, configuration)
     except Error as error:
         return broken(settings, str(error))
@@ -83,14 +45,7 @@ def examine(
         return broken(settings, f"{type(error).__name__}: {error}")
 
 
-def _judge(
-    guest: Summary,
-    uuid: str,
-    label: str,
-    configuration: Configuration,
-    actor: str,
-    may_wait: bool,
-) -> Judgement:
+def _judge(guest: Summary, uuid: str, configuration: Configuration, may_wait: bool) -> Judgement:
     settings = configuration.settings
     deadline = time.monotonic() + settings.timeout
     patience = settings.timeout * LOCK_SHARE
@@ -108,8 +63,6 @@ def _judge(
             connection = lookup.connect(configuration.catalog, patience)
             nova = NovaAnswer(recorded, lookup.compared(connection, uuid), text.now())
             judged = judge(DEFINE, guest, known, aliases, settings, nova)
-            if judged.compared is not None:
-                answer.record_pin(Catalog(connection), guest, judged, actor, label)
     finally:
         connection.close()
     return judged
@@ -119,7 +72,7 @@ def _rewrite(
     xml: bytes, guest: Summary, label: str, judged: Judgement, configuration: Configuration
 ) -> Outcome:
     uuid, found = guest.uuid or "", guest.machine
-    if judged.verdict != "deny":
+    if judged.verdict == "allow":
         if judged.reason:
             journal.warning(f"{label}: would be rewritten in mode enforce: {judged.reason}")
         return Outcome(uuid=uuid, old=found)
@@ -133,11 +86,10 @@ def _rewrite(
         what = f"{label} is pinned to {judged.pin}, its definition {says}"
         return _unconvertible(what, uuid, found, error, configuration.refuses)
     settings = configuration.settings
-    if guest.nova and settings.nova and settings.write_back:
-        # It has to do with what Nova has recorded, or will have in a moment.
-        answer.ask_for_push(configuration.catalog, uuid)
+    # A definition unlike its pin has to do with what Nova has recorded, or will have in a moment.
+    push = judged.verdict == "deny" and guest.nova and settings.nova and settings.write_back
     changes = rewritten.changes if rewritten.converted else ()
-    return Outcome(REWRITE, rewritten.xml, uuid=uuid, old=found, new=judged.pin, changes=changes)
+    return Outcome(REWRITE, rewritten.xml, "", uuid, found, judged.pin, push, changes)
 
 
 def _unconvertible(what: str, uuid: str, found: str | None, error: Error, refuses: bool) -> Outcome:
