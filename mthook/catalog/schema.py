@@ -224,4 +224,8 @@ STEPS: dict[str, Step] = {
             FROM kept;
         DROP TABLE kept
     """),
+    "0006": _script("""
+        -- What an emulator's file was when it was asked; see Capability.
+        ALTER TABLE capabilities ADD COLUMN stamp TEXT
+    """),
 }

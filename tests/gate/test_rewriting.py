@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mthook import text
+from mthook.catalog.records import Capability, HostFacts
 from mthook.catalog.store import Catalog
 from mthook.gate import errorreply, framing, xdr
 from tests.gate.rig import OPEN, OPENED, Rig, receive, receive_message, send_descriptor, wait_until
@@ -160,6 +161,24 @@ def test_a_domain_without_a_machine_type_gets_one(rig: Rig) -> None:
     got = exchange(rig, define(domain(NEW).replace(f" machine='{NEW}'".encode(), b"")))
 
     assert machine(got) == OLD
+
+
+@pytest.mark.parametrize("stamp", [None, "1:1"], ids=["as ever", "upgraded since"])
+def test_an_alias_is_written_out_whatever_it_stood_for_at_the_last_sync(
+    rig: Rig, stamp: str | None
+) -> None:
+    """libvirt may make another version of it by now, at whose start the hook would have to stop it."""
+    emulator = rig.directory / "qemu"
+    emulator.write_text("the one of the upgrade")
+    offered = Capability(str(emulator), "x86_64", "kvm", "pc", OLD, stamp=stamp)
+    with rig.catalog() as catalog:
+        catalog.replace_capabilities([offered], HostFacts())
+    xml = domain("pc").replace(
+        b"</devices>", b"<emulator>%s</emulator></devices>" % bytes(emulator)
+    )
+
+    assert machine(exchange(rig, define(xml))) == OLD
+    wait_until(lambda: _last(rig)[:3] == ("rewritten", "pc", OLD), "the history")
 
 
 def test_a_pin_that_travels_with_the_guest_counts_where_there_is_no_row(rig: Rig) -> None:

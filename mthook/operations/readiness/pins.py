@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mthook import policy
-from mthook.catalog.offers import Offer, Offers
+from mthook.catalog.offers import Offer
 from mthook.catalog.records import Guest, Pin
 from mthook.errors import HostError, NotFound
 from mthook.machinetype import nearest
@@ -43,7 +43,7 @@ def check_drift(context: Context) -> list[Finding]:
 
 def check_supported(context: Context) -> list[Finding]:
     """Look whether each pin is among what its guest's emulator offers."""
-    offers = Offers(context.catalog().capabilities())
+    offers = context.offers()
     if not offers:
         return [Finding("offers_unknown", Severity.FAILURE, remedy="mthook-sync -v")]
     unsupported, deprecated, number = [], [], 0
@@ -117,7 +117,7 @@ def _unlike(context: Context, domains: Sequence[Domain]) -> tuple[list[Subject],
     """Return the guests whose definition, and those whose saved state is unlike their pin."""
     from mthook.host.realign import is_aligned
 
-    offers = Offers(context.catalog().capabilities())
+    offers = context.offers()
     pins = {pin.uuid: pin for pin in context.catalog().pins() if pin.machine is not None}
     defined, saved = [], []
     for domain in domains:

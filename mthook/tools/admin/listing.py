@@ -169,6 +169,10 @@ class List(RowCommand):
     def rows(self, args: argparse.Namespace) -> Iterator[Sequence[str | Time]]:
         """Yield the selected instances by name."""
         with opened_catalog(self.conf) as catalog:
+            if (args.deprecated or args.drift) and catalog.changed_archs():
+                self.warn(
+                    "QEMU was changed since the last sync, what it offers isn't known: run mthook-sync"
+                )
             deprecated = Offers(catalog.capabilities()).like(None).deprecated
             guests = catalog.guests()
             if args.unset:
