@@ -90,6 +90,8 @@ def replace(header: Header, message: bytes, carried: Carried, xml: bytes) -> byt
     if len(xml) > xdr.MAX_STRING:
         raise xdr.Malformed(f"the rewritten domain is longer than {xdr.MAX_STRING} bytes")
     body = message[framing.HEADER_SIZE : carried.begin] + xdr.string(xml) + message[carried.end :]
+    # Where it gets too long for a message it is by what stands behind the arguments.
+    body = body[: framing.MAX_LENGTH - framing.HEADER_SIZE]
     return header._replace(length=framing.HEADER_SIZE + len(body)).pack() + body
 
 

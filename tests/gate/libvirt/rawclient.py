@@ -59,4 +59,4 @@ def said(reply: bytes) -> str:
     reader = xdr.Reader(reply, framing.HEADER_SIZE)
     reader.integer()
     reader.integer()
-    return (reader.optional_string() or b"").decode()
+    return (reader.optional_string() or b"").decode(errors="replace")

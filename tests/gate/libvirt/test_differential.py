@@ -203,7 +203,8 @@ def _domain(chance: random.Random) -> bytes:
         place = chance.choice((b"<memory", b"<os>", b"<devices>", b"</domain>"))
         at = xml.find(place)
         xml = xml[:at] + chance.choice(_PIECES) + xml[at:]
-    xml = chance.choice(_WHOLE)(xml)
+    if chance.random() < 0.6:
+        xml = chance.choice(_WHOLE)(xml)
     if chance.random() < 0.3:
         at = chance.randrange(len(xml))
         xml = xml[:at] + bytes([chance.choice(b"<>&'\"/ x\0\xff")]) + xml[at + 1 :]
@@ -219,7 +220,7 @@ def test_domains_of_chance_mean_to_libvirtd_what_they_mean_to_mthook(here: Node)
     for number in range(DOMAINS):
         xml = _domain(chance)
         _remove_all(connection)
-        reply = client.answer(define(xml))
+        reply = client.answer(message(DEFINE, xdr.string(xml)))  # which isn't validated
         made = connection.listAllDomains()
         try:
             guest = summary.read(xml.partition(b"\0")[0])
@@ -236,7 +237,7 @@ def test_domains_of_chance_mean_to_libvirtd_what_they_mean_to_mthook(here: Node)
         _check_rewritten(connection, client, xml.partition(b"\0")[0], guest, number)
     client.sock.close()
     connection.close()
-    assert taken > DOMAINS / 4
+    assert taken > DOMAINS / 5
     assert refused > DOMAINS / 10
 
 
@@ -253,7 +254,7 @@ def _check_rewritten(
     except Error:
         return  # [gate] on_unconvertible decides
     _remove_all(connection)
-    reply = client.answer(define(rewritten))
+    reply = client.answer(message(DEFINE, xdr.string(rewritten)))
     assert reply is not None and status(reply) == framing.OK, (number, xml, said(reply or b""))
     (made,) = connection.listAllDomains()
     assert guest.uuid in (None, made.UUIDString()), (number, xml)
