@@ -62,7 +62,7 @@ def wanted(header: Header) -> bool:
 
 def is_open(header: Header) -> bool:
     """Tell whether a message is about opening a connection: the last that a client does before it is one."""
-    return header.program == PROGRAM and header.procedure == CONNECT_OPEN
+    return header.procedure == CONNECT_OPEN and header.program == PROGRAM
 
 
 def read(header: Header, message: bytes) -> Carried | None:

@@ -210,31 +210,33 @@ class Connection:
             if closer.is_stuck(self.uid):
                 self.close("too many of its user's descriptors don't close")
 
-    def _sent(self, header: Header) -> None:
+    def _sent(self, header: Header) -> bool:
         if header.kind in (framing.CALL, framing.CALL_WITH_FDS):
             _note(self._calls, header.serial)
             if self._domain_calls is None:
-                return
+                return False
             if calls.is_open(header):
                 self._domain_calls.opens()
             elif calls.wanted(header):
                 self._domain_calls.expect()
                 self._budget.take(self, header.length)
+                return True
         elif header.kind == framing.STREAM:
             _note(self._streams, header.serial)
+        return False
 
-    def _received(self, header: Header) -> None:
+    def _received(self, header: Header) -> bool:
         if header.kind in (framing.REPLY, framing.REPLY_WITH_FDS):
             self._calls.discard(header.serial)
             if calls.is_open(header):
                 self._state = _ANSWERED.get(self._state, self._state)
-            if self._domain_calls is not None:
-                self._domain_calls.answered(header)
-        elif header.kind == framing.STREAM:
+            return self._domain_calls is not None and self._domain_calls.answered(header)
+        if header.kind == framing.STREAM:
             if header.status == framing.CONTINUE:
                 _note(self._streams, header.serial)
             else:
                 self._streams.discard(header.serial)
+        return False
 
     def _settle(self) -> None:
         if self._domain_calls is not None:

@@ -62,20 +62,22 @@ class DomainCalls:
         """Notice that a call begins which will be given to :meth:`judge`."""
         self._opens_before.append(self._opens)
 
-    def answered(self, header: Header) -> None:
-        """Notice an answer of libvirtd's."""
-        done = header.status == framing.OK
+    def answered(self, header: Header) -> bool:
+        """Notice an answer of libvirtd's; tell whether somebody waits for it."""
         if calls.is_open(header):
             self._answers += 1
-            self.is_open = self.is_open or done
+            self.is_open = self.is_open or header.status == framing.OK
             self._has_answered.set()
-        rewrites = self._rewrites.get(header.serial)
-        if rewrites:
-            rewrite = rewrites.pop(0)
-            if not rewrites:
-                del self._rewrites[header.serial]
-            if done:
-                self._worker.keep(rewrite)
+            return True
+        if header.serial not in self._rewrites:
+            return False
+        rewrites = self._rewrites[header.serial]
+        if header.status == framing.OK:
+            self._worker.keep(rewrites[0])
+        del rewrites[0]
+        if not rewrites:
+            del self._rewrites[header.serial]
+        return True
 
     def judge(self, piece: Piece, outgoing: Outgoing) -> None:
         """Decide what goes in a call's place, sooner or later."""

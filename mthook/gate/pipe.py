@@ -151,13 +151,18 @@ class Pipe:
         if self._passed is not None:
             self._passed()
 
-    def _readable(self) -> None:
+    def _readable(self) -> bool:
+        """Take what there is; tell whether more than one whole message was passed on."""
         try:
             size, ancillary, flags, _ = self._source.recvmsg_into((_BUFFER,), _ANCILLARY)
         except (BlockingIOError, InterruptedError):
-            return
+            return False
         except OSError:
             size, ancillary, flags = 0, [], 0  # what was read before still counts
+        if not flags and not ancillary and size and not self._out:
+            data = _BUFFER[:size]
+            if self.frames.passes(data, size):
+                return self._pass_on(data)
         fds = _descriptors(ancillary) if ancillary else ()
         if flags & _TRUNCATED:
             self._discard(fds)
@@ -168,19 +173,34 @@ class Pipe:
                 self.pump()
         else:
             self._take(_BUFFER[:size], fds)
+        return True
+
+    def _pass_on(self, data: memoryview) -> bool:
+        """Write a whole message where nothing else waits; tell whether anything else came of that."""
+        self._before = None
+        try:
+            sent = self._sink.send(data)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError:
+            self._failed("")
+            return True
+        if sent == len(data):
+            if self.tells and self._passed is not None:
+                self._passed()
+            return self.tells or self.frames.awaited
+        self._out.append(Outgoing(bytes(data[sent:])))
+        self._stop_reading(_PAUSED)
+        self.pump()
+        return True
 
     def _take(self, data: memoryview, fds: tuple[int, ...]) -> None:
-        if not fds and not self._out and self.frames.passes(data, len(data)):
-            self._before = None
-            outgoing = Outgoing(data)
-            if self._write(outgoing):
-                if self.tells and self._passed is not None:
-                    self._passed()
-                return
-            self._out.append(outgoing)
-        else:
-            self._line_up(self._pieces(data, fds))
-            self.pump()
+        pieces = self._pieces(data, fds)
+        if self._state is _CLOSED:
+            self._discard([fd for piece in pieces for fd in piece.fds])
+            return
+        self._line_up(pieces)
+        self.pump()
         if self._out and self._state is not _CLOSED:
             if self._state is _READING:
                 self._stop_reading(_PAUSED)

@@ -7,6 +7,7 @@ import asyncio
 import math
 import select
 import selectors
+import time
 from collections.abc import Callable
 
 _IN, _OUT = select.EPOLLIN, select.EPOLLOUT
@@ -17,19 +18,23 @@ _MANY = 64
 class Selector(selectors.EpollSelector):
     """asyncio's own, within another one that calls whoever waits for a watched socket by itself.
 
-    What asyncio does between a socket and its reader takes longer than to hand a call on.
+    What asyncio does between a socket and its reader takes longer than to pass a call on.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._epoll = select.epoll()
         self._epoll.register(self.fileno(), _IN)
-        self._readers: dict[int, Callable[[], None]] = {}
+        self._readers: dict[int, Callable[[], bool]] = {}
         self._writers: dict[int, Callable[[], None]] = {}
         self._masks: dict[int, int] = {}
 
-    def watch(self, fd: int, reader: Callable[[], None]) -> None:
-        """Call somebody whenever there is something to read."""
+    def watch(self, fd: int, reader: Callable[[], bool]) -> None:
+        """Call somebody whenever there is something to read.
+
+        :param reader: returns whether asyncio may have something to do by what was done; as long as it hasn't, it isn't
+            asked.
+        """
         self._readers[fd] = reader
         self._set(fd)
 
@@ -50,19 +55,36 @@ class Selector(selectors.EpollSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Wait, call who is to be called, and return what is asyncio's."""
-        ready: list[tuple[selectors.SelectorKey, int]] = []
-        # epoll counts milliseconds; to wake up too early would be to wake up twice.
-        wait = -1 if timeout is None else math.ceil(max(timeout, 0) * 1000) / 1000
-        for fd, events in self._epoll.poll(wait, _MANY):
-            if fd not in self._masks:
-                ready = super().select(0) if fd == self.fileno() else ready
-                continue
-            # The one may have made the other leave.
+        end = None if timeout is None else time.monotonic() + timeout
+        wait = timeout
+        while True:
+            # epoll counts milliseconds; to wake up too early would be to wake up twice.
+            wait = -1 if wait is None else math.ceil(max(wait, 0) * 1000) / 1000
+            found = self._epoll.poll(wait, _MANY)
+            mine = [fd for fd, events in found if self._call(fd, events)]
+            if self.fileno() in mine:
+                return super().select(0)
+            if mine or not found:
+                return []
+            wait = None if end is None else end - time.monotonic()
+
+    def _call(self, fd: int, events: int) -> bool:
+        """Call who waits for a socket; tell whether asyncio may have something to do by that."""
+        if fd not in self._masks:
+            return fd == self.fileno()
+        # The one may have made the other leave.
+        due = False
+        try:
             if events & ~_OUT and fd in self._readers:
-                _call(self._readers[fd])
+                due = self._readers[fd]()
             if events & ~_IN and fd in self._writers:
-                _call(self._writers[fd])
-        return ready
+                self._writers[fd]()
+                due = True
+        except Exception as error:
+            context = {"message": "a connection's reader or writer failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
+            due = True
+        return due
 
     def close(self) -> None:
         """Stop watching."""
@@ -78,11 +100,3 @@ class Selector(selectors.EpollSelector):
             change(fd, mask)
         elif before:
             self._epoll.unregister(fd)
-
-
-def _call(who: Callable[[], None]) -> None:
-    try:
-        who()
-    except Exception as error:
-        context = {"message": "a connection's reader or writer failed", "exception": error}
-        asyncio.get_running_loop().call_exception_handler(context)
