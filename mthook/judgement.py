@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mthook.xmlrewrite.summary import Summary
 
 #: An operation beside libvirt's own: a definition, which is judged as the start that follows it.
-DEFINE = "define"
+DEFINE = policy.DEFINE
 #: Where a pin comes from that Nova's database has just brought.
 NOVA = "Nova"
 
@@ -30,7 +30,7 @@ NOVA = "Nova"
 STOP, RUN, DRIFT, ARRIVE, WARN, PASS = "stop", "run", "drift", "arrive", "warn", "pass"
 
 #: Operations before a start, which can still get another machine type.
-_STARTS = ("prepare", DEFINE)
+_STARTS = policy.STARTS
 #: Operations that tell of a guest that runs on this host by now.
 _RUNS = ("started", "reconnect", "attach")
 #: Operations at which libvirt brings a guest with its own machine type, which nobody can change any more.
@@ -77,7 +77,7 @@ class Judgement:
     :ivar pin: the one that counts; '' without one.
     :ivar origin: where the pin comes from: ``row``, ``metadata``, :data:`NOVA` or ''.
     :ivar since: when it was recorded; '' where nobody knows.
-    :ivar verdict: ``allow``, ``deny`` or ``rewrite``, see :class:`mthook.policy.Decision`.
+    :ivar verdict: ``allow``, ``deny`` or ``rewrite``, see :class:`mthook.policy.Decision`; of a definition, too.
     :ivar reason: one line that says what is wrong, '' when nothing is.
     :ivar asks_nova: Nova's database has to be asked before this is final.
     :ivar new_pin: the pin to record, if any.
@@ -135,7 +135,7 @@ def judge(
         _follow_nova(judged, known, nova, recorded)
     passes = _may_pass(operation, guest, settings)
     decision = policy.decide(
-        "prepare" if operation in _STARTS else operation,
+        operation,
         judged.found,
         judged.pin or None,
         seen=known.seen if judged.origin == "row" else None,

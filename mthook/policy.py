@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 # those of a future libvirt decide nothing.
 _ARRIVING = ("migrate", "restore")
 _RUNNING = ("started", "reconnect", "attach")
+#: One beside them: a definition is made, and a start will follow.
+DEFINE = "define"
+STARTS = ("prepare", DEFINE)
 
 # libvirt's versions next to those that mistake a refused restore for a good one.
 _RIGHT_UNTIL, _RIGHT_FROM = (10, 0, 0), (12, 8, 0)
@@ -35,6 +38,7 @@ _RIGHT_UNTIL, _RIGHT_FROM = (10, 0, 0), (12, 8, 0)
 # How a message says what was found in place of the pin.
 _FOUND = {
     "prepare": "would start as",
+    DEFINE: "would start as",
     "migrate": "arrives as",
     "restore": "was saved as",
     "started": "runs as",
@@ -97,7 +101,7 @@ def decide(
 ) -> Decision:
     """Decide what happens to a guest on one of libvirt's hook operations.
 
-    :param operation: libvirt's word for it; one that isn't known is allowed.
+    :param operation: libvirt's word for it, or :data:`DEFINE`; one that isn't known is allowed.
     :param observed: the machine type in the XML that libvirt handed over.
     :param pin: the machine type recorded for the guest, None without one.
     :param seen: the versioned name the guest ran as when an alias was recorded.
@@ -112,8 +116,9 @@ def decide(
         return Decision()
     if pin is None or released:
         # Before a guest has run, its XML is a mere wish: a start that fails would record it too.
-        return Decision(record="nothing" if operation == "prepare" else "pin")
-    if operation in _ARRIVING and _is_renamed(observed, pin, aliases):
+        return Decision(record="nothing" if operation in STARTS else "pin")
+    # A definition, too: after an upgrade of QEMU the alias would start as something else.
+    if operation in (*_ARRIVING, DEFINE) and _is_renamed(observed, pin, aliases):
         return _in_mode(mode, Decision(verdict="rewrite"))
     if satisfied(pin, observed, seen=seen, aliases=aliases):
         return Decision()
@@ -121,7 +126,7 @@ def decide(
     if operation in _RUNNING:
         # Another answer kills a running guest (libvirt docs/hooks.rst, "reconnect").
         return Decision(record="drift", reason=reason)
-    if operation == "prepare":
+    if operation in STARTS:
         # A moved or restored guest has its hardware already: nothing but a cold start changes it.
         return Decision() if arrived else _in_mode(mode, Decision(verdict="deny", reason=reason))
     if migrate_mismatch == "refuse":

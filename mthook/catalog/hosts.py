@@ -32,14 +32,25 @@ class Hosts(Rows):
             )
 
     def capabilities(self, arch: str | None = None) -> list[Capability]:
-        """Return the machine types of all emulators, or of those for one architecture."""
+        """Return the machine types of all emulators, or of those for one architecture.
+
+        Nothing is known of an architecture once the file of one of its emulators has changed, until the next sync.
+        """
         from mthook.catalog.records import Capability
 
         query = (
             "SELECT * FROM capabilities WHERE ?1 IS NULL OR arch = ?1"
             " ORDER BY emulator, arch, virt_type, machine"
         )
-        return [Capability(**row) for row in self._rows(query, arch)]
+        changed = self.changed_archs()
+        found = [Capability(**row) for row in self._rows(query, arch)]
+        return [one for one in found if one.arch not in changed]
+
+    def changed_archs(self) -> set[str]:
+        """Return the architectures of which an emulator's file has changed since it was asked what it offers."""
+        rows = self._rows("SELECT DISTINCT arch, emulator, stamp FROM capabilities")
+        changed = lookup.has_changed
+        return {row["arch"] for row in rows if changed(row["emulator"], row["stamp"])}
 
     def aliases(
         self, emulator: str | None, arch: str | None, virt_type: str | None

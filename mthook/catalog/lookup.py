@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from mthook.reconcile import Compared
 
 #: The number of the last step of :mod:`mthook.catalog.schema`, which all statements are written for.
-SCHEMA = "0007"
+SCHEMA = "0008"
 #: The numbers of the steps before it: ``mthook-sync`` brings such catalogs up to :data:`SCHEMA`.
-OLDER: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005")
+OLDER: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 #: For how long, in seconds, a ``prepare`` is taken to belong to an accepted ``migrate`` or
 #: ``restore``.
 ARRIVAL_SECONDS = 120
@@ -174,22 +174,44 @@ def compared(conn: Connection, uuid: str) -> Compared | None:
 def aliases(
     conn: Connection, emulator: str | None, arch: str | None, virt_type: str | None
 ) -> dict[str, str]:
-    """Return what the aliases of an emulator resolve to on this host.
+    """Return what the aliases of an emulator resolve to on this host; none once its file has changed.
 
     :param emulator: where it is None or one that this host doesn't list: the aliases on which all
-        emulators of that architecture and virt type agree.
+        emulators of that architecture and virt type agree, if the file of none has changed.
     """
-    kind = (arch, virt_type)
     with Guard(conn):
         rows = conn.execute(
-            "SELECT machine, canonical FROM capabilities"
-            " WHERE emulator = ? AND arch = ? AND virt_type = ?",
-            (emulator, *kind),
+            "SELECT emulator, stamp, machine, canonical FROM capabilities"
+            " WHERE arch = ? AND virt_type = ?",
+            (arch, virt_type),
         ).fetchall()
-        if not rows:
-            rows = conn.execute(
-                "SELECT machine, min(canonical) FROM capabilities WHERE arch = ? AND virt_type = ?"
-                " GROUP BY machine HAVING min(canonical) = max(canonical)",
-                kind,
-            ).fetchall()
-    return {machine: canonical for machine, canonical in rows if canonical is not None}
+    rows = [row for row in rows if row[0] == emulator] or rows
+    stamps = {(one, seen) for one, seen, _, _ in rows}
+    if any([has_changed(one, seen) for one, seen in stamps]):
+        return {}
+    found: dict[str, set[str]] = {}
+    for _, _, machine, canonical in rows:
+        if canonical is not None:
+            found.setdefault(machine, set()).add(canonical)
+    return {machine: behind.pop() for machine, behind in found.items() if len(behind) == 1}
+
+
+def stamp(emulator: str) -> str | None:
+    """Return what tells an emulator's file from the one that an upgrade puts in its place; None: it isn't here.
+
+    Not by its inode: each container has another one for the same file.
+    """
+    try:
+        status = os.stat(emulator)
+    except OSError:
+        return None
+    return f"{status.st_mtime_ns}:{status.st_size}"
+
+
+def has_changed(emulator: str, seen: str | None) -> bool:
+    """Tell whether an emulator is another one by now; no where it is out of sight, then or now.
+
+    :param seen: its stamp when it was asked what it offers.
+    """
+    present = stamp(emulator) if seen is not None else None
+    return present is not None and present != seen

@@ -81,6 +81,7 @@ class Capability:
 
     :param virt_type: ``kvm`` or ``qemu``.
     :param canonical: the versioned name, where ``machine`` is an alias.
+    :param stamp: of the emulator's file when that was so, see :func:`mthook.catalog.lookup.stamp`.
     """
 
     emulator: str
@@ -89,6 +90,7 @@ class Capability:
     machine: str
     canonical: str | None = None
     deprecated: bool = False
+    stamp: str | None = None
 
 
 @dataclass(frozen=True)

@@ -237,4 +237,8 @@ STEPS: dict[str, Step] = {
             xml TEXT NOT NULL
         ) WITHOUT ROWID;
     """),
+    "0008": _script("""
+        -- What an emulator's file was when it was asked; see Capability.
+        ALTER TABLE capabilities ADD COLUMN stamp TEXT
+    """),
 }

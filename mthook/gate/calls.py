@@ -18,12 +18,10 @@ PROGRAM = 0x20008086
 VERSION = 1
 
 CONNECT_OPEN = 1
-AUTH_SASL_START, AUTH_SASL_STEP = 68, 69
 
-_MIB = 1024 * 1024
 _UUID = 16
 _MAX_PARAMETERS = 64
-_MAX_COOKIE = 4 * _MIB
+_MAX_COOKIE = xdr.MAX_STRING
 _PERSISTENT_XML = b"persistent_xml"
 _STRING = 7
 #: Bytes of a typed parameter's value by its type: int, unsigned, long long, unsigned long long, double, boolean.
@@ -46,45 +44,38 @@ class Carried(NamedTuple):
 class _Call(NamedTuple):
     name: str
     read: Callable[[xdr.Reader], tuple[int, bytes, int] | None]
-    limit: int
 
 
 def wanted(header: Header) -> bool:
-    """Tell whether a message may carry a domain that is to be judged.
+    """Tell whether a message may carry a domain that is to be judged, however long it is.
 
-    One that is longer than libvirt's limits for strings let it be is left to libvirtd to refuse.
+    libvirtd answers a call of another version or status with an error (``virNetServerProgramDispatch``).
     """
-    call = _CALLS.get(header.procedure)
     return (
-        call is not None
+        header.procedure in _CALLS
         and header.program == PROGRAM
         and header.version == VERSION
         and header.kind in (framing.CALL, framing.CALL_WITH_FDS)
         and header.status == framing.OK
-        and header.length <= call.limit
     )
 
 
 def is_open(header: Header) -> bool:
     """Tell whether a message is about opening a connection: the last that a client does before it is one."""
-    return header.program == PROGRAM and header.procedure == CONNECT_OPEN
-
-
-def is_sasl(header: Header) -> bool:
-    """Tell whether a message may begin a session with a security layer, which nobody else can read."""
-    return header.program == PROGRAM and header.procedure in (AUTH_SASL_START, AUTH_SASL_STEP)
+    return header.procedure == CONNECT_OPEN and header.program == PROGRAM
 
 
 def read(header: Header, message: bytes) -> Carried | None:
     """Find the domain in a complete message; None where it carries none.
 
-    :raises Malformed: the arguments aren't exactly what is known of this call.
+    What stands behind the arguments nobody reads, and it stays where it is.
+
+    :raises Malformed: the arguments aren't what is known of this call.
     """
     call = _CALLS[header.procedure]
     skipped = framing.HEADER_SIZE + (4 if header.kind == framing.CALL_WITH_FDS else 0)
     reader = xdr.Reader(message, skipped)
     found = call.read(reader)
-    reader.end()
     if found is None:
         return None
     begin, xml, end = found
@@ -99,6 +90,8 @@ def replace(header: Header, message: bytes, carried: Carried, xml: bytes) -> byt
     if len(xml) > xdr.MAX_STRING:
         raise xdr.Malformed(f"the rewritten domain is longer than {xdr.MAX_STRING} bytes")
     body = message[framing.HEADER_SIZE : carried.begin] + xdr.string(xml) + message[carried.end :]
+    # Where it gets too long for a message it is by what stands behind the arguments.
+    body = body[: framing.MAX_LENGTH - framing.HEADER_SIZE]
     return header._replace(length=framing.HEADER_SIZE + len(body)).pack() + body
 
 
@@ -143,9 +136,9 @@ def _migration(reader: xdr.Reader) -> tuple[int, bytes, int] | None:
 
 
 _CALLS = {
-    10: _Call("virDomainCreateXML", _xml_and_flags, 5 * _MIB),
-    11: _Call("virDomainDefineXML", _xml, 5 * _MIB),
-    350: _Call("virDomainDefineXMLFlags", _xml_and_flags, 5 * _MIB),
-    309: _Call("virDomainCreateXMLWithFiles", _xml_and_flags, 5 * _MIB),
-    305: _Call("virDomainMigrate3", _migration, 10 * _MIB),
+    10: _Call("virDomainCreateXML", _xml_and_flags),
+    11: _Call("virDomainDefineXML", _xml),
+    350: _Call("virDomainDefineXMLFlags", _xml_and_flags),
+    309: _Call("virDomainCreateXMLWithFiles", _xml_and_flags),
+    305: _Call("virDomainMigrate3", _migration),
 }

@@ -7,16 +7,19 @@ import asyncio
 import enum
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from mthook import journal
 from mthook.errors import Error
 from mthook.gate import calls, errorreply, framing
 from mthook.gate.budget import Budget
+from mthook.gate.closing import Closer
 from mthook.gate.domain_calls import DomainCalls
 from mthook.gate.framing import CALL_WITH_FDS, REPLY_WITH_FDS, Frames, Header, Piece
 from mthook.gate.identity import Client, Connector, Connectors
-from mthook.gate.pipe import Outgoing, Pipe
+from mthook.gate.pipe import Judge, Outgoing, Pipe
+from mthook.gate.selecting import Selector
 from mthook.gate.worker_client import WorkerClient
 from mthook.gate.xdr import Malformed
 
@@ -45,31 +48,45 @@ class State(enum.Enum):
 _ANSWERED = {State.OPENING: State.OPEN, State.OPENING_LATE: State.DRAINING}
 
 
+class Shared(NamedTuple):
+    """What all connections have in common.
+
+    :ivar budget: counts the messages that wait.
+    :ivar worker: judges domains.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    selector: Selector
+    budget: Budget
+    closer: Closer
+    connectors: Connectors
+    worker: WorkerClient
+
+
 class Connection:
     """A client, libvirtd, and what goes between them.
 
     :param upstream: path of libvirtd's socket.
-    :param worker: judges domains; None on a read-only socket, on which libvirtd takes none.
-    :param budget: counts the messages that wait.
+    :param read_only: libvirtd takes no domains on that socket.
     :param gone: is called once, when all is closed.
     """
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        shared: Shared,
         sock: socket.socket,
         client: Client,
         upstream: str,
-        worker: WorkerClient | None,
-        budget: Budget,
         gone: Callable[[Connection], None],
+        *,
+        read_only: bool,
     ) -> None:
-        self._loop, self._sock, self.client = loop, sock, client
-        self._upstream, self._budget, self._gone = upstream, budget, gone
+        self._shared, self._loop, self._budget = shared, shared.loop, shared.budget
+        self._sock, self.client, self._upstream, self._gone = sock, client, upstream, gone
         self._calls: set[int] = set()
         self._domain_calls: DomainCalls | None = None
-        if worker is not None:
-            self._domain_calls = DomainCalls(client, worker, self._calls.discard, self.close)
+        if not read_only:
+            self._domain_calls = DomainCalls(client, shared.worker, self._calls.discard, self.close)
         self._connector: Connector | None = None
         self._server: socket.socket | None = None
         self._pipes: list[Pipe] = []
@@ -83,10 +100,10 @@ class Connection:
         """The client's user id."""
         return self.client.identity.uid
 
-    def connect(self, connectors: Connectors) -> None:
+    def connect(self) -> None:
         """Connect to libvirtd in the client's name; what the client writes waits in its socket until then."""
         try:
-            self._connector = connectors.connect(
+            self._connector = self._shared.connectors.connect(
                 self.client.identity, self._upstream, self._connected
             )
         except Error as error:
@@ -95,6 +112,8 @@ class Connection:
 
     def drain(self) -> None:
         """Close as soon as no call waits for its answer; a client that is still opening its connection may do that."""
+        for pipe in self._pipes:
+            pipe.tells = True
         if self._state is State.OPEN:
             self._close_if_idle()
         elif self._state is State.OPENING:
@@ -115,7 +134,7 @@ class Connection:
         self._budget.forget(self)
         for pipe in self._pipes:
             pipe.close()
-        self._sock.close()
+        self._shared.closer.close_socket(self.uid, self._sock)
         if self._server is not None:
             self._server.close()
         if self._connector is not None:
@@ -151,7 +170,7 @@ class Connection:
             pipe.end()
 
         frames = Frames(_is_first_call, carriers=(CALL_WITH_FDS,))
-        pipe = Pipe(self._loop, self._sock, self._sock, frames, self.close, self._refused, answer)
+        pipe = self._pipe(self._sock, self._sock, frames, self._refused, answer)
         self._pipes = [pipe]
         self._expire(pipe)
 
@@ -162,51 +181,62 @@ class Connection:
     def _open(self, server: socket.socket) -> None:
         domain_calls = self._domain_calls
         wanted = calls.wanted if domain_calls is not None else None
-        inbound = Pipe(
-            self._loop,
-            self._sock,
-            server,
-            Frames(wanted, self._sent, (CALL_WITH_FDS,)),
-            self.close,
-            self._passed,
-            domain_calls.judge if domain_calls is not None else None,
-        )
+        judge = domain_calls.judge if domain_calls is not None else None
+        frames = Frames(wanted, self._sent, (CALL_WITH_FDS,))
+        inbound = self._pipe(self._sock, server, frames, self._passed, judge)
         frames = Frames(None, self._received, (REPLY_WITH_FDS,))
-        outbound = Pipe(self._loop, server, self._sock, frames, self.close, self._settle)
+        outbound = self._pipe(server, self._sock, frames, self._settle)
         self._pipes = [inbound, outbound]
+        inbound.tells = outbound.tells = self._state is State.OPENING_LATE
         if domain_calls is not None:
             domain_calls.begin(inbound, outbound)
 
-    def _sent(self, header: Header) -> None:
+    def _pipe(
+        self,
+        source: socket.socket,
+        sink: socket.socket,
+        frames: Frames,
+        passed: Callable[[], None],
+        judge: Judge | None = None,
+    ) -> Pipe:
+        selector, discard = self._shared.selector, self._discard
+        return Pipe(selector, source, sink, frames, discard, self.close, passed, judge)
+
+    def _discard(self, fds: Sequence[int]) -> None:
+        """Close descriptors that the client, or libvirtd, has sent."""
+        if fds:
+            closer = self._shared.closer
+            closer.close(self.uid, fds)
+            if closer.is_stuck(self.uid):
+                self.close("too many of its user's descriptors don't close")
+
+    def _sent(self, header: Header) -> bool:
         if header.kind in (framing.CALL, framing.CALL_WITH_FDS):
             _note(self._calls, header.serial)
-            if self._domain_calls is not None and calls.wanted(header):
+            if self._domain_calls is None:
+                return False
+            if calls.is_open(header):
+                self._domain_calls.opens()
+            elif calls.wanted(header):
+                self._domain_calls.expect()
                 self._budget.take(self, header.length)
-            if calls.is_sasl(header):
-                for pipe in self._pipes:
-                    pipe.turn_raw = self._turn_raw
+                return True
         elif header.kind == framing.STREAM:
             _note(self._streams, header.serial)
+        return False
 
-    def _received(self, header: Header) -> None:
+    def _received(self, header: Header) -> bool:
         if header.kind in (framing.REPLY, framing.REPLY_WITH_FDS):
             self._calls.discard(header.serial)
             if calls.is_open(header):
                 self._state = _ANSWERED.get(self._state, self._state)
-                if self._domain_calls is not None and header.status == framing.OK:
-                    self._domain_calls.is_open = True
-        elif header.kind == framing.STREAM:
+            return self._domain_calls is not None and self._domain_calls.answered(header)
+        if header.kind == framing.STREAM:
             if header.status == framing.CONTINUE:
                 _note(self._streams, header.serial)
             else:
                 self._streams.discard(header.serial)
-
-    def _turn_raw(self) -> None:
-        """Say that a session has a security layer of its own by now."""
-        if not any(pipe.raw for pipe in self._pipes):
-            journal.warning(
-                f"{self.client}: encrypted from here on, its domains can't be rewritten"
-            )
+        return False
 
     def _settle(self) -> None:
         if self._domain_calls is not None:
@@ -228,7 +258,7 @@ class Connection:
 
     def _passed(self) -> None:
         pipe = self._pipes[0]
-        self._budget.keep(self, 0 if pipe.raw else pipe.frames.holding)
+        self._budget.keep(self, pipe.frames.holding)
         self._watch()
 
     def _watch(self) -> None:
@@ -236,12 +266,7 @@ class Connection:
         pipe = self._pipes[0]
         if pipe.ended or self._state in (State.OPENING_LATE, State.DRAINING):
             self._settle()
-        elif (
-            self._timer is None
-            and pipe.frames.incomplete
-            and not pipe.frames.streaming
-            and not pipe.raw
-        ):
+        elif self._timer is None and pipe.frames.incomplete and not pipe.frames.streaming:
             self._expire(pipe)
 
     def _expire(self, pipe: Pipe) -> None:

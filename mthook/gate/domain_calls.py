@@ -7,12 +7,12 @@ import asyncio
 import collections
 from collections.abc import Callable
 
-from mthook import journal
-from mthook.gate import calls, errorreply
+from mthook.gate import calls, errorreply, framing
 from mthook.gate.framing import Header, Piece
+from mthook.gate.history import Rewrite
 from mthook.gate.identity import Client
 from mthook.gate.pipe import Outgoing, Pipe
-from mthook.gate.verdict import REFUSE, REWRITE
+from mthook.gate.verdict import REFUSE, REWRITE, Outcome
 from mthook.gate.worker_client import WorkerClient
 from mthook.gate.xdr import Malformed
 
@@ -26,9 +26,9 @@ class DomainCalls:
 
     :param refused: is given the serial of a call that the gate answers itself.
     :param failed: is called with the description of an internal error.
-    :ivar is_open: libvirtd has let the client in. Until then nothing is judged: whom it doesn't let in learns nothing
-        about pins, and leaves no history. libvirtd refuses such calls, and no client that follows the protocol makes
-        one.
+    :ivar is_open: libvirtd has let the client in. What comes before its answer waits for that, and where it isn't yes
+        is answered as libvirtd does: whom it doesn't let in learns nothing about pins, and nothing passes unjudged
+        because libvirtd does several calls at once.
     """
 
     def __init__(
@@ -40,31 +40,48 @@ class DomainCalls:
     ) -> None:
         self._client, self._worker = client, worker
         self._refused, self._failed = refused, failed
-        self._waiting: collections.deque[tuple[Header, bytes, calls.Carried, Outgoing]] = (
-            collections.deque()
-        )
+        self._waiting: collections.deque[tuple[Piece, int, Outgoing]] = collections.deque()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._read = asyncio.Event()
-        self.is_open = self._has_warned = False
+        self._read, self._has_answered = asyncio.Event(), asyncio.Event()
+        #: How often the client has asked to be let in, and was answered; and how often before each call that follows.
+        self._opens = self._answers = 0
+        self._opens_before: collections.deque[int] = collections.deque()
+        #: What is to be written down once libvirtd has done a call, by serial.
+        self._rewrites: dict[int, list[Rewrite]] = {}
+        self.is_open = False
 
     def begin(self, inbound: Pipe, outbound: Pipe) -> None:
         """Take the pipes: the one that the calls come by, and the one for answers."""
         self._inbound, self._outbound = inbound, outbound
 
+    def opens(self) -> None:
+        """Notice that the client asks to be let in."""
+        self._opens += 1
+
+    def expect(self) -> None:
+        """Notice that a call begins which will be given to :meth:`judge`."""
+        self._opens_before.append(self._opens)
+
+    def answered(self, header: Header) -> bool:
+        """Notice an answer of libvirtd's; tell whether somebody waits for it."""
+        if calls.is_open(header):
+            self._answers += 1
+            self.is_open = self.is_open or header.status == framing.OK
+            self._has_answered.set()
+            return True
+        if header.serial not in self._rewrites:
+            return False
+        rewrites = self._rewrites[header.serial]
+        if header.status == framing.OK:
+            self._worker.keep(rewrites[0])
+        del rewrites[0]
+        if not rewrites:
+            del self._rewrites[header.serial]
+        return True
+
     def judge(self, piece: Piece, outgoing: Outgoing) -> None:
-        """Decide what goes in a call's place, now or later."""
-        assert piece.header is not None
-        header, message = piece.header, bytes(piece.data)
-        carried = None
-        try:
-            if self.is_open:
-                carried = calls.read(header, message)
-        except Malformed as error:
-            self._warn(header, error)
-        if carried is None:
-            outgoing.data = message
-            return
-        self._waiting.append((header, message, carried, outgoing))
+        """Decide what goes in a call's place, sooner or later."""
+        self._waiting.append((piece, self._opens_before.popleft(), outgoing))
         if len(self._tasks) < _AT_ONCE:
             task = asyncio.get_running_loop().create_task(self._work())
             self._tasks.add(task)
@@ -82,33 +99,51 @@ class DomainCalls:
 
     async def _work(self) -> None:
         while self._waiting:
-            header, message, carried, outgoing = self._waiting.popleft()
-            uid = self._client.identity.uid
-            answer = await self._worker.ask(carried.xml, carried.call, uid)
-            if answer.verdict == REFUSE:
-                await self._refuse(header, outgoing, answer.message)
-            elif answer.verdict == REWRITE:
-                outgoing.data = calls.replace(header, message, carried, answer.xml)
+            piece, opens, outgoing = self._waiting.popleft()
+            assert piece.header is not None
+            if await self._is_let_in(opens):
+                await self._decide(piece.header, bytes(piece.data), outgoing)
             else:
-                outgoing.data = message
+                await self._answer(outgoing, piece.header, errorreply.not_open(piece.header))
             self._inbound.pump()
 
-    async def _refuse(self, header: Header, outgoing: Outgoing, why: str) -> None:
+    async def _is_let_in(self, opens: int) -> bool:
+        """Wait until libvirtd has let the client in, or has said no so often."""
+        while not self.is_open and self._answers < opens:
+            self._has_answered.clear()
+            await self._has_answered.wait()
+        return self.is_open
+
+    async def _decide(self, header: Header, message: bytes, outgoing: Outgoing) -> None:
+        uid = self._client.identity.uid
+        try:
+            carried = calls.read(header, message)
+        except Malformed as error:
+            carried = None
+            what = f"call {header.procedure} of {self._client} isn't as known: {error}"
+            outcome = self._worker.unknown(what)
+        else:
+            outcome = Outcome()
+            if carried is not None:
+                outcome = await self._worker.ask(carried.xml, carried.call, uid)
+        if outcome.verdict == REFUSE:
+            await self._answer(outgoing, header, errorreply.reply(header, outcome.message))
+        elif outcome.verdict == REWRITE and carried is not None:
+            outgoing.data = calls.replace(header, message, carried, outcome.xml)
+            rewrite = Rewrite.of(outcome, f"gate uid {uid}", carried.call)
+            self._rewrites.setdefault(header.serial, []).append(rewrite)
+        else:
+            outgoing.data = message
+
+    async def _answer(self, outgoing: Outgoing, header: Header, answer: bytes) -> None:
         """Answer in libvirtd's place; who reads no answers gets no further."""
         self._refused(header.serial)
-        self._outbound.insert(errorreply.reply(header, why))
+        self._outbound.insert(answer)
         while self._outbound.owes:
             self._read.clear()
             await self._read.wait()
         outgoing.data = b""
         outgoing.answered = True
-
-    def _warn(self, header: Header, error: Malformed) -> None:
-        if not self._has_warned:
-            self._has_warned = True
-            journal.warning(
-                f"{self._client}: call {header.procedure} isn't as known: {error}; passed unchanged"
-            )
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

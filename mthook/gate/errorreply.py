@@ -7,12 +7,24 @@ from mthook.gate import framing, xdr
 
 #: Numbers of libvirt's ``virterror.h``.
 CONFIG_UNSUPPORTED = 67
+INTERNAL_ERROR = 1
 SYSTEM_ERROR = 38
 FROM_QEMU = 10
 FROM_RPC = 7
 _LEVEL_ERROR = 2
 
 _MAX_MESSAGE = 4000
+
+
+def not_open(call: framing.Header) -> bytes:
+    """Return what libvirtd answers to a call of somebody whom it hasn't let in (``remoteGetHypervisorConn``)."""
+    return reply(
+        call,
+        "hypervisor connection not open",
+        code=INTERNAL_ERROR,
+        domain=FROM_RPC,
+        form="internal error: %s",
+    )
 
 
 def reply(
@@ -22,22 +34,24 @@ def reply(
     code: int = CONFIG_UNSUPPORTED,
     domain: int = FROM_QEMU,
     number: int = -1,
+    form: str = "%s",
 ) -> bytes:
     """Return the message that answers a call with an error.
 
     :param code: libvirt's number of the error.
     :param domain: libvirt's number of the part it comes from.
     :param number: what libvirt has in ``int1``: for a system error its ``errno``.
+    :param form: what libvirt puts the message into.
     """
     text = message.encode("utf-8", "backslashreplace")[:_MAX_MESSAGE]
     payload = b"".join(
         (
             xdr.integer(code),
             xdr.integer(domain),
-            xdr.optional_string(text),
+            xdr.optional_string(form.encode().replace(b"%s", text)),
             xdr.integer(_LEVEL_ERROR),
             xdr.uint(0),  # no domain
-            xdr.optional_string(b"%s"),
+            xdr.optional_string(form.encode()),
             xdr.optional_string(text),
             xdr.optional_string(None),
             xdr.integer(number),

@@ -64,9 +64,10 @@ class Frames:
     """Cuts one direction of a connection into pieces. All bytes come out as they went in.
 
     :param wanted: which messages to hold back until they are complete; the others pass as they come.
-    :param note: is told of every message when its header is complete.
+    :param note: is told of every message when its header is complete, and tells whether anybody waits for it.
     :param carriers: types of messages behind which the reader of this direction looks for descriptors. libvirtd reads
         none behind a reply, nor a client behind a call: taking bytes for such would lose the place of the next message.
+    :ivar awaited: what ``note`` has told of the last one.
     :ivar count: how many messages have ended.
     :ivar stray: descriptors that came where libvirt reads none: to be closed.
     """
@@ -74,7 +75,7 @@ class Frames:
     def __init__(
         self,
         wanted: Callable[[Header], bool] | None = None,
-        note: Callable[[Header], None] | None = None,
+        note: Callable[[Header], object] | None = None,
         carriers: Collection[int] = (CALL_WITH_FDS, REPLY_WITH_FDS),
     ) -> None:
         self._wanted = wanted
@@ -87,8 +88,26 @@ class Frames:
         self._holds: Header | None = None
         self._inserts: list[bytes] = []
         self._kind = CALL
+        self.awaited = False
         self.count = 0
         self.stray: list[int] = []
+
+    def passes(self, data: Buffer, size: int) -> bool:
+        """Take what was read without descriptors, if it is one message, complete and to be passed on as it is.
+
+        By far the most frequent case. What isn't taken is to be fed.
+        """
+        if size < HEADER_SIZE or self._left or self._head or self._descriptors or self._inserts:
+            return False
+        header = Header(*_HEADER.unpack_from(data))
+        if header.length != size or header.kind in self._carriers:
+            return False
+        if self._wanted is not None and self._wanted(header):
+            return False
+        self.count += 1
+        if self._note is not None:
+            self.awaited = bool(self._note(header))
+        return True
 
     @property
     def incomplete(self) -> bool:
@@ -109,11 +128,6 @@ class Frames:
     def inserts(self) -> int:
         """How many messages of our own wait for the end of another."""
         return len(self._inserts)
-
-    @property
-    def pending(self) -> bytes:
-        """What was fed and hasn't come out yet."""
-        return bytes(self._held or b"") + self._head
 
     def insert(self, message: bytes) -> list[Piece]:
         """Put a message of our own between two others; return it if that is here."""
@@ -193,7 +207,7 @@ class Frames:
         self._left, self._descriptors = header.length, descriptors
         self._kind = header.kind
         if self._note is not None:
-            self._note(header)
+            self.awaited = bool(self._note(header))
         return header
 
     def _pass(self, data: Buffer, offset: int, size: int) -> int:

@@ -1,20 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is rewritten, written down when the catalog can be: a verdict waits for nobody who writes to it."""
+"""What is rewritten, written down when libvirtd has taken it and the catalog can be written to.
+
+A verdict waits for nobody who writes to the catalog. Who isn't allowed to define a guest leaves no history of it:
+libvirtd's access control says so in its answer.
+"""
 
 from __future__ import annotations
 
 import collections
 import time
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from mthook import journal
+from mthook import journal, text
 from mthook.catalog import lookup
 from mthook.catalog.store import Catalog
 from mthook.errors import Error
-from mthook.gate.rewriting import Configuration
+from mthook.gate.configuration import Configuration
+from mthook.gate.verdict import Outcome
+from mthook.hook import answer
 
 #: Seconds to wait for others that write, while there may be a domain to judge; and until the next try.
 _PATIENCE, _PAUSE = 0.05, 1.0
+#: Seconds until it is written down: the next domain shall not have to wait for the disk, and one wait is for many.
+_LATER = 0.1
 #: Seconds, and rewrites, until those that can't be written down are given up.
 _LIMIT, _MOST = 60.0, 1000
 
@@ -26,6 +35,7 @@ class Rewrite(NamedTuple):
     :ivar actor: for whom it was.
     :ivar reason: libvirt's name of what the client did.
     :ivar at: when it was, as :func:`mthook.text.now` makes it.
+    :ivar push: Nova is to have the pin, too.
     """
 
     uuid: str
@@ -34,12 +44,21 @@ class Rewrite(NamedTuple):
     actor: str
     reason: str
     at: str
+    push: bool
+
+    @classmethod
+    def of(cls, outcome: Outcome, actor: str, call: str) -> Rewrite:
+        """Return the one that an outcome comes to."""
+        new, push = outcome.new, outcome.push
+        return cls(outcome.uuid, outcome.old, new, actor, call, text.now(), push)
 
 
-def write(one: Rewrite, configuration: Configuration, patience: float) -> None:
-    """Write a rewrite down."""
-    with Catalog(lookup.connect(configuration.catalog, patience)) as catalog:
-        catalog.add_history(event="rewritten", **one._asdict())
+def _write(rewrites: Iterable[Rewrite], path: str, patience: float) -> None:
+    with Catalog(lookup.connect(path, patience)) as catalog, catalog.transaction():
+        for one in rewrites:
+            entry = one._asdict()
+            del entry["push"]
+            catalog.add_history(event="rewritten", **entry)
 
 
 def lose(one: Rewrite, error: Error) -> None:
@@ -61,19 +80,24 @@ class HistoryQueue:
         return max(self._again - time.monotonic(), 0) if self._rewrites else None
 
     def add(self, one: Rewrite) -> None:
-        """Write something down, now or later."""
+        """Write something down in a moment, or later."""
+        if one.push:
+            answer.ask_for_push(self._configuration.catalog, one.uuid)
+        if not self._rewrites:
+            self._again = time.monotonic() + _LATER
         self._rewrites.append((time.monotonic() + _LIMIT, one))
 
     def write(self, patience: float = _PATIENCE) -> None:
         """Write down what is to be, if it is time for that."""
-        while self._rewrites and time.monotonic() >= self._again:
-            try:
-                write(self._rewrites[0][1], self._configuration, patience)
-            except Error as error:
-                self._again = time.monotonic() + _PAUSE
-                self._give_up(error)
-            else:
-                self._rewrites.popleft()
+        if not self._rewrites or time.monotonic() < self._again:
+            return
+        try:
+            _write((one for _, one in self._rewrites), self._configuration.catalog, patience)
+        except Error as error:
+            self._again = time.monotonic() + _PAUSE
+            self._give_up(error)
+        else:
+            self._rewrites.clear()
 
     def _give_up(self, error: Error) -> None:
         """Lose what has waited too long, or is too much, without another try for each."""

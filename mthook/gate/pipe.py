@@ -6,14 +6,13 @@ At most what one read brought, and one message that is being judged, wait here: 
 
 from __future__ import annotations
 
-import asyncio
 import collections
 import enum
-import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mthook.gate.framing import Buffer, Frames, Piece
+from mthook.gate.selecting import Selector
 from mthook.gate.xdr import Malformed
 
 _READ = 1 << 18
@@ -66,31 +65,32 @@ _READING, _PAUSED, _ENDED, _CLOSED = State
 class Pipe:
     """Reads ``source``, writes ``sink``; both are non-blocking and somebody else's.
 
-    :param judge: is given the messages that ``frames`` holds back.
+    :param discard: closes descriptors that go no further, or have gone.
     :param failed: is called once with the reason when this direction is broken, '' when a socket is.
-    :param passed: is called when something has been passed on.
+    :param passed: is called when something has been passed on; unless ``tells`` is set not of one whole message that is
+        passed on at once, which leaves everything as it was.
+    :param judge: is given the messages that ``frames`` holds back.
     """
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        selector: Selector,
         source: socket.socket,
         sink: socket.socket,
         frames: Frames,
+        discard: Callable[[Sequence[int]], None],
         failed: Callable[[str], None],
         passed: Callable[[], None] | None = None,
         judge: Judge | None = None,
     ) -> None:
-        self._loop, self._source, self._sink, self.frames = loop, source, sink, frames
-        self._failed, self._passed, self._judge = failed, passed, judge
+        self._selector = selector
+        self._source, self._sink, self.frames = source, sink, frames
+        self._discard, self._failed, self._passed, self._judge = discard, failed, passed, judge
         self._out: collections.deque[Outgoing] = collections.deque()
         self._state = _PAUSED
         #: Whether the loop tells when the sink can be written to.
         self._writing = False
-        #: No messages, but bytes that nobody else can read.
-        self.raw = False
-        #: Is told that bytes which are no messages pass as they are, and all after them; None: they mayn't.
-        self.turn_raw: Callable[[], None] | None = None
+        self.tells = False
         #: The message before, if it is a judged one: the descriptors that follow are its own.
         self._before: Outgoing | None = None
         self._resume()
@@ -118,10 +118,8 @@ class Pipe:
         """Stop; what waits is lost."""
         self._stop_reading(_CLOSED)
         self._stop_writing()
-        for outgoing in self._out:
-            _close_all(outgoing.fds)
+        self._discard([fd for outgoing in self._out for fd in outgoing.fds])
         self._out.clear()
-        _close_all(self.frames.stray)
         # What it holds would stay until Python looks for cycles: up to 10 MiB.
         self.frames = Frames()
 
@@ -138,7 +136,7 @@ class Pipe:
             if outgoing.data is None:
                 return
             if outgoing.message is not None and outgoing.message.answered:
-                _close_all(outgoing.fds)
+                self._discard(outgoing.fds)
             elif not self._write(outgoing):
                 return
             self._out.popleft()
@@ -153,16 +151,21 @@ class Pipe:
         if self._passed is not None:
             self._passed()
 
-    def _readable(self) -> None:
+    def _readable(self) -> bool:
+        """Take what there is; tell whether more than one whole message was passed on."""
         try:
             size, ancillary, flags, _ = self._source.recvmsg_into((_BUFFER,), _ANCILLARY)
         except (BlockingIOError, InterruptedError):
-            return
+            return False
         except OSError:
             size, ancillary, flags = 0, [], 0  # what was read before still counts
+        if not flags and not ancillary and size and not self._out:
+            data = _BUFFER[:size]
+            if self.frames.passes(data, size):
+                return self._pass_on(data)
         fds = _descriptors(ancillary) if ancillary else ()
         if flags & _TRUNCATED:
-            _close_all(fds)
+            self._discard(fds)
             self._failed("file descriptors were lost: too many are open")
         elif size == 0:
             self.end()
@@ -170,21 +173,34 @@ class Pipe:
                 self.pump()
         else:
             self._take(_BUFFER[:size], fds)
+        return True
+
+    def _pass_on(self, data: memoryview) -> bool:
+        """Write a whole message where nothing else waits; tell whether anything else came of that."""
+        self._before = None
+        try:
+            sent = self._sink.send(data)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError:
+            self._failed("")
+            return True
+        if sent == len(data):
+            if self.tells and self._passed is not None:
+                self._passed()
+            return self.tells or self.frames.awaited
+        self._out.append(Outgoing(bytes(data[sent:])))
+        self._stop_reading(_PAUSED)
+        self.pump()
+        return True
 
     def _take(self, data: memoryview, fds: tuple[int, ...]) -> None:
         pieces = self._pieces(data, fds)
-        if len(pieces) == 1 and not self._out and _is_plain(pieces[0]):
-            # By far the most frequent case: messages to be passed on, to somebody who reads them.
-            self._before = None
-            outgoing = Outgoing(pieces[0].data)
-            if self._write(outgoing):
-                if self._passed is not None:
-                    self._passed()
-                return
-            self._out.append(outgoing)
-        else:
-            self._line_up(pieces)
-            self.pump()
+        if self._state is _CLOSED:
+            self._discard([fd for piece in pieces for fd in piece.fds])
+            return
+        self._line_up(pieces)
+        self.pump()
         if self._out and self._state is not _CLOSED:
             if self._state is _READING:
                 self._stop_reading(_PAUSED)
@@ -203,24 +219,17 @@ class Pipe:
                 self._out.append(Outgoing(piece.data, piece.fds))
 
     def _pieces(self, data: memoryview, fds: tuple[int, ...]) -> list[Piece]:
-        if self.raw:
-            return _raw_pieces(data, fds)
-        before = self.frames.pending if self.turn_raw is not None else b""
+        frames = self.frames
         try:
-            return self.frames.feed(data, fds)
+            return frames.feed(data, fds)
         except Malformed as error:
-            if self.turn_raw is not None:
-                self.turn_raw()
-                self.raw = True
-                return _raw_pieces(memoryview(before + bytes(data)), fds)
-            _close_all(fds)
+            self._discard(fds)
             self._failed(f"{error} is not of libvirt's protocol")
             return []
         finally:
-            if self.frames.stray:
-                # libvirt reads messages without looking for descriptors: the kernel would drop them there.
-                _close_all(self.frames.stray)
-                self.frames.stray.clear()
+            # libvirt reads messages without looking for descriptors: the kernel would drop them there.
+            self._discard(frames.stray)
+            frames.stray.clear()
 
     def _keep(self) -> None:
         """Copy what waits out of the buffer that all connections share."""
@@ -234,7 +243,7 @@ class Pipe:
         try:
             if outgoing.fds:
                 sent = socket.send_fds(self._sink, [outgoing.data], list(outgoing.fds))
-                _close_all(outgoing.fds)
+                self._discard(outgoing.fds)
                 outgoing.fds = ()
             else:
                 sent = self._sink.send(outgoing.data)
@@ -249,7 +258,7 @@ class Pipe:
             outgoing.data = memoryview(outgoing.data)[sent:]
         if not self._writing:
             self._writing = True
-            self._loop.add_writer(self._sink, self.pump)
+            self._selector.watch_room(self._sink.fileno(), self.pump)
         return False
 
     def _hand_on_end(self) -> None:
@@ -261,26 +270,17 @@ class Pipe:
     def _resume(self) -> None:
         if self._state is _PAUSED:
             self._state = _READING
-            self._loop.add_reader(self._source, self._readable)
+            self._selector.watch(self._source.fileno(), self._readable)
 
     def _stop_reading(self, state: State) -> None:
         if self._state is _READING:
-            self._loop.remove_reader(self._source)
+            self._selector.forget(self._source.fileno())
         self._state = state
 
     def _stop_writing(self) -> None:
         if self._writing:
             self._writing = False
-            self._loop.remove_writer(self._sink)
-
-
-def _is_plain(piece: Piece) -> bool:
-    return piece.header is None and not piece.descriptor and not piece.fds
-
-
-def _raw_pieces(data: memoryview, fds: tuple[int, ...]) -> list[Piece]:
-    """Keep descriptors with the last byte, which is all that is known of their place."""
-    return [Piece(data[:-1]), Piece(data[-1:], fds=fds)] if fds else [Piece(data)]
+            self._selector.forget_room(self._sink.fileno())
 
 
 def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, ...]:
@@ -290,8 +290,3 @@ def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, ...]:
             whole = len(content) - len(content) % 4
             found += memoryview(content[:whole]).cast("i").tolist()
     return tuple(found)
-
-
-def _close_all(fds: tuple[int, ...] | list[int]) -> None:
-    for fd in fds:
-        os.close(fd)

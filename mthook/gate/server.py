@@ -17,17 +17,21 @@ from mthook import journal
 from mthook.errors import Error
 from mthook.gate import identity
 from mthook.gate.budget import Budget
-from mthook.gate.connection import Connection
+from mthook.gate.closing import Closer
+from mthook.gate.configuration import Configuration
+from mthook.gate.connection import Connection, Shared
 from mthook.gate.identity import Connectors
 from mthook.gate.listening import Listener
+from mthook.gate.selecting import Selector
 from mthook.gate.spawner import Spawner
 from mthook.gate.worker_client import WorkerClient
-from mthook.settings import Settings
 
 #: The most clients at once, as libvirtd's ``max_clients``; others wait in the queue of the socket.
 MAX_CLIENTS = 5000
 #: Seconds that calls may take to end once the gate is told to stop.
 DRAIN_SECONDS = 10
+#: Whose the descriptors of clients are that nobody knows.
+_UNKNOWN = -1
 #: How many clients are let in before those that are in get a turn.
 _AT_ONCE = 16
 #: Seconds until the next try where the system had nothing left for another client.
@@ -45,35 +49,46 @@ class State(enum.Enum):
 class Server:
     """All of the gate that runs in its main process.
 
-    :param settings: what the configuration files say at the start.
     :param verbose: also log the domains that are passed as they are.
     """
 
     def __init__(
         self,
         spawner: Spawner,
-        files: Sequence[str],
-        settings: Settings,
+        configuration: Configuration,
         listeners: Sequence[Listener],
         *,
         verbose: bool,
     ) -> None:
         self._spawner = spawner
-        self._files, self._settings, self._verbose = files, settings, verbose
+        self._configuration, self._verbose = configuration, verbose
         self._listeners = list(listeners)
         self._connections: set[Connection] = set()
         self._state = State.PAUSED
         self._failed = False
 
-    async def serve(self) -> bool:
+    def serve(self) -> bool:
         """Serve clients until SIGTERM or SIGINT; return whether nothing else made an end of it."""
+        selector = Selector()
+        loop = asyncio.SelectorEventLoop(selector)
+        try:
+            return loop.run_until_complete(self._serve(selector))
+        finally:
+            loop.close()
+
+    async def _serve(self, selector: Selector) -> bool:
         self._loop = asyncio.get_running_loop()
         self._empty = asyncio.Event()
         _raise_limit()
-        self._budget = Budget(self._loop)
-        self._connectors = Connectors(self._spawner, self._loop)
-        self._worker = WorkerClient(
-            self._spawner, self._loop, self._files, self._settings, self._verbose
+        self._worker = WorkerClient(self._spawner, self._loop, self._configuration, self._verbose)
+        self._closer = Closer()
+        self._shared = Shared(
+            self._loop,
+            selector,
+            Budget(self._loop),
+            self._closer,
+            Connectors(self._spawner, self._loop),
+            self._worker,
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stop)
@@ -131,15 +146,17 @@ class Server:
         except Error as error:
             self._turn_away(sock, str(error))
             return
-        worker = None if listener.read_only else self._worker
+        if self._closer.is_stuck(client.identity.uid):
+            self._turn_away(sock, "too many of its user's descriptors don't close")
+            return
         connection = Connection(
-            self._loop, sock, client, listener.upstream, worker, self._budget, self._gone
+            self._shared, sock, client, listener.upstream, self._gone, read_only=listener.read_only
         )
         self._connections.add(connection)
-        connection.connect(self._connectors)
+        connection.connect()
 
     def _turn_away(self, sock: socket.socket, why: str | None) -> None:
-        sock.close()
+        self._closer.close_socket(_UNKNOWN, sock)
         journal.warning(f"a client is turned away: {why}")
 
     def _gone(self, connection: Connection) -> None:
@@ -158,7 +175,7 @@ class Server:
         self._accept_no_more()
         self._state = State.STOPPING
         for listener in self._listeners:
-            listener.sock.close()
+            self._closer.close(_UNKNOWN, [listener.sock.detach()])
             if listener.path is not None:
                 with contextlib.suppress(OSError):
                     os.unlink(listener.path)

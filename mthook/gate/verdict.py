@@ -10,6 +10,8 @@ from mthook import journal, text
 from mthook.settings import Settings
 
 PASS, REWRITE, REFUSE = "pass", "rewrite", "refuse"
+#: What the worker is asked for: a verdict; to write a rewrite down.
+JUDGE, KEEP = "judge", "keep"
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Outcome:
     :ivar uuid: the guest's, where it says one and can be judged.
     :ivar old: the machine type that its client wants; None: it leaves that open.
     :ivar new: the machine type that it has after a rewrite.
+    :ivar push: Nova is to have that machine type, too.
     :ivar changes: what a change of family changed besides, a line each.
     """
 
@@ -31,7 +34,12 @@ class Outcome:
     uuid: str = ""
     old: str | None = None
     new: str = ""
+    push: bool = False
     changes: Sequence[str] = ()
+
+
+#: What the worker answers of an outcome; the changes it has logged itself.
+ANSWERED = ("verdict", "xml", "message", "uuid", "old", "new", "push")
 
 
 def broken(settings: Settings, why: str) -> Outcome:

@@ -15,13 +15,12 @@ import signal
 import socket
 from collections.abc import Sequence
 
-from mthook import journal, text
-from mthook.errors import Error
-from mthook.gate import history, rewriting
+from mthook import journal
+from mthook.gate import rewriting
+from mthook.gate.configuration import Configuration
 from mthook.gate.history import HistoryQueue, Rewrite
-from mthook.gate.rewriting import Configuration
 from mthook.gate.spawner import become_helper, close_others
-from mthook.gate.verdict import PASS, REWRITE, Outcome, broken
+from mthook.gate.verdict import ANSWERED, KEEP, PASS, REWRITE, Outcome, broken
 
 _PIECE = 1 << 18
 #: Seconds that a domain may take, besides what it may wait for the catalog.
@@ -31,12 +30,14 @@ _SLACK = 5.0
 def serve(control: socket.socket, files: Sequence[str], verbose: bool) -> None:
     """Judge what comes until the gate lets go.
 
-    Each message brings a socket: on it come the XML, the call and the client's user id, and on it goes the outcome.
+    Each message brings a socket. On it comes :data:`.verdict.JUDGE` with the XML, the call and the client's user id,
+    and on it goes the outcome; or :data:`.verdict.KEEP` with a rewrite, which is acknowledged. A message in answer
+    says that the next one can be seen to, though a process forked for Nova may not have answered yet.
 
     :param verbose: also log the domains that are passed as they are.
     """
     journal.serve("mthook-gate", verbose=verbose)
-    configuration = Configuration(files)
+    configuration = Configuration(files, tells=False)
     queue = HistoryQueue(configuration)
     if configuration.settings.nova:
         _load_for_nova()
@@ -54,6 +55,8 @@ def serve(control: socket.socket, files: Sequence[str], verbose: bool) -> None:
                 signal.setitimer(signal.ITIMER_REAL, configuration.settings.timeout + _SLACK)
                 _serve_one(channel, configuration, queue)
                 signal.setitimer(signal.ITIMER_REAL, 0)
+        with contextlib.suppress(OSError):  # the gate has gone, which the next message tells
+            control.send(b"!")
         queue.write()
     queue.close(configuration.settings.timeout)
 
@@ -72,19 +75,22 @@ def _reap(number: int, frame: object) -> None:
 
 
 def _serve_one(channel: socket.socket, configuration: Configuration, queue: HistoryQueue) -> None:
-    asked = _read(channel)
     try:
-        xml, call, uid = marshal.loads(asked)
+        what, *rest = marshal.loads(_read(channel))
     except (EOFError, ValueError, TypeError):
         # The client went away meanwhile, or it's the gate that wants to know whether we are there.
         return
     configuration.refresh()
-    outcome = rewriting.examine(xml, configuration, _actor(uid), may_wait=False)
+    if what == KEEP:
+        queue.add(Rewrite(*rest))
+        channel.sendall(b"!")
+        return
+    xml, call, uid = rest
+    outcome = rewriting.examine(xml, configuration, may_wait=False)
     if outcome is None:
         outcome = _fork_for_nova(channel, configuration, xml, call, uid)
-    rewrite = _conclude(channel, outcome, call, uid) if outcome is not None else None
-    if rewrite is not None:
-        queue.add(rewrite)
+    if outcome is not None:
+        _conclude(channel, outcome, call, uid)
 
 
 def _fork_for_nova(
@@ -107,35 +113,25 @@ def _wait_for_nova(
     # As long as this process held the worker's socket, the gate wouldn't learn of the worker's end.
     close_others(channel.fileno())
     signal.setitimer(signal.ITIMER_REAL, 2 * configuration.settings.timeout + _SLACK)
-    outcome = rewriting.examine(xml, configuration, _actor(uid), may_wait=True)
+    outcome = rewriting.examine(xml, configuration, may_wait=True)
     assert outcome is not None
-    rewrite = _conclude(channel, outcome, call, uid)
-    if rewrite is not None:
-        try:
-            history.write(rewrite, configuration, configuration.settings.timeout)
-        except Error as error:
-            history.lose(rewrite, error)
+    _conclude(channel, outcome, call, uid)
 
 
-def _conclude(channel: socket.socket, outcome: Outcome, call: str, uid: int) -> Rewrite | None:
-    """Answer and log; return what is to be written down, which takes longer than all the rest."""
+def _conclude(channel: socket.socket, outcome: Outcome, call: str, uid: int) -> None:
+    """Answer and log."""
+    values = [getattr(outcome, name) for name in ANSWERED]
     with contextlib.suppress(OSError):  # the client went away meanwhile
-        channel.sendall(marshal.dumps((outcome.verdict, outcome.xml, outcome.message)))
+        channel.sendall(marshal.dumps(values))
         channel.shutdown(socket.SHUT_RDWR)
     what = f"guest {outcome.uuid}: {outcome.old or 'no machine type'}"
     if outcome.verdict == PASS and outcome.uuid:
         journal.detail(f"{what} passed unchanged for uid {uid} ({call})")
     if outcome.verdict != REWRITE:
-        return None
+        return
     journal.info(f"{what} rewritten to {outcome.new} for uid {uid} ({call})")
     for line in outcome.changes:
         journal.info(f"guest {outcome.uuid}: {line}")
-    return Rewrite(outcome.uuid, outcome.old, outcome.new, _actor(uid), call, text.now())
-
-
-def _actor(uid: int) -> str:
-    """Return whom the history names."""
-    return f"gate uid {uid}"
 
 
 def _read(channel: socket.socket) -> bytes:

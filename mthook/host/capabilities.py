@@ -7,9 +7,11 @@ QEMU's own ``-machine help`` doesn't count, for libvirt refuses some of what it 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from lxml import etree
 
+from mthook.catalog.lookup import stamp
 from mthook.catalog.offers import Key, key_of
 from mthook.catalog.records import Capability, Guest, HostFacts
 from mthook.errors import HostError
@@ -52,7 +54,8 @@ def read_capabilities(host: Host, domains: Iterable[Domain] = ()) -> list[Capabi
         for name in sorted(names):
             for one in _probe(host, key, name):
                 found.setdefault((*key, one.machine), one)
-    return [found[key] for key in sorted(found)]
+    stamps = {emulator: stamp(emulator) for emulator, *_ in found}
+    return [replace(found[key], stamp=stamps[key[0]]) for key in sorted(found)]
 
 
 def supports(host: Host, guest: Guest | Summary, machine: str) -> bool:

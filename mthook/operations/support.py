@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Optional
 
 from mthook import policy
-from mthook.catalog.offers import Offer, Offers
+from mthook.catalog.offers import Offer
 from mthook.catalog.records import Guest, Pin
 from mthook.errors import HostError
 
 if TYPE_CHECKING:
+    from mthook.catalog.offers import Offers
     from mthook.catalog.store import Catalog
     from mthook.host.connection import Host
 
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
 Pinned = tuple[Pin, Optional[Guest], Offer]
 
 
-def pinned(catalog: Catalog, guests: Iterable[Guest]) -> Iterator[Pinned]:
+def pinned(catalog: Catalog, guests: Iterable[Guest], offers: Offers) -> Iterator[Pinned]:
     """Yield the pins that count on this host: not those of guests that have left it.
 
     :param guests: those that are here.
+    :param offers: what its emulators offer.
     """
-    offers = Offers(catalog.capabilities())
     present = {guest.uuid: guest for guest in guests}
     gone = {guest.uuid for guest in catalog.guests() if guest.uuid not in present}
     for pin in catalog.pins():

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from mthook import conf as configuration
 from mthook import journal
 from mthook.errors import Error
+from mthook.gate.configuration import Configuration
 from mthook.gate.listening import listeners
 from mthook.gate.server import Server
 from mthook.gate.spawner import Spawner
@@ -36,9 +36,8 @@ def run(arguments: Sequence[str], spawner: Spawner) -> int:
     try:
         files = given.config_file or configuration.default_files()
         conf = configuration.load(given.config_file)
-        settings = configuration.settings(conf, "")
-        server = Server(spawner, files, settings, listeners(conf), verbose=given.verbose)
-        return Exit.DONE if asyncio.run(server.serve()) else Exit.ERROR
+        server = Server(spawner, Configuration(files), listeners(conf), verbose=given.verbose)
+        return Exit.DONE if server.serve() else Exit.ERROR
     except Error as error:
         journal.error(str(error))
         return Exit.ERROR

@@ -9,16 +9,27 @@ import os
 import signal
 import socket
 import sqlite3
+import struct
 import sys
 import termios
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mthook.gate import framing, xdr
-from tests.gate.rig import Rig, is_closed, receive, receive_message, wait_until
+from tests.gate.rig import (
+    OPEN,
+    OPENED,
+    Rig,
+    is_closed,
+    receive,
+    receive_message,
+    send_descriptor,
+    wait_until,
+)
 from tests.gate.test_identity import _as, _peer, _reach
 from tests.gate.test_rewriting import LOST, NEW, OLD, error, exchange, machine
 from tests.unit.gate.messages import define, message, migrate, parameter, with_files
@@ -149,6 +160,8 @@ def test_a_locked_catalog_holds_up_no_verdict(tight: Rig) -> None:
                 server.settimeout(1)
                 client.sendall(define(domain(NEW)))
                 assert machine(receive_message(server)) == OLD
+                server.sendall(message(350, kind=framing.REPLY))
+                receive_message(client)
     finally:
         writer.execute("ROLLBACK")
         writer.close()
@@ -189,7 +202,7 @@ def test_what_libvirtd_doesnt_read_yet_takes_room_too(tight: Rig, let_in: bool) 
         for _ in range(5):
             client, _ = stack.enter_context(tight.pair(let_in=let_in))
             with contextlib.suppress(ConnectionError):
-                client.sendall(define(b" " * 4_500_000))
+                client.sendall((b"" if let_in else OPEN) + define(b" " * 4_500_000))
         wait_until(lambda: "there is no room for more" in tight.log()[before:], "the end of one")
 
 
@@ -261,6 +274,95 @@ def test_one_descriptor_comes_with_one_byte(tight: Rig) -> None:
             os.close(fd)
         assert os.read(read, 1) == b""
     os.close(read)
+
+
+@pytest.mark.parametrize("how", ["announced", "not announced", "unread"])
+def test_a_descriptor_that_takes_long_to_close_holds_up_nobody(tight: Rig, how: str) -> None:
+    """Nor the client's next call: a socket with unsent data that lingers, and the gate has the last of it."""
+    worker = tight.worker()
+    with tight.pair() as (other, its_server), tight.pair() as (client, server):
+        with _lingering(20) as lingering:
+            if how == "announced":
+                client.sendall(with_files(LOST, 1))
+                assert "can't be rewritten" in error(receive_message(client))
+                send_descriptor(client, lingering.fileno())
+                client.sendall(message(157))
+            elif how == "not announced":
+                socket.send_fds(client, [message(157)], [lingering.fileno()])
+            else:
+                os.kill(worker, signal.SIGSTOP)
+                client.sendall(define(domain(NEW)))
+                wait_until(lambda: not _unread(client), "reading")
+                socket.send_fds(client, [message(157)], [lingering.fileno()])
+        if how == "unread":
+            server.close()
+            assert is_closed(client)
+            os.kill(worker, signal.SIGCONT)
+        else:
+            assert receive(server, 28) == message(157)
+        begun = time.monotonic()
+        for _ in range(20):
+            other.sendall(message(157))
+            assert receive(its_server, 28) == message(157)
+        assert time.monotonic() - begun < 5
+
+
+@contextlib.contextmanager
+def _lingering(seconds: int) -> Iterator[socket.socket]:
+    """A socket that takes so long to close, unless there is another descriptor of it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        sock = socket.create_connection(server.getsockname())
+        sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while sock.send(bytes(MIB)):
+                pass
+        option = struct.pack("ii", 1, seconds)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, option)
+        _KEPT.append(server.accept()[0])
+        with sock:
+            yield sock
+
+
+#: Who doesn't read what lingers.
+_KEPT: list[socket.socket] = []
+
+
+def test_large_definitions_of_one_user_keep_nobody_else_from_having_one_judged(
+    tmp_path: Path,
+) -> None:
+    """Neither a large one, in its user's turn, nor any of usual size."""
+    prepare = """
+import time
+from mthook.gate import rewriting, worker_client
+worker_client._LARGE = 20_000
+examine = rewriting.examine
+def examined(xml, *rest, **named):
+    time.sleep(len(xml) / 1_000_000)
+    return examine(xml, *rest, **named)
+rewriting.examine = examined
+"""
+    rig = Rig(tmp_path, prepare=prepare)
+    rig.pin(UUID, OLD)
+    rig.start()
+    _reach(rig)
+    try:
+        large = define(domain(NEW) + b" " * 900_000)
+        with contextlib.ExitStack() as stack:
+            for _ in range(20):
+                stack.enter_context(rig.pair())[0].sendall(large)
+            time.sleep(0.5)
+            for data in (define(domain(NEW)), define(domain(NEW) + b" " * 30_000)):
+                begun = time.monotonic()
+                client = stack.enter_context(_as(rig, 4242, 4242, data=OPEN + data))
+                server, _ = rig.upstream.accept()
+                stack.enter_context(server)
+                assert receive_message(server) == OPEN
+                server.sendall(OPENED)
+                assert machine(receive_message(server)) == OLD
+                assert time.monotonic() - begun < 6
+                client.kill()
+    finally:
+        rig.close()
 
 
 def test_a_message_that_begins_behind_a_streams_packet_has_to_end(tight: Rig) -> None:

@@ -78,20 +78,16 @@ def test_a_slow_stream_and_a_silent_client_are_left_alone(rig: Rig) -> None:
         assert receive(its_server, 28) == message(157)
 
 
-def test_a_session_that_becomes_unreadable_after_sasl_passes(rig: Rig) -> None:
-    """It may be encrypted; the log says that its domains can't be rewritten."""
-    before = len(rig.log())
-    noise = random.Random(1).randbytes(300)
+def test_sasl_makes_no_bytes_pass_that_are_no_messages(rig: Rig) -> None:
+    """libvirtd has no security layer on a UNIX socket; what can't be read mustn't pass unread."""
     with rig.pair() as (client, server):
         client.sendall(message(68))
         assert receive(server, 28) == message(68)
         server.sendall(message(68, kind=framing.REPLY))
         receive(client, 28)
-        for source, sink in ((client, server), (server, client)):
-            source.sendall(noise[:10])
-            source.sendall(noise[10:] + message(158))
-            assert receive(sink, 328) == noise + message(158)
-    assert rig.log()[before:].count("encrypted from here on") == 1
+        client.sendall(random.Random(1).randbytes(300))
+        assert is_closed(client)
+        assert is_closed(server)
 
 
 def test_a_thousand_mad_clients_leave_the_gate_as_it_was(rig: Rig) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mthook import text
+from mthook.catalog.records import Capability, HostFacts
 from mthook.catalog.store import Catalog
 from mthook.gate import errorreply, framing, xdr
 from tests.gate.rig import OPEN, OPENED, Rig, receive, receive_message, send_descriptor, wait_until
@@ -33,13 +35,20 @@ def fresh(rig: Rig) -> Iterator[None]:
         catalog.forget(UUID, actor="test", reason=None)
 
 
-def exchange(rig: Rig, data: bytes) -> bytes:
-    """Send a call; return what libvirtd gets, or else what the client is answered."""
+def exchange(rig: Rig, data: bytes, status: int = framing.OK) -> bytes:
+    """Send a call; return what libvirtd gets, or else what the client is answered.
+
+    :param status: libvirtd's answer.
+    """
     with rig.pair() as (client, server):
-        client.sendall(data + message(157))
+        client.sendall(data + message(157, serial=2))
         got = receive_message(server)
-        if got != message(157):
-            assert receive(server, 28) == message(157)
+        if got != message(157, serial=2):
+            assert receive(server, 28) == message(157, serial=2)
+            number, serial = (int.from_bytes(got[at : at + 4], "big") for at in (12, 20))
+            answer = message(number, kind=framing.REPLY, serial=serial, status=status)
+            server.sendall(answer)
+            assert receive_message(client) == answer
             return got
         return receive_message(client)
 
@@ -65,7 +74,7 @@ def error(data: bytes) -> str:
     assert (reader.optional_string(), reader.optional_string()) == (b"%s", said)
     assert (reader.optional_string(), reader.integer(), reader.integer()) == (None, -1, -1)
     assert reader.uint() == 0
-    reader.end()
+    assert reader.offset == len(data)
     return (said or b"").decode()
 
 
@@ -95,6 +104,27 @@ def test_a_domain_unlike_its_pin_gets_the_pins_machine_type(rig: Rig, make, call
     assert b'instance="%s" machine="%s"' % (UUID.encode(), OLD.encode()) in xml
     assert got[4:] == sent[4:].replace(xdr.string(domain(NEW)), xdr.string(xml), 1)
     wait_until(lambda: _last(rig) == ("rewritten", NEW, OLD, "gate uid 0", call), "the history")
+
+
+def test_what_libvirtd_refuses_leaves_no_history(rig: Rig) -> None:
+    """Its access control has the first word about who may write anything down."""
+    assert machine(exchange(rig, define(domain(NEW)), framing.ERROR)) == OLD
+    assert machine(exchange(rig, define(domain(Q35)))) == OLD
+
+    wait_until(lambda: _last(rig)[:2] == ("rewritten", Q35), "the history")
+    with rig.catalog() as catalog:
+        assert [entry.old for entry in catalog.history(UUID)].count(NEW) == 0
+
+
+def test_of_two_calls_with_one_serial_each_has_its_own_answer(rig: Rig) -> None:
+    """No client does that, but one that wants to leave no trace."""
+    with rig.pair() as (client, server):
+        client.sendall(define(domain(NEW)) + define(domain(Q35)))
+        for status in (framing.OK, framing.ERROR):
+            receive_message(server)
+            server.sendall(message(350, kind=framing.REPLY, status=status))
+            receive_message(client)
+        wait_until(lambda: _last(rig)[:2] == ("rewritten", NEW), "the history")
 
 
 def _xml_in(got: bytes, sent: bytes) -> bytes:
@@ -131,6 +161,24 @@ def test_a_domain_without_a_machine_type_gets_one(rig: Rig) -> None:
     got = exchange(rig, define(domain(NEW).replace(f" machine='{NEW}'".encode(), b"")))
 
     assert machine(got) == OLD
+
+
+@pytest.mark.parametrize("stamp", [None, "1:1"], ids=["as ever", "upgraded since"])
+def test_an_alias_is_written_out_whatever_it_stood_for_at_the_last_sync(
+    rig: Rig, stamp: str | None
+) -> None:
+    """libvirt may make another version of it by now, at whose start the hook would have to stop it."""
+    emulator = rig.directory / "qemu"
+    emulator.write_text("the one of the upgrade")
+    offered = Capability(str(emulator), "x86_64", "kvm", "pc", OLD, stamp=stamp)
+    with rig.catalog() as catalog:
+        catalog.replace_capabilities([offered], HostFacts())
+    xml = domain("pc").replace(
+        b"</devices>", b"<emulator>%s</emulator></devices>" % bytes(emulator)
+    )
+
+    assert machine(exchange(rig, define(xml))) == OLD
+    wait_until(lambda: _last(rig)[:3] == ("rewritten", "pc", OLD), "the history")
 
 
 def test_a_pin_that_travels_with_the_guest_counts_where_there_is_no_row(rig: Rig) -> None:
@@ -188,30 +236,88 @@ def test_what_cant_be_rewritten_is_refused_in_libvirts_own_way(rig: Rig) -> None
 
 @pytest.mark.parametrize("asks", [True, False])
 def test_who_isnt_let_in_learns_nothing_about_pins(rig: Rig, asks: bool) -> None:
-    """No refusal that names them, no history: libvirtd says what it says to everybody."""
+    """No refusal that names them, no history: what is said is what libvirtd says to everybody."""
     before = _last(rig)
-    refused = message(1, b"\0" * 4, kind=framing.REPLY, serial=0, status=framing.ERROR)
     with rig.pair(let_in=False) as (client, server):
         if asks:
             client.sendall(OPEN)
             assert receive_message(server) == OPEN
-            server.sendall(refused)
-            assert receive_message(client) == refused
-        for xml in (LOST, domain(NEW)):
-            client.sendall(define(xml))
-            assert receive_message(server) == define(xml)
+            server.sendall(NOT_LET_IN)
+            assert receive_message(client) == NOT_LET_IN
+        for xml in (LOST, domain(NEW), domain(OLD)):
+            client.sendall(define(xml, serial=9))
+            assert receive_message(client) == errorreply.not_open(_header(define(xml, serial=9)))
+        client.sendall(message(157))
+        assert receive(server, 28) == message(157)
     assert _last(rig) == before
 
 
-def test_a_definition_before_the_opening_is_libvirtds_to_refuse(rig: Rig) -> None:
-    """Also if both come at once: neither waits for the other."""
+#: libvirtd lets somebody not in.
+NOT_LET_IN = message(1, b"\0" * 4, kind=framing.REPLY, serial=0, status=framing.ERROR)
+
+
+def _header(data: bytes) -> framing.Header:
+    return framing.Header._make(framing._HEADER.unpack_from(data))
+
+
+def test_a_definition_waits_for_libvirtds_answer_to_the_opening_before_it(rig: Rig) -> None:
+    """libvirtd does several calls at once, and takes one that comes with the opening."""
     with rig.pair(let_in=False) as (client, server):
-        client.sendall(define(domain(NEW)) + OPEN + message(157))
-        assert receive_message(server) == define(domain(NEW))
+        client.sendall(OPEN + define(domain(NEW)) + message(157))
+        assert receive_message(server) == OPEN
+        server.settimeout(0.3)
+        with pytest.raises(OSError, match="timed out"):
+            server.recv(1)
+        server.settimeout(10)
+        server.sendall(OPENED)
+        assert machine(receive_message(server)) == OLD
+        assert receive(server, 28) == message(157)
+
+
+def test_a_definition_before_any_opening_is_answered_and_neither_waits_for_the_other(
+    rig: Rig,
+) -> None:
+    """Nor does one between an opening that fails and one that doesn't."""
+    with rig.pair(let_in=False) as (client, server):
+        client.sendall(define(domain(NEW)) + OPEN + define(domain(NEW)) + OPEN)
+        assert "connection not open" in receive_message(client).decode("latin-1")
+        assert receive_message(server) == OPEN
+        server.sendall(NOT_LET_IN)
+        assert receive_message(client) == NOT_LET_IN
+        assert "connection not open" in receive_message(client).decode("latin-1")
         assert receive_message(server) == OPEN
         server.sendall(OPENED)
         assert receive_message(client) == OPENED
-        assert receive_message(server) == message(157)
+        client.sendall(define(domain(NEW)))
+        assert machine(receive_message(server)) == OLD
+
+
+@pytest.mark.parametrize("on_error", ["allow", "deny"])
+def test_what_isnt_understood_follows_on_error(rig: Rig, on_error: str) -> None:
+    """With a line in the log."""
+    rig.configure(f"[hook]\non_error = {on_error}\n")
+    strange = message(350, b"\0\0\0\xff<domain/>")
+
+    got = exchange(rig, strange)
+
+    why = f"call 350 of client uid 0, process {os.getpid()} isn't as known: too few bytes"
+    if on_error == "allow":
+        assert got == strange
+    else:
+        assert error(got) == f"mthook: refused ([hook] on_error = deny): {why}"
+    assert f"a domain can't be judged: {why}" in rig.log()
+
+
+def test_a_setting_changed_in_the_file_counts_where_no_worker_answers(rig: Rig) -> None:
+    """Without a restart, as everywhere."""
+    worker = rig.worker()
+    rig.configure("[hook]\non_error = deny\ntimeout = 0.5\n")
+    rig.pin(UUID, OLD)
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        assert "no answer within 6 s" in error(exchange(rig, define(domain(NEW))))
+    finally:
+        os.kill(worker, signal.SIGCONT)
 
 
 def test_what_cant_be_rewritten_passes_where_that_is_asked_for(rig: Rig) -> None:

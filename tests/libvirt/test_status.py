@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab import Host
+from tests.lab import Host, guest_xml
 from tests.lab.site import CATALOG, CONFIG, UUID, Site, fresh
 
 OTHER = "3f2c1d3e-0000-4000-8000-000000000002"
@@ -209,3 +209,41 @@ def test_another_configuration_than_the_hooks_is_told(here: Site) -> None:
     assert found[HOOK][0] == 1
     assert "run 'mthook-admin hook install', with the same --config-file." in found[HOOK][1]
     assert "[hook] mode = audit" in found[HOOK][1]
+
+
+def test_after_an_upgrade_of_qemu_it_is_asked_what_it_offers(here: Site) -> None:
+    """What runs is supported though the old one's list lacked it, and what the new one lacks isn't."""
+    here.ask(
+        "[catalog.connection.execute(\"UPDATE capabilities SET stamp = '1:1'\"),"
+        f" catalog.connection.execute(\"DELETE FROM capabilities WHERE machine = '{OLD}'\"),"
+        " catalog.connection.execute(\"UPDATE capabilities SET machine = 'pc-i440fx-0.1'"
+        f" WHERE machine = '{NEW}'\")] and None"
+    )
+    here.ask(f"catalog.set_pin({OTHER!r}, 'pc-i440fx-0.1', source='operator', actor='test')")
+    here.node.define(guest_xml("web-2", OTHER, NEW))
+
+    code, details = wrong(here)[SUPPORTED]
+
+    assert code == 2
+    assert "web-2" in details and "pc-i440fx-0.1" in details
+    assert "web-1" not in details
+    said = here.node.mthook("mthook-admin", "list", "--deprecated").stderr
+    assert (
+        "QEMU was changed since the last sync, what it offers isn't known: run mthook-sync" in said
+    )
+    done = here.node.mthook("mthook-admin", "set", OTHER, NEW, check=False)
+    assert "no machine types of x86_64 are known yet: run mthook-sync" in done.stderr
+    here.node.mthook("mthook-sync", check=False)
+    assert here.node.mthook("mthook-admin", "list", "--deprecated").stderr == ""
+
+
+def test_after_an_upgrade_of_qemu_without_libvirt_nothing_is_known(here: Site) -> None:
+    """It isn't guessed from the old list."""
+    here.ask("[catalog.connection.execute(\"UPDATE capabilities SET stamp = '1:1'\")] and None")
+    here.node.daemon.stop()
+    try:
+        code, details = wrong(here)[SUPPORTED]
+    finally:
+        here.node.daemon.start()
+    assert code == 2
+    assert "mthook-sync" in details

@@ -291,3 +291,24 @@ def test_without_the_database_the_xml_tells_the_pin_of_a_newcomer(
     assert (found.pin, found.verdict) == (pin, "deny" if pin else "allow")
     assert pin == "" or (found.new_pin is not None and found.new_pin.machine == pin)
     assert not judged(operation, xml, known, NOVA).pin
+
+
+@pytest.mark.parametrize("aliases", [{"pc": OLD}, {"pc": NEW}, {}])
+def test_a_definition_with_an_alias_gets_its_pins_version(aliases: dict[str, str]) -> None:
+    """Whatever the alias is taken for here: after an upgrade of QEMU it starts as something else."""
+    judged = judge(DEFINE, summary.read(domain("pc")), known(), aliases, Settings())
+
+    assert judged.verdict in ("rewrite", "deny")
+    assert bool(judged.reason) == (aliases != {"pc": OLD})
+
+
+@pytest.mark.parametrize(
+    ("operation", "pin", "mode"),
+    [("prepare", OLD, "enforce"), (DEFINE, "pc", "enforce"), (DEFINE, OLD, "audit")],
+)
+def test_an_alias_that_stands_for_the_pin_is_let_be(operation: str, pin: str, mode: str) -> None:
+    """At a start it is what starts; where the pin is an alias nothing is to be written out; audit changes nothing."""
+    guest = summary.read(domain("pc"))
+    judged = judge(operation, guest, known(pin), {"pc": OLD}, Settings(mode=mode))
+
+    assert (judged.verdict, judged.reason) == ("allow", "")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from oslo_config import cfg
 
+from mthook.catalog.offers import Offers
 from mthook.catalog.records import Guest
 from mthook.errors import HostError
 from mthook.operations.opening import once, opened_catalog, opened_host
@@ -27,6 +28,8 @@ class Context(contextlib.ExitStack):
     :ivar catalog: returns the open catalog; one that isn't there isn't made.
     :ivar host: returns the connection to libvirt, which can't change anything.
     :ivar domains: returns all domains as they are now.
+    :ivar offers: returns what the emulators offer: as the last sync saw it, and as libvirt says where one was changed
+        since; nothing where libvirt can't be asked then.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Context(contextlib.ExitStack):
         self.catalog = once(lambda: self.enter_context(opened_catalog(conf)))
         self.host = once(lambda: self.enter_context(opened_host(conf, readonly=True)))
         self.domains = once(self._list_domains)
+        self.offers = once(self._read_offers)
 
     def guests(self) -> list[Guest]:
         """Return this host's guests by name: as they are now, else as the last sync saw them."""
@@ -58,6 +62,18 @@ class Context(contextlib.ExitStack):
         # Of one that can't be read what was known before.
         found = [domain.as_guest() or known.get(domain.uuid) for domain in domains]
         return sorted((one for one in found if one), key=lambda one: (one.name, one.uuid))
+
+    def _read_offers(self) -> Offers:
+        catalog = self.catalog()
+        if not catalog.changed_archs():
+            return Offers(catalog.capabilities())
+        try:
+            host, domains = self.host(), self.domains()
+        except HostError:
+            return Offers(())
+        from mthook.host.capabilities import read_capabilities
+
+        return Offers(read_capabilities(host, domains))
 
     def _list_domains(self) -> list[Domain]:
         host = self.host()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from mthook import policy
-from mthook.catalog.offers import Offer, Offers
+from mthook.catalog.offers import Offer
 from mthook.catalog.records import Pin
 from mthook.errors import HostError, NotFound
 from mthook.machinetype import nearest
@@ -48,9 +48,10 @@ def check_drift(context: Context) -> list[Finding]:
 def check_supported(context: Context) -> list[Finding]:
     """Look whether each pin is among what its guest's emulator offers."""
     catalog, listing = context.catalog(), "mthook-admin list --deprecated"
-    if not catalog.capabilities():
+    offers = context.offers()
+    if not offers:
         return [Finding("offers_unknown", Severity.FAILURE, remedy="mthook-sync -v")]
-    found = list(pinned(catalog, context.guests()))
+    found = list(pinned(catalog, context.guests(), offers))
     lacking = list(unsupported(found, context.host))
     saved = [one for one in lacking if one[1] is not None and one[1].managed_save]
     without = {pin.uuid for pin, *_ in lacking}
@@ -100,7 +101,7 @@ def _unlike(context: Context, domains: Sequence[Domain]) -> tuple[list[Subject],
     """Return the guests whose definition, and those whose saved state is unlike their pin."""
     from mthook.host.realign import is_aligned
 
-    offers = Offers(context.catalog().capabilities())
+    offers = context.offers()
     pins = {pin.uuid: pin for pin in context.catalog().pins() if pin.machine is not None}
     defined, saved = [], []
     for domain in domains:

@@ -170,7 +170,7 @@ def name_unsupported(run: SyncRun) -> None:
     present = [guest for guest in run.catalog.guests() if guest.gone_since is None]
     lacking = [
         f"{printable(guest.name)}: {pin.machine}"
-        for pin, guest, _ in unsupported(pinned(run.catalog, present), lambda: run.host)
+        for pin, guest, _ in unsupported(pinned(run.catalog, present, run.offers), lambda: run.host)
         if guest is not None and pin.uuid not in known
     ]
     if lacking:

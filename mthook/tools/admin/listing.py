@@ -175,6 +175,10 @@ class List(RowCommand):
     def rows(self, args: argparse.Namespace) -> Iterator[Sequence[str | Time]]:
         """Yield the selected instances by name."""
         with opened_catalog(self.conf) as catalog:
+            if (args.deprecated or args.drift or args.unsupported) and catalog.changed_archs():
+                self.warn(
+                    "QEMU was changed since the last sync, what it offers isn't known: run mthook-sync"
+                )
             deprecated = Offers(catalog.capabilities()).like(None).deprecated
             guests = catalog.guests()
             if args.unset:
@@ -188,12 +192,13 @@ class List(RowCommand):
 
     def _unsupported(self, catalog: Catalog) -> set[str]:
         """Return the UUIDs of what can't run here, by what the last sync saw, and by libvirt's word."""
-        if not catalog.capabilities():
+        offers = Offers(catalog.capabilities())
+        if not offers:
             raise CatalogError("no machine types are known yet: run mthook-sync", catalog.path)
         present = [guest for guest in catalog.guests() if guest.gone_since is None]
         with contextlib.ExitStack() as stack:
             connect = once(lambda: stack.enter_context(opened_host(self.conf, readonly=True)))
-            return {pin.uuid for pin, *_ in unsupported(pinned(catalog, present), connect)}
+            return {pin.uuid for pin, *_ in unsupported(pinned(catalog, present, offers), connect)}
 
     def _with_unseen(self, catalog: Catalog, guests: list[Guest]) -> list[Guest]:
         """Add the guests that libvirt has and no sync or hook has seen, and say that there are."""

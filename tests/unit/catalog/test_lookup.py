@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,41 @@ def test_aliases_are_those_of_the_emulator(connection: Connection, catalog: Cata
 
     expected = {"pc": "pc-i440fx-7.2", "q35": "pc-q35-7.2"}
     assert expected == lookup.aliases(connection, KVM, "x86_64", "kvm")
+
+
+def test_nothing_is_known_of_an_emulator_whose_file_has_changed(
+    connection: Connection, catalog: Catalog, tmp_path: Path
+) -> None:
+    """Its aliases mean something else by now, and an unknown emulator's may; another architecture's don't."""
+    emulator = tmp_path / "qemu"
+    emulator.write_text("7.2")
+    seen = lookup.stamp(str(emulator))
+    mine = Capability(str(emulator), "x86_64", "kvm", "pc", "pc-i440fx-7.2", stamp=seen)
+    elsewhere = Capability(KVM, "aarch64", "kvm", "virt", "virt-7.2")
+    catalog.replace_capabilities([mine, alias("pc", "pc-i440fx-7.2"), elsewhere], HostFacts())
+    assert lookup.aliases(connection, str(emulator), "x86_64", "kvm") == {"pc": "pc-i440fx-7.2"}
+    assert catalog.changed_archs() == set()
+
+    emulator.write_text("10.0")
+
+    assert lookup.aliases(connection, str(emulator), "x86_64", "kvm") == {}
+    assert lookup.aliases(connection, None, "x86_64", "kvm") == {}
+    assert lookup.aliases(connection, KVM, "x86_64", "kvm") == {"pc": "pc-i440fx-7.2"}
+    assert (catalog.changed_archs(), catalog.capabilities()) == ({"x86_64"}, [elsewhere])
+
+
+def test_an_emulator_out_of_sight_has_not_changed(
+    connection: Connection, catalog: Catalog, tmp_path: Path
+) -> None:
+    """It is in another container, where it can't be looked at: at the sync, or now."""
+    emulator = tmp_path / "qemu"
+    unseen = Capability(str(emulator), "x86_64", "kvm", "pc", "pc-i440fx-7.2")
+    for one in (unseen, replace(unseen, stamp="1:1")):
+        catalog.replace_capabilities([one], HostFacts())
+        assert lookup.aliases(connection, str(emulator), "x86_64", "kvm") != {}
+    emulator.write_text("7.2")
+    catalog.replace_capabilities([unseen], HostFacts())
+    assert lookup.aliases(connection, str(emulator), "x86_64", "kvm") != {}
 
 
 @pytest.mark.parametrize("emulator", [None, "/usr/libexec/unknown"])

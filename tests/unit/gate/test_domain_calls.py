@@ -11,6 +11,7 @@ from mthook.gate.domain_calls import DomainCalls
 from mthook.gate.framing import Frames, Header, Piece
 from mthook.gate.identity import Client, Identity
 from mthook.gate.pipe import Outgoing, Pipe
+from mthook.gate.selecting import Selector
 from mthook.gate.verdict import REFUSE, Outcome
 
 from .messages import define
@@ -29,13 +30,17 @@ async def _refuse_at_the_end() -> None:
         async def ask(self, xml: bytes, call: str, uid: int) -> Outcome:
             return Outcome(REFUSE, message=str(await asyncio.wait_for(answer, 10)))
 
-    client = Client(Identity(0, 0, ()), os.getpid())
+    client, selector = Client(Identity(0, 0, ()), os.getpid()), Selector()
     domain_calls = DomainCalls(client, Worker(), lambda _: None, lambda _: None)  # type: ignore[arg-type]
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        pipes = [Pipe(loop, ours, theirs, Frames(), lambda _: None) for _ in range(2)]
+        pipes = [
+            Pipe(selector, one, other, Frames(), lambda _: None, lambda _: None)
+            for one, other in ((ours, theirs), (theirs, ours))
+        ]
         domain_calls.begin(*pipes)
         domain_calls.is_open = True
+        domain_calls.expect()
         message = define(b"<domain/>")
         header = Header(*(int.from_bytes(message[n : n + 4], "big") for n in range(0, 28, 4)))
         domain_calls.judge(Piece(message, header=header), Outgoing(None))
@@ -44,5 +49,6 @@ async def _refuse_at_the_end() -> None:
         domain_calls.close()
         for pipe in pipes:
             pipe.close()
+        selector.close()
         await asyncio.sleep(0.01)
         assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -157,7 +157,7 @@ def test_the_longest_message_is_let_pass_without_being_kept() -> None:
     assert joined(frames.feed(head.pack())) == head.pack()
     assert len(joined(frames.feed(bytes(100000)))) == 100000
     assert frames.incomplete
-    assert frames.pending == b""
+    assert _kept(frames) == b""
 
 
 def test_what_is_kept_is_told() -> None:
@@ -165,8 +165,37 @@ def test_what_is_kept_is_told() -> None:
     frames = Frames(calls.wanted)
 
     assert frames.feed(PLAIN[:5]) == []
-    assert frames.pending == PLAIN[:5]
+    assert _kept(frames) == PLAIN[:5]
     frames.feed(PLAIN[5:])
     data = define(b"<domain/>")
     assert frames.feed(data[:40]) == []
-    assert (frames.pending, frames.incomplete) == (data[:40], True)
+    assert (_kept(frames), frames.incomplete) == (data[:40], True)
+
+
+def _kept(frames: Frames) -> bytes:
+    """What was fed and hasn't come out yet."""
+    return bytes(frames._held or b"") + frames._head
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        PLAIN,
+        PLAIN + PLAIN,
+        PLAIN[:27],
+        message(157, b"x" * 100)[:99],
+        with_files(b"<domain/>", 0),
+        define(b"<domain/>"),
+    ],
+)
+def test_the_short_way_is_for_one_whole_message_that_goes_on_as_it_is(data: bytes) -> None:
+    """Which is noted as by the long way; anything else leaves everything as it was."""
+    seen: list[Header] = []
+    frames = Frames(calls.wanted, seen.append)
+    takes = data == PLAIN
+
+    assert frames.passes(data, len(data)) is takes
+    assert (len(seen), frames.count) == (takes, takes)
+    frames.feed(data)
+    is_between = not frames.incomplete
+    assert frames.passes(PLAIN, len(PLAIN)) is is_between

@@ -12,8 +12,8 @@ import pytest
 from mthook import journal, text
 from mthook.catalog.store import Catalog
 from mthook.gate import history
+from mthook.gate.configuration import Configuration
 from mthook.gate.history import HistoryQueue, Rewrite
-from mthook.gate.rewriting import Configuration
 from tests.unit.hook.conftest import UUID
 
 
@@ -33,7 +33,8 @@ def test_what_is_given_up_costs_no_time_for_each(
     writer.execute("BEGIN IMMEDIATE")
     try:
         for _ in range(50):
-            queue.add(Rewrite(UUID, None, "pc-i440fx-6.2", "gate uid 0", "x", text.now()))
+            queue.add(Rewrite(UUID, None, "pc-i440fx-6.2", "gate uid 0", "x", text.now(), False))
+        time.sleep(queue.wait or 0)
         begun = time.monotonic()
         queue.write()
         assert time.monotonic() - begun < 1

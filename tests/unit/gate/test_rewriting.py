@@ -10,6 +10,8 @@ import pytest
 
 from mthook.catalog.store import Catalog
 from mthook.gate import rewriting
+from mthook.gate.configuration import Configuration
+from mthook.gate.history import HistoryQueue, Rewrite
 from mthook.gate.verdict import REWRITE, Outcome
 from mthook.hook import slow
 from mthook.nova.question import Recorded
@@ -20,19 +22,19 @@ OLD, NEW, NEWEST = "pc-i440fx-6.2", "pc-i440fx-7.2", "pc-i440fx-8.2"
 
 
 @pytest.mark.parametrize(
-    ("said", "event"),
+    ("said", "written"),
     [
-        ((NEW, 7, SOMEBODY, None, "", False, False, None, ""), ("changed", OLD, NEW)),
-        ((None, None, SOMEBODY, 1, "", True, False, None, ""), ("unset", OLD, None)),
+        ((NEW, 7, SOMEBODY, None, "", False, False, None, ""), NEW),
+        ((None, None, SOMEBODY, 1, "", True, False, None, ""), None),
     ],
 )
-def test_a_pin_that_nova_changes_is_changed_by_the_gate(
+def test_a_pin_that_nova_changes_counts_and_is_changed_by_the_start_that_follows(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     said: tuple[Any, ...],
-    event: tuple[str, str, str | None],
+    written: str | None,
 ) -> None:
-    """The history names it and its client, not the hook."""
+    """Whether the client may define the guest at all libvirtd hasn't said yet."""
     config, path = tmp_path / "mthook.conf", str(tmp_path / "catalog" / "catalog.sqlite")
     config.write_text(
         f"[catalog]\npath = {path}\n[database]\nconnection = mysql+pymysql://nova@localhost/nova\n"
@@ -40,23 +42,22 @@ def test_a_pin_that_nova_changes_is_changed_by_the_gate(
     with Catalog.open(path) as catalog:
         catalog.set_pin(UUID, OLD, source="first boot", actor="test")
     monkeypatch.setattr(slow, "ask_nova", lambda *_: Recorded(*said))
-    settings = rewriting.Configuration([str(config)])
+    settings = Configuration([str(config)])
 
-    outcome = rewriting.examine(domain(NEWEST, image=IMAGE), settings, "gate uid 42", may_wait=True)
+    outcome = rewriting.examine(domain(NEWEST, image=IMAGE), settings, may_wait=True)
 
     with Catalog.open(path) as catalog:
-        last = catalog.history(UUID)[-1]
-    assert (last.event, last.old, last.new) == event
-    assert last.actor == "gate uid 42"
+        assert [entry.event for entry in catalog.history(UUID)] == ["pinned"]
     assert outcome is not None
-    assert (outcome.verdict == REWRITE) == (said[0] is not None)
+    assert (outcome.verdict == REWRITE) == (written is not None)
+    assert outcome.new == (written or "")
 
 
 @pytest.mark.parametrize(("write_back", "asked"), [("true", True), ("false", False)])
 def test_what_is_rewritten_for_nova_is_to_be_written_to_nova(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_back: str, asked: bool
 ) -> None:
-    """A moment later, when Nova has recorded what it made of the instance."""
+    """Once libvirtd has taken it, and a moment later, when Nova has recorded what it made of the instance."""
     config, path = tmp_path / "mthook.conf", tmp_path / "catalog" / "catalog.sqlite"
     config.write_text(
         f"[catalog]\npath = {path}\n[sync]\nwrite_back = {write_back}\n"
@@ -66,11 +67,13 @@ def test_what_is_rewritten_for_nova_is_to_be_written_to_nova(
         catalog.set_pin(UUID, OLD, source="first boot", actor="test")
     said = Recorded(NEW, 7, NOVA, None, "", False, False, None, "")
     monkeypatch.setattr(slow, "ask_nova", lambda *_: said)
-    settings = rewriting.Configuration([str(config)])
+    settings = Configuration([str(config)])
 
-    outcome = rewriting.examine(domain(NEW, image=IMAGE), settings, "gate uid 42", may_wait=True)
+    outcome = rewriting.examine(domain(NEW, image=IMAGE), settings, may_wait=True)
 
     assert outcome is not None and (outcome.verdict, outcome.new) == (REWRITE, OLD)
+    assert not (path.parent / "push-wanted").exists()
+    HistoryQueue(settings).add(Rewrite.of(outcome, "gate uid 42", "virDomainDefineXML"))
     wanted = path.parent / "push-wanted"
     assert (wanted.exists() and wanted.read_text().startswith(f"{UUID} ")) is asked
 
@@ -94,9 +97,9 @@ def test_a_pin_that_is_set_while_nova_is_asked_isnt_overwritten_by_the_gate(
         return Recorded(NEW, 7, SOMEBODY, None, "", False, False, None, "")
 
     monkeypatch.setattr(slow, "ask_nova", ask)
-    settings = rewriting.Configuration([str(config)])
+    settings = Configuration([str(config)])
 
-    outcome = rewriting.examine(domain(NEWEST, image=IMAGE), settings, "gate uid 42", may_wait=True)
+    outcome = rewriting.examine(domain(NEWEST, image=IMAGE), settings, may_wait=True)
 
     with Catalog.open(path) as catalog:
         pin = catalog.get_pin(UUID)

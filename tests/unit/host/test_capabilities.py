@@ -14,6 +14,22 @@ from tests.unit.host.fakes import QEMU, UUID, FakeDomain, domain_xml, failure, h
 OLD = "/opt/qemu-2.12/qemu-system-x86_64"
 
 
+@pytest.fixture(autouse=True)
+def out_of_sight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The emulators of these hosts aren't this machine's."""
+    monkeypatch.setattr(capabilities, "stamp", lambda emulator: None)
+
+
+def test_an_emulator_that_is_here_is_known_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its file."""
+    monkeypatch.setattr(capabilities, "stamp", lambda emulator: f"{emulator} as it is")
+    here, _ = host()
+
+    read = capabilities.read_capabilities(here)
+
+    assert {one.stamp for one in read} == {f"{QEMU} as it is"}
+
+
 def test_every_machine_type_is_kept_with_what_libvirt_says_of_it() -> None:
     """Alias and deprecation are read for each."""
     here, _ = host()
