@@ -159,7 +159,7 @@ def lookup(conn: Connection, uuid: str, now: str) -> Known:
     """
     with Guard(conn):
         row = conn.execute(_LOOKUP, (uuid, now, ARRIVAL_SECONDS)).fetchone()
-    return Known(Settings(*row[10:]) if row[10] is not None else None, *row[:10])
+    return Known(Settings(*row[11:]) if row[11] is not None else None, *row[:11])
 
 
 def compared(conn: Connection, uuid: str) -> Compared | None:

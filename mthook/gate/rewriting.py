@@ -8,7 +8,6 @@ rewritten to its pin.
 from __future__ import annotations
 
 import time
-from typing import Optional
 
 from mthook import journal, text
 from mthook.catalog import lookup
@@ -19,11 +18,12 @@ from mthook.gate.xdr import MAX_STRING, Malformed
 from mthook.hook import slow
 from mthook.hook.fast import LOCK_SHARE
 from mthook.judgement import DEFINE, Judgement, NovaAnswer, judge
-from mthook.reconcile import Compared
 from mthook.xmlrewrite import pipeline, summary
 from mthook.xmlrewrite.summary import Summary
 
-_Look = tuple[lookup.Known, dict[str, str], Optional[Compared]]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mthook.reconcile import Compared
 
 
 def examine(xml: bytes, configuration: Configuration, *, may_wait: bool) -> Outcome | None:
@@ -65,7 +65,9 @@ def _judge(guest: Summary, uuid: str, configuration: Configuration, may_wait: bo
     return judged
 
 
-def _look_up(guest: Summary, uuid: str, configuration: Configuration) -> _Look:
+def _look_up(
+    guest: Summary, uuid: str, configuration: Configuration
+) -> tuple[lookup.Known, dict[str, str], Compared | None]:
     """Return what the catalog knows of a guest, the aliases of its emulator, and what Nova's database said last."""
     patience = configuration.settings.timeout * LOCK_SHARE
     connection = lookup.connect_to_read(configuration.catalog, patience)
