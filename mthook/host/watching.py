@@ -52,6 +52,8 @@ def _note(_connection: object, _domain: object, event: int, _detail: int, seen: 
 
 
 def _wait_for_definition(seen: list[int]) -> None:
+    if _DEFINED in seen:
+        return
     deadline = time.monotonic() + _PATIENCE
     tick = libvirt.virEventAddTimeout(_TICK_MS, lambda *_: None, None)
     try:

@@ -133,7 +133,8 @@ def imported(hooked: Hooked, machine: str) -> Callable[[], None]:
         at = text.now(time.time() + 60)
         with hooked.catalog() as catalog:
             merged = catalog.merge_pin(
-                Pin(UUID, machine, "x86_64", "operator", "root", at, at), actor="root"
+                Pin(UUID, machine, "x86_64", "operator", "root", at, at, root_image=OTHER_IMAGE),
+                actor="root",
             )
         assert merged in ("changed", "added")
 
@@ -266,7 +267,7 @@ def test_a_guest_that_returns_with_a_time_that_is_none_has_its_own_pin(hooked: H
     with hooked.catalog() as catalog:
         catalog.see_guests([], text.now(time.time() + 1))
 
-    hooked.call("migrate", domain(OLD, metadata=travelling(OLD, "9999-99-99T00:00:00.000000Z")))
+    hooked.call("migrate", domain(OLD, metadata=travelling(OLD, "9999-12-31T00:00:00.000000Z")))
 
     with hooked.catalog() as catalog:
         pin = catalog.get_pin(UUID)

@@ -73,10 +73,10 @@ def test_a_second_import_changes_nothing(catalog: Catalog) -> None:
 
 def test_the_images_that_a_guest_is_known_by_here_stay(catalog: Catalog) -> None:
     """Nova's export knows none, and a rebuild is told by them on a host without its database."""
-    catalog.add_pin(replace(pin(), root_image="9d1b"))
+    catalog.add_pin(replace(pin(), root_image=OTHER))
 
-    for image, known in ((None, "9d1b"), ("77aa", "77aa")):
-        at = f"{2030 if image else 2029}-01-01T00:00:00.000000Z"
+    for image, known in ((None, OTHER), (THIRD, THIRD)):
+        at = now(time.time() + (120 if image else 60))
         import_lines(catalog, [_line(updated_at=at, root_image=image)], actor="root")
         assert catalog.get_pin(UUID).root_image == known  # type: ignore[union-attr]
 
