@@ -3,14 +3,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 #: The daemons with the QEMU driver: the monolithic one and the modular one.
 NAMES = ("libvirtd", "virtqemud")
+
+#: Where a daemon looks for hooks (``LIBVIRT_HOOK_DIR`` in libvirt's src/util/virhook.c), built as packages are. Meson
+#: puts it below the prefix where that isn't /usr.
+DIRECTORY = "/etc/libvirt/hooks"
 
 
 @dataclass(frozen=True)
@@ -52,9 +58,10 @@ class Daemon:
 
 
 def running(directory: str) -> list[Daemon]:
-    """Return the daemons that see a directory of this process at the same place: the hooks directory.
+    """Return the daemons that run the hooks in a directory of this process: it is where they look for hooks.
 
-    One in a container or another namespace of its own may have another directory there, and so other hooks.
+    In a container that may be under another name than here. That a daemon can see the directory says nothing: a
+    container or another namespace may share it, and have hooks of its own.
 
     :param directory: an absolute path.
     """
@@ -62,9 +69,17 @@ def running(directory: str) -> list[Daemon]:
     found = []
     for entry in os.listdir("/proc"):
         daemon = _read(int(entry)) if entry.isdigit() and here is not None else None
-        if daemon is not None and here == _identity(f"/proc/{entry}/root{directory}"):
+        if daemon is not None and here in map(_identity, _places(f"/proc/{entry}")):
             found.append(daemon)
     return sorted(found, key=lambda daemon: daemon.pid)
+
+
+def _places(process: str) -> Iterator[str]:
+    """Yield where a daemon may look for hooks, as seen from here."""
+    yield f"{process}/root{DIRECTORY}"
+    with contextlib.suppress(OSError):  # it has ended
+        program = os.readlink(f"{process}/exe")
+        yield f"{process}/root{os.path.dirname(os.path.dirname(program))}{DIRECTORY}"
 
 
 def _identity(path: str) -> tuple[int, int] | None:

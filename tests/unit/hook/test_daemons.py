@@ -21,13 +21,14 @@ def program(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     started = []
 
     def start(name: str, *prefix: str) -> subprocess.Popen[bytes]:
-        path = tmp_path / name
+        path = tmp_path / "sbin" / name
+        path.parent.mkdir(exist_ok=True)
         if not path.exists():
             shutil.copy("/bin/sleep", path)
         process = subprocess.Popen([*prefix, str(path), "60"])
         started.append(process)
         deadline = time.monotonic() + 10
-        while not _is_running(name) and time.monotonic() < deadline:
+        while _name(process.pid) != name[:15] and time.monotonic() < deadline:
             time.sleep(0.01)
         return process
 
@@ -37,63 +38,82 @@ def program(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
         process.wait()
 
 
-def _is_running(name: str) -> bool:
-    found = subprocess.run(["pgrep", "-x", name[:15]], capture_output=True, check=False)
-    return found.returncode == 0
+@pytest.fixture
+def hooks(tmp_path: Path) -> str:
+    """A directory for hooks."""
+    directory = tmp_path / "hooks"
+    directory.mkdir()
+    return str(directory)
+
+
+def beneath(hooks: str) -> list[str]:
+    """What a daemon is started by so that it looks for hooks there, under the name that libvirt has for it."""
+    etc = f"mount -t tmpfs none /etc && mkdir -p {daemons.DIRECTORY}"
+    script = f'{etc} && mount --bind {hooks} {daemons.DIRECTORY} && exec "$0" "$1"'
+    return ["unshare", "--mount", "sh", "-c", script]
+
+
+def _name(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
 
 
 @pytest.mark.parametrize("name", daemons.NAMES)
 def test_a_daemon_is_found_by_its_name(
-    name: str, program: Callable[..., subprocess.Popen[bytes]]
+    name: str, hooks: str, program: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
     """With its start, by which it is told from a later process with the same pid."""
     before = time.time()
-    process = program(name)
+    process = program(name, *beneath(hooks))
 
-    (daemon,) = (found for found in daemons.running("/") if found.pid == process.pid)
+    (daemon,) = daemons.running(hooks)
 
-    assert daemon.name == name
+    assert (daemon.pid, daemon.name) == (process.pid, name)
     assert daemon.identity == f"{process.pid}:{daemon.started}"
     assert abs(daemon.since - before) < 5
 
 
 def test_other_programs_and_the_dead_are_left_out(
-    program: Callable[..., subprocess.Popen[bytes]],
+    hooks: str, program: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
     """Also one whose name only begins like a daemon's, and a zombie."""
-    other = program("libvirtd-like")
-    zombie = program("libvirtd")
+    program("libvirtd-like", *beneath(hooks))
+    zombie = program("libvirtd", *beneath(hooks))
     zombie.kill()
     time.sleep(0.2)
 
-    pids = [daemon.pid for daemon in daemons.running("/")]
-
-    assert other.pid not in pids
-    assert zombie.pid not in pids
+    assert daemons.running(hooks) == []
 
 
-def test_a_daemon_that_sees_another_directory_has_hooks_of_its_own(
+def test_a_daemon_that_looks_elsewhere_has_hooks_of_its_own(
+    hooks: str, program: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    """That it sees the directory, under the very same name, makes it no place that it looks in."""
+    program("libvirtd", "unshare", "--mount")
+    program("virtqemud")
+
+    assert daemons.running(hooks) == []
+    assert daemons.running(f"{hooks}/missing") == []
+
+
+def test_a_daemon_with_another_prefix_looks_below_that(
     tmp_path: Path, program: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
-    """A container's libvirtd isn't told; one that is merely sandboxed is."""
-    hooks = tmp_path / "hooks"
-    hooks.mkdir()
-    covered = f"mount -t tmpfs none {hooks} && exec "
+    """As /usr/local/sbin/libvirtd does; not one in whose namespace that is another directory."""
+    hooks = tmp_path / daemons.DIRECTORY.lstrip("/")
+    hooks.mkdir(parents=True)
     same = program("libvirtd", "unshare", "--mount")
-    other = program("virtqemud", "unshare", "--mount", "sh", "-c", covered + '"$0" "$1"')
+    covered = f'mount -t tmpfs none {hooks} && exec "$0" "$1"'
+    program("virtqemud", "unshare", "--mount", "sh", "-c", covered)
 
-    pids = [daemon.pid for daemon in daemons.running(str(hooks))]
-
-    assert same.pid in pids
-    assert other.pid not in pids
-    assert other.pid in [daemon.pid for daemon in daemons.running("/")]
-    assert daemons.running(str(tmp_path / "missing")) == []
+    assert [daemon.pid for daemon in daemons.running(str(hooks))] == [same.pid]
 
 
-def test_looking_again_is_sighup(program: Callable[..., subprocess.Popen[bytes]]) -> None:
+def test_looking_again_is_sighup(
+    hooks: str, program: Callable[..., subprocess.Popen[bytes]]
+) -> None:
     """As systemd's reload sends it; sleep dies of it."""
-    process = program("libvirtd")
-    (daemon,) = (found for found in daemons.running("/") if found.pid == process.pid)
+    process = program("libvirtd", *beneath(hooks))
+    (daemon,) = daemons.running(hooks)
 
     daemon.look_again()
 
@@ -101,11 +121,11 @@ def test_looking_again_is_sighup(program: Callable[..., subprocess.Popen[bytes]]
 
 
 def test_the_version_is_what_the_running_program_tells(
-    program: Callable[..., subprocess.Popen[bytes]],
+    hooks: str, program: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
     """coreutils' here; a program that says none has none."""
-    process = program("libvirtd")
-    (daemon,) = (found for found in daemons.running("/") if found.pid == process.pid)
+    program("libvirtd", *beneath(hooks))
+    (daemon,) = daemons.running(hooks)
     told = subprocess.run(["/bin/sleep", "--version"], capture_output=True, text=True, check=True)
 
     version = daemon.version()
