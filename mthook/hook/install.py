@@ -7,6 +7,7 @@ directory of the notes. libvirt gives a hook next to no environment, so it has t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
@@ -21,7 +22,7 @@ from mthook.errors import InstallError
 from mthook.hook import daemons
 from mthook.text import printable
 
-DEFAULT_DIRECTORY = "/etc/libvirt/hooks"
+DEFAULT_DIRECTORY = daemons.DIRECTORY
 
 #: libvirt calls the scripts in ``qemu.d`` after ``qemu`` itself, since this version (https://libvirt.org/hooks.html).
 QEMU_D_SINCE = (6, 5, 0)
@@ -153,6 +154,17 @@ def status(directory: str, settings: Settings, told: Sequence[str]) -> Status:
             "run 'mthook-admin hook install'"
         )
     return Status(path, installed, current, not unaware if running else None, tuple(problems))
+
+
+def config_files(directory: str) -> list[str]:
+    """Return the configuration files that an installed hook reads, in order; none where there is no hook."""
+    path = _find(os.path.abspath(directory))
+    for line in _read(path).splitlines() if path else []:
+        name, equals, value = line.partition("=")
+        if equals and name == "config":
+            with contextlib.suppress(ValueError):  # somebody has changed it
+                return "".join(shlex.split(value)).split(":")
+    return []
 
 
 def render(settings: Settings, made: Sequence[str]) -> str:

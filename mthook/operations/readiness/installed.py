@@ -4,10 +4,15 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+from collections.abc import Sequence
 
+from oslo_config import cfg
+
+from mthook import conf as configuration
 from mthook import policy
-from mthook.errors import CatalogMissing, HostError
+from mthook.errors import CatalogMissing, ConfigError, HostError
 from mthook.hook import install
 from mthook.operations.readiness.context import Context
 from mthook.operations.readiness.findings import Finding, Severity, as_success, as_warning
@@ -55,13 +60,31 @@ def _about_restores(context: Context) -> list[Finding]:
 
 def hook_status(context: Context) -> install.Status:
     """Return how the hook is installed, and what is known of the daemons that were notified of it."""
-    settings = install.Settings.of_this_process(context.conf.catalog.path, context.files)
+    files = install.config_files(context.hooks_dir)
+    if not _say_the_same(files, context.conf):
+        files = list(context.files)
+    settings = install.Settings.of_this_process(context.conf.catalog.path, files)
     try:
         daemons = context.catalog().host().daemons
     except CatalogMissing:
         daemons = None
     notified = list(json.loads(daemons)) if daemons else []
     return install.status(context.hooks_dir, settings, notified)
+
+
+def _say_the_same(files: Sequence[str], conf: cfg.ConfigOpts) -> bool:
+    """Tell whether these files make the hook act as a configuration says that was read from others."""
+    try:
+        other = configuration.load([path for path in files if os.path.exists(path)])
+    except ConfigError:
+        return False
+    return _what_the_hook_reads(other) == _what_the_hook_reads(conf)
+
+
+def _what_the_hook_reads(conf: cfg.ConfigOpts) -> tuple[object, ...]:
+    databases = conf.database.connection, conf.api_database.connection
+    asked = conf.host, conf.libvirt.hw_machine_type, *databases
+    return conf.catalog.path, asked, configuration.settings(conf, "").values()
 
 
 def check_last_sync(context: Context) -> list[Finding]:

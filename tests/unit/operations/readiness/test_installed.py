@@ -84,16 +84,46 @@ def test_without_a_daemon_nobody_calls_it(desk: Desk) -> None:
     assert desk.check(TITLE) == Answer(1, "No libvirt daemon runs that could call it.")
 
 
-def test_a_hook_for_other_configuration_files_is_a_warning(desk: Desk) -> None:
-    """The one that is installed would act by another configuration than is checked here."""
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[DEFAULT]\nhost = elsewhere\n",
+        "[hook]\nnova_stop = allow\n",
+        "[database]\nconnection = mysql+pymysql://nova:sesame@192.0.2.1/nova\n",
+    ],
+)
+def test_a_hook_that_acts_by_another_configuration_is_a_warning(desk: Desk, text: str) -> None:
+    """What is checked here isn't what it does."""
     other = desk.config.with_name("nova.conf")
-    other.write_text("")
+    other.write_text(text)
 
     assert desk.check(TITLE, "--config-file", str(other)) == Answer(
         1,
         f"{desk.hooks}/qemu isn't what this mthook would install for these configuration files:"
         " run 'mthook-admin hook install', with the same --config-file.",
     )
+
+
+def test_other_files_that_tell_the_hook_the_same_are_none(desk: Desk) -> None:
+    """Both forms that the documentation has: nova.conf behind mthook's own file, or before it."""
+    other = desk.config.with_name("nova.conf")
+    other.write_text("[libvirt]\nvirt_type = kvm\n")
+
+    for argv in (
+        ("--config-file", str(other)),
+        ("--config-file", str(other), "--config-file", str(desk.config)),
+    ):
+        assert desk.check(TITLE, *argv).code == 0
+
+
+def test_a_hook_whose_files_cannot_be_read_is_a_warning(desk: Desk) -> None:
+    """Nobody knows how it acts."""
+    hook = desk.hooks / "qemu"
+    for broken in ("config='", f"config={desk.hooks}"):
+        hook.write_text(hook.read_text().replace(f"config={desk.config}", broken))
+
+        assert desk.check(TITLE).code == 1
+        hook.write_text(hook.read_text().replace(broken, f"config={desk.config}"))
 
 
 @pytest.mark.parametrize("mode", ["audit", "off"])
