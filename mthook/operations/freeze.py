@@ -3,30 +3,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mthook import policy
+from mthook.catalog.offers import Offer
 from mthook.errors import Error
 from mthook.machinetype import MachineType
 from mthook.operations import change, novachange
 from mthook.operations.caution import Caution
 from mthook.operations.change import ChangeRequest
-from mthook.operations.lookup import CloudInstance, Instance, in_nova
+from mthook.operations.lookup import CloudInstance, Instance, in_nova, look_up
 from mthook.text import printable
 
 if TYPE_CHECKING:
     from mthook.catalog.store import Catalog
+    from mthook.host.connection import Host
     from mthook.nova.cells import Cells
 
 
-def aliased(catalog: Catalog) -> list[str]:
-    """Return the UUIDs of the instances that are pinned to an alias."""
-    return [
-        pin.uuid
-        for pin in catalog.pins()
-        if pin.machine and MachineType.parse(pin.machine).is_alias
-    ]
+def aliased(catalog: Catalog, host: Host) -> Iterator[Instance]:
+    """Yield the instances that are pinned to an alias; one without a domain isn't on this host any more.
+
+    Machine types such as isapc, of which QEMU has no versions, are left out.
+    """
+    for pin in catalog.pins():
+        if pin.machine and MachineType.parse(pin.machine).is_alias:
+            instance = look_up(pin.uuid, catalog, host)
+            if not has_no_versions(instance, pin.machine):
+                yield instance
+
+
+def has_no_versions(instance: Instance, machine: str) -> bool:
+    """Tell whether a machine type is one that the instance's emulator offers in a single form, such as isapc."""
+    known = instance.summary or instance.guest
+    offer = change.offers(instance.catalog).of(known) if known else Offer()
+    return offer.has(machine) and offer.stands_for(machine) == machine
 
 
 def freeze(
@@ -43,7 +55,7 @@ def freeze(
     found = in_nova(cells, instance) if cells is not None else None
     if found is not None:
         _check_recorded(found, old, here)
-    if MachineType.parse(old).is_versioned:
+    if MachineType.parse(old).is_versioned or has_no_versions(instance, old):
         return old, ()
     new = _runs(instance, old)
     request = ChangeRequest(new, force=False, actor=actor, reason="frozen", seen=new)

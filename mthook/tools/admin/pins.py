@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,6 +13,7 @@ from oslo_config import cfg
 
 from mthook.conf import has_nova
 from mthook.errors import CatalogError, Error, GlanceError, NotFound, NovaConflict, NovaError
+from mthook.machinetype import MachineType
 from mthook.operations import change, novachange, shelved_image
 from mthook.operations.caution import Caution, Kind
 from mthook.operations.change import ChangeRequest
@@ -292,7 +293,7 @@ class Freeze(AdminCommand):
     """
 
     codes: ClassVar = {
-        ExitCode.OK: "every instance asked for has a versioned pin",
+        ExitCode.OK: "every instance asked for has a versioned pin, or a machine type without versions",
         ExitCode.ERROR: "some could not be frozen, or any other error; the others are frozen",
         ExitCode.NOT_FOUND: "no such instance as some of them; the others are frozen",
     }
@@ -303,38 +304,57 @@ class Freeze(AdminCommand):
         which = parser.add_mutually_exclusive_group(required=True)
         which.add_argument("instances", metavar="UUID|NAME", type=utf8, nargs="*", default=[])
         which.add_argument(
-            "--all", action="store_true", help="every instance that is pinned to an alias"
+            "--all",
+            action="store_true",
+            help="every instance on this host that is pinned to an alias",
         )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Freeze them one by one; one that can't be frozen doesn't keep the others from it."""
-        code = ExitCode.OK
+        self._code = ExitCode.OK
         with contextlib.ExitStack() as stack:
             catalog = stack.enter_context(opened_catalog(self.conf))
             host = stack.enter_context(opened_host(self.conf))
             cells = stack.enter_context(opened_nova(self.conf)) if has_nova(self.conf) else None
-            for text in aliased(catalog) if parsed_args.all else parsed_args.instances:
-                try:
+            if parsed_args.all:
+                self._freeze_all(aliased(catalog, host), cells)
+            for text in parsed_args.instances:
+                with self._others_go_on():
                     self._freeze(look_up(text, catalog, host), cells)
-                except Error as error:
-                    fatal = isinstance(error, (CatalogError, NovaError))
-                    if fatal and not isinstance(error, NovaConflict):
-                        raise  # the next instance would fail likewise
-                    self.complain(str(error))
-                    found = not isinstance(error, NotFound)
-                    code = max(code, ExitCode.ERROR if found else ExitCode.NOT_FOUND)
-        return code
+        return self._code
+
+    def _freeze_all(self, instances: Iterable[Instance], cells: Cells | None) -> None:
+        for instance in instances:
+            if instance.domain is None:
+                self.say(f"{instance}: not on this host any more, left alone")
+                continue
+            with self._others_go_on():
+                self._freeze(instance, cells)
+
+    @contextlib.contextmanager
+    def _others_go_on(self) -> Iterator[None]:
+        """Report why one can't be frozen; what the next one would fail of likewise ends it."""
+        try:
+            yield
+        except Error as error:
+            fatal = isinstance(error, (CatalogError, NovaError))
+            if fatal and not isinstance(error, NovaConflict):
+                raise
+            self.complain(str(error))
+            found = not isinstance(error, NotFound)
+            self._code = max(self._code, ExitCode.ERROR if found else ExitCode.NOT_FOUND)
 
     def _freeze(self, instance: Instance, cells: Cells | None) -> None:
         old = instance.machine
         new, cautions = freeze(_following(instance, self.conf), cells, self.conf.host, actor())
         self.caution(cautions)
-        self.say(
-            f"{instance}: {old} → {new}"
-            if new != old
-            else f"{instance}: {old} is a versioned name already"
-        )
+        if new != old:
+            self.say(f"{instance}: {old} → {new}")
+        elif MachineType.parse(new).is_versioned:
+            self.say(f"{instance}: {old} is a versioned name already")
+        else:
+            self.say(f"{instance}: {old} has no versions, there is nothing to freeze")
 
 
 def _following(instance: Instance, conf: cfg.ConfigOpts) -> Instance:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import libvirt
 import pytest
 
-from mthook.catalog.records import Guest
+from mthook.catalog.records import Capability, Guest, HostFacts
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogError
 from mthook.operations import change
@@ -75,6 +75,38 @@ def test_all_means_every_alias_and_nothing_else(
 
     assert run("freeze", "--all") == Said(0, "", "web-1: pc → pc-i440fx-2.0\n")
     assert run("freeze", "--all") == Said(0, "", "")
+
+
+@pytest.mark.parametrize("machine", ["isapc", "microvm"])
+def test_a_machine_type_without_versions_is_no_alias(
+    run: Run, aliased: Catalog, driver: libvirt.virConnect, machine: str
+) -> None:
+    """QEMU has it in one form: there is nothing to freeze, and nothing that --all would have to do."""
+    offered = [Capability("", "x86_64", "test", name) for name in (machine, "pc-i440fx-2.0")]
+    aliased.replace_capabilities(offered, HostFacts("here", "7.2.22", "9.0.0"))
+    driver.defineXML(xml("pc-i440fx-2.0"))
+    driver.defineXML(xml(machine, uuid=DB, name="db"))
+    pin(aliased, DB, machine)
+
+    assert run("freeze", "--all") == Said(0, "", "web-1: pc → pc-i440fx-2.0\n")
+    assert run("freeze", "db") == Said(
+        0, "", f"db: {machine} has no versions, there is nothing to freeze\n"
+    )
+
+
+def test_all_leaves_alone_what_is_not_on_this_host(
+    run: Run, aliased: Catalog, driver: libvirt.virConnect
+) -> None:
+    """Its pin is kept for a while; nothing here can be changed, and nothing is wrong."""
+    pin(aliased, DB, "q35", seen="pc-q35-7.2")
+    driver.defineXML(xml("pc-i440fx-2.0"))
+
+    assert run("freeze", "--all") == Said(
+        0,
+        "",
+        f"web-1: pc → pc-i440fx-2.0\n{DB}: not on this host any more, left alone\n",
+    )
+    assert run("get", DB).out == "q35\n"
 
 
 def test_one_that_cannot_be_frozen_does_not_keep_the_others_from_it(

@@ -84,6 +84,22 @@ def test_what_nova_has_otherwise_is_not_frozen(
     assert (aliased.cells["c1"].written, len(events(catalog))) == (0, 1)
 
 
+@pytest.mark.parametrize("host", [None, "beta"])
+def test_all_leaves_alone_an_instance_that_was_here_once(
+    run: Run, aliased: Cloud, catalog: Catalog, driver: libvirt.virConnect, host: str | None
+) -> None:
+    """Offloaded, or moved; a later run succeeds as well."""
+    catalog.see_guests([], now())
+    driver.lookupByUUIDString(WEB).undefine()
+    aliased.add(WEB, machine="pc", vm_state="shelved_offloaded", host=host)
+
+    for _ in range(2):
+        assert run("freeze", "--all") == Said(
+            0, "", "web-1: not on this host any more, left alone\n"
+        )
+    assert aliased.machine(WEB) == "pc"
+
+
 def test_an_instance_that_nova_deleted_is_code_2(run: Run, aliased: Cloud) -> None:
     """Its guest is still there."""
     del aliased.cells["c1"].instances[WEB]
