@@ -35,6 +35,11 @@ else:  # generic only in newer releases of cliff
 NAME = "mthook-admin"
 LOG = logging.getLogger("mthook.admin")
 
+#: Long enough for whatever the catalog holds.
+_MAX_CELL = 1000
+#: What makes a spreadsheet compute a cell.
+_FORMULAS = ("=", "+", "-", "@")
+
 #: How a file to read is named on the command line.
 FILE = "FILE|-"
 
@@ -238,6 +243,21 @@ class Answer(_AnswerColumn):
         return {True: "yes", False: "no", None: "-"}[self._value]
 
 
+def _for_terminal(cell: Any) -> Any:
+    """Return a cell as it may be printed: text comes from guests, from their definitions and from other hosts."""
+    return printable(cell, limit=_MAX_CELL) if isinstance(cell, str) else cell
+
+
+def _for_spreadsheet(cell: Any) -> Any:
+    """Return a cell that a spreadsheet takes for text, never for a formula (owasp.org, "CSV Injection")."""
+    shown = _for_terminal(cell)
+    return f"'{shown}" if isinstance(shown, str) and shown.startswith(_FORMULAS) else shown
+
+
+#: What a cell becomes by format; JSON and YAML have escapes of their own.
+_CELLS = {"table": _for_terminal, "value": _for_terminal, "csv": _for_spreadsheet}
+
+
 class RowCommand(AdminCommand, lister.Lister):
     """A command that prints rows, as ``-f`` says.
 
@@ -277,7 +297,9 @@ class RowCommand(AdminCommand, lister.Lister):
                 raise UsageError(
                     f"no column '{printable(name)}', there are {', '.join(column_names)}"
                 )
-        return super().produce_output(parsed_args, column_names, data)
+        shown = _CELLS.get(parsed_args.formatter)
+        rows = ([shown(cell) for cell in row] for row in data) if shown else data
+        return super().produce_output(parsed_args, column_names, rows)
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Print the rows and return the exit code."""

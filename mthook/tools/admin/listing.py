@@ -169,8 +169,7 @@ class List(RowCommand):
                     continue
                 self.code = self.code or ExitCode.SOME_UNSET
                 name = cell.name.removeprefix("Nova's cell ")  # what messages call it
-                host = printable(found.host or "")
-                yield found.uuid, printable(found.name), found.vm_state, host, name
+                yield found.uuid, found.name, found.vm_state, found.host or "", name
 
     def rows(self, args: argparse.Namespace) -> Iterator[Sequence[str | Time]]:
         """Yield the selected instances by name."""
@@ -242,9 +241,9 @@ class History(RowCommand):
                     entry.event,
                     entry.old or "",
                     entry.new or "",
-                    printable(_why(entry)),
+                    _why(entry),
                     entry.source or "",
-                    printable(entry.actor),
+                    entry.actor,
                 )
 
 
@@ -259,7 +258,7 @@ def _values(row: InstanceRow) -> Sequence[str | Time]:
     guest, pin = row.guest, row.pin if row.machine else None
     return (
         row.uuid,
-        printable(guest.name) if guest else "",
+        guest.name if guest else "",
         row.state,
         row.machine or "",
         (guest.defined or "") if guest else "",

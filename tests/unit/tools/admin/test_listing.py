@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import pytest
 
-from mthook.catalog.records import HostFacts
+from mthook.catalog.records import HostFacts, Pin
 from mthook.catalog.store import Catalog
 from mthook.host import domains
 from mthook.text import now
@@ -228,14 +229,45 @@ def test_a_table_shows_times_to_the_second(run: Run, fleet: Catalog) -> None:
 
 
 def test_a_hostile_name_stays_in_its_cell(run: Run, catalog: Catalog) -> None:
-    """In every format a row is a line."""
-    catalog.see_guests([guest(name='a\nb,"c" | \x1b[2J')], now())
+    """In every format a row is a line; JSON and YAML have the very name."""
+    name = 'a\nb,"c" | \x1b[2J'
+    catalog.see_guests([guest(name=name)], now())
 
-    assert json.loads(run("list", "-f", "json").out)[0]["Name"] == 'a\\nb,"c" | \\x1b[2J'
+    assert json.loads(run("list", "-f", "json").out)[0]["Name"] == name
     assert len(run("list", "-f", "value").out.splitlines()) == 1
     # Python before 3.11 doesn't double the backslash in CSV; a row is a line all the same.
     assert len(run("list", "-f", "csv").out.splitlines()) == 2
     assert len(run("list").out.splitlines()) == 5
+
+
+@pytest.mark.parametrize("form", ["table", "value", "csv", "json", "yaml"])
+@pytest.mark.parametrize("command", [["list"], ["history", WEB]])
+def test_no_text_of_a_stranger_reaches_the_terminal_as_it_is(
+    run: Run, catalog: Catalog, form: str, command: list[str]
+) -> None:
+    """Wherever it comes from: a pin that was imported brings its source, its author and its reason."""
+    evil = "\x1b]0;evil\x07\x9b2J"
+    at = "2026-11-22T13:00:00.000000Z"
+    catalog.merge_pin(
+        Pin(WEB, "pc-i440fx-6.2", "x86_64", evil, evil, at, at, reason=evil), actor=evil
+    )
+    catalog.see_guests([guest(name=evil, state=evil)], now())
+
+    said = run(*command, "-f", form)
+
+    assert said.code == 0 and "evil" in said.out
+    assert not {"\x1b", "\x07", "\x9b"} & set(said.out + said.err)
+
+
+@pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)"])
+def test_a_spreadsheet_takes_no_cell_for_a_formula(run: Run, catalog: Catalog, name: str) -> None:
+    """In CSV alone; what else reads a format gets the name."""
+    catalog.see_guests([guest(name=name)], now())
+
+    (_, row) = csv.reader(run("list", "-f", "csv", "-c", "Name").out.splitlines())
+
+    assert row == [f"'{name}"]
+    assert run("list", "-f", "value", "-c", "Name").out == f"{name}\n"
 
 
 def test_an_unknown_column_is_refused(run: Run, catalog: Catalog) -> None:
@@ -280,7 +312,7 @@ def test_history_tells_when_what_why_and_who(run: Run, fleet: Catalog) -> None:
         "unset",
         "pc-i440fx-6.2",
         "",
-        "new\\nboard",
+        "new\nboard",
         "operator bob",
     )
 

@@ -43,7 +43,7 @@ def test_unset_lists_every_cells_instances_and_is_code_3(run: Run, fleet: Cloud)
         tuple(zip(headings, row))
         for row in (
             (WEB, "web", "shelved_offloaded", "", "cell1"),
-            (DB, "b\\nad", "active", "beta", "cell1"),
+            (DB, "b\nad", "active", "beta", "cell1"),
             (NOBODY, "n", "stopped", "gamma", "cell2"),
         )
     ]
