@@ -60,7 +60,10 @@ class Namespaces:
 
     def command(self, argv: Sequence[Argument]) -> list[str]:
         """Return the command that runs another one inside."""
-        enter = ["nsenter", "--target", str(self.pid), "--mount", "--uts", "--pid", "--"]
+        target = ["nsenter", "--target", str(self.pid), "--mount", "--uts", "--pid"]
+        # A mount namespace alone would be entered at its root: of an owner in a chroot that isn't the
+        # holder's, and what runs there would meet the machine's own files and sockets.
+        enter = [*target, "--root", "--wd", "--"]
         return enter + [os.fspath(argument) for argument in argv]
 
     def popen(

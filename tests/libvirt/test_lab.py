@@ -31,6 +31,33 @@ with Host("owned") as host:
     time.sleep(100)
 """
 
+#: Runs a command in a chroot that has all that the machine has, but for /run; and a file "chroot".
+IN_A_CHROOT = """\
+set -e
+root=$1
+mount -t tmpfs none "$root"
+for entry in /*; do
+    [ "$entry" = /run ] && continue
+    if [ -L "$entry" ]; then cp -P "$entry" "$root"
+    elif [ -d "$entry" ]; then mkdir "$root$entry"; mount --rbind "$entry" "$root$entry"
+    fi
+done
+mkdir "$root/run"
+touch "$root/chroot"
+shift
+exec chroot "$root" "$@"
+"""
+
+CHROOTED = """\
+import sys
+sys.path.insert(0, sys.argv[1])
+from tests.lab import Host
+
+with Host("chrooted") as host:
+    print(host.run(["ls", "-d", "/chroot", "chroot"]).stdout.split())
+    print(host.path("/run/libvirt/libvirt-sock").exists())
+"""
+
 
 @pytest.fixture(scope="module")
 def hosts() -> Iterator[tuple[Host, Host]]:
@@ -205,6 +232,18 @@ def test_a_lab_ends_with_its_owner(
 
     owner.wait(SECONDS_TO_VANISH)
     assert wait_until_gone(owner.pid, files) == []
+
+
+def test_a_lab_of_an_owner_in_a_chroot_is_in_there_too(tmp_path: Path) -> None:
+    """What is started in it isn't the outer machine's, by absolute path or by relative one."""
+    script = ["sh", "-c", IN_A_CHROOT, "sh", str(tmp_path)]
+    command = [sys.executable, "-c", CHROOTED, str(Path(__file__).parents[2])]
+
+    done = subprocess.run(
+        ["unshare", "--mount", *script, *command], capture_output=True, text=True, timeout=120
+    )
+
+    assert (done.stdout, done.stderr) == ("['/chroot', 'chroot']\nTrue\n", "")
 
 
 def test_a_lab_wants_root(monkeypatch: pytest.MonkeyPatch) -> None:
