@@ -68,6 +68,7 @@ class Desk:
     def __init__(self, directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.path = str(directory / "lib" / "catalog.sqlite")
         self.config = directory / "mthook.conf"
+        self.gate = directory / "gate"
         self.hooks = directory / "hooks"
         self.hooks.mkdir()
         self.daemons: list[daemons.Daemon] = []
@@ -86,7 +87,8 @@ class Desk:
         """Write the configuration."""
         uri = uri or f"test://{self._node}"
         self.config.write_text(
-            f"[catalog]\npath = {self.path}\n[libvirt]\nconnection_uri = {uri}\n{text}"
+            f"[catalog]\npath = {self.path}\n[gate]\nlisten = {self.gate}\n"
+            f"[libvirt]\nconnection_uri = {uri}\n{text}"
         )
 
     def guest(

@@ -328,7 +328,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_answer_that_cannot_be_written_is_code_255(web: Desk, form: list[str]) -> None:
     """Even where there are warnings, whose code would pass for the answer."""
     web.pin(WEB, NEW)
-    arguments = ("--config-file", str(web.config), "upgrade", "check", *form)
+    arguments = (*options(web), "upgrade", "check", *form)
 
     assert shell(">/dev/full", *arguments) == (
         255,
@@ -340,7 +340,7 @@ def test_nobody_who_reads_is_code_141_without_a_word(web: Desk) -> None:
     """As with the other commands."""
     said = shell(
         "| (exec <&-; sleep 0); exit ${PIPESTATUS[0]}",
-        *("--config-file", str(web.config), "upgrade", "check"),
+        *(*options(web), "upgrade", "check"),
     )
 
     assert said == (141, "")
@@ -381,3 +381,8 @@ def shell(redirected: str, *argv: str, first: str = "") -> tuple[int, str]:
         check=False,
     )
     return done.returncode, done.stderr
+
+
+def options(desk: Desk) -> tuple[str, ...]:
+    """Return the options that keep the command off the machine's own configuration and hooks."""
+    return ("--config-file", str(desk.config), "--hooks-dir", str(desk.hooks))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from pathlib import Path
@@ -26,13 +27,6 @@ def nova(desk: Desk) -> Desk:
     return desk
 
 
-def listen(desk: Desk) -> Path:
-    """Have the gate's socket somewhere else, and return where."""
-    path = desk.config.with_name("gate")
-    desk.configure(f"[gate]\nlisten = {path}\n")
-    return path
-
-
 def rewrite(desk: Desk, at: str) -> None:
     """Record what the gate records."""
     with desk.catalog() as catalog:
@@ -49,7 +43,7 @@ def with_nova_conf(desk: Desk, uri: str) -> tuple[Answer, Path]:
 
 def test_nova_conf_with_the_gates_socket_is_use(nova: Desk) -> None:
     """Though mthook itself goes another way."""
-    uri = "qemu+unix:///system?mode=direct&socket=/run/mthook/libvirt-sock"
+    uri = f"qemu+unix:///system?mode=direct&socket={nova.gate}"
 
     found, file = with_nova_conf(nova, uri)
 
@@ -58,7 +52,7 @@ def test_nova_conf_with_the_gates_socket_is_use(nova: Desk) -> None:
 
 @pytest.mark.parametrize(
     "uri",
-    ["qemu+unix:///system?socket=/run/libvirt/libvirt-sock", "qemu:///system", "qemu://[/system"],
+    ["qemu+unix:///system?socket=/nowhere/libvirt-sock", "qemu:///system", "qemu://[/system"],
 )
 def test_another_uri_is_none(nova: Desk, uri: str) -> None:
     """It leads past the gate."""
@@ -98,23 +92,36 @@ def test_an_old_rewrite_is_none(nova: Desk) -> None:
 
 def test_a_socket_that_is_listened_on_is_no_use_yet(nova: Desk) -> None:
     """Nova may still go past it."""
-    path = listen(nova)
     with socket.socket(socket.AF_UNIX) as gate:
-        gate.bind(str(path))
+        gate.bind(str(nova.gate))
         gate.listen()
         found = nova.check(TITLE)
 
     assert found.code == 1
     assert found.details.endswith(
-        f"{path} is listened on, but no configuration file given here names it in [libvirt]"
+        f"{nova.gate} is listened on, but no configuration file given here names it in [libvirt]"
         " connection_uri. The gate isn't in use."
     )
+
+
+def test_no_socket_is_looked_at_but_the_configured_one(
+    nova: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine that runs the tests may have a gate of its own."""
+    seen = []
+    exists = os.path.exists
+    monkeypatch.setattr(os.path, "exists", lambda path: seen.append(str(path)) or exists(path))
+
+    nova.check(TITLE)
+
+    assert str(nova.gate) in seen
+    assert not [path for path in seen if path.startswith("/run/")]
 
 
 def test_a_socket_that_nobody_listens_on_is_none(nova: Desk) -> None:
     """As a gate that was killed leaves it."""
     with socket.socket(socket.AF_UNIX) as gate:
-        gate.bind(str(listen(nova)))
+        gate.bind(str(nova.gate))
 
         assert nova.check(TITLE).code == 1
 
