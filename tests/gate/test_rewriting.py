@@ -17,10 +17,11 @@ from mthook.catalog.records import Capability, HostFacts
 from mthook.catalog.store import Catalog
 from mthook.gate import errorreply, framing, xdr
 from tests.gate.rig import OPEN, OPENED, Rig, receive, receive_message, send_descriptor, wait_until
+from tests.lab import PC, Q35
 from tests.unit.gate.messages import define, message, migrate, parameter, with_files
 from tests.unit.hook.conftest import UUID, domain, travelling
 
-OLD, NEW, Q35 = "pc-i440fx-6.2", "pc-i440fx-7.2", "pc-q35-7.2"
+OLD, NEW = "pc-i440fx-6.2", PC
 #: What would lose a device as a guest of OLD.
 LOST = domain(Q35).replace(b"</devices>", b"<iommu model='intel'/></devices>")
 

@@ -20,6 +20,7 @@ import pytest
 
 from mthook.gate import framing
 from tests.gate.rig import Rig, is_closed, receive, receive_message, wait_until
+from tests.lab import PC
 from tests.unit.gate.messages import define, message
 from tests.unit.hook.conftest import UUID, domain
 
@@ -166,7 +167,7 @@ def test_a_domain_that_is_passed_is_logged_on_request(own: Rig, verbose: bool) -
     own.pin(UUID, "pc-i440fx-6.2")
     own.start(arguments=["-v"] if verbose else [])
     with own.pair() as (client, server):
-        for machine in ("pc-i440fx-6.2", "pc-i440fx-7.2"):
+        for machine in ("pc-i440fx-6.2", PC):
             client.sendall(define(domain(machine)))
             assert b"pc-i440fx-6.2" in receive_message(server)
     wait_until(lambda: "rewritten to" in own.log(), "the log")
@@ -192,7 +193,7 @@ def test_the_capabilities_of_the_unit_are_enough(own: Rig) -> None:
     own.start("setpriv", "--no-new-privs", "--bounding-set", ",".join(["-all", *names]))
     own.pin(UUID, "pc-i440fx-6.2")
     with own.pair() as (client, server):
-        client.sendall(define(domain("pc-i440fx-7.2")))
+        client.sendall(define(domain(PC)))
         assert b"pc-i440fx-6.2" in receive_message(server)
     wait_until(lambda: "rewritten to" in own.log(), "the history")
     assert "isn't recorded" not in own.log()

@@ -7,9 +7,21 @@ the lab.
 """
 
 from tests.lab.footprint import leftovers, traces
-from tests.lab.guests import VIRT_TYPE, guest_xml
+from tests.lab.guests import OFFER, PC, Q35, VIRT_TYPE, guest_xml
 from tests.lab.host import Host
 from tests.lab.mariadb import MariaDB
 from tests.lab.requirements import LabError, check
 
-__all__ = ["VIRT_TYPE", "Host", "LabError", "MariaDB", "check", "guest_xml", "leftovers", "traces"]
+__all__ = [
+    "OFFER",
+    "PC",
+    "Q35",
+    "VIRT_TYPE",
+    "Host",
+    "LabError",
+    "MariaDB",
+    "check",
+    "guest_xml",
+    "leftovers",
+    "traces",
+]

@@ -4,12 +4,38 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 from xml.sax.saxutils import escape, quoteattr
 
 from tests.lab.requirements import EMULATOR
 
-#: The machine type of a guest whose test doesn't care; QEMU 7.2 and newer have it.
-MACHINE = "pc-i440fx-7.2"
+
+class Offer:
+    """The i440fx and q35 machine types of this machine's QEMU; without a QEMU there are none."""
+
+    def __init__(self) -> None:
+        command = [EMULATOR, "-machine", "help"]
+        try:
+            self._text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        except OSError:
+            self._text = ""
+
+    def stands_for(self, alias: str) -> str:
+        """Return the versioned name behind an alias."""
+        found = re.search(rf"^{alias} .*\(alias of (\S+)\)$", self._text, re.MULTILINE)
+        return found.group(1) if found else alias
+
+    def releases(self, *, deprecated: bool) -> list[str]:
+        """Return those of i440fx that QEMU deprecates, or doesn't; the newest first."""
+        rows = re.findall(r"^(pc-i440fx-[0-9.]+) (.*)$", self._text, re.MULTILINE)
+        names = [name for name, text in rows if ("(deprecated)" in text) == deprecated]
+        return sorted(names, key=lambda name: [int(n) for n in name[10:].split(".")], reverse=True)
+
+
+OFFER = Offer()
+#: What a guest gets that asks for ``pc`` or for nothing, and for ``q35``: another one with each QEMU.
+PC, Q35 = OFFER.stands_for("pc"), OFFER.stands_for("q35")
 
 
 def _virt_type() -> str:
@@ -27,7 +53,7 @@ VIRT_TYPE = _virt_type()
 def guest_xml(
     name: str,
     uuid: str,
-    machine: str = MACHINE,
+    machine: str = PC,
     *,
     metadata: str = "",
     devices: str = "",

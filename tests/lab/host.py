@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 from tests.lab.daemon import Daemon
-from tests.lab.guests import MACHINE, guest_xml
+from tests.lab.guests import PC, guest_xml
 from tests.lab.namespaces import Argument, Namespaces
 from tests.lab.requirements import PATH, LabError, check
 
@@ -106,9 +106,7 @@ class Host:
         """Define a guest."""
         self.virsh("define", "/dev/stdin", input=xml)
 
-    def boot(
-        self, name: str, machine: str = MACHINE, *, uuid: Optional[str] = None, **more: str
-    ) -> str:
+    def boot(self, name: str, machine: str = PC, *, uuid: Optional[str] = None, **more: str) -> str:
         """Define a guest, start it and return its UUID.
 
         :param more: see :func:`~tests.lab.guests.guest_xml`.

@@ -11,12 +11,12 @@ import pytest
 
 from mthook.catalog.store import Catalog
 from mthook.xmlrewrite import summary
-from tests.lab import Host, guest_xml
+from tests.lab import PC, Q35, Host, guest_xml
 from tests.libvirt.desk import Commands
 
 UUID = "3f2c1d3e-0000-4000-8000-000000000001"
 OTHER = "3f2c1d3e-0000-4000-8000-000000000002"
-OLD, NEW = "pc-i440fx-6.2", "pc-i440fx-7.2"
+OLD, NEW = "pc-i440fx-6.2", PC
 VNC = "<graphics type='vnc' port='-1' passwd='sesame'/>"
 
 
@@ -172,15 +172,15 @@ def test_an_alias_is_frozen_to_what_the_guest_runs(desk: Desk) -> None:
 
 def test_an_accepted_change_needs_no_other_definition(desk: Desk) -> None:
     """What a stopped start proposes: set to what is defined, be it of another family."""
-    desk.node.define(guest_xml("web-1", UUID, "pc-q35-7.2"))
+    desk.node.define(guest_xml("web-1", UUID, Q35))
     desk.sync()
     desk.pin(OLD)
 
-    code, _, said = desk.admin("set", UUID, "pc-q35-7.2", "--force")
+    code, _, said = desk.admin("set", UUID, Q35, "--force")
 
     assert code == 0
-    assert said.splitlines()[-1] == f"web-1: {OLD} → pc-q35-7.2"
-    assert desk.defined() == "pc-q35-7.2"
+    assert said.splitlines()[-1] == f"web-1: {OLD} → {Q35}"
+    assert desk.defined() == Q35
 
 
 @pytest.mark.parametrize("name", ["--help", "two words", "quo'te\"s", "-v", "größe"])
@@ -219,13 +219,13 @@ def test_another_family_takes_force_and_nothing_else(desk: Desk) -> None:
     desk.node.define(guest_xml("web-1", UUID, OLD))
     desk.sync()
 
-    code, out, said = desk.admin("set", "web-1", "pc-q35-7.2")
+    code, out, said = desk.admin("set", "web-1", Q35)
     assert (code, out) == (4, "")
     assert said.endswith("(--force overrides)\n")
 
-    assert desk.admin("set", "web-1", "pc-q35-7.2", "--force")[0] == 0
+    assert desk.admin("set", "web-1", Q35, "--force")[0] == 0
     desk.node.virsh("start", "web-1")
-    assert desk.running() == "pc-q35-7.2"
+    assert desk.running() == Q35
     desk.node.virsh("destroy", "web-1")
     assert desk.admin("set", "web-1", OLD, "--force")[0] == 0
     assert desk.defined() == OLD

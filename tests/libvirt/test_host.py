@@ -13,7 +13,7 @@ from mthook.catalog.records import Guest, Pin
 from mthook.errors import HostError, NotFound
 from mthook.host import capabilities, connection, domains, realign
 from mthook.xmlrewrite.secrets import without_secrets
-from tests.lab import VIRT_TYPE, Host, guest_xml
+from tests.lab import PC, Q35, VIRT_TYPE, Host, guest_xml
 
 AT = "2026-11-22T13:00:00.000000Z"
 UUID = "3f2c1d3e-0000-4000-8000-000000000001"
@@ -37,7 +37,7 @@ def here(node: Host) -> Iterator[connection.Host]:
     node.remove_guests()
 
 
-def boot(node: Host, machine: str = "pc-i440fx-7.2") -> None:
+def boot(node: Host, machine: str = PC) -> None:
     """Define and start the guest web-1."""
     node.define(guest_xml("web-1", UUID, machine))
     node.virsh("start", "web-1")
@@ -48,7 +48,7 @@ def test_a_running_guest_is_read_with_what_it_runs_and_what_it_is_defined_as(
 ) -> None:
     """Both machine types are there, and they may differ."""
     boot(node, "pc-i440fx-6.2")
-    node.define(guest_xml("web-1", UUID, "pc-i440fx-7.2"))
+    node.define(guest_xml("web-1", UUID, PC))
 
     (domain,) = domains.list_domains(here)
 
@@ -56,7 +56,7 @@ def test_a_running_guest_is_read_with_what_it_runs_and_what_it_is_defined_as(
     assert (domain.active, domain.persistent) == (True, True)
     assert (domain.managed_save, domain.snapshots, domain.saved) == (False, 0, None)
     assert domain.running is not None and domain.running.machine == "pc-i440fx-6.2"
-    assert domain.defined is not None and domain.defined.machine == "pc-i440fx-7.2"
+    assert domain.defined is not None and domain.defined.machine == PC
     assert key_of(domain.defined) == KEY
     assert domains.count_domains(here) == 1
 
@@ -65,13 +65,13 @@ def test_a_saved_guest_is_read_with_what_its_image_holds(node: Host, here: conne
     """The image keeps its machine type when the definition gets another one."""
     boot(node, "pc-i440fx-6.2")
     node.virsh("managedsave", "web-1")
-    node.define(guest_xml("web-1", UUID, "pc-i440fx-7.2"))
+    node.define(guest_xml("web-1", UUID, PC))
 
     domain = domains.find_domain(here, "web-1")
 
     assert (domain.state, domain.active, domain.managed_save) == ("saved", False, True)
     assert (domain.saved, domain.running) == ("pc-i440fx-6.2", None)
-    assert domain.defined is not None and domain.defined.machine == "pc-i440fx-7.2"
+    assert domain.defined is not None and domain.defined.machine == PC
 
 
 def test_a_broken_saved_image_is_a_problem_of_its_guest(node: Host, here: connection.Host) -> None:
@@ -115,7 +115,7 @@ def test_the_definition_comes_with_passwords_only_where_they_are_wanted(
     node: Host, here: connection.Host
 ) -> None:
     """To redefine a guest they are needed, to show it they must not be there."""
-    node.define(guest_xml("web-1", UUID, "pc-i440fx-7.2").replace("</devices>", VNC))
+    node.define(guest_xml("web-1", UUID, PC).replace("</devices>", VNC))
 
     with_secrets = domains.definition(here, UUID).xml
     without = domains.definition(here, UUID, secrets=False).xml
@@ -144,12 +144,12 @@ def test_a_redefined_guest_keeps_running_as_it_is(node: Host, here: connection.H
     """Only what the next cold start boots is changed."""
     boot(node, "pc-i440fx-6.2")
 
-    xml = domains.definition(here, UUID).xml.replace(b"pc-i440fx-6.2", b"pc-i440fx-7.2")
+    xml = domains.definition(here, UUID).xml.replace(b"pc-i440fx-6.2", PC.encode())
     domains.redefine(here, UUID, xml)
 
     domain = domains.get_domain(here, UUID)
     assert domain.running is not None and domain.running.machine == "pc-i440fx-6.2"
-    assert domain.defined is not None and domain.defined.machine == "pc-i440fx-7.2"
+    assert domain.defined is not None and domain.defined.machine == PC
 
 
 def test_a_definition_that_libvirt_refuses_leaves_the_old_one(
@@ -183,7 +183,7 @@ def test_a_guest_that_is_gone_is_not_redefined(node: Host, here: connection.Host
 
 def test_a_guest_is_started(node: Host, here: connection.Host) -> None:
     """As virsh starts it."""
-    node.define(guest_xml("web-1", UUID, "pc-i440fx-7.2"))
+    node.define(guest_xml("web-1", UUID, PC))
 
     domains.start(here, UUID)
 
@@ -208,8 +208,8 @@ def test_capabilities_are_those_of_the_host(here: connection.Host) -> None:
     guest = Guest(UUID, "web-1", "x86_64", VIRT_TYPE, emulator=QEMU)
     offer = Offers(capabilities.read_capabilities(here)).of(guest)
 
-    assert offer.aliases == {"pc": "pc-i440fx-7.2", "q35": "pc-q35-7.2"}
-    assert {"pc-i440fx-6.2", "pc-i440fx-7.2", "pc-q35-7.2"} <= set(offer.names)
+    assert offer.aliases == {"pc": PC, "q35": Q35}
+    assert {"pc-i440fx-6.2", PC, Q35} <= set(offer.names)
     assert [capabilities.supports(here, guest, name) for name in ("pc", "pc-66.6")] == [True, False]
 
 
@@ -224,8 +224,8 @@ def test_the_emulator_of_a_guest_counts_though_libvirt_does_not_list_it(
     found = capabilities.read_capabilities(here, domains.list_domains(here))
 
     offer = Offers(found).like("x86_64", VIRT_TYPE, other)
-    assert offer.aliases == {"pc": "pc-i440fx-7.2"}
-    assert offer.names == ["pc", "pc-i440fx-6.2", "pc-i440fx-7.2"]
+    assert offer.aliases == {"pc": PC}
+    assert offer.names == ["pc", "pc-i440fx-6.2", PC]
 
 
 def test_versions_are_those_of_the_host(node: Host, here: connection.Host) -> None:
@@ -239,7 +239,7 @@ def test_versions_are_those_of_the_host(node: Host, here: connection.Host) -> No
 
 def test_a_connection_without_rights_changes_nothing(node: Host) -> None:
     """Nor does it give passwords away."""
-    node.define(guest_xml("web-1", UUID, "pc-i440fx-7.2"))
+    node.define(guest_xml("web-1", UUID, PC))
 
     with connection.connect(node.uri, readonly=True) as here:
         assert domains.get_domain(here, UUID).name == "web-1"
@@ -252,7 +252,7 @@ def test_a_connection_without_rights_changes_nothing(node: Host) -> None:
 
 def test_a_daemon_that_dies_is_noticed(node: Host) -> None:
     """A list of guests that can't be had isn't an empty list."""
-    node.define(guest_xml("web-1", UUID, "pc-i440fx-7.2"))
+    node.define(guest_xml("web-1", UUID, PC))
     with connection.connect(node.uri) as here:
         assert here.is_alive()
         node.daemon.kill()
@@ -270,7 +270,7 @@ def test_what_libvirt_shows_can_be_read(node: Host, here: connection.Host) -> No
 
     summary = domains.definition(here, UUID).summary
 
-    assert (summary.uuid, summary.machine, summary.arch) == (UUID, "pc-q35-7.2", "x86_64")
+    assert (summary.uuid, summary.machine, summary.arch) == (UUID, Q35, "x86_64")
 
 
 @pytest.mark.parametrize("running", [False, True])
@@ -278,11 +278,11 @@ def test_a_guest_that_is_undefined_while_it_is_realigned_stays_so(
     node: Host, here: connection.Host, monkeypatch: pytest.MonkeyPatch, running: bool
 ) -> None:
     """libvirt defines it anew between the last look and the definition; that is noticed and taken back."""
-    node.define(guest_xml("web-1", UUID, "pc-i440fx-7.2"))
+    node.define(guest_xml("web-1", UUID, PC))
     if running:
         node.virsh("start", "web-1")
     offers = Offers(capabilities.read_capabilities(here, domains.list_domains(here)))
-    pin = Pin(UUID, "pc-i440fx-6.2", "x86_64", "operator", "root", AT, AT)
+    pin = Pin(UUID, OLD, "x86_64", "operator", "root", AT, AT)
     change = realign.prepare(here, pin, offers)
     before = here.connection.defineXMLFlags
 

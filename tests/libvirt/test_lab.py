@@ -15,9 +15,9 @@ from typing import Optional
 
 import pytest
 
-from tests.lab import Host, LabError, leftovers, requirements, traces
+from tests.lab import Q35, Host, LabError, leftovers, requirements, traces
 
-PINNED, OTHER = "pc-q35-7.2", "pc-q35-6.2"
+PINNED, OTHER = Q35, "pc-q35-6.2"
 IMAGE = "/var/lib/libvirt/qemu/web-1.save"
 SECONDS_TO_VANISH = 10
 

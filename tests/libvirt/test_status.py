@@ -8,11 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab import Host, guest_xml
+from tests.lab import OFFER, Host, guest_xml
 from tests.lab.site import CATALOG, CONFIG, UUID, Site, fresh
 
 OTHER = "3f2c1d3e-0000-4000-8000-000000000002"
-OLD, NEW, DEPRECATED = "pc-i440fx-6.2", "pc-i440fx-7.2", "pc-i440fx-1.7"
+NEW, OLD, *_ = OFFER.releases(deprecated=False)
+DEPRECATED, *_ = OFFER.releases(deprecated=True)
 NOVA = "<n:instance xmlns:n='http://openstack.org/xmlns/libvirt/nova/1.1'/>"
 
 RECORDED = "Machine types recorded"
@@ -121,7 +122,7 @@ def test_a_guest_that_waits_for_a_repair_is_drift(here: Site) -> None:
     here.redefine(NEW)
     assert "stopped: its machine type is pinned" in here.start()
 
-    assert "web-1: defined pc-i440fx-7.2, start stopped" in wrong(here)[DRIFT][1]
+    assert f"web-1: defined {NEW}, start stopped" in wrong(here)[DRIFT][1]
     here.node.mthook("mthook-sync", "--only", "repair", "--start")
     assert wrong(here) == {}
 

@@ -9,13 +9,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.lab import Host, MariaDB
+from tests.lab import PC, Host, MariaDB
 from tests.lab.nova import Cloud
 from tests.lab.site import UUID, Site, fresh
 from tests.nova import happenings
 
 NOVA = "<n:instance xmlns:n='http://openstack.org/xmlns/libvirt/nova/1.1'/>"
-OLD, NEW = "pc-i440fx-6.2", "pc-i440fx-7.2"
+OLD, NEW = "pc-i440fx-6.2", PC
 
 
 class NovaSite(Site):

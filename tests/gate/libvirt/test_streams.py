@@ -8,10 +8,10 @@ import time
 import pytest
 
 from tests.gate.node import DIRECT, GATE, Node, uri
-from tests.lab import guest_xml
+from tests.lab import PC, guest_xml
 from tests.lab.site import UUID
 
-OLD, NEW = "pc-i440fx-6.2", "pc-i440fx-7.2"
+OLD, NEW = "pc-i440fx-6.2", PC
 MIB = 256
 POOL = "/var/lib/libvirt/pool"
 BOOTED = "SeaBIOS (version"

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from tests.gate.node import GATE, Node, gated, uri
-from tests.lab import Host, guest_xml
+from tests.lab import PC, Q35, Host, guest_xml
 from tests.lab.guests import VIRT_TYPE
 from tests.lab.site import UUID
 
-OLD, NEW = "pc-i440fx-6.2", "pc-i440fx-7.2"
+OLD, NEW = "pc-i440fx-6.2", PC
 SAVED = "/var/lib/libvirt/web-1.save"
 EDITOR = f"sed -i s/{OLD}/{NEW}/"
 
@@ -113,7 +113,7 @@ def test_snapshots(pinned: Node) -> None:
 
 def test_a_definition_of_another_family_is_converted(pinned: Node) -> None:
     """libvirt takes it, and the guest starts."""
-    define(pinned, "pc-q35-7.2")
+    define(pinned, Q35)
     pinned.through("start", "web-1")
 
     assert pinned.node.machine("web-1") == pinned.node.machine("web-1", "--inactive") == OLD
@@ -121,12 +121,12 @@ def test_a_definition_of_another_family_is_converted(pinned: Node) -> None:
 
 def test_a_definition_that_would_lose_a_device_is_refused(pinned: Node) -> None:
     """In libvirt's own way, with all that an operator has to know."""
-    xml = guest_xml("web-1", UUID, "pc-q35-7.2", devices="<iommu model='intel'/>")
+    xml = guest_xml("web-1", UUID, Q35, devices="<iommu model='intel'/>")
     done = pinned.through("define", "/dev/stdin", input=xml, check=False)
 
     assert done.returncode == 1
     assert (
-        f"error: mthook: guest 'web-1' ({UUID}) is pinned to {OLD}, its definition says pc-q35-7.2, "
+        f"error: mthook: guest 'web-1' ({UUID}) is pinned to {OLD}, its definition says {Q35}, "
         "and can't be rewritten: "
     ) in done.stderr
     assert pinned.through("list", "--all", "--name").stdout.strip() == ""

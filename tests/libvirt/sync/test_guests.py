@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lab import guest_xml
+from tests.lab import OFFER, guest_xml
 from tests.libvirt.sync.setting import NEW, OLD, OTHER, UUID, Setting
 
 SNAPSHOT = """<domainsnapshot><name>before</name><state>shutoff</state>
@@ -150,7 +150,8 @@ def test_a_pin_that_this_host_cant_run_is_an_error_with_advice(setting: Setting)
 
     assert (code, out, len(err.splitlines())) == (1, "", 1)
     assert err.startswith(f"mthook-sync: web-1 ({UUID}): pinned to pc-i440fx-66.6, which ")
-    assert err.endswith(" on this host; nearest: pc-i440fx-7.2, pc-i440fx-7.1, pc-i440fx-7.0\n")
+    nearest = [*OFFER.releases(deprecated=False), *OFFER.releases(deprecated=True)][:3]
+    assert err.endswith(f" on this host; nearest: {', '.join(nearest)}\n")
     assert setting.definitions() == before
 
 
