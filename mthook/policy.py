@@ -16,7 +16,7 @@ from mthook.text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Container, Iterable, Iterator, Mapping
     from typing import Optional
 
     Objection = tuple[str, str, str]
@@ -66,6 +66,24 @@ class Refusal:
     INCOMPARABLE = "incomparable"  # the two can't be compared
     WINDOWS = "windows"  # the guest is a Windows
     UNCONVERTIBLE = "unconvertible"  # the guest has what the other family can't have
+
+
+#: What an operator can allow, by name: the refusals that become warnings.
+ALLOWANCES = {
+    "running": (Refusal.RUNNING,),
+    "saved": (Refusal.SAVED,),
+    "windows": (Refusal.WINDOWS,),
+    "older": (Refusal.OLDER, Refusal.ALIAS, Refusal.INCOMPARABLE),
+    "family": (Refusal.FAMILY, Refusal.VENDOR),
+    "unsupported": (Refusal.UNSUPPORTED,),
+}
+#: All that can be allowed.
+ALL = frozenset([reason for reasons in ALLOWANCES.values() for reason in reasons])
+
+
+def allowance(reason: str) -> str | None:
+    """Return the name by which what refuses for a reason is allowed; None: nothing allows it."""
+    return next((name for name, reasons in ALLOWANCES.items() if reason in reasons), None)
 
 
 class Decision:
@@ -275,7 +293,7 @@ def may_update(
     *,
     stopped: bool,
     supported: bool,
-    force: bool = False,
+    allowed: Container[str] = (),
     managed_save: bool = False,
     windows: bool = False,
     nearest: Iterable[str] = (),
@@ -285,7 +303,7 @@ def may_update(
     :param old: the pin so far; without one only the guest's state and QEMU's support count.
     :param stopped: the guest is shut off (Nova: stopped, shelved or shelved_offloaded).
     :param supported: a known host's QEMU has ``new`` for the guest's architecture.
-    :param force: turn every refusal into a warning.
+    :param allowed: reasons that make a warning of the refusal.
     :param managed_save: the guest has a managed-save image.
     :param windows: the guest is a Windows.
     :param nearest: supported names to offer in place of one that isn't.
@@ -302,8 +320,8 @@ def may_update(
         *_about_support(wanted, supported, nearest),
         *_about_change(old, wanted, windows),
     ):
-        if not force:
-            raise Refused(f"{what} (--force overrides)", reason)
+        if reason not in allowed:
+            raise Refused(what, reason)
         warnings.append(f"{what}: {outcome}")
     return warnings
 

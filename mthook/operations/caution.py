@@ -13,11 +13,14 @@ from mthook.errors import MachineTypeError, Refused
 from mthook.policy import Refusal
 from mthook.text import printable
 
+#: What uses up a managed-save image.
+_RESUME = "start it and shut it down"
+
 
 class Kind(enum.Enum):
     """What there is to know; the facts that go with it stand behind."""
 
-    #: Policy would refuse it without ``force``: its own words.
+    #: Policy would refuse it if it weren't allowed: its own words.
     FORCED = "forced"
     #: A revert to a snapshot brings back another machine type: how many there are.
     SNAPSHOTS = "snapshots"
@@ -68,7 +71,9 @@ def ask_policy(
     *,
     names: Sequence[str] = (),
     supported: bool | None,
-    state: str = "",
+    state: str = "running",
+    shut_off: str = "stop it",
+    release: bool = False,
     **facts: Any,
 ) -> list[Caution]:
     """Ask policy whether the machine type of an instance, ``what``, may be changed.
@@ -76,6 +81,8 @@ def ask_policy(
     :param names: the machine types that this host's QEMU supports, as far as they are known.
     :param supported: whether QEMU supports the new one; ``None``: where it is known to anybody.
     :param state: what an instance is in if it isn't stopped, for the message.
+    :param shut_off: what stops it.
+    :param release: the pin is to go, not to change.
     :param facts: the others of :func:`mthook.policy.may_update`, which says when it is refused.
     """
     try:
@@ -86,14 +93,22 @@ def ask_policy(
     except MachineTypeError as error:
         raise Refused(str(error), Refusal.UNSUPPORTED) from error
     except Refused as error:
-        where = f"{printable(state)}: " if state and error.reason == Refusal.RUNNING else ""
-        raise Refused(f"{what}: {where}{error}", error.reason) from error
+        word = policy.allowance(error.reason)
+        if error.reason == Refusal.RUNNING:
+            then = "release it all the same" if release else "change it at its next cold start"
+            text = f"{what} is {printable(state)}: {shut_off} first, or --allow {word} to {then}"
+        elif error.reason == Refusal.SAVED:
+            then = "release it all the same" if release else "change the pin alone"
+            text = f"{what} has a managed-save image: {_RESUME} first, or --allow {word} to {then}"
+        else:
+            text = f"{what}: {error} (--allow {word} overrides)"
+        raise Refused(text, error.reason) from error
     return [Caution(Kind.FORCED, (text,)) for text in warnings]
 
 
 def may_release(what: object, **facts: Any) -> list[Caution]:
     """Ask policy whether a pin may be released: only the guest's state counts, not the machine type to be."""
-    return ask_policy(what, None, "pc", supported=True, **facts)
+    return ask_policy(what, None, "pc", supported=True, release=True, **facts)
 
 
 def about_age(offer: Offer, machine: str) -> list[Caution]:

@@ -7,17 +7,20 @@ change, or neither.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from mthook import policy
 from mthook.catalog.offers import Offers
 from mthook.catalog.records import Pin
 from mthook.errors import CatalogConflict, CatalogError, ConversionError, Error, Refused
 from mthook.locks import uninterrupted
+from mthook.machinetype import MachineType
 from mthook.operations.caution import Caution, Kind, about_age, ask_policy, may_release
 from mthook.operations.lookup import Instance, make_known
-from mthook.policy import Refusal
+from mthook.policy import ALL, Refusal
 from mthook.text import after, now
 from mthook.xmlrewrite import safexml
 from mthook.xmlrewrite.secrets import masked
@@ -34,18 +37,20 @@ SOURCE = "operator"
 class ChangeRequest:
     """What an operator, the actor, wants an instance's pin to be.
 
-    :ivar force: override what policy refuses.
+    :ivar allowed: for what reasons policy isn't to refuse it.
+    :ivar accepts: it is what the guest has: policy isn't asked, nothing changes under it.
     :ivar reason: why, in their own words.
     :ivar seen: the versioned name that the guest runs with, where it is known.
     :ivar arch: its architecture, where no guest tells it.
     """
 
     machine: str
-    force: bool
     actor: str
+    allowed: frozenset[str] = frozenset()
     reason: str | None = None
     seen: str | None = None
     arch: str | None = None
+    accepts: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,6 @@ def plan(instance: Instance, request: ChangeRequest) -> Plan | None:
 
     ``None``: the pin is that already, and the definition too, where that follows.
 
-
     :raises Refused: policy forbids it, or the definition can't follow.
     """
     if instance.machine == request.machine and not _is_to_follow(instance, request):
@@ -83,9 +87,11 @@ def check(instance: Instance, request: ChangeRequest) -> list[Caution]:
 
     :raises CatalogError: the catalog doesn't know yet what QEMU supports.
     """
+    if request.accepts:
+        return []
     catalog = instance.catalog
     offer = offers(catalog).like(instance.arch)
-    if not offer.names and not request.force:
+    if not offer.names and Refusal.UNSUPPORTED not in request.allowed:
         arch = instance.arch or "any architecture"
         raise CatalogError(
             f"no machine types of {arch} are known yet: run mthook-sync", catalog.path
@@ -98,19 +104,21 @@ def check(instance: Instance, request: ChangeRequest) -> list[Caution]:
             stopped=not instance.active,
             names=offer.names,
             supported=request.machine in offer.names,
-            force=request.force,
+            allowed=request.allowed,
+            shut_off=f"'virsh shutdown {shlex.quote(instance.name)}'",
             managed_save=instance.managed_save,
             windows=instance.windows,
         )
     except Refused as error:
         raise Refused(f"{error}{_about_image(instance, error)}", error.reason) from error
-    if request.force and instance.domain is not None and instance.domain.snapshots:
-        cautions.append(Caution(Kind.SNAPSHOTS, (instance.domain.snapshots,)))
+    snapshots = instance.domain.snapshots if instance.domain else 0
+    if snapshots and Refusal.SAVED in request.allowed:
+        cautions.append(Caution(Kind.SNAPSHOTS, (snapshots,)))
     return cautions + about_age(offer, request.machine)
 
 
 def _about_image(instance: Instance, refusal: Refused) -> str:
-    """Return what is to be done about a managed-save image that --force helps nobody with, '' about another."""
+    """Return what is to be done about a managed-save image that nothing can restore here, '' about another."""
     defined = instance.domain.defined if instance.domain else None
     if refusal.reason != Refusal.SAVED or not (instance.host and instance.domain and defined):
         return ""
@@ -121,22 +129,22 @@ def _about_image(instance: Instance, refusal: Refused) -> str:
 
 
 def foresee(instance: Instance, request: ChangeRequest) -> Plan:
-    """Find out whether the instance's definition can follow its pin; with ``force`` it need not.
+    """Find out whether the instance's definition can follow its pin; it need not for a reason that is allowed.
 
     :raises Refused: it can't follow.
     """
     try:
-        realignment = prepare(instance, pin_of(instance, request), snapshots=request.force)
+        snapshots = Refusal.SAVED in request.allowed
+        realignment = prepare(instance, pin_of(instance, request), snapshots=snapshots)
     except ConversionError as error:
         raise Refused(f"{instance}: {error}", Refusal.UNCONVERTIBLE) from error
     except Refused as error:
-        if request.force:
+        if error.reason in request.allowed:
             stays = Caution(Kind.DEFINITION_STAYS, (str(error),))
             return Plan(replace(instance, host=None), request, None, [stays])
-        overridden = "--force overrides"
-        if error.reason != Refusal.SAVED:
-            overridden = "--force changes the pin alone"
-        raise Refused(f"{error} ({overridden})", error.reason) from error
+        way = f"--allow {policy.allowance(error.reason)}"
+        does = "overrides" if error.reason == Refusal.SAVED else "changes the pin alone"
+        raise Refused(f"{error} ({way} {does})", error.reason) from error
     return Plan(instance, request, realignment)
 
 
@@ -184,9 +192,8 @@ def apply(plan: Plan) -> Sequence[str]:
 
 def preview(plan: Plan) -> tuple[str, Sequence[str]]:
     """Return what :func:`apply` would change in the instance's definition, as :func:`difference` does."""
-    return difference(
-        plan.instance, pin_of(plan.instance, plan.request), snapshots=plan.request.force
-    )
+    snapshots = Refusal.SAVED in plan.request.allowed
+    return difference(plan.instance, pin_of(plan.instance, plan.request), snapshots=snapshots)
 
 
 def difference(
@@ -208,16 +215,36 @@ def difference(
     return text, planned.changes if planned.converted else ()
 
 
-def check_release(instance: Instance, *, force: bool) -> list[Caution]:
+def check_release(instance: Instance, allowed: frozenset[str]) -> list[Caution]:
     """Check that an instance's pin may be released: no guest runs that would bring it back at once."""
-    stopped, saved = not instance.active, instance.managed_save
-    return may_release(instance, stopped=stopped, managed_save=saved, force=force)
+    return may_release(
+        instance,
+        stopped=not instance.active,
+        shut_off=f"'virsh shutdown {shlex.quote(instance.name)}'",
+        managed_save=instance.managed_save,
+        allowed=allowed,
+    )
 
 
 def release(instance: Instance, *, actor: str, reason: str | None) -> None:
     """Release an instance's pin."""
     make_known(instance)
     instance.catalog.unset_pin(instance.uuid, actor=actor, reason=reason)
+
+
+def accepted(instance: Instance, actor: str, reason: str | None) -> ChangeRequest:
+    """Return the request that makes an instance's pin what the guest runs, else what it is defined as.
+
+    :raises Error: nothing tells either.
+    """
+    guest, known = instance.guest, instance.summary or instance.guest
+    seen_as = (guest.running or guest.defined) if guest else None
+    machine = instance.summary.machine if instance.summary else seen_as
+    if not machine or known is None:
+        raise Error(f"{instance}: nothing tells what it runs or is defined as: start it once")
+    machine = offers(instance.catalog).of(known).stands_for(machine)
+    seen = machine if MachineType.parse(machine).is_versioned else None
+    return ChangeRequest(machine, actor, ALL, reason, seen=seen, arch=instance.arch, accepts=True)
 
 
 def offers(catalog: Catalog) -> Offers:

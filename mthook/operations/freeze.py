@@ -42,11 +42,12 @@ def has_no_versions(instance: Instance, machine: str) -> bool:
 
 
 def freeze(
-    instance: Instance, cells: Cells | None, here: str, actor: str
+    instance: Instance, cells: Cells | None, here: str, actor: str, *, dry_run: bool = False
 ) -> tuple[str, Sequence[Caution]]:
-    """Freeze one instance, first in Nova where it is one of Nova's; return what its pin is now.
+    """Freeze one instance, first in Nova where it is one of Nova's; return what its pin is now, or would be.
 
     :param cells: Nova's databases, where they are configured.
+    :param dry_run: check whether it can be frozen, change nothing.
     :raises Error: it can't be frozen, and nothing is changed.
     """
     old = instance.machine
@@ -58,12 +59,14 @@ def freeze(
     if MachineType.parse(old).is_versioned or has_no_versions(instance, old):
         return old, ()
     new = _runs(instance, old)
-    request = ChangeRequest(new, force=False, actor=actor, reason="frozen", seen=new)
+    request = ChangeRequest(new, actor, reason="frozen", seen=new)
     if found is None:
-        change.apply(change.foresee(instance, request))
-        return new, ()
+        local = change.foresee(instance, request)
+        if not dry_run:
+            change.apply(local)
+        return new, local.cautions
     plan = novachange.foresee(found, request)
-    _, cautions = novachange.record(plan)
+    _, cautions = ((), []) if dry_run else novachange.record(plan)
     return new, [*plan.cautions, *cautions]
 
 

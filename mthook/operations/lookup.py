@@ -51,6 +51,11 @@ class Instance:
     looked_at: str = ""
 
     def __str__(self) -> str:
+        return self.name
+
+    @property
+    def name(self) -> str:
+        """What virsh takes for it: its name where that is known, else its UUID."""
         known = self.domain or self.guest
         return printable(known.name) if known else self.uuid
 

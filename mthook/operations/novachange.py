@@ -24,7 +24,7 @@ from mthook.errors import (
 )
 from mthook.locks import uninterrupted
 from mthook.machinetype import MachineType
-from mthook.nova.instance import Change
+from mthook.nova.instance import Change, NovaInstance
 from mthook.operations import boards, change
 from mthook.operations.caution import Caution, Kind, about_age, ask_policy, may_release
 from mthook.operations.change import ChangeRequest
@@ -82,6 +82,8 @@ def _is_of_another_family(old: str | None, new: str) -> bool:
 
 def check(found: CloudInstance, request: ChangeRequest) -> list[Caution]:
     """Check a change against policy, by what Nova says of the instance."""
+    if request.accepts:
+        return []
     nova = found.nova
     offer = _offer(found)
     cautions = ask_policy(
@@ -90,9 +92,10 @@ def check(found: CloudInstance, request: ChangeRequest) -> list[Caution]:
         request.machine,
         names=offer.names,
         supported=request.machine in offer.names if offer.names else None,
-        state=nova.vm_state,
+        state=_state(nova),
         stopped=nova.stopped,
-        force=request.force,
+        allowed=request.allowed,
+        shut_off=_stop(nova),
         windows=nova.windows,
     )
     if not nova.stopped and nova.machine != request.machine:
@@ -109,19 +112,36 @@ def _offer(found: CloudInstance) -> Offer:
     return change.offers(found.catalog).like(found.arch)
 
 
-def check_release(found: CloudInstance, here: str, *, force: bool) -> list[Caution]:
-    """Check that an instance's machine type may be erased: it is stopped, and not on another host than this."""
+def check_release(
+    found: CloudInstance, here: str, allowed: frozenset[str], *, elsewhere: bool
+) -> list[Caution]:
+    """Check that an instance's machine type may be erased: it is stopped, and not on another host than this.
+
+    :param elsewhere: it may be on another host, too.
+    """
     host = found.nova.host
     cautions: list[Caution] = []
     if host not in (None, here):
-        if not force:
+        if not elsewhere:
             raise Error(
                 f"{found}: it is on {printable(host)}, whose mthook-sync would write its pin back:"
                 " unset it there (--force overrides)"
             )
         cautions.append(Caution(Kind.OTHER_HOST, (printable(host),)))
     nova = found.nova
-    return cautions + may_release(found, state=nova.vm_state, stopped=nova.stopped, force=force)
+    state, shut_off = _state(nova), _stop(nova)
+    facts = {"stopped": nova.stopped, "allowed": allowed}
+    return cautions + may_release(found, state=state, shut_off=shut_off, **facts)
+
+
+def _state(nova: NovaInstance) -> str:
+    """Return what an instance is."""
+    return "in error in Nova" if nova.vm_state == "error" else f"{nova.vm_state} in Nova"
+
+
+def _stop(nova: NovaInstance) -> str:
+    """Return what stops an instance."""
+    return f"'openstack server stop {nova.uuid}'" if nova.vm_state == "active" else "stop it"
 
 
 def foresee(found: CloudInstance, request: ChangeRequest) -> Plan:

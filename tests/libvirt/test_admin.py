@@ -221,7 +221,7 @@ def test_another_family_takes_force_and_nothing_else(desk: Desk) -> None:
 
     code, out, said = desk.admin("set", "web-1", Q35)
     assert (code, out) == (4, "")
-    assert said.endswith("(--force overrides)\n")
+    assert said.endswith("(--allow family overrides)\n")
 
     assert desk.admin("set", "web-1", Q35, "--force")[0] == 0
     desk.node.virsh("start", "web-1")

@@ -12,12 +12,11 @@ from lxml import etree
 from mthook.catalog.store import Catalog
 from mthook.tools import sync
 from tests.corpus import CONVERTED, Case, ident
-from tests.lab import Host, guest_xml
+from tests.lab import PC, Q35, Host, guest_xml
 from tests.libvirt.conversion import Daemon, lacks, startable
 from tests.libvirt.desk import Commands
 
 UUID = "3f2c1d3e-0000-4000-8000-000000000001"
-PC, Q35 = "pc-i440fx-7.2", "pc-q35-7.2"
 OLD = "pc-i440fx-6.2"
 #: Captured from libvirt: they have the addresses that are to come back.
 _CAPTURED = [c for c in CONVERTED if c.name.startswith("libvirt-") and not lacks(c.xml)]
@@ -223,7 +222,7 @@ def test_a_machine_type_in_an_argument_for_qemu_is_drift_and_cannot_be_set(desk:
         last = catalog.history(UUID)[-1]
     assert (last.event, last.old, last.new) == ("drift", PC, OLD)
     desk.node.virsh("destroy", "web-1")
-    for other in ("pc-i440fx-7.1", Q35):
+    for other in ("pc-i440fx-6.1", Q35):
         code, _, said = desk.admin("set", "web-1", other, "--force")
         assert code != 0 and "take -machine out of <qemu:commandline>" in said
     desk.set(OLD)

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab import Host
+from tests.lab import PC, Q35, Host
 from tests.lab.site import UUID, Site, fresh
 from tests.libvirt.test_conversion_back import parts
 
-PC, Q35, GONE = "pc-i440fx-7.2", "pc-q35-7.2", "pc-i440fx-1.0"
+GONE = "pc-i440fx-1.0"
 DEVICES = """
 <interface type='user'><mac address='52:54:00:00:00:01'/><model type='virtio'/>
   <address type='pci' domain='0' bus='0' slot='9' function='0'/></interface>

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab import Host, hanging, silentlog
+from tests.lab import PC, Host, hanging, silentlog
 from tests.lab.site import CATALOG, UUID, Site, fresh
 
-OLD, NEW = "pc-i440fx-6.2", "pc-i440fx-7.2"
+OLD, NEW = "pc-i440fx-6.2", PC
 DISK = "/var/lib/mthook"
 
 

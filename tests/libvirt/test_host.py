@@ -282,7 +282,7 @@ def test_a_guest_that_is_undefined_while_it_is_realigned_stays_so(
     if running:
         node.virsh("start", "web-1")
     offers = Offers(capabilities.read_capabilities(here, domains.list_domains(here)))
-    pin = Pin(UUID, OLD, "x86_64", "operator", "root", AT, AT)
+    pin = Pin(UUID, "pc-i440fx-6.2", "x86_64", "operator", "root", AT, AT)
     change = realign.prepare(here, pin, offers)
     before = here.connection.defineXMLFlags
 

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections.abc import Collection
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mthook.errors import MachineTypeError, Refused
-from mthook.policy import may_update
+from mthook.policy import ALL, ALLOWANCES, Refusal, allowance, may_update
 from mthook.tools.admin.command import exit_code_of
 
 OLD, NEW = "pc-i440fx-6.2", "pc-i440fx-7.2"
@@ -114,12 +118,12 @@ def test_a_first_pin_for_windows_is_allowed() -> None:
     assert ask(None, NEW, windows=True) == []
 
 
-@pytest.mark.parametrize("force", [False, True])
-def test_the_same_value_is_always_a_success(force: bool) -> None:
+@pytest.mark.parametrize("allowed", [(), ALL])
+def test_the_same_value_is_always_a_success(allowed: Collection[str]) -> None:
     """Setting what is set changes nothing, whatever the guest's state: as nova-manage does it."""
     facts = {"stopped": False, "supported": False, "managed_save": True, "windows": True}
 
-    assert ask(OLD, OLD, force=force, **facts) == []
+    assert ask(OLD, OLD, allowed=allowed, **facts) == []
 
 
 @pytest.mark.parametrize(("old", "new", "facts", "code", "what"), REFUSALS)
@@ -130,7 +134,7 @@ def test_each_rule_refuses_with_its_code(
     with pytest.raises(Refused) as caught:
         ask(old, new, **facts)
 
-    assert (exit_code_of(caught.value), str(caught.value)) == (code, f"{what} (--force overrides)")
+    assert (exit_code_of(caught.value), str(caught.value)) == (code, what)
 
 
 @pytest.mark.parametrize(("old", "new", "facts", "code", "what"), REFUSALS)
@@ -138,7 +142,7 @@ def test_force_makes_the_refusal_a_warning(
     old: str | None, new: str, facts: dict[str, object], code: int, what: str
 ) -> None:
     """The first warning is the refusal with what will come of it; code 4 means a broken ABI."""
-    warnings = ask(old, new, force=True, **facts)
+    warnings = ask(old, new, allowed=ALL, **facts)
 
     assert warnings[0] == f"{what}: {OUTCOMES.get(what, ABI)}"
 
@@ -147,7 +151,7 @@ def test_force_warns_of_everything() -> None:
     """Every rule that would have refused has a line of its own, in the order of the checks."""
     facts = {"stopped": False, "supported": False, "managed_save": True, "windows": True}
 
-    assert ask("pc-q35-7.2", NEW, force=True, **facts) == [
+    assert ask("pc-q35-7.2", NEW, allowed=ALL, **facts) == [
         f"{RUNNING}: {OUTCOMES[RUNNING]}",
         f"{SAVED}: {OUTCOMES[SAVED]}",
         f"{UNSUPPORTED}: {OUTCOMES[UNSUPPORTED]}",
@@ -163,15 +167,14 @@ def test_an_unsupported_type_comes_with_the_nearest_supported_ones() -> None:
 
     assert str(caught.value) == (
         "no known host's QEMU supports pc-i440fx-8.0, but pc-i440fx-7.2, pc-i440fx-7.1"
-        " (--force overrides)"
     )
 
 
-@pytest.mark.parametrize("force", [False, True])
-def test_no_force_makes_a_name_of_what_is_none(force: bool) -> None:
+@pytest.mark.parametrize("allowed", [(), ALL])
+def test_no_force_makes_a_name_of_what_is_none(allowed: Collection[str]) -> None:
     """A machine type with shell characters is an error even when forced."""
     with pytest.raises(MachineTypeError):
-        ask(OLD, "pc;reboot", force=force)
+        ask(OLD, "pc;reboot", allowed=allowed)
 
 
 names = st.sampled_from([OLD, NEW, "pc", "ubuntu", "q35", "pc-q35-7.2", "pc-i440fx-jammy", "foo"])
@@ -188,7 +191,7 @@ def test_force_warns_exactly_where_a_refusal_would_come(
     old: str | None, new: str, facts: dict[str, object]
 ) -> None:
     """Without warnings nothing is refused, and the other way round; all are printable lines."""
-    warnings = ask(old, new, force=True, **facts)
+    warnings = ask(old, new, allowed=ALL, **facts)
 
     assert all(line.isprintable() for line in warnings)
     if warnings:
@@ -196,3 +199,24 @@ def test_force_warns_exactly_where_a_refusal_would_come(
             ask(old, new, **facts)
     else:
         assert ask(old, new, **facts) == []
+
+
+@pytest.mark.parametrize(("old", "new", "facts", "code", "what"), REFUSALS)
+def test_what_is_allowed_by_name_is_that_alone(
+    old: str | None, new: str, facts: dict[str, object], code: int, what: str
+) -> None:
+    """The name that belongs to the reason makes a warning of it; all the others don't."""
+    with pytest.raises(Refused) as caught:
+        ask(old, new, **facts)
+    name = allowance(caught.value.reason)
+    assert name is not None
+
+    with pytest.raises(Refused, match=re.escape(what)):
+        ask(old, new, allowed=ALL.difference(ALLOWANCES[name]), **facts)
+    with contextlib.suppress(Refused):  # another reason may come behind
+        assert ask(old, new, allowed=ALLOWANCES[name], **facts)[0].startswith(what)
+
+
+def test_what_cannot_be_converted_cannot_be_allowed() -> None:
+    """The guest has what the other board can't have."""
+    assert allowance(Refusal.UNCONVERTIBLE) is None

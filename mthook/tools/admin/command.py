@@ -11,13 +11,14 @@ import functools
 import logging
 import os
 import pwd
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TextIO
 
 from cliff import columns, command, lister
 from oslo_config import cfg
 
-from mthook.errors import Error, HostError, NotFound, Refused
+from mthook import policy
+from mthook.errors import CatalogError, Error, HostError, NotFound, NovaConflict, NovaError, Refused
 from mthook.operations.caution import Caution, Kind
 from mthook.operations.opening import opened_host
 from mthook.policy import Refusal
@@ -84,7 +85,7 @@ _OF_REFUSAL = {
 }
 
 
-def exit_code_of(error: BaseException) -> int:
+def exit_code_of(error: BaseException) -> ExitCode:
     """Return the exit code that an error stands for."""
     if isinstance(error, NotFound):
         return ExitCode.NOT_FOUND
@@ -94,6 +95,9 @@ def exit_code_of(error: BaseException) -> int:
         return _OF_REFUSAL.get(error.reason, ExitCode.INCOMPATIBLE)
     return ExitCode.ERROR
 
+
+#: How the help explains GUEST.
+_GUEST = "UUID or name"
 
 #: Flags, and what argparse is told of them.
 Argument = tuple[tuple[str, ...], Mapping[str, Any]]
@@ -113,7 +117,26 @@ def utf8(text: str) -> str:
     return text
 
 
-INSTANCE = argument("instance", metavar="UUID|NAME", type=utf8)
+def _allowed(text: str) -> frozenset[str]:
+    """Return the refusals that are to be warnings, of ``--allow running,older``."""
+    names = text.split(",")
+    for name in names:
+        if name not in policy.ALLOWANCES:
+            known = ",".join(policy.ALLOWANCES)
+            raise argparse.ArgumentTypeError(f"no '{printable(name)}', there are {known}")
+    return frozenset(reason for name in names for reason in policy.ALLOWANCES[name])
+
+
+INSTANCE = argument("instance", metavar="GUEST", type=utf8, help=_GUEST)
+INSTANCES = argument("instances", metavar="GUEST", type=utf8, nargs="+", help=_GUEST)
+ALLOW = argument(
+    "--allow",
+    metavar="WHAT,...",
+    type=_allowed,
+    default=frozenset(),
+    help=f"turn these refusals into warnings: {','.join(policy.ALLOWANCES)}",
+)
+DRY_RUN = argument("--dry-run", action="store_true", help="say what would change, change nothing")
 REASON = argument("--reason", metavar="TEXT", type=utf8, help="why, for the history")
 
 #: What the help of a command says of the options that all have.
@@ -224,6 +247,41 @@ class AdminCommand(command.Command):
                     raise HostError(f"{error} (--force changes the catalog alone)") from error
                 self.warn(f"{error}: only the catalog is changed")
             yield host
+
+
+class GuestsCommand(AdminCommand):
+    """A command that does the same to several instances, one by one."""
+
+    #: The exit code: the highest of those that the single ones would have.
+    code: ExitCode = ExitCode.OK
+
+    @contextlib.contextmanager
+    def others_go_on(self) -> Iterator[None]:
+        """Report why nothing is done to one; what the next one would fail of likewise ends the command."""
+        try:
+            yield
+        except Error as error:
+            fatal = isinstance(error, (CatalogError, NovaError, UsageError))
+            if fatal and not isinstance(error, NovaConflict):
+                raise
+            self.complain(str(error))
+            self.code = max(self.code, self.code_of(error))
+
+    def code_of(self, error: Error) -> ExitCode:
+        """Return the exit code that an error about one instance stands for."""
+        return exit_code_of(error)
+
+    def each(self, texts: Iterable[str], act: Callable[[str], None]) -> ExitCode:
+        """Do it to every instance that is named; return the exit code."""
+        for text in texts:
+            with self.others_go_on():
+                act(text)
+        return self.code
+
+    def report(self, what: object, old: object, new: object, *, dry: bool) -> None:
+        """Say what has changed, or would."""
+        would = "would change " if dry else ""
+        self.say(f"{what}: {would}{printable(old or 'none')} → {printable(new or 'none')}")
 
 
 class Time(_TimeColumn):

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from oslo_config import cfg
 
 from mthook.conf import has_nova
-from mthook.errors import CatalogError, Error, GlanceError, NotFound, NovaConflict, NovaError
+from mthook.errors import Error, GlanceError, NotFound
 from mthook.machinetype import MachineType
 from mthook.operations import change, novachange, shelved_image
 from mthook.operations.caution import Caution, Kind
@@ -20,13 +20,18 @@ from mthook.operations.change import ChangeRequest
 from mthook.operations.freeze import aliased, freeze
 from mthook.operations.lookup import CloudInstance, Instance, found_in_nova, look_up, look_up_or_ask
 from mthook.operations.opening import opened_catalog, opened_host, opened_nova
+from mthook.policy import ALL
 from mthook.text import printable
 from mthook.tools.admin.command import (
+    ALLOW,
+    DRY_RUN,
     INSTANCE,
+    INSTANCES,
     LOG,
     REASON,
     AdminCommand,
     ExitCode,
+    GuestsCommand,
     UsageError,
     actor,
     argument,
@@ -75,7 +80,46 @@ class Get(AdminCommand):
         return instance.machine, f"{instance}: no pin"
 
 
-class Set(AdminCommand):
+class _ChangeCommand(GuestsCommand):
+    """A command that makes the pins of instances others."""
+
+    def change_in_nova(self, plan: novachange.Plan, *, dry: bool) -> None:
+        """Carry out a change that Nova's database is the first to have, and report it."""
+        found, nova, machine = plan.found, plan.found.nova, plan.request.machine
+        self.caution(plan.cautions)
+        if dry:
+            changes = self._preview(plan.local)
+        else:
+            changes, cautions = novachange.record(plan)
+            self.caution(cautions)
+        self.say_of(found, changes)
+        self.report(found, nova.machine, machine, dry=dry)
+        for one in plan.beside:
+            self.report(f"{found}: {one.key}", one.old, one.new, dry=dry)
+        if found.local is None and nova.host is not None:
+            LOG.info("the next mthook-sync on %s makes it the pin there", printable(nova.host))
+
+    def change_here(self, instance: Instance, request: ChangeRequest, *, dry: bool) -> None:
+        """Make a change that concerns this host alone, and report it."""
+        plan = change.plan(_following(instance, self.conf), request)
+        if plan is None:
+            self.say(f"{instance}: already pinned to {request.machine}")
+            return
+        self.caution(plan.cautions)
+        self.say_of(instance, self._preview(plan) if dry else change.apply(plan))
+        what, old = str(instance), instance.machine
+        if old == request.machine and plan.realignment is not None:
+            what, old = f"{instance}: its definition", plan.realignment.old
+        self.report(what, old, request.machine, dry=dry)
+
+    def _preview(self, plan: change.Plan | None) -> Sequence[str]:
+        """Print what would change in a definition; return what a change of family changes."""
+        diff, changes = change.preview(plan) if plan else ("", ())
+        self.app.stdout.write(diff)
+        return changes
+
+
+class Set(_ChangeCommand):
     """Pin an instance to another machine type.
 
     The guest must be shut off. Its definition is changed as well, unless [sync] realign is off, so
@@ -95,26 +139,28 @@ class Set(AdminCommand):
     codes: ClassVar = {
         ExitCode.OK: "the pin is what was asked for, changed or not",
         ExitCode.NOT_FOUND: "no such instance",
-        ExitCode.WRONG_STATE: f"{_STATE}, or {_SAVED} or snapshots; {_VM_STATE} (--force overrides)",
+        ExitCode.WRONG_STATE: f"{_STATE}, or {_SAVED} or snapshots; {_VM_STATE} (--allow overrides)",
         ExitCode.INCOMPATIBLE: "another family, an older version, alias against versioned name,"
-        " another vendor's line, or a Windows guest (--force overrides; but what the machine type"
+        " another vendor's line, or a Windows guest (--allow overrides; but what the machine type"
         " can't have the guest must not have)",
         ExitCode.UNSUPPORTED: "no QEMU of a known host, which is this one, has the machine type; where"
-        " none is known, it is of no shape that mthook knows (--force overrides)",
+        " none is known, it is of no shape that mthook knows (--allow overrides)",
     }
 
     arguments: ClassVar = (
-        INSTANCE,
         argument(
-            "machine",
-            metavar="TYPE",
-            nargs="?",
-            help="machine type, such as pc-i440fx-7.2; in Nova also none, for the image's",
+            "words",
+            metavar="GUEST",
+            type=utf8,
+            nargs="+",
+            help="UUID or name, of one or more; TYPE, such as pc-i440fx-7.2, comes last, and may be"
+            " left out in Nova, for the image's",
         ),
+        ALLOW,
         argument(
             "--force",
             action="store_true",
-            help="make warnings of refusals; do without libvirt if need be",
+            help="turn all refusals into warnings; do without libvirt if need be",
         ),
         argument(
             "--with-buses",
@@ -130,43 +176,51 @@ class Set(AdminCommand):
         ),
     )
 
-    def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Change the machine type, in Nova or here alone."""
-        follow = self.conf.sync.realign
-        with found_in_nova(self.conf, parsed_args.instance, libvirt=follow) as found:
-            if found is not None:
-                self._set_in_nova(found, parsed_args)
-        if found is None:
-            self._set_here(parsed_args)
-        return ExitCode.OK
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the command's parser, whose last word is no guest."""
+        parser = super().get_parser(prog_name)
+        parser.usage = f"{prog_name} [option ...] GUEST [GUEST ...] TYPE"
+        return parser
 
-    def _set_in_nova(self, found: CloudInstance, args: argparse.Namespace) -> None:
-        nova = found.nova
-        machine = self._of_image(found) if args.machine is None else args.machine
-        request = ChangeRequest(machine, args.force, actor(), args.reason, arch=nova.arch)
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Change the machine type of one after the other."""
+        *guests, machine = parsed_args.words
+        if not guests:
+            guests, machine = [machine], None
+        allowed = ALL if parsed_args.force else parsed_args.allow
+        request = ChangeRequest(machine or "", actor(), allowed, parsed_args.reason)
+        by_image = machine is None
+        return self.each(guests, lambda text: self._set(text, request, by_image, parsed_args))
+
+    def _set(
+        self, text: str, request: ChangeRequest, by_image: bool, args: argparse.Namespace
+    ) -> None:
+        """Change one, in Nova or here alone.
+
+        :param by_image: to the machine type of its image.
+        """
+        follow = self.conf.sync.realign
+        with found_in_nova(self.conf, text, libvirt=follow) as found:
+            if found is not None:
+                machine = self._of_image(found) if by_image else request.machine
+                self._set_in_nova(found, replace(request, machine=machine), args)
+        if found is None:
+            if by_image:
+                raise UsageError("give a TYPE: only an instance of Nova's can do without")
+            self._set_here(text, request, args)
+
+    def _set_in_nova(
+        self, found: CloudInstance, request: ChangeRequest, args: argparse.Namespace
+    ) -> None:
+        machine, request = request.machine, replace(request, arch=found.nova.arch)
         plan = novachange.plan(found, request, with_buses=args.with_buses)
         if plan is None:
             self.say(f"{found}: {machine} is recorded already")
             if not args.dry_run:
                 self.caution(novachange.specify(found))
         else:
-            self._carry_out(plan, args)
+            self.change_in_nova(plan, dry=args.dry_run)
         self._change_image(found, machine, args.dry_run)
-
-    def _carry_out(self, plan: novachange.Plan, args: argparse.Namespace) -> None:
-        found, nova, machine = plan.found, plan.found.nova, plan.request.machine
-        self.caution(plan.cautions)
-        if args.dry_run:
-            changes = self._preview(plan.local)
-        else:
-            changes, cautions = novachange.record(plan)
-            self.caution(cautions)
-        self.say_of(found, changes)
-        self._report(str(found), nova.machine, machine, args.dry_run)
-        for one in plan.beside:
-            self._report(f"{found}: {one.key}", one.old, one.new, args.dry_run)
-        if found.local is None and nova.host is not None:
-            LOG.info("the next mthook-sync on %s makes it the pin there", printable(nova.host))
 
     def _of_image(self, found: CloudInstance) -> str:
         """Return the machine type of the image that an instance was made from, where none is recorded."""
@@ -178,30 +232,11 @@ class Set(AdminCommand):
         self.say(f"{found}: its image has {printable(machine)}")
         return machine
 
-    def _set_here(self, args: argparse.Namespace) -> None:
-        if args.machine is None:
-            raise UsageError("give a TYPE: only an instance of Nova's can do without")
+    def _set_here(self, text: str, request: ChangeRequest, args: argparse.Namespace) -> None:
         if args.with_buses:
             raise UsageError("--with-buses is for instances of Nova's")
-        request = ChangeRequest(args.machine, args.force, actor(), args.reason)
         with opened_catalog(self.conf) as catalog, self.host_unless(args.force) as host:
-            instance = look_up(args.instance, catalog, host)
-            plan = change.plan(_following(instance, self.conf), request)
-            if plan is None:
-                self.say(f"{instance}: already pinned to {request.machine}")
-                return
-            self.caution(plan.cautions)
-            self.say_of(instance, self._preview(plan) if args.dry_run else change.apply(plan))
-        what, old = str(instance), instance.machine
-        if old == request.machine and plan.realignment is not None:
-            what, old = f"{instance}: its definition", plan.realignment.old
-        self._report(what, old, request.machine, args.dry_run)
-
-    def _preview(self, plan: change.Plan | None) -> Sequence[str]:
-        """Print what would change in a definition; return what a change of family changes."""
-        diff, changes = change.preview(plan) if plan else ("", ())
-        self.app.stdout.write(diff)
-        return changes
+            self.change_here(look_up(text, catalog, host), request, dry=args.dry_run)
 
     def _change_image(self, found: CloudInstance, machine: str, dry: bool) -> None:
         """Give the image that a shelved instance is unshelved from its machine type, or print how that is done."""
@@ -216,16 +251,54 @@ class Set(AdminCommand):
         try:
             with shelved_image.opened(self.conf) as images:
                 for one in images.change(image, wanted):
-                    self._report(f"image {image}: {one.key}", one.old, one.new, dry)
+                    self.report(f"image {image}: {one.key}", one.old, one.new, dry=dry)
         except GlanceError as error:
             self.caution([Caution(Kind.SHELVED_FAILED, (error, command))])
 
-    def _report(self, what: str, old: object, new: object, dry: bool) -> None:
-        would = "would change " if dry else ""
-        self.say(f"{what}: {would}{printable(old or 'none')} → {printable(new)}")
+
+class Accept(_ChangeCommand):
+    """Pin instances to what they are: what they run, else what they are defined as.
+
+    Nothing changes under the guest, so nothing is refused. Where Nova's database is configured, it
+    has the machine type first; the instance must be on this host.
+    """
+
+    codes: ClassVar = {
+        ExitCode.OK: "every pin is what its instance runs or is defined as, changed or not",
+        ExitCode.ERROR: "nothing tells what an instance runs, or any other error",
+        ExitCode.NOT_FOUND: "no such instance as one of them",
+        ExitCode.INCOMPATIBLE: "Nova doesn't start the instance as what it runs now",
+    }
+
+    arguments: ClassVar = (INSTANCES, REASON, DRY_RUN)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Accept what one after the other is."""
+        return self.each(parsed_args.instances, lambda text: self._accept(text, parsed_args))
+
+    def _accept(self, text: str, args: argparse.Namespace) -> None:
+        with found_in_nova(self.conf, text, libvirt=True) as found:
+            if found is not None:
+                self._accept_in_nova(found, args)
+        if found is None:
+            with opened_catalog(self.conf) as catalog, opened_host(self.conf) as host:
+                instance = look_up(text, catalog, host)
+                request = change.accepted(instance, actor(), args.reason)
+                self.change_here(instance, request, dry=args.dry_run)
+
+    def _accept_in_nova(self, found: CloudInstance, args: argparse.Namespace) -> None:
+        if found.local is None:
+            where = f"on {printable(found.nova.host)}" if found.nova.host else "on no host"
+            raise Error(f"{found}: it is {where}, which alone knows what it runs")
+        request = change.accepted(found.local, actor(), args.reason)
+        plan = novachange.plan(found, request)
+        if plan is not None:
+            self.change_in_nova(plan, dry=args.dry_run)
+        else:
+            self.change_here(found.local, request, dry=args.dry_run)
 
 
-class Unset(AdminCommand):
+class Unset(GuestsCommand):
     """Release an instance's pin: its next start records a new one.
 
     Where Nova's database is configured, what Nova has recorded is erased as well. Nova records its
@@ -237,52 +310,65 @@ class Unset(AdminCommand):
         ExitCode.ERROR: "any other error, such as an instance that is on another host (--force"
         " overrides)",
         ExitCode.NOT_FOUND: "no such instance",
-        ExitCode.WRONG_STATE: f"{_STATE}, or {_SAVED}; {_VM_STATE} (--force overrides)",
+        ExitCode.WRONG_STATE: f"{_STATE}, or {_SAVED}; {_VM_STATE} (--allow overrides)",
     }
 
     arguments: ClassVar = (
-        INSTANCE,
+        INSTANCES,
+        ALLOW,
         argument(
             "--force",
             action="store_true",
             help="release it whatever the guest does; do without libvirt if need be",
         ),
         REASON,
+        DRY_RUN,
     )
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Release the pin."""
-        with found_in_nova(self.conf, parsed_args.instance) as found:
-            if found is not None:
-                self._unset_in_nova(found, parsed_args)
-        if found is None:
-            self._unset_here(parsed_args)
-        return ExitCode.OK
+        """Release one pin after the other."""
+        return self.each(parsed_args.instances, lambda text: self._unset(text, parsed_args))
 
-    def _unset_in_nova(self, found: CloudInstance, args: argparse.Namespace) -> None:
+    def _unset(self, text: str, args: argparse.Namespace) -> None:
+        allowed = ALL if args.force else args.allow
+        with found_in_nova(self.conf, text) as found:
+            if found is not None:
+                self._unset_in_nova(found, allowed, args)
+        if found is None:
+            self._unset_here(text, allowed, args)
+
+    def _unset_in_nova(
+        self, found: CloudInstance, allowed: frozenset[str], args: argparse.Namespace
+    ) -> None:
         machine = found.nova.machine
         if machine is None and (found.local is None or found.local.machine is None):
             self.say(f"{found}: {_NOTHING}")
             return
-        self.caution(novachange.check_release(found, self.conf.host, force=args.force))
-        self.caution(novachange.erase(found, actor=actor(), reason=args.reason))
-        self.say(
-            f"{found}: {printable(machine or 'none')} → none;"
-            " Nova records its configured default when nova-compute restarts"
+        here, elsewhere = self.conf.host, args.force
+        self.caution(novachange.check_release(found, here, allowed, elsewhere=elsewhere))
+        if not args.dry_run:
+            self.caution(novachange.erase(found, actor=actor(), reason=args.reason))
+        self.report(
+            found,
+            machine,
+            "none; Nova records its configured default when nova-compute restarts",
+            dry=args.dry_run,
         )
 
-    def _unset_here(self, args: argparse.Namespace) -> None:
+    def _unset_here(self, text: str, allowed: frozenset[str], args: argparse.Namespace) -> None:
         with opened_catalog(self.conf) as catalog, self.host_unless(args.force) as host:
-            instance = look_up(args.instance, catalog, host)
+            instance = look_up(text, catalog, host)
             if instance.machine is None:
                 self.say(f"{instance}: no pin")
                 return
-            self.caution(change.check_release(instance, force=args.force))
-            change.release(instance, actor=actor(), reason=args.reason)
-        self.say(f"{instance}: {instance.machine} → none, its next start records a new one")
+            self.caution(change.check_release(instance, allowed))
+            if not args.dry_run:
+                change.release(instance, actor=actor(), reason=args.reason)
+        new = "none, its next start records a new one"
+        self.report(instance, instance.machine, new, dry=args.dry_run)
 
 
-class Freeze(AdminCommand):
+class Freeze(GuestsCommand):
     """Pin instances that are pinned to an alias to the versioned name they run.
 
     An alias such as pc is another machine type after an upgrade of QEMU. The name is that of the
@@ -302,55 +388,47 @@ class Freeze(AdminCommand):
         """Return the command's parser: instances, or all of them."""
         parser = super().get_parser(prog_name)
         which = parser.add_mutually_exclusive_group(required=True)
-        which.add_argument("instances", metavar="UUID|NAME", type=utf8, nargs="*", default=[])
+        which.add_argument("instances", metavar="GUEST", type=utf8, nargs="*", default=[])
         which.add_argument(
             "--all",
             action="store_true",
             help="every instance on this host that is pinned to an alias",
         )
+        parser.add_argument(*DRY_RUN[0], **DRY_RUN[1])
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Freeze them one by one; one that can't be frozen doesn't keep the others from it."""
-        self._code = ExitCode.OK
         with contextlib.ExitStack() as stack:
             catalog = stack.enter_context(opened_catalog(self.conf))
             host = stack.enter_context(opened_host(self.conf))
             cells = stack.enter_context(opened_nova(self.conf)) if has_nova(self.conf) else None
+            dry = parsed_args.dry_run
             if parsed_args.all:
-                self._freeze_all(aliased(catalog, host), cells)
-            for text in parsed_args.instances:
-                with self._others_go_on():
-                    self._freeze(look_up(text, catalog, host), cells)
-        return self._code
+                self._freeze_all(aliased(catalog, host), cells, dry=dry)
+            return self.each(
+                parsed_args.instances,
+                lambda text: self._freeze(look_up(text, catalog, host), cells, dry=dry),
+            )
 
-    def _freeze_all(self, instances: Iterable[Instance], cells: Cells | None) -> None:
+    def code_of(self, error: Error) -> ExitCode:
+        """Return whether there is no such instance, or anything else."""
+        return ExitCode.NOT_FOUND if isinstance(error, NotFound) else ExitCode.ERROR
+
+    def _freeze_all(self, instances: Iterable[Instance], cells: Cells | None, *, dry: bool) -> None:
         for instance in instances:
             if instance.domain is None:
                 self.say(f"{instance}: not on this host any more, left alone")
                 continue
-            with self._others_go_on():
-                self._freeze(instance, cells)
+            with self.others_go_on():
+                self._freeze(instance, cells, dry=dry)
 
-    @contextlib.contextmanager
-    def _others_go_on(self) -> Iterator[None]:
-        """Report why one can't be frozen; what the next one would fail of likewise ends it."""
-        try:
-            yield
-        except Error as error:
-            fatal = isinstance(error, (CatalogError, NovaError))
-            if fatal and not isinstance(error, NovaConflict):
-                raise
-            self.complain(str(error))
-            found = not isinstance(error, NotFound)
-            self._code = max(self._code, ExitCode.ERROR if found else ExitCode.NOT_FOUND)
-
-    def _freeze(self, instance: Instance, cells: Cells | None) -> None:
-        old = instance.machine
-        new, cautions = freeze(_following(instance, self.conf), cells, self.conf.host, actor())
+    def _freeze(self, instance: Instance, cells: Cells | None, *, dry: bool) -> None:
+        old, followed = instance.machine, _following(instance, self.conf)
+        new, cautions = freeze(followed, cells, self.conf.host, actor(), dry_run=dry)
         self.caution(cautions)
         if new != old:
-            self.say(f"{instance}: {old} → {new}")
+            self.report(instance, old, new, dry=dry)
         elif MachineType.parse(new).is_versioned:
             self.say(f"{instance}: {old} is a versioned name already")
         else:

@@ -18,11 +18,11 @@ from mthook.gate.xdr import Malformed
 from mthook.xmlrewrite import pipeline, summary
 from tests.gate.libvirt.rawclient import OPEN, RawClient, said, status
 from tests.gate.node import DIRECT, GATE, Node
-from tests.lab import VIRT_TYPE, guest_xml
+from tests.lab import PC, VIRT_TYPE, guest_xml
 from tests.lab.site import UUID
 from tests.unit.gate.messages import DEFINE, define, message, with_files
 
-OLD, NEW = "pc-i440fx-6.2", "pc-i440fx-7.2"
+OLD, NEW = "pc-i440fx-6.2", PC
 UNDECODED = "Unable to decode message payload"
 XML = guest_xml("web-1", UUID, NEW).encode()
 #: How many messages, and domains, of chance are tried.
@@ -189,7 +189,7 @@ _WHOLE: tuple[Callable[[bytes], bytes], ...] = (
     lambda xml: b"\xef\xbb\xbf" + xml.lstrip(),
     lambda xml: xml.decode().encode("utf-16"),
     lambda xml: b"<!DOCTYPE domain [<!ENTITY m '%s'>]>" % OLD.encode() + xml,
-    lambda xml: xml.replace(NEW.encode(), b"pc-i440fx-7&#x2e;2"),
+    lambda xml: xml.replace(NEW.encode(), NEW.replace(".", "&#x2e;").encode()),
     lambda xml: xml.replace(b"machine='", b"machine='' x='"),
     lambda xml: xml.replace(b"<domain ", b"<domain xmlns='urn:z' "),
     lambda xml: xml.replace(b"<uuid>", b"<uuid><!-- -->").replace(b"</uuid>", b"\n</uuid>"),

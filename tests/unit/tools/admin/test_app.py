@@ -80,7 +80,7 @@ def test_version(run: Run) -> None:
         (["lst"], "no command 'lst', did you mean 'list'?"),
         (["list", "--state", "bogus"], "no state 'bogus', there are running, paused, "),
         (["--bogus", "get", WEB], "no option '--bogus'"),
-        (["get"], "the following arguments are required: UUID|NAME; see 'mthook-admin get --help'"),
+        (["get"], "the following arguments are required: GUEST; see 'mthook-admin get --help'"),
         (["get", WEB, "--bogus"], "unrecognized arguments: --bogus"),
         (["get", "--forc", WEB], "unrecognized arguments: --forc"),
         (["set", "--for", WEB, "pc"], "unrecognized arguments: --for"),

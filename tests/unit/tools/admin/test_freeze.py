@@ -127,6 +127,23 @@ def test_one_that_cannot_be_frozen_does_not_keep_the_others_from_it(
     )
 
 
+@pytest.mark.parametrize("which", ["web-1", "--all"])
+def test_a_dry_run_freezes_nothing(
+    run: Run, aliased: Catalog, driver: libvirt.virConnect, which: str
+) -> None:
+    """It says what the pin would be."""
+    driver.defineXML(xml("pc-i440fx-7.2"))
+
+    assert run("freeze", "--dry-run", which) == Said(
+        0, "", "web-1: would change pc → pc-i440fx-2.0\n"
+    )
+    assert (run("get", WEB).out, defined(driver), len(events(aliased))) == (
+        "pc\n",
+        "pc-i440fx-7.2",
+        1,
+    )
+
+
 def test_a_versioned_pin_is_frozen_already(
     run: Run, catalog: Catalog, web: Guest, driver: libvirt.virConnect
 ) -> None:

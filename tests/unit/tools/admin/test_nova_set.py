@@ -130,8 +130,18 @@ def test_the_same_value_is_a_success_without_a_write(run: Run, cloud: Cloud) -> 
 @pytest.mark.parametrize(
     ("facts", "machine", "code", "complaint"),
     [
-        ({"vm_state": "active"}, "pc-q35-7.2", 3, "active: the guest isn't shut off"),
-        ({"vm_state": "error"}, "nonsense", 3, "error: the guest isn't shut off"),
+        (
+            {"vm_state": "active"},
+            "pc-q35-7.2",
+            3,
+            f"is active in Nova: 'openstack server stop {WEB}' first, or ",
+        ),
+        (
+            {"vm_state": "error"},
+            "nonsense",
+            3,
+            "is in error in Nova: stop it first, or --allow running ",
+        ),
         ({"machine": "pc-q35-7.2"}, "nonsense", 5, "no known host's QEMU supports nonsense"),
         ({"machine": "pc"}, "q35", 4, "q35 is of another family (q35) than pc (i440fx)"),
         ({"machine": "pc-q35-7.2"}, "pc-q35-6.2", 4, "pc-q35-6.2 is older than pc-q35-7.2"),

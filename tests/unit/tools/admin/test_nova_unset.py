@@ -63,7 +63,10 @@ def test_a_running_instance_is_code_3(run: Run, cloud: Cloud, catalog: Catalog) 
     cloud.add(WEB, machine="pc", vm_state="paused")
 
     assert run("unset", WEB) == Said(
-        3, "", f"mthook-admin: {LABEL}: paused: the guest isn't shut off (--force overrides)\n"
+        3,
+        "",
+        f"mthook-admin: {LABEL} is paused in Nova: stop it first, or --allow running to release it all"
+        " the same\n",
     )
     assert cloud.machine(WEB) == "pc"
 

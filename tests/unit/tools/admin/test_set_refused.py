@@ -13,7 +13,7 @@ from mthook.catalog.store import Catalog
 from mthook.text import now
 from tests.programs import Said
 
-from .conftest import WEB, Run, defined, events, guest, pin, xml
+from .conftest import DB, WEB, Run, defined, events, guest, pin, xml
 
 
 def test_a_running_guest_is_code_3(
@@ -25,7 +25,10 @@ def test_a_running_guest_is_code_3(
     said = run("set", "web-1", "pc-q35-99.9")
 
     assert said == Said(
-        3, "", "mthook-admin: web-1: the guest isn't shut off (--force overrides)\n"
+        3,
+        "",
+        "mthook-admin: web-1 is running: 'virsh shutdown web-1' first, or --allow running to change it"
+        " at its next cold start\n",
     )
     assert defined(driver) == "pc-i440fx-6.2"
     assert len(events(catalog)) == 1
@@ -59,7 +62,8 @@ def test_a_managed_save_image_is_code_3(
 
     assert said.code == 3
     assert said.err == (
-        "mthook-admin: web-1: the guest has a managed-save image (--force overrides)\n"
+        "mthook-admin: web-1 has a managed-save image: start it and shut it down first, or --allow saved"
+        " to change the pin alone\n"
     )
     assert len(events(catalog)) == 1
 
@@ -74,7 +78,7 @@ def test_snapshots_are_code_3(
 
     assert said.code == 3
     assert said.err.startswith(f"mthook-admin: web-1 ({WEB}): left alone: it has 1 snapshot(s), ")
-    assert said.err.endswith(" (--force overrides)\n")
+    assert said.err.endswith(" (--allow saved overrides)\n")
     assert len(events(catalog)) == 1
     assert defined(driver) == "pc-i440fx-6.2"
 
@@ -113,8 +117,52 @@ def test_an_alias_or_an_older_version_is_code_4(
     """The message says what, why and what overrides it."""
     said = run("set", "web-1", machine)
 
-    assert said == Said(4, "", f"mthook-admin: web-1: {why} (--force overrides)\n")
+    assert said == Said(4, "", f"mthook-admin: web-1: {why} (--allow older overrides)\n")
     assert len(events(catalog)) == 1
+
+
+@pytest.mark.parametrize(
+    ("machine", "allowed", "code"),
+    [
+        ("pc-i440fx-2.0", "older", 0),
+        ("pc-i440fx-2.0", "running,older,saved", 0),
+        ("pc-i440fx-2.0", "running,family", 4),
+        ("pc-q35-7.2", "family", 0),
+        ("pc-i440fx-9.9", "unsupported", 0),
+        ("pc-i440fx-9.9", "older", 5),
+    ],
+)
+def test_what_is_allowed_by_name_is_not_refused(
+    run: Run, domain: libvirt.virDomain, machine: str, allowed: str, code: int
+) -> None:
+    """And nothing else is let through; libvirt has the last word."""
+    assert run("set", "--allow", allowed, "web-1", machine).code == code
+
+
+def test_a_name_that_allows_nothing_is_a_wrong_command_line(run: Run) -> None:
+    """With those that there are."""
+    said = run("set", "--allow", "running,all", "web-1", "pc")
+
+    assert said.code == 2
+    assert "no 'all', there are running,saved,windows,older,family,unsupported" in said.err
+
+
+def test_several_guests_are_set_one_by_one(
+    run: Run, catalog: Catalog, domain: libvirt.virDomain, driver: libvirt.virConnect
+) -> None:
+    """One that is refused, or isn't there, keeps no other from it; the code is the highest."""
+    driver.defineXML(xml(uuid=DB, name="db")).create()
+    pin(catalog, DB, "pc-i440fx-6.2")
+
+    said = run("set", "nobody", "db", "web-1", "pc-i440fx-7.2")
+
+    assert said.code == 3
+    assert [line.partition(" ")[0] for line in said.err.splitlines()] == [
+        "mthook-admin:",
+        "mthook-admin:",
+        "web-1:",
+    ]
+    assert (run("get", "db").out, run("get", "web-1").out) == ("pc-i440fx-6.2\n", "pc-i440fx-7.2\n")
 
 
 def test_an_older_version_can_be_forced(
@@ -141,7 +189,7 @@ def test_another_family_is_code_4(run: Run, catalog: Catalog, domain: libvirt.vi
         4,
         "",
         "mthook-admin: web-1: pc-q35-7.2 is of another family (q35) than pc-i440fx-6.2 (i440fx)"
-        " (--force overrides)\n",
+        " (--allow family overrides)\n",
     )
     assert len(events(catalog)) == 1
 
@@ -156,7 +204,7 @@ def test_a_guest_defined_as_another_family_wants_nothing_but_force(
         4,
         "",
         "mthook-admin: web-1: pc-q35-7.2 is of another family (q35) than pc-i440fx-6.2 (i440fx)"
-        " (--force overrides)\n",
+        " (--allow family overrides)\n",
     )
     assert run("set", "web-1", "pc-q35-7.2", "--force").code == 0
     assert run("get", "web-1").out == "pc-q35-7.2\n"

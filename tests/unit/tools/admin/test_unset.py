@@ -59,7 +59,10 @@ def test_a_running_guest_is_code_3(
     said = run("unset", "web-1")
 
     assert said == Said(
-        3, "", "mthook-admin: web-1: the guest isn't shut off (--force overrides)\n"
+        3,
+        "",
+        "mthook-admin: web-1 is running: 'virsh shutdown web-1' first, or --allow running to release it"
+        " all the same\n",
     )
     assert len(events(catalog)) == 1
 
@@ -85,3 +88,23 @@ def test_without_libvirt_it_takes_force(run: Run, catalog: Catalog, web: Guest) 
 
     assert run("unset", "--force", "web-1").code == 0
     assert run("get", "web-1").code == 3
+
+
+def test_a_dry_run_releases_nothing(run: Run, catalog: Catalog, domain: libvirt.virDomain) -> None:
+    """It says what would be, and refuses what would be refused."""
+    assert run("unset", "--dry-run", "web-1") == Said(
+        0,
+        "",
+        "web-1: would change pc-i440fx-6.2 → none, its next start records a new one\n",
+    )
+    assert run("get", "web-1").out == "pc-i440fx-6.2\n"
+    domain.create()
+    assert run("unset", "--dry-run", "web-1").code == 3
+    assert run("unset", "--dry-run", "--allow", "running", "web-1").code == 0
+
+
+def test_several_are_released(run: Run, catalog: Catalog, domain: libvirt.virDomain) -> None:
+    """Those that are there."""
+    said = run("unset", "nobody", "web-1")
+
+    assert (said.code, run("get", "web-1").code) == (2, 3)
