@@ -27,6 +27,6 @@ def test_a_pin_is_later_than_the_one_that_its_guest_carries(days: float) -> None
     instance = Instance(UUID, None, domain=domain)  # type: ignore[arg-type]
     before = now()
 
-    pin = pin_of(instance, ChangeRequest("pc-i440fx-7.2", force=False, actor="root"))
+    pin = pin_of(instance, ChangeRequest("pc-i440fx-7.2", actor="root"))
 
     assert pin.updated_at > max(since, before)

@@ -8,7 +8,6 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from mthook import journal
 from tests.unit.operations.sync.setting import Setting
 
 
@@ -19,5 +18,4 @@ def setting(
     """A host without guests that mthook-sync has never seen."""
     setting = Setting(tmp_path, capsys)
     monkeypatch.setattr(libvirt, "open", lambda uri: setting.libvirt)
-    monkeypatch.setattr(journal, "SOCKET", str(tmp_path / "log"))
     return setting

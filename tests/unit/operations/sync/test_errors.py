@@ -19,6 +19,8 @@ from tests.unit.host.fakes import (
 )
 from tests.unit.operations.sync.setting import Setting, dump
 
+OPEN = libvirt.open
+
 
 def test_one_unreadable_guest_does_not_stop_the_others(setting: Setting) -> None:
     """Its line names it, once; the others get their pins, and it doesn't count as gone."""
@@ -68,7 +70,7 @@ def test_without_libvirt_the_policy_is_compiled_all_the_same(
     setting: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One line names URI and reason; the hook gets its configuration, nothing else changes."""
-    monkeypatch.undo()
+    monkeypatch.setattr(libvirt, "open", OPEN)
     setting.configure(
         "[hook]\nmode = audit\n[libvirt]\nconnection_uri = qemu+unix:///system?socket=/nonexistent\n"
     )
