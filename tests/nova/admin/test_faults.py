@@ -57,6 +57,10 @@ def _unused_port() -> int:
 def guest(tmp_path: Path) -> Iterator[None]:
     """A guest of Nova's on this host, pinned to an alias; pins to import."""
     driver = libvirt.open("test:///default")
+    domain = driver.defineXML(
+        f"<domain type='test'><name>web-1</name><uuid>{WEB}</uuid><memory>8192</memory>"
+        "<os><type arch='x86_64' machine='pc'>hvm</type></os></domain>"
+    )
     with Catalog.open(str(tmp_path / "lib" / "catalog.sqlite")) as catalog:
         offered = [Capability("", "x86_64", "test", "pc-i440fx-7.2")]
         catalog.replace_capabilities(offered, HostFacts("here", "7.2.22", "9.0.0"))
@@ -75,6 +79,7 @@ def guest(tmp_path: Path) -> Iterator[None]:
     }
     (tmp_path / "pins").write_text(json.dumps(pin))
     yield
+    domain.undefine()
     driver.close()
 
 
