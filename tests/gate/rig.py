@@ -18,6 +18,8 @@ from mthook.gate import calls, framing
 from tests.unit.gate.messages import message
 
 SECONDS = 10
+#: One worker judges domains of any size, so that a test knows which process it stops or kills.
+ONE_WORKER = "from mthook.gate import worker_client\nworker_client._LARGE = 1 << 30"
 #: A client's call to be let in, and libvirtd's answer.
 OPEN = message(calls.CONNECT_OPEN, serial=0)
 OPENED = message(calls.CONNECT_OPEN, kind=framing.REPLY, serial=0)
@@ -89,7 +91,7 @@ class Rig:
     def command(self) -> list[str]:
         """The command that runs the gate."""
         main = "import sys\nfrom mthook.tools.gate import main\nsys.exit(main(sys.argv[1:]))"
-        code = f"{_measured(self.directory)}\n{self.prepare}\n{main}"
+        code = f"{_measured(self.directory)}\n{ONE_WORKER}\n{self.prepare}\n{main}"
         return [sys.executable, "-c", code, "--config-file", str(self.config)]
 
     def stop(self) -> int:
