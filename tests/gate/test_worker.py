@@ -96,7 +96,8 @@ def test_without_descriptors_new_clients_wait_and_old_ones_are_served(tmp_path: 
         rig.upstream.settimeout(10)
 
         def works() -> bool:
-            with rig.pair() as (client, server), contextlib.suppress(AssertionError, OSError):
+            # libvirtd's end may be that of a client that has gone.
+            with contextlib.suppress(AssertionError, OSError), rig.pair() as (client, server):
                 client.sendall(message(158))
                 return receive(server, 28) == message(158)
             return False
