@@ -106,7 +106,7 @@ class Connection:
             self._connector = self._shared.connectors.connect(
                 self.client.identity, self._upstream, self._connected
             )
-        except Error as error:
+        except (Error, OSError) as error:  # there may be no descriptors left for a process of its own
             journal.error(f"{self.client}: {error}")
             self.close()
 
