@@ -106,7 +106,10 @@ class Connection:
             self._connector = self._shared.connectors.connect(
                 self.client.identity, self._upstream, self._connected
             )
-        except (Error, OSError) as error:  # there may be no descriptors left for a process of its own
+        except (
+            Error,
+            OSError,
+        ) as error:  # there may be no descriptors left for a process of its own
             journal.error(f"{self.client}: {error}")
             self.close()
 

@@ -98,6 +98,8 @@ def _record(
 ) -> None:
     """Record a judgement, all of it or nothing, in a child process: the disk may hang.
 
+    It has its own limit of waiting for others who write, and may be done when the hook has answered.
+
     :raises CatalogConflict: see :func:`record_pin`.
     """
     from mthook.hook import slow  # here: few calls need it
@@ -117,7 +119,7 @@ def _record(
         return True
 
     try:
-        done = slow.in_child(work, call.limit)
+        done = slow.in_child(work, call.limit, outlives=True)
     except slow.SlowPathError as error:
         journal.error(f"{call}: what it found isn't recorded: {error}")
     else:

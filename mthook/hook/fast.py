@@ -128,7 +128,6 @@ def run(argv: Sequence[str]) -> NoReturn:
         pass  # not called by hooks/qemu
     call = HookCall(argv, sys.stdout.buffer, sys.stderr)
     call.alarmed = True
-    call.set_alarm()
     os._exit(answer(call, sys.stdin.buffer))
 
 
@@ -150,6 +149,8 @@ def _respond(call: HookCall, source: BinaryIO) -> int:
             where = text.printable(call.catalog)
             raise CatalogError(f"the catalog {where} doesn't answer: its disk hangs", call.catalog)
         call.xml = source.read(summary.MAX_BYTES + 1)
+        call.begun = time.monotonic()  # how long libvirtd takes to write it doesn't count
+        call.set_alarm()
         guest = summary.read(call.xml)
         if guest.uuid is None:
             raise DomainXMLError("domain XML has no <uuid>")

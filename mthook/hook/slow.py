@@ -33,13 +33,14 @@ class SlowPathError(Error):
     """The slow path failed, or its time is up."""
 
 
-def in_child(work: Callable[[], Any], seconds: float) -> Any:
+def in_child(work: Callable[[], Any], seconds: float, *, outlives: bool = False) -> Any:
     """Run ``work`` in a child process and return what it returns.
 
     The caller may hold no open catalog: SQLite's locks don't survive a fork.
 
     :param work: its result has to be of plain types that :mod:`marshal` knows.
     :param seconds: the child is killed when it takes longer.
+    :param outlives: it isn't killed, but nobody waits any longer: on a busy machine others have had all that time.
     """
     receive, send = os.pipe()
     child = os.fork()
@@ -51,8 +52,10 @@ def in_child(work: Callable[[], Any], seconds: float) -> Any:
         answer = _read_all(receive, time.monotonic() + max(seconds, 0))
     finally:
         os.close(receive)
-        os.kill(child, _SIGKILL)
-    _wait_for(child, patient=answer is not None)
+        if not outlives:
+            os.kill(child, _SIGKILL)
+    if answer is not None or not outlives:
+        _wait_for(child, patient=answer is not None)
     if answer is None:
         raise SlowPathError(f"no answer within {seconds:.1f} s")
     try:
@@ -88,7 +91,7 @@ def _be_child(work: Callable[[], Any], send: int) -> None:
         answer = (False, f"{type(error).__name__}: {error}")
     try:
         _write_all(send, marshal.dumps(answer))
-    finally:
+    finally:  # also where nobody waits for the answer any longer
         os._exit(0)
 
 

@@ -544,8 +544,13 @@ def test_two_hundred_hooks_at_once_with_a_sync_running_lose_nothing(here: Site) 
     assert ends == ["0"] * 200
     assert float(seconds) < 2 * 5
     assert said == ("", "")
-    machines = here.ask("{p.uuid: p.machine for p in catalog.pins() if '-8000-' in p.uuid}")
-    assert machines == {f"3f2c1d3e-0000-4000-8000-{number:012}": OLD for number in range(200)}
+    wanted = {f"3f2c1d3e-0000-4000-8000-{number:012}": OLD for number in range(200)}
+    machines = "{p.uuid: p.machine for p in catalog.pins() if '-8000-' in p.uuid}"
+    # Where there was no core for it in time, what is recorded is recorded after the hook's answer.
+    deadline = time.monotonic() + 60
+    while here.ask(machines) != wanted and time.monotonic() < deadline:
+        time.sleep(1)
+    assert here.ask(machines) == wanted
 
 
 def _program(name: str) -> str:

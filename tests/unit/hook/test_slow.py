@@ -96,6 +96,22 @@ def test_a_child_that_hangs_is_killed_in_time(others: list[str]) -> None:
     assert children() == others
 
 
+def test_one_that_outlives_the_wait_does_its_work_all_the_same(tmp_path: Path) -> None:
+    """Its parent is told in time that there is no answer yet."""
+    done = tmp_path / "done"
+
+    def work() -> None:
+        time.sleep(1)
+        done.write_text("")
+
+    with pytest.raises(slow.SlowPathError, match=r"^no answer within 0.1 s$"):
+        slow.in_child(work, 0.1, outlives=True)
+
+    assert not done.exists()
+    os.wait()
+    assert done.exists()
+
+
 def test_no_time_left_is_an_error_at_once() -> None:
     """The time before the slow path counts too."""
     with pytest.raises(slow.SlowPathError, match=r"^no answer within"):
