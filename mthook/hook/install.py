@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
 import mthook
+from mthook import files
 from mthook.errors import InstallError
 from mthook.hook import daemons
 from mthook.text import printable
@@ -92,7 +92,8 @@ def install(directory: str, settings: Settings) -> tuple[str, list[daemons.Daemo
     try:
         for missing in reversed(made):
             os.makedirs(missing, mode=0o755, exist_ok=True)
-        _write(path, render(settings, made), directory)
+        # It grows in the hooks directory itself, where libvirt runs nothing but the names that it knows.
+        files.replace(path, render(settings, made), 0o755, directory)
     except OSError as error:
         raise InstallError(f"{printable(error.filename or path)}: {error.strerror}") from error
     running = daemons.running(directory)
@@ -225,24 +226,6 @@ def _read(path: str) -> str:
             return file.read()
     except OSError as error:
         raise InstallError(f"{printable(path)}: {error.strerror}") from error
-
-
-def _write(path: str, text: str, directory: str) -> None:
-    """Replace the hook in one step: libvirtd may run it at any moment.
-
-    The new file grows in the hooks directory itself, where libvirt runs nothing but the names that it knows.
-    """
-    descriptor, temporary = tempfile.mkstemp(prefix=".mthook-", dir=directory)
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            os.fchmod(file.fileno(), 0o755)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def _faults(path: str) -> list[str]:

@@ -12,8 +12,10 @@ from mthook.catalog.records import Guest
 from mthook.conf import has_nova
 from mthook.nova.instance import Whereabouts
 from mthook.operations.acts import Act
+from mthook.operations.inventory import instances
 from mthook.operations.sync.compare import pull, push
 from mthook.operations.sync.definitions import align, note_drift, repair
+from mthook.operations.sync.foresight import foresee
 from mthook.operations.sync.novarecords import NovaRecords
 from mthook.operations.sync.pins import seed, seed_without_domain
 from mthook.operations.sync.requests import push_asked_for
@@ -39,6 +41,8 @@ def do_steps(run: SyncRun, only: str | None) -> None:
         run.see_guests()
         if only is None:
             _finish(run)
+        rows = instances(run.catalog, run.catalog.guests())
+        run.result.drift = sum(bool(row.drift) for row in rows)
 
 
 def _pins(run: SyncRun, only: str | None) -> None:
@@ -63,6 +67,8 @@ def _definitions(run: SyncRun, only: str | None) -> None:
     enforced = only is None and conf.hook.mode == "enforce" and conf.sync.realign
     if only == "realign" or enforced:
         align(run)
+    elif only is None and conf.hook.mode != "enforce" and run.result.dry_run:
+        foresee(run)
     if only == "repair" or enforced:
         repair(run, restart=only == "repair")
 

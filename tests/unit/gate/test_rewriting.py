@@ -14,6 +14,7 @@ from mthook.gate.verdict import REWRITE
 from mthook.hook import slow
 from mthook.nova.question import Recorded
 from mthook.reconcile import NOVA, SOMEBODY
+from tests.programs import ENFORCE
 from tests.unit.hook.conftest import IMAGE, UUID, domain
 
 OLD, NEW, NEWEST = "pc-i440fx-6.2", "pc-i440fx-7.2", "pc-i440fx-8.2"
@@ -35,7 +36,7 @@ def test_a_pin_that_nova_changes_is_changed_by_the_gate(
     """The history names it and its client, not the hook."""
     config, path = tmp_path / "mthook.conf", str(tmp_path / "catalog" / "catalog.sqlite")
     config.write_text(
-        f"[catalog]\npath = {path}\n[database]\nconnection = mysql+pymysql://nova@localhost/nova\n"
+        f"{ENFORCE}[catalog]\npath = {path}\n[database]\nconnection = mysql+pymysql://nova@localhost/nova\n"
     )
     with Catalog.open(path) as catalog:
         catalog.set_pin(UUID, OLD, source="first boot", actor="test")
@@ -59,7 +60,7 @@ def test_what_is_rewritten_for_nova_is_to_be_written_to_nova(
     """A moment later, when Nova has recorded what it made of the instance."""
     config, path = tmp_path / "mthook.conf", tmp_path / "catalog" / "catalog.sqlite"
     config.write_text(
-        f"[catalog]\npath = {path}\n[sync]\nwrite_back = {write_back}\n"
+        f"{ENFORCE}[catalog]\npath = {path}\n[sync]\nwrite_back = {write_back}\n"
         "[database]\nconnection = mysql+pymysql://nova@localhost/nova\n"
     )
     with Catalog.open(str(path)) as catalog:

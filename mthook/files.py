@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that others may read at any moment: replaced in one step, or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+
+def replace(path: str, text: str, mode: int, directory: str | None = None) -> None:
+    """Write a file anew; whoever reads it sees the old text or the new one.
+
+    :param mode: its permissions, from the beginning on.
+    :param directory: where the new file grows; ``None``: beside the old one.
+    :raises OSError: it can't be written; the old one stays.
+    """
+    descriptor, temporary = tempfile.mkstemp(
+        prefix=".mthook-", dir=directory or os.path.dirname(path)
+    )
+    try:
+        with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+            os.fchmod(file.fileno(), mode)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
