@@ -7,11 +7,18 @@ import os
 import tempfile
 
 
-def replace(path: str, text: str, mode: int, directory: str | None = None) -> None:
+def replace(
+    path: str,
+    text: str,
+    mode: int,
+    directory: str | None = None,
+    owner: tuple[int, int] = (-1, -1),
+) -> None:
     """Write a file anew; whoever reads it sees the old text or the new one.
 
     :param mode: its permissions, from the beginning on.
     :param directory: where the new file grows; ``None``: beside the old one.
+    :param owner: user and group; -1: this process's.
     :raises OSError: it can't be written; the old one stays.
     """
     descriptor, temporary = tempfile.mkstemp(
@@ -20,6 +27,7 @@ def replace(path: str, text: str, mode: int, directory: str | None = None) -> No
     try:
         with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
+            os.fchown(file.fileno(), *owner)
             os.fchmod(file.fileno(), mode)
             file.flush()
             os.fsync(file.fileno())

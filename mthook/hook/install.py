@@ -86,7 +86,7 @@ def install(directory: str, settings: Settings) -> tuple[str, list[daemons.Daemo
     :raises InstallError: the directory can't be written, or libvirt is too old for ``qemu.d``.
     """
     directory = os.path.abspath(directory)
-    found = _find(directory)
+    found = find(directory)
     path = found or _place(directory)
     made = _made(path) if found else _missing_directories(os.path.dirname(path))
     try:
@@ -108,7 +108,7 @@ def uninstall(directory: str) -> str | None:
     :raises InstallError: it can't be removed.
     """
     directory = os.path.abspath(directory)
-    path = _find(directory)
+    path = find(directory)
     if path is None:
         return None
     running = daemons.running(directory)
@@ -130,7 +130,7 @@ def status(directory: str, settings: Settings, told: Sequence[str]) -> Status:
     :param told: identities of the daemons that were told to look when the hook was installed.
     """
     directory = os.path.abspath(directory)
-    path = _find(directory)
+    path = find(directory)
     if path is None:
         problem = "not installed: run 'mthook-admin hook install'"
         return Status(os.path.join(directory, "qemu"), False, False, None, (problem,))
@@ -179,7 +179,7 @@ def render(settings: Settings, made: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _find(directory: str) -> str | None:
+def find(directory: str) -> str | None:
     """Return the path of mthook's hook, wherever it is."""
     for name in ("qemu", _BESIDE):
         path = os.path.join(directory, name)

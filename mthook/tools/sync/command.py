@@ -93,7 +93,7 @@ class Report:
             if not self._given.dry_run:
                 self._done(event)
         elif isinstance(event, Failure):
-            self._failed(words.failure(event))
+            self._failed(options.failure(event))
         elif isinstance(event, LeftAlone) and self._given.verbose:
             options.say(PROGRAM, words.left_alone(event))
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from mthook.errors import HostError, NotFound, Refused
 from mthook.operations.acts import (
     KINDS,
     Act,
@@ -19,6 +18,7 @@ from mthook.operations.acts import (
     SyncResult,
 )
 from mthook.text import printable
+from mthook.tools.options import failure
 
 #: How a dry run and the system log begin.
 _VERBS: dict[Kind, tuple[str, str]] = {
@@ -78,12 +78,6 @@ def left_alone(one: LeftAlone) -> str:
 def about_spec(who: object, why: object) -> str:
     """Return why a request spec is left alone."""
     return f"{who}: its request spec is left alone: {why}"
-
-
-def failure(one: Failure) -> str:
-    """Return what went wrong, and with which guest."""
-    names_it = isinstance(one.error, (HostError, NotFound, Refused))
-    return str(one.error) if one.uuid is None or names_it else f"{_who(one)}: {one.error}"
 
 
 def summary(result: Result) -> str:
