@@ -55,6 +55,11 @@ _OPERATIONS = {
     "reconnect": "libvirtd restart",
     "attach": "attached",
 }
+#: Of so many guests.
+_IN_ENFORCE = (
+    "in mode enforce the next sync would realign {} definition(s), as far as it can:"
+    " 'mthook-sync --dry-run' tells how"
+)
 NOVA_COLUMNS = ("UUID", "Name", "State", "Host", "Cell")
 
 
@@ -167,7 +172,8 @@ class List(RowCommand):
                 yield found.uuid, printable(found.name), found.vm_state, host, name
 
     def rows(self, args: argparse.Namespace) -> Iterator[Sequence[str | Time]]:
-        """Yield the selected instances by name."""
+        """Yield the selected instances by name, and say what mode enforce would do about them."""
+        drifting = 0
         with opened_catalog(self.conf) as catalog:
             deprecated = Offers(catalog.capabilities()).like(None).deprecated
             guests = catalog.guests()
@@ -177,7 +183,10 @@ class List(RowCommand):
                 if _is_selected(row, args, deprecated):
                     if args.unset:
                         self.code = ExitCode.SOME_UNSET
+                    drifting += any(one.where == "defined" for one in row.drift)
                     yield _values(row)
+        if drifting and self.conf.hook.mode != "enforce":
+            self.say(_IN_ENFORCE.format(drifting))
 
     def _with_unseen(self, catalog: Catalog, guests: list[Guest]) -> list[Guest]:
         """Add the guests that libvirt has and no sync or hook has seen, and say that there are."""
