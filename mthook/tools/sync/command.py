@@ -85,7 +85,8 @@ class Report:
         """Find out, beside a catalog, what was reported before."""
         name = "reported-cloud.json" if self._given.cloud else "reported.json"
         path = os.path.join(os.path.dirname(catalog), name)
-        self._reported = Reported(path) if self._given.scheduled else None
+        keeps = self._given.scheduled and not self._given.dry_run
+        self._reported = Reported(path) if keeps else None
 
     def __call__(self, event: Event) -> None:
         """Report one thing."""

@@ -136,6 +136,15 @@ def test_without_the_option_every_run_complains(setting: Setting) -> None:
     assert setting.sync()[2] == setting.sync()[2] != ""
 
 
+def test_a_dry_run_keeps_nothing(setting: Setting) -> None:
+    """It changes nothing."""
+    setting.libvirt.domains = [broken()]
+    with setting.catalog():
+        assert setting.sync("--scheduled", "--dry-run")[2] != ""
+
+    assert not Path(setting.path).with_name("reported.json").exists()
+
+
 @pytest.mark.parametrize("text", ["", "[", "[]", '{"x": 1}'])
 def test_what_was_kept_and_cant_be_read_is_reported_again(setting: Setting, text: str) -> None:
     """And then kept anew, for root alone."""
