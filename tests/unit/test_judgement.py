@@ -294,7 +294,7 @@ def test_without_the_database_the_xml_tells_the_pin_of_a_newcomer(
 @pytest.mark.parametrize("aliases", [{"pc": OLD}, {"pc": NEW}, {}])
 def test_a_definition_with_an_alias_gets_its_pins_version(aliases: dict[str, str]) -> None:
     """Whatever the alias is taken for here: after an upgrade of QEMU it starts as something else."""
-    judged = judge(DEFINE, summary.read(domain("pc")), known(), aliases, Settings())
+    judged = judge(DEFINE, summary.read(domain("pc")), known(), aliases, Settings(mode="enforce"))
 
     assert judged.verdict in ("rewrite", "deny")
     assert bool(judged.reason) == (aliases != {"pc": OLD})

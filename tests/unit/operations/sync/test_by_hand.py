@@ -33,8 +33,8 @@ def test_on_a_terminal_each_act_is_a_line_and_the_last_one_sums_up(
         "mthook-sync: compiled the configuration for the hook: mode enforce\n"
         f"mthook-sync: pinned web-1 ({UUID}) to {OLD}, from the running guest\n"
         f"mthook-sync: realigned web-1 ({UUID}) from {NEW} to {OLD}\n"
-        "mthook-sync: guests: 1, pinned: 1, released: 0, written: 0, specified: 0, realigned: 1, repaired: 0, "
-        "forgotten: 0, drift: 0, left alone: 0, errors: 0\n"
+        "mthook-sync: guests: 1, pinned: 1, released: 0, written: 0, specified: 0, imaged: 0, realigned: 1, "
+        "repaired: 0, forgotten: 0, drift: 0, left alone: 0, errors: 0\n"
     )
 
 
