@@ -79,7 +79,8 @@ class Stage(contextlib.ExitStack):
         """
         print(f"   {host.name}# mthook-gate &", flush=True)
         # The hosts have no group libvirt.
-        host.path("/etc/mthook/mthook.conf").write_text("[gate]\ngroup = root\n")
+        with host.path("/etc/mthook/mthook.conf").open("a") as config:
+            config.write("[gate]\ngroup = root\n")
         process = host.popen(["sh", "-c", _GATE, Path(sys.executable).with_name("mthook-gate")])
         assert process.stderr is not None
         try:

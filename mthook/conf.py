@@ -19,6 +19,7 @@ from mthook.settings import Settings
 from mthook.text import printable
 
 DEFAULT_FILE = "/etc/mthook/mthook.conf"
+DEFAULT_CATALOG = "/var/lib/mthook/catalog.sqlite"
 
 #: The options by group.
 _GROUPS: dict[str, list[cfg.Opt]] = {}
@@ -33,20 +34,21 @@ _GROUPS["DEFAULT"] = [
 _GROUPS["catalog"] = [
     cfg.StrOpt(
         "path",
-        default="/var/lib/mthook/catalog.sqlite",
+        default=DEFAULT_CATALOG,
         help="The local catalog. Its directory belongs to root with mode 0700, the file with mode 0600.",
     ),
 ]
 _GROUPS["hook"] = [
     cfg.StrOpt(
         "mode",
-        default="enforce",
+        default="audit",
         choices=[
-            ("enforce", "stop a start that would change the guest's machine type"),
             ("audit", "log what would be stopped; neither stop a start nor change a definition"),
+            ("enforce", "stop a start that would change the guest's machine type"),
             ("off", "the hook does nothing, and no definition is changed"),
         ],
-        help="What the hook does about a guest that isn't what its pin says.",
+        help="What the hook does about a guest that isn't what its pin says. 'mthook-sync --dry-run' tells in mode "
+        "audit what mode enforce would do.",
     ),
     cfg.StrOpt(
         "on_error",

@@ -25,7 +25,7 @@ class Settings:
 
     def __init__(
         self,
-        mode: str = "enforce",
+        mode: str = "audit",
         on_error: str = "allow",
         migrate_mismatch: str = "accept",
         timeout: float = 5.0,

@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 import pytest
 
+#: What a configuration begins with where mthook is to stop starts and change definitions.
+ENFORCE = "[hook]\nmode = enforce\n"
+
 
 class Said(NamedTuple):
     """What a program answered."""

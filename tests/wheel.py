@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prove that an installed wheel has all it needs. Run by ``tox -e wheel``, away from the checkout, without pytest."""
+"""Prove that an installed wheel has all it needs. Run by ``tox -e wheel``, away from the checkout, without pytest.
+
+On a host where mthook never was, it is two commands from the wheel to mode audit, and a third one to enforce.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,18 @@ from mthook.catalog.store import Catalog
 from mthook.hook import install
 
 UUID = "7d3f0a52-6a0e-4c6f-9f3b-5f0a1c2d3e4f"
+OLD, NEW = "pc-i440fx-6.2", "pc-i440fx-7.2"
 DOMAIN = f"<domain type='kvm'><uuid>{UUID}</uuid><os><type machine='pc-i440fx-7.2'>hvm</type></os></domain>"
 
 
 def main() -> None:
+    """Look at what is installed, then set a host up with it."""
+    check_package()
+    check_commands()
+    print("the wheel is whole")
+
+
+def check_package() -> None:
     """Make a catalog, install the hook, and let it record a guest."""
     package = Path(mthook.__file__).parent
     assert sys.prefix in str(package), f"{package} isn't the installed one"
@@ -38,7 +49,30 @@ def main() -> None:
         with Catalog.open(path) as catalog:
             pin = catalog.get_pin(UUID)
     assert pin is not None and pin.machine == "pc-i440fx-7.2", "the installed hook recorded nothing"
-    print("the wheel is whole")
+
+
+def check_commands() -> None:
+    """Count the commands; the first one, pip's, was tox's."""
+    # Behind what is installed: the lab is the checkout's, mthook isn't.
+    sys.path.append(str(Path(__file__).parents[1]))
+    from tests.lab import Host, guest_xml
+
+    with Host("fresh") as host:
+        pinned = host.boot("web-1", OLD, uuid=UUID) and host.machine("web-1")
+        host.mthook("mthook-admin", "setup", "--yes")
+        assert host.mthook("mthook-admin", "get", "web-1").stdout == f"{pinned}\n"
+        host.virsh("destroy", "web-1")
+        host.define(guest_xml("web-1", UUID, NEW))
+        host.virsh("start", "web-1")  # mode audit: as if mthook weren't there
+        assert host.machine("web-1") == NEW
+        host.virsh("destroy", "web-1")
+        host.mthook("mthook-admin", "setup", "--yes", "--mode", "enforce")
+        host.virsh("start", "web-1")
+        assert host.machine("web-1") == OLD, "mode enforce left the definition as it was"
+        host.virsh("destroy", "web-1")
+        host.define(guest_xml("web-1", UUID, NEW))
+        stopped = host.virsh("start", "web-1", check=False).stderr
+        assert f"pinned to {OLD}" in stopped, "mode enforce stopped nothing"
 
 
 if __name__ == "__main__":

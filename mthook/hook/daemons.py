@@ -7,6 +7,8 @@ import contextlib
 import os
 import re
 import signal
+import socket
+import struct
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,6 +43,15 @@ class Daemon:
         """Make the daemon look for hook files: it does so at its start and at SIGHUP, and remembers the answer."""
         os.kill(self.pid, signal.SIGHUP)
 
+    def sees(self, directory: str) -> bool:
+        """Tell whether the daemon has this process's directory at the same place, or would have it once it is made.
+
+        One in a container or another namespace of its own may have another directory there, and so other hooks.
+        """
+        while not os.path.isdir(directory) and directory != "/":
+            directory = os.path.dirname(directory)
+        return _identity(directory) == _identity(f"/proc/{self.pid}/root{directory}")
+
     def version(self) -> tuple[int, ...] | None:
         """Return libvirt's version as the daemon's program tells it, ``None`` when it doesn't."""
         try:
@@ -66,12 +77,27 @@ def running(directory: str) -> list[Daemon]:
     :param directory: an absolute path.
     """
     here = _identity(directory)
-    found = []
-    for entry in os.listdir("/proc"):
-        daemon = _read(int(entry)) if entry.isdigit() and here is not None else None
-        if daemon is not None and here in map(_identity, _places(f"/proc/{entry}")):
-            found.append(daemon)
-    return sorted(found, key=lambda daemon: daemon.pid)
+    return [
+        daemon
+        for daemon in everywhere()
+        if here is not None and here in map(_identity, _places(f"/proc/{daemon.pid}"))
+    ]
+
+
+def everywhere() -> list[Daemon]:
+    """Return all daemons that this process can see, those in containers too."""
+    pids = sorted(int(entry) for entry in os.listdir("/proc") if entry.isdigit())
+    return [daemon for daemon in map(_read, pids) if daemon is not None]
+
+
+def serving(path: str) -> Daemon | None:
+    """Return the daemon that listens on a Unix socket; ``None`` where that is another program, as systemd for it."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(5)
+        client.connect(path)
+        seen = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        return _read(struct.unpack("3i", seen)[0])
+    return None
 
 
 def _places(process: str) -> Iterator[str]:

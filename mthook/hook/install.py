@@ -11,13 +11,13 @@ import contextlib
 import os
 import shlex
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
 import mthook
+from mthook import files
 from mthook.errors import InstallError
 from mthook.hook import daemons
 from mthook.text import printable
@@ -92,13 +92,14 @@ def install(directory: str, settings: Settings) -> tuple[str, list[daemons.Daemo
     :raises InstallError: the directory can't be written, or libvirt is too old for ``qemu.d``.
     """
     directory = os.path.abspath(directory)
-    found = _find(directory)
+    found = find(directory)
     path = found or _place(directory)
     made = _made(path) if found else _missing_directories(os.path.dirname(path))
     try:
         for missing in reversed(made):
             os.makedirs(missing, mode=0o755, exist_ok=True)
-        _write(path, render(settings, made), directory)
+        # It grows in the hooks directory itself, where libvirt runs nothing but the names that it knows.
+        files.replace(path, render(settings, made), 0o755, directory)
     except OSError as error:
         raise InstallError(f"{printable(error.filename or path)}: {error.strerror}") from error
     running = daemons.running(directory)
@@ -113,7 +114,7 @@ def uninstall(directory: str) -> str | None:
     :raises InstallError: it can't be removed.
     """
     directory = os.path.abspath(directory)
-    path = _find(directory)
+    path = find(directory)
     if path is None:
         return None
     running = daemons.running(directory)
@@ -135,7 +136,7 @@ def status(directory: str, settings: Settings, told: Sequence[str]) -> Status:
     :param told: identities of the daemons that were told to look when the hook was installed.
     """
     directory = os.path.abspath(directory)
-    path = _find(directory)
+    path = find(directory)
     if path is None:
         problem = "not installed: run 'mthook-admin hook install'"
         return Status(os.path.join(directory, "qemu"), False, False, None, (problem,))
@@ -158,7 +159,7 @@ def status(directory: str, settings: Settings, told: Sequence[str]) -> Status:
 
 def config_files(directory: str) -> list[str]:
     """Return the configuration files that an installed hook reads, in order; none where there is no hook."""
-    path = _find(os.path.abspath(directory))
+    path = find(os.path.abspath(directory))
     for line in _read(path).splitlines() if path else []:
         name, equals, value = line.partition("=")
         if equals and name == "config":
@@ -196,7 +197,7 @@ def render(settings: Settings, made: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _find(directory: str) -> str | None:
+def find(directory: str) -> str | None:
     """Return the path of mthook's hook, wherever it is."""
     for name in ("qemu", _BESIDE):
         path = os.path.join(directory, name)
@@ -243,24 +244,6 @@ def _read(path: str) -> str:
             return file.read()
     except OSError as error:
         raise InstallError(f"{printable(path)}: {error.strerror}") from error
-
-
-def _write(path: str, text: str, directory: str) -> None:
-    """Replace the hook in one step: libvirtd may run it at any moment.
-
-    The new file grows in the hooks directory itself, where libvirt runs nothing but the names that it knows.
-    """
-    descriptor, temporary = tempfile.mkstemp(prefix=".mthook-", dir=directory)
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            os.fchmod(file.fileno(), 0o755)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def _faults(path: str) -> list[str]:

@@ -203,6 +203,34 @@ def carry(host: Host, uuid: str, machine: str, since: str) -> None:
         )
 
 
+def drop_pin(host: Host, uuid: str) -> bool:
+    """Take the pin out of a domain's metadata, its definition's and what runs; tell whether there was one.
+
+    libvirt changes nothing else: no definition is read and written back.
+    """
+    dropped = False
+    with _domain(host, uuid, "its pin can't be taken out of its metadata") as handle:
+        affected = {
+            libvirt.VIR_DOMAIN_AFFECT_CONFIG: handle.isPersistent(),
+            libvirt.VIR_DOMAIN_AFFECT_LIVE: handle.isActive(),
+        }
+        for flag in (flag for flag, there in affected.items() if there):
+            dropped = _drop_pin(handle, flag) or dropped
+    return dropped
+
+
+def _drop_pin(handle: Any, flag: int) -> bool:
+    kind = libvirt.VIR_DOMAIN_METADATA_ELEMENT
+    try:
+        handle.metadata(kind, PIN_NAMESPACE, flag)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_METADATA:
+            return False
+        raise
+    handle.setMetadata(kind, None, None, PIN_NAMESPACE, flag)
+    return True
+
+
 def start(host: Host, uuid: str) -> None:
     """Start a shut off domain, as ``virsh start`` would."""
     with _domain(host, uuid, "can't be started") as handle:

@@ -69,6 +69,26 @@ class Act:
 
 
 @dataclass(frozen=True)
+class Foreseen:
+    """What mode enforce would do to a guest, where the mode is another one.
+
+    :ivar effect: ``realign`` its definition; ``stop`` its next start, for its definition couldn't be realigned.
+    :ivar old: the machine type that it is defined as.
+    :ivar new: its pin.
+    :ivar reason: why its definition couldn't be realigned.
+    :ivar changes: what a change of family would do to the guest's hardware, a line each.
+    """
+
+    effect: Literal["realign", "stop"]
+    uuid: str
+    name: str
+    old: str | None
+    new: str | None
+    reason: str | None = None
+    changes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class LeftAlone:
     """A guest that would need something which mthook doesn't do by itself.
 
@@ -90,7 +110,7 @@ class Failure:
     name: str | None = None
 
 
-Event = Union[Act, LeftAlone, Failure]
+Event = Union[Act, Foreseen, LeftAlone, Failure]
 
 
 class Result:
@@ -118,18 +138,24 @@ class Result:
             self.counts[event.kind] += 1
         elif isinstance(event, LeftAlone):
             self.left += 1
-        else:
+        elif isinstance(event, Failure):
             self.failed += 1
         self._report(event)
 
 
 class SyncResult(Result):
-    """The same with all that happened: each thing once, however many steps meet it."""
+    """The same with all that happened: each thing once, however many steps meet it.
+
+    :ivar foreseen: of a dry run in another mode than enforce.
+    :ivar drift: how many instances are unlike their pins at the end of the run.
+    """
 
     def __init__(self, report: Callable[[Event], None], *, dry_run: bool = False) -> None:
         super().__init__(report, dry_run=dry_run)
         self._known: set[object] = set()
         self.acts: list[Act] = []
+        self.foreseen: list[Foreseen] = []
+        self.drift = 0
         self.left_alone: list[LeftAlone] = []
         self.errors: list[Failure] = []
 
@@ -142,6 +168,8 @@ class SyncResult(Result):
         self._known.add(key)
         if isinstance(event, Act):
             self.acts.append(event)
+        elif isinstance(event, Foreseen):
+            self.foreseen.append(event)
         elif isinstance(event, LeftAlone):
             self.left_alone.append(event)
         else:

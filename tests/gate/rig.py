@@ -15,6 +15,7 @@ from pathlib import Path
 
 from mthook.catalog.store import Catalog
 from mthook.gate import calls, framing
+from tests.programs import ENFORCE
 from tests.unit.gate.messages import message
 
 SECONDS = 10
@@ -59,7 +60,7 @@ class Rig:
     def configure(self, more: str) -> None:
         """Write the configuration; what it says about sockets counts from the next start."""
         text = (
-            f"[catalog]\npath = {self.catalog_path}\n[gate]\nlisten = {self.listen}\n"
+            f"{ENFORCE}[catalog]\npath = {self.catalog_path}\n[gate]\nlisten = {self.listen}\n"
             f"upstream = {self.directory / 'libvirt'}\ngroup = root\nmode = 0666\n{more}"
         )
         self.config.write_text(text)

@@ -123,6 +123,7 @@ class Databases:
         own = {
             "DEFAULT": {"host": host},
             "catalog": {"path": catalog or directory / "catalog.sqlite"},
+            "hook": {"mode": "enforce"},
             **self._connections(cell, api),
         }
         return write_conf(directory / "mthook.conf", _merged(own, groups))

@@ -9,6 +9,7 @@ from typing import Any, Optional
 
 from tests.lab.guests import guest_xml
 from tests.lab.host import Host
+from tests.programs import ENFORCE
 
 #: The guest that most tests are about.
 UUID = "3f2c1d3e-0000-4000-8000-000000000001"
@@ -30,14 +31,14 @@ class Site:
         self.node = node
 
     def install(self) -> None:
-        """Sync once and install the hook; the configuration is the default one."""
+        """Sync once and install the hook."""
         self.configure("")
         self.node.mthook("mthook-sync")
         self.node.mthook("mthook-admin", "hook", "install")
 
     def configure(self, text: str) -> None:
-        """Write the configuration; the hook notices by itself."""
-        self.node.path(CONFIG).write_text(text)
+        """Write the configuration, in mode enforce unless it says otherwise; the hook notices by itself."""
+        self.node.path(CONFIG).write_text(f"{ENFORCE}{text}")
 
     def ask(self, expression: str) -> Any:
         """Evaluate an expression about ``catalog`` on the host: SQLite can't follow a path that leads into it."""

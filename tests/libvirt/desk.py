@@ -10,6 +10,7 @@ import pytest
 from mthook.tools import sync
 from mthook.tools.admin import main
 from tests.lab import Host
+from tests.programs import ENFORCE
 
 
 class Commands:
@@ -20,7 +21,7 @@ class Commands:
         self.path = str(directory / "mthook" / "catalog.sqlite")
         self._config = str(directory / "mthook.conf")
         Path(self._config).write_text(
-            f"[catalog]\npath = {self.path}\n[libvirt]\nconnection_uri = {node.uri}\n"
+            f"{ENFORCE}[catalog]\npath = {self.path}\n[libvirt]\nconnection_uri = {node.uri}\n"
         )
         self._capsys = capsys
 

@@ -17,7 +17,7 @@ def test_without_a_file_the_defaults_hold(monkeypatch: pytest.MonkeyPatch, tmp_p
 
     options = conf.load()
 
-    assert (options.hook.mode, options.hook.timeout, options.sync.realign) == ("enforce", 5.0, True)
+    assert (options.hook.mode, options.hook.timeout, options.sync.realign) == ("audit", 5.0, True)
     assert options.catalog.path == "/var/lib/mthook/catalog.sqlite"
 
 

@@ -21,7 +21,8 @@ from tests.unit.hook.conftest import IMAGE, domain, travelling
 OLD, NEW, NEWEST = "pc-i440fx-6.2", "pc-i440fx-7.2", "pc-i440fx-8.2"
 ALIASES = {"pc": NEW}
 SINCE, BEFORE, NOW = (f"2026-0{month}-01T00:00:00.000000Z" for month in (5, 4, 6))
-NOVA = Settings(nova=True)
+PLAIN = Settings(mode="enforce")
+NOVA = Settings(mode="enforce", nova=True)
 
 
 def known(machine: Optional[str] = OLD, **more: Any) -> Known:
@@ -92,7 +93,7 @@ def test_nova_is_asked_about_a_wrong_start_and_the_first_one(
     [
         ("started", WRONG, NOVA),
         ("migrate", WRONG, NOVA),
-        ("prepare", WRONG, Settings()),
+        ("prepare", WRONG, PLAIN),
         ("prepare", domain(NEW), NOVA),
     ],
 )
@@ -165,13 +166,11 @@ def test_a_record_that_is_no_machine_type_is_no_pin() -> None:
 
 def test_a_definition_is_judged_as_the_start_that_follows_it() -> None:
     """But nobody was let in yet, and a domain that names no machine type isn't like any pin."""
-    plain = Settings()
-
-    assert judged("prepare", domain(NEW), known(arrival=NEW), plain).verdict == "allow"
-    assert judged(DEFINE, domain(NEW), known(arrival=NEW), plain).verdict == "deny"
+    assert judged("prepare", domain(NEW), known(arrival=NEW), PLAIN).verdict == "allow"
+    assert judged(DEFINE, domain(NEW), known(arrival=NEW), PLAIN).verdict == "deny"
     unnamed = domain(NEW).replace(f" machine='{NEW}'".encode(), b"")
-    assert judged(DEFINE, unnamed, known(), plain).verdict == "deny"
-    assert judged(DEFINE, unnamed, known(None), plain).verdict == "allow"
+    assert judged(DEFINE, unnamed, known(), PLAIN).verdict == "deny"
+    assert judged(DEFINE, unnamed, known(None), PLAIN).verdict == "allow"
 
 
 @pytest.mark.parametrize(
@@ -197,11 +196,11 @@ def test_a_pin_that_travels_is_recorded_when_its_guest_comes_or_is_stopped() -> 
     xml = domain(NEW, metadata=travelling(OLD, BEFORE))
 
     for operation, recorded in (("prepare", True), ("started", True), ("start", False)):
-        found = judged(operation, xml, UNKNOWN, Settings())
+        found = judged(operation, xml, UNKNOWN, PLAIN)
         assert (found.pin, found.origin, found.since) == (OLD, "metadata", BEFORE)
         assert (found.new_pin is not None) is recorded
     satisfied = domain(OLD, metadata=travelling(OLD, BEFORE))
-    assert judged("prepare", satisfied, UNKNOWN, Settings()).new_pin is None
+    assert judged("prepare", satisfied, UNKNOWN, PLAIN).new_pin is None
 
 
 def test_what_nova_wrote_by_itself_is_put_right() -> None:
@@ -241,7 +240,6 @@ def test_a_start_of_novas_may_pass(
 
 
 OTHER_IMAGE = "3c4d5e6f-7081-4293-a4b5-c6d7e8f90a1c"
-PLAIN = Settings()
 
 
 @pytest.mark.parametrize(
@@ -296,7 +294,7 @@ def test_without_the_database_the_xml_tells_the_pin_of_a_newcomer(
 @pytest.mark.parametrize("aliases", [{"pc": OLD}, {"pc": NEW}, {}])
 def test_a_definition_with_an_alias_gets_its_pins_version(aliases: dict[str, str]) -> None:
     """Whatever the alias is taken for here: after an upgrade of QEMU it starts as something else."""
-    judged = judge(DEFINE, summary.read(domain("pc")), known(), aliases, Settings())
+    judged = judge(DEFINE, summary.read(domain("pc")), known(), aliases, Settings(mode="enforce"))
 
     assert judged.verdict in ("rewrite", "deny")
     assert bool(judged.reason) == (aliases != {"pc": OLD})

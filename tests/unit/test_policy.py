@@ -155,7 +155,7 @@ def test_a_family_alias_of_another_line_is_drift_not_a_rewrite() -> None:
 
 
 def test_decisions_need_no_options() -> None:
-    """The defaults are those of the configuration: enforce, accept, no aliases."""
+    """Without them it enforces, accepts, and knows no aliases."""
     assert shown(decide("prepare", NEW, OLD)) == deny("would start as")
     assert shown(decide("migrate", NEW, OLD)) == drift("arrives as")
 

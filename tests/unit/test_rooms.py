@@ -21,7 +21,7 @@ LAYERS = (
     ("judgement",),
     ("host", "nova", "catalog"),
     ("xmlrewrite", "policy", "reconcile", "conf"),
-    ("settings", "journal", "locks", "machinetype"),
+    ("settings", "journal", "locks", "files", "machinetype"),
     ("errors", "text"),
     ("__init__",),
 )

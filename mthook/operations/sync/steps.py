@@ -13,6 +13,7 @@ from mthook.conf import has_nova
 from mthook.hook.install import CLEARED
 from mthook.nova.instance import Whereabouts
 from mthook.operations.acts import Act
+from mthook.operations.inventory import instances
 from mthook.operations.sync.compare import pull, push
 from mthook.operations.sync.definitions import (
     align,
@@ -21,6 +22,7 @@ from mthook.operations.sync.definitions import (
     note_drift,
     repair,
 )
+from mthook.operations.sync.foresight import foresee
 from mthook.operations.sync.novarecords import NovaRecords
 from mthook.operations.sync.pins import seed, seed_without_domain
 from mthook.operations.sync.requests import push_asked_for
@@ -53,6 +55,8 @@ def do_steps(run: SyncRun, only: str | None, *, start: bool = False) -> None:
         if only is None:
             name_unsupported(run)
             _finish(run)
+        rows = instances(run.catalog, run.catalog.guests())
+        run.result.drift = sum(bool(row.drift) for row in rows)
 
 
 def _pins(run: SyncRun, only: str | None) -> None:
@@ -77,6 +81,8 @@ def _definitions(run: SyncRun, only: str | None, start: bool) -> None:
     enforced = only is None and conf.hook.mode == "enforce" and conf.sync.realign
     if only == "realign" or enforced:
         align(run)
+    elif only is None and conf.hook.mode != "enforce" and run.result.dry_run:
+        foresee(run)
     if only == "repair" or enforced:
         repair(run, restart=only == "repair" and (start or conf.repair.start))
     if only in (None, "seed", "realign"):

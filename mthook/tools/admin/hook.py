@@ -4,22 +4,20 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-from mthook import conf
 from mthook.hook import install
 from mthook.hook.daemons import Daemon
-from mthook.operations.opening import opened_catalog
 from mthook.operations.readiness.context import Context
 from mthook.operations.readiness.installed import hook_status
+from mthook.operations.setup.hook import install_hook
 from mthook.settings import fingerprint
 from mthook.tools import options
 from mthook.tools.admin.command import AdminCommand, Answer, ExitCode, RowCommand, argument
 
-_HOOKS_DIR = argument(
+HOOKS_DIR = argument(
     "--hooks-dir",
     metavar="DIR",
     type=os.path.abspath,
@@ -35,19 +33,14 @@ class Install(AdminCommand):
     --config-file, the hook uses those files too.
     """
 
-    arguments: ClassVar = (_HOOKS_DIR,)
+    arguments: ClassVar = (HOOKS_DIR,)
     codes: ClassVar = {ExitCode.OK: "installed"}
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Compile the configuration for the hook, then put it in place."""
         files = options.files(self.app.options)
         stamp = fingerprint(files)  # before they are read
-        settings = install.Settings.of_this_process(self.conf.catalog.path, files)
-        with opened_catalog(self.conf, create=True) as catalog:
-            catalog.compile_settings(conf.settings(self.conf, stamp))
-            path, daemons = install.install(parsed_args.hooks_dir, settings)
-            catalog.set_daemons(json.dumps([daemon.identity for daemon in daemons]))
-            synced = catalog.host().last_sync_at is not None
+        path, daemons, synced = install_hook(self.conf, files, parsed_args.hooks_dir, stamp)
         self.say(f"{path}: installed, mode {self.conf.hook.mode}{_about(daemons)}")
         if not synced:
             self.say("now run mthook-sync: it pins the guests that are there already")
@@ -57,7 +50,7 @@ class Install(AdminCommand):
 class Uninstall(AdminCommand):
     """Remove the hook and leave the hooks directory as it was found. The catalog stays."""
 
-    arguments: ClassVar = (_HOOKS_DIR,)
+    arguments: ClassVar = (HOOKS_DIR,)
     codes: ClassVar = {ExitCode.OK: "the hook isn't there, removed or not"}
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -74,7 +67,7 @@ class Status(RowCommand):
     """
 
     columns = ("Hook", "Installed", "Loaded", "Current", "Mode")
-    arguments: ClassVar = (_HOOKS_DIR,)
+    arguments: ClassVar = (HOOKS_DIR,)
     codes: ClassVar = {
         ExitCode.OK: "installed, current, and known to every libvirt daemon that runs",
         ExitCode.ERROR: "it isn't, and standard error says what to do; or any other error",

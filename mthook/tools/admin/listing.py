@@ -56,6 +56,11 @@ _OPERATIONS = {
     "reconnect": "libvirtd restart",
     "attach": "attached",
 }
+#: Of so many guests.
+_IN_ENFORCE = (
+    "in mode enforce the next sync would realign {} definition(s), as far as it can:"
+    " 'mthook-sync --dry-run' tells how"
+)
 NOVA_COLUMNS = ("UUID", "Name", "State", "Host", "Cell")
 
 
@@ -172,7 +177,8 @@ class List(RowCommand):
                 yield found.uuid, found.name, found.vm_state, found.host or "", name
 
     def rows(self, args: argparse.Namespace) -> Iterator[Sequence[str | Time]]:
-        """Yield the selected instances by name."""
+        """Yield the selected instances by name, and say what mode enforce would do about them."""
+        drifting = 0
         with opened_catalog(self.conf) as catalog:
             if (args.deprecated or args.drift or args.unsupported) and catalog.changed_archs():
                 self.warn(
@@ -187,7 +193,10 @@ class List(RowCommand):
                 if _is_selected(row, args, deprecated) and (lacking is None or row.uuid in lacking):
                     if args.unset:
                         self.code = ExitCode.SOME_UNSET
+                    drifting += any(one.where == "defined" for one in row.drift)
                     yield _values(row)
+        if drifting and self.conf.hook.mode != "enforce":
+            self.say(_IN_ENFORCE.format(drifting))
 
     def _unsupported(self, catalog: Catalog) -> set[str]:
         """Return the UUIDs of what can't run here, by what the last sync saw, and by libvirt's word."""

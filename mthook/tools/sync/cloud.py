@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from oslo_config import cfg
 
@@ -26,7 +25,7 @@ class CloudReport:
     :param report: logs or complains of what happens.
     """
 
-    def __init__(self, given: argparse.Namespace, report: functools.partial[None]) -> None:
+    def __init__(self, given: argparse.Namespace, report: Callable[[Event], None]) -> None:
         self._given = given
         self._report = report
         self._spool = Spool() if given.format == "json" else None

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
@@ -16,7 +16,8 @@ from mthook import conf as configuration
 from mthook import journal
 from mthook.errors import Error
 from mthook.locks import Busy
-from mthook.operations.acts import Act, Event, Failure, Result, SyncResult
+from mthook.operations.acts import Act, Event, Failure, LeftAlone, Result, SyncResult
+from mthook.operations.sync.reported import Reported
 from mthook.operations.sync.synchronize import synchronize
 from mthook.settings import fingerprint
 from mthook.text import printable
@@ -51,25 +52,77 @@ def run(arguments: Sequence[str]) -> int:
     parser = _parser()
     given = parser.parse_args(arguments)
     _check_options(parser, given)
-    report = functools.partial(_report, given)
+    report = Report(given)
     cloud_report = CloudReport(given, report) if given.cloud else None
     result = cloud_report.result if cloud_report else SyncResult(report, dry_run=given.dry_run)
-    code = _synchronize(parser, given, result)
+    code = _synchronize(parser, given, result, report)
+    report.end()
     if cloud_report is not None:
         cloud_report.print()
     elif isinstance(result, SyncResult):
         _print(given, result)
-    if given.verbose and code != Exit.BUSY:
+    if report.speaks and code != Exit.BUSY:
         options.say(PROGRAM, words.summary(result))
     return code
 
 
-def _synchronize(parser: options.Parser, given: argparse.Namespace, result: Result) -> int:
+class Report:
+    """Logs or complains of what happens at once: nobody's guest is changed in silence.
+
+    :ivar speaks: somebody looks on, and is told what is done.
+    :ivar whole: the run has met all faults that there are.
+    """
+
+    whole = False
+
+    def __init__(self, given: argparse.Namespace) -> None:
+        self._given = given
+        on_terminal = sys.stderr.isatty() and given.format == "text" and not given.watch
+        self.speaks: bool = given.verbose or on_terminal
+        self.remember(configuration.DEFAULT_CATALOG)
+
+    def remember(self, catalog: str) -> None:
+        """Find out, beside a catalog, what was reported before."""
+        name = "reported-cloud.json" if self._given.cloud else "reported.json"
+        path = os.path.join(os.path.dirname(catalog), name)
+        keeps = self._given.scheduled and not self._given.dry_run
+        self._reported = Reported(path) if keeps else None
+
+    def __call__(self, event: Event) -> None:
+        """Report one thing."""
+        if isinstance(event, Act):
+            if not self._given.dry_run:
+                self._done(event)
+        elif isinstance(event, Failure):
+            self._failed(options.failure(event))
+        elif isinstance(event, LeftAlone) and self._given.verbose:
+            options.say(PROGRAM, words.left_alone(event))
+
+    def end(self) -> None:
+        """Keep what was reported, for the next run."""
+        if self._reported is not None:
+            self._reported.keep(whole=self.whole)
+
+    def _done(self, act: Act) -> None:
+        for line in words.done(act):
+            journal.info(f"sync: {line}")
+            if self.speaks and not self._given.watch:
+                options.say(PROGRAM, line)
+
+    def _failed(self, text: str) -> None:
+        if self._reported is None or self._reported.is_due(text):
+            options.say(PROGRAM, text)
+
+
+def _synchronize(
+    parser: options.Parser, given: argparse.Namespace, result: Result, report: Report
+) -> int:
     """Do one run, and return what the program is to end with."""
     files = given.config_file
     stamp = fingerprint(files or configuration.default_files())
     try:
         conf = configuration.load(files)
+        report.remember(conf.catalog.path)
         if isinstance(result, SyncResult):
             _check_step(parser, conf, given.only)
             settings = configuration.settings(conf, stamp)
@@ -77,6 +130,7 @@ def _synchronize(parser: options.Parser, given: argparse.Namespace, result: Resu
         else:
             cloud.check(parser, given, conf)
             cloud.run(given, conf, result)
+        report.whole = given.only is None
     except Busy as error:
         result.add(Failure(error))
         return Exit.BUSY
@@ -102,8 +156,8 @@ def _check_options(parser: options.Parser, given: argparse.Namespace) -> None:
         parser.error("--start is for --only repair")
     if given.watch and not given.cloud:
         parser.error("--watch is for --cloud")
-    if given.watch and (given.dry_run or given.format != "text"):
-        parser.error("--watch has no end at which to print: neither --dry-run nor --format")
+    if given.watch and (given.dry_run or given.scheduled or given.format != "text"):
+        parser.error("--watch has no end: neither --dry-run, --scheduled nor --format")
 
 
 def _check_step(parser: options.Parser, conf: cfg.ConfigOpts, only: str | None) -> None:
@@ -120,9 +174,9 @@ def _parser() -> options.Parser:
     parser = options.Parser(
         PROGRAM,
         "Give every guest of this host its pin, bring pins and Nova's records together,\n"
-        "bring definitions back to their pins and mend what the hook stopped. Says\n"
-        "nothing unless something is wrong; with -v also which guests are left alone,\n"
-        "and a summary.",
+        "bring definitions back to their pins and mend what the hook stopped. On a\n"
+        "terminal it says what it does, and what that comes to; elsewhere nothing unless\n"
+        "something is wrong. With -v also which guests are left alone.",
         Exit,
     )
     parser.add_argument(
@@ -151,6 +205,11 @@ def _parser() -> options.Parser:
         help="with --cloud: don't end, but look every few seconds for instances that Nova has changed",
     )
     parser.add_argument(
+        "--scheduled",
+        action="store_true",
+        help="for cron and timers: report a fault that lasts once, and then once a day",
+    )
+    parser.add_argument(
         "-f",
         "--format",
         choices=("text", "json"),
@@ -161,17 +220,6 @@ def _parser() -> options.Parser:
     return parser
 
 
-def _report(given: argparse.Namespace, event: Event) -> None:
-    """Log or complain of what happens at once; nobody's guest is changed in silence."""
-    if isinstance(event, Act):
-        for line in () if given.dry_run else words.done(event):
-            journal.info(line)
-    elif isinstance(event, Failure):
-        options.say(PROGRAM, words.failure(event))
-    elif given.verbose:
-        options.say(PROGRAM, words.left_alone(event))
-
-
 def _print(given: argparse.Namespace, result: SyncResult) -> None:
     """Print what standard output is for: what a dry run would do, or the document."""
     if given.format == "json":
@@ -179,7 +227,9 @@ def _print(given: argparse.Namespace, result: SyncResult) -> None:
     elif given.dry_run:
         for act in result.acts:
             print(*words.planned(act), sep="\n")
-        if not result.acts and not result.errors:
+        for one in result.foreseen:
+            print(*words.foreseen(one), sep="\n")
+        if not result.acts and not result.foreseen and not result.errors:
             print("nothing to do")
 
 

@@ -6,18 +6,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from mthook.errors import HostError, NotFound, Refused
 from mthook.operations.acts import (
     KINDS,
     Act,
     Event,
     Failure,
+    Foreseen,
     Kind,
     LeftAlone,
     Result,
     SyncResult,
 )
 from mthook.text import printable
+from mthook.tools.options import failure
 
 #: How a dry run and the system log begin.
 _VERBS: dict[Kind, tuple[str, str]] = {
@@ -42,10 +43,22 @@ def planned(act: Act) -> Iterator[str]:
 
 
 def done(act: Act) -> Iterator[str]:
-    """Yield the lines of an act for the system log."""
-    yield f"sync: {_VERBS[act.kind][1]} {_what(act)}"
+    """Yield the lines of an act that was done."""
+    yield f"{_VERBS[act.kind][1]} {_what(act)}"
     for change in act.changes:
-        yield f"sync: {_who(act)}: {change}"
+        yield f"{_who(act)}: {change}"
+
+
+def foreseen(one: Foreseen) -> Iterator[str]:
+    """Yield the lines of what mode enforce would do."""
+    who, old, new = _who(one), printable(one.old), printable(one.new)
+    if one.effect == "realign":
+        yield f"in mode enforce would realign {who} from {old} to {new}"
+    else:
+        why = f"defined as {old}, pinned to {new}, and not realigned: {one.reason}"
+        yield f"in mode enforce would stop the next start of {who}: {why}"
+    for change in one.changes:
+        yield f"  {who}: {change}"
 
 
 def left_alone(one: LeftAlone) -> str:
@@ -71,20 +84,15 @@ def about_spec(who: object, why: object) -> str:
     return f"{who}: its request spec is left alone: {why}"
 
 
-def failure(one: Failure) -> str:
-    """Return what went wrong, and with which guest."""
-    names_it = isinstance(one.error, (HostError, NotFound, Refused))
-    return str(one.error) if one.uuid is None or names_it else f"{_who(one)}: {one.error}"
-
-
 def summary(result: Result) -> str:
     """Return the run's figures in a line."""
-    kinds = ", ".join(
-        f"{kind}: {number}" for kind, number in _counts(result).items() if kind != "compiled"
-    )
-    left, errors = result.left, result.failed
+    figures = {"guests": result.guests, **_counts(result)}
+    del figures["compiled"], figures["drifting"]
+    if isinstance(result, SyncResult):
+        figures["drift"] = result.drift
+    figures.update({"left alone": result.left, "errors": result.failed})
     mode = "dry run: " if result.dry_run else ""
-    return f"{mode}guests: {result.guests}, {kinds}, left alone: {left}, errors: {errors}"
+    return mode + ", ".join(f"{name}: {number}" for name, number in figures.items())
 
 
 def document(result: SyncResult) -> dict[str, Any]:
@@ -93,9 +101,11 @@ def document(result: SyncResult) -> dict[str, Any]:
         "dry_run": result.dry_run,
         "guests": result.guests,
         "acts": [item(act) for act in result.acts],
+        "in_enforce": [item(one) for one in result.foreseen],
         "left_alone": [item(one) for one in result.left_alone],
         "errors": [item(one) for one in result.errors],
         "counts": _counts(result),
+        "drift": result.drift,
     }
 
 
@@ -115,7 +125,7 @@ def _counts(result: Result) -> dict[str, int]:
     return {kind: result.counts[kind] for kind in KINDS}
 
 
-def _who(one: Act | LeftAlone | Failure) -> str:
+def _who(one: Act | Foreseen | LeftAlone | Failure) -> str:
     return f"{printable(one.uuid if one.name is None else one.name)} ({one.uuid})"
 
 

@@ -19,6 +19,7 @@ from mthook.text import now
 from mthook.tools import sync
 from mthook.xmlrewrite import summary
 from tests.lab import PC, Host, guest_xml
+from tests.programs import ENFORCE
 
 UUID = "3f2c1d3e-0000-4000-8000-000000000001"
 OTHER = "3f2c1d3e-0000-4000-8000-000000000002"
@@ -34,7 +35,7 @@ class Setting:
         self.path = str(directory / "mthook" / "catalog.sqlite")
         self.config = str(directory / "mthook.conf")
         Path(self.config).write_text(
-            f"[catalog]\npath = {self.path}\n[libvirt]\nconnection_uri = {node.uri}\n"
+            f"{ENFORCE}[catalog]\npath = {self.path}\n[libvirt]\nconnection_uri = {node.uri}\n"
         )
         self._capsys = capsys
 

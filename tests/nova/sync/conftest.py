@@ -12,6 +12,7 @@ from mthook.catalog.store import Catalog
 from mthook.tools import sync
 from tests.lab import PC, Host, guest_xml
 from tests.lab.nova import Cloud
+from tests.programs import ENFORCE
 
 #: What makes a domain one of Nova's.
 NOVA = "<n:instance xmlns:n='http://openstack.org/xmlns/libvirt/nova/1.1'/>"
@@ -39,7 +40,7 @@ class Compute:
         :param url: of the database; None: the cell's.
         """
         self.config.write_text(
-            f"[DEFAULT]\nhost = {host}\n[catalog]\npath = {self.path}\n"
+            f"{ENFORCE}[DEFAULT]\nhost = {host}\n[catalog]\npath = {self.path}\n"
             f"[libvirt]\nconnection_uri = {self.node.uri}\n"
             f"[database]\nconnection = {(url or self.cloud.cell_url()).replace('$', '$$')}\n{more}"
         )

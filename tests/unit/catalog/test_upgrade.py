@@ -143,7 +143,7 @@ def test_all_of_it_can_be_read(old: str, revision: str) -> None:
         assert catalog.take_arrival(FIFTH) == "pc-q35-7.2"
         if revision == "0003":
             assert catalog.settings() == Settings(
-                fingerprint="/etc/mthook/mthook.conf:1:2:3", compiled_at=CHANGED
+                mode="enforce", fingerprint="/etc/mthook/mthook.conf:1:2:3", compiled_at=CHANGED
             )
             assert catalog.compared() == {
                 UUID: Compared(UUID, "pc-q35-7.2", 17, None),

@@ -16,6 +16,7 @@ from mthook.gate.verdict import REWRITE, Outcome
 from mthook.hook import slow
 from mthook.nova.question import Recorded
 from mthook.reconcile import NOVA, SOMEBODY
+from tests.programs import ENFORCE
 from tests.unit.hook.conftest import IMAGE, UUID, domain
 
 OLD, NEW, NEWEST = "pc-i440fx-6.2", "pc-i440fx-7.2", "pc-i440fx-8.2"
@@ -37,7 +38,7 @@ def test_a_pin_that_nova_changes_counts_and_is_changed_by_the_start_that_follows
     """Whether the client may define the guest at all libvirtd hasn't said yet."""
     config, path = tmp_path / "mthook.conf", str(tmp_path / "catalog" / "catalog.sqlite")
     config.write_text(
-        f"[catalog]\npath = {path}\n[database]\nconnection = mysql+pymysql://nova@localhost/nova\n"
+        f"{ENFORCE}[catalog]\npath = {path}\n[database]\nconnection = mysql+pymysql://nova@localhost/nova\n"
     )
     with Catalog.open(path) as catalog:
         catalog.set_pin(UUID, OLD, source="first boot", actor="test")
@@ -60,7 +61,7 @@ def test_what_is_rewritten_for_nova_is_to_be_written_to_nova(
     """Once libvirtd has taken it, and a moment later, when Nova has recorded what it made of the instance."""
     config, path = tmp_path / "mthook.conf", tmp_path / "catalog" / "catalog.sqlite"
     config.write_text(
-        f"[catalog]\npath = {path}\n[sync]\nwrite_back = {write_back}\n"
+        f"{ENFORCE}[catalog]\npath = {path}\n[sync]\nwrite_back = {write_back}\n"
         "[database]\nconnection = mysql+pymysql://nova@localhost/nova\n"
     )
     with Catalog.open(str(path)) as catalog:

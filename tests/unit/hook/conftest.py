@@ -16,6 +16,7 @@ from mthook.catalog.records import Capability, HostFacts
 from mthook.catalog.store import Catalog
 from mthook.hook import caller, fast
 from mthook.settings import fingerprint
+from tests.programs import ENFORCE
 
 UUID = "7d3f0a52-6a0e-4c6f-9f3b-5f0a1c2d3e4f"
 IMAGE = "3c4d5e6f-7081-4293-a4b5-c6d7e8f90a1b"
@@ -93,7 +94,7 @@ class Hooked:
 
     def write(self, text: str) -> None:
         """Write the configuration, and leave it to the hook to notice."""
-        self.config.write_text(f"[catalog]\npath = {self.path}\n{text}")
+        self.config.write_text(f"{ENFORCE}[catalog]\npath = {self.path}\n{text}")
 
     def catalog(self) -> Catalog:
         """The catalog as the tools see it."""

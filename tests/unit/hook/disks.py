@@ -23,6 +23,7 @@ from mthook.catalog.store import Catalog
 from mthook.hook import install
 from mthook.settings import fingerprint
 from tests.lab import hanging
+from tests.programs import ENFORCE
 from tests.unit.hook.conftest import UUID, domain
 
 
@@ -78,7 +79,7 @@ def _prepare(directory: Path, kept: str, on_error: str) -> tuple[Path, str]:
     disk.mkdir()
     _mount(disk, "-t", "tmpfs", "-o", "size=1m,nr_inodes=30,mode=0700", "tmpfs")
     config, path = directory / "mthook.conf", str(disk / "catalog.sqlite")
-    config.write_text(f"[catalog]\npath = {path}\n[hook]\ntimeout = 2\non_error = {on_error}\n")
+    config.write_text(f"[catalog]\npath = {path}\n{ENFORCE}timeout = 2\non_error = {on_error}\n")
     child = os.fork()
     if not child:
         catalog = Catalog.open(path)

@@ -659,7 +659,7 @@ def test_a_removed_configuration_brings_the_defaults_back(hooked: Hooked) -> Non
     fast._reload(call)
 
     assert call.settings is not None
-    assert (call.settings.mode, call.catalog) == ("enforce", "/var/lib/mthook/catalog.sqlite")
+    assert (call.settings.mode, call.catalog) == ("audit", "/var/lib/mthook/catalog.sqlite")
 
 
 def test_a_moved_catalog_is_followed(hooked: Hooked, tmp_path: Path) -> None:

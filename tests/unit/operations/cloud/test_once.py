@@ -209,7 +209,7 @@ def test_ironics_instances_and_cell0s_and_deleted_ones_are_left_out(controller: 
     ]
     done = [controller.add(PC, node="n2"), controller.add(PC, node="n3"), controller.add(PC)]
 
-    assert controller.sync("-v").err.startswith("mthook-sync: guests: 3, ")
+    assert "mthook-sync: guests: 3, " in controller.sync("-v").err
 
     assert [controller.specified(one) for one in out] == [None] * 4
     assert [controller.specified(one) for one in done] == [PC] * 3

@@ -18,6 +18,7 @@ from mthook.host import connection
 from mthook.nova import cells
 from mthook.text import now
 from mthook.tools import status
+from tests.programs import ENFORCE
 from tests.unit.host.fakes import FakeDomain, host
 
 from .clouds import Nova
@@ -87,7 +88,7 @@ class Desk:
         """Write the configuration."""
         uri = uri or f"test://{self._node}"
         self.config.write_text(
-            f"[catalog]\npath = {self.path}\n[gate]\nlisten = {self.gate}\n"
+            f"{ENFORCE}[catalog]\npath = {self.path}\n[gate]\nlisten = {self.gate}\n"
             f"[libvirt]\nconnection_uri = {uri}\n{text}"
         )
 

@@ -15,6 +15,7 @@ from mthook.text import now
 from mthook.tools import sync
 from mthook.xmlrewrite import summary
 from mthook.xmlrewrite.target import Kept
+from tests.programs import ENFORCE
 from tests.unit.host.fakes import (
     UUID,
     FakeConnection,
@@ -40,7 +41,7 @@ class Setting:
 
     def configure(self, text: str = "") -> None:
         """Write the configuration; ``text`` comes after the catalog's path."""
-        self.config.write_text(f"[catalog]\npath = {self.path}\n{text}")
+        self.config.write_text(f"{ENFORCE}[catalog]\npath = {self.path}\n{text}")
 
     def sync(self, *args: str) -> tuple[int, str, str]:
         """Run mthook-sync and return its exit status, standard output and standard error."""

@@ -52,7 +52,7 @@ def test_a_dry_run_changes_nothing(setting: Setting) -> None:
         ),
         (
             "mthook-sync: dry run: guests: 1, pinned: 0, released: 0, written: 0, specified: 0, imaged: 0, "
-            "realigned: 1, repaired: 0, forgotten: 0, drifting: 0, left alone: 0, errors: 0\n"
+            "realigned: 1, repaired: 0, forgotten: 0, drift: 1, left alone: 0, errors: 0\n"
         ),
     )
     assert (dump(setting.path), sorted(os.listdir(wanted.parent))) == before

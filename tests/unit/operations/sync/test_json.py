@@ -44,8 +44,10 @@ def test_a_run_tells_what_it_did_as_data(setting: Setting) -> None:
             NOTHING | guest | {"kind": "pinned", "new": "pc-i440fx-6.2", "source": "running guest"},
             NOTHING | guest | {"kind": "realigned", "old": "pc-i440fx-7.2", "new": "pc-i440fx-6.2"},
         ],
+        "in_enforce": [],
         "left_alone": [],
         "errors": [],
+        "drift": 0,
         "counts": dict.fromkeys(KINDS, 0) | {"compiled": 1, "pinned": 1, "realigned": 1},
     }
 
@@ -59,8 +61,10 @@ def test_nothing_to_do_is_empty_lists(setting: Setting) -> None:
             "dry_run": bool(args),
             "guests": 0,
             "acts": [],
+            "in_enforce": [],
             "left_alone": [],
             "errors": [],
+            "drift": 0,
             "counts": dict.fromkeys(KINDS, 0),
         }
 
@@ -79,6 +83,7 @@ def test_a_dry_run_tells_the_acts_of_the_run_after_it(setting: Setting) -> None:
     planned, done = document(setting, "--dry-run"), document(setting)
 
     assert planned.pop("dry_run") is not done.pop("dry_run")
+    assert (planned.pop("drift"), done.pop("drift")) == (1, 0)
     assert planned == done
     kinds = [(act["kind"], act["name"]) for act in done["acts"]]
     assert kinds == [

@@ -160,7 +160,7 @@ def test_a_start_stopped_during_a_repair_asks_for_another(
     monkeypatch.setattr(Catalog, "repairs", stop_another)
 
     assert setting.sync() == (0, "", "")
-    assert (there, wanted.exists()) == ([False], True)
+    assert (there[0], wanted.exists()) == (False, True)
 
 
 def test_a_guest_without_a_pin_is_just_started_again(setting: Setting) -> None:

@@ -14,7 +14,7 @@ from mthook.catalog.records import Capability, Guest, HostFacts
 from mthook.catalog.store import Catalog
 from mthook.text import now
 from mthook.tools.admin import main
-from tests.programs import Run, runner
+from tests.programs import ENFORCE, Run, runner
 
 from .cloud import Cloud
 
@@ -55,7 +55,7 @@ def path(tmp_path: Path) -> str:
 def config(tmp_path: Path, path: str) -> Path:
     """The configuration file."""
     file = tmp_path / "mthook.conf"
-    file.write_text(f"[catalog]\npath = {path}\n[libvirt]\nconnection_uri = {URI}\n")
+    file.write_text(f"{ENFORCE}[catalog]\npath = {path}\n[libvirt]\nconnection_uri = {URI}\n")
     return file
 
 

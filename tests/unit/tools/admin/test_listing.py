@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 
@@ -367,3 +368,26 @@ def test_history_words_what_the_hook_was_called_for_as_operators_do(
     catalog.add_history(WEB, event, actor="hook", reason=reason)
 
     assert json.loads(run("history", "web-1", "-f", "json").out)[0]["Why"] == why
+
+
+@pytest.mark.parametrize(("mode", "says"), [("audit", True), ("off", True), ("enforce", False)])
+def test_what_mode_enforce_would_do_is_said(
+    run: Run, config: Path, catalog: Catalog, mode: str, says: bool
+) -> None:
+    """Of those listed that are defined unlike their pins; what runs unlike its pin stays until a cold start."""
+    config.write_text(f"{config.read_text()}[hook]\nmode = {mode}\n")
+    catalog.see_guests([guest(defined="pc-i440fx-7.2"), guest(DB, "db-1")], now())
+    for uuid in (WEB, DB):
+        pin(catalog, uuid, "pc-i440fx-6.2")
+
+    said = run("list")
+
+    assert (
+        said.err
+        == (
+            "in mode enforce the next sync would realign 1 definition(s), as far as it can:"
+            " 'mthook-sync --dry-run' tells how\n"
+        )
+        * says
+    )
+    assert run("list", "--state", "running").err == ""

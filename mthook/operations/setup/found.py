@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What there is on a host before anything is set up."""
+
+from __future__ import annotations
+
+import grp
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import parse_qs, urlsplit
+
+from mthook import conf as configuration
+from mthook.errors import InstallError
+from mthook.hook import daemons, install
+from mthook.operations.opening import opened_host
+from mthook.operations.setup import inifile, places
+from mthook.text import printable
+
+#: libvirt's own sockets: the monolithic daemon's, the modular one's.
+_SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What there is.
+
+    :ivar files: the configuration files; the last one is mthook's own.
+    :ivar text: what that one says; "" where it isn't there.
+    :ivar daemon: the libvirt daemon that is used, where it runs here.
+    :ivar contained: it has another hooks directory than this host, so that no hook written here is called.
+    :ivar socket: its socket.
+    :ivar hook: where mthook's hook is already.
+    :ivar other_hook: where somebody else's hook is.
+    :ivar nova_conf: nova.conf; ``None`` where there is none.
+    :ivar nova_text: what it says.
+    :ivar guests: how many guests libvirt has.
+    :ivar nova_guests: how many of them are Nova's.
+    :ivar timer: what runs things by the clock here: ``systemd``, ``cron`` or ``None``.
+    """
+
+    files: Sequence[str]
+    text: str
+    daemon: daemons.Daemon | None
+    contained: bool
+    socket: str
+    hook: str | None
+    other_hook: str | None
+    nova_conf: str | None
+    nova_text: str
+    guests: int
+    nova_guests: int
+    timer: str | None
+
+    @property
+    def config(self) -> str:
+        """mthook's own configuration file."""
+        return self.files[-1]
+
+    @property
+    def nova(self) -> bool:
+        """Whether this is one of Nova's compute hosts."""
+        return self.nova_conf is not None or self.nova_guests > 0
+
+
+def find(files: Sequence[str], hooks_dir: str, nova_conf: str | None) -> Found:
+    """Look at this host; nothing is changed.
+
+    :param nova_conf: nova.conf, where it isn't where it usually is.
+    :raises ConfigError: mthook's configuration is wrong.
+    :raises HostError: libvirt can't be reached.
+    :raises InstallError: a file can't be read.
+    """
+    path = nova_conf or places.NOVA_CONF
+    nova_text = read(path)
+    if nova_text is None and nova_conf is not None:
+        raise InstallError(f"{printable(path)}: no such file")
+    text = read(files[-1]) or ""
+    uri = _uri(files, text, nova_text or "")
+    daemon, socket = _daemon(uri, hooks_dir)
+    hook = install.find(hooks_dir)
+    beside = os.path.join(hooks_dir, "qemu")
+    other = os.path.lexists(beside) and beside != hook
+    guests = _guests(files, uri)
+    return Found(
+        files=files,
+        text=text,
+        daemon=daemon,
+        contained=daemon is not None and not daemon.sees(hooks_dir),
+        socket=socket,
+        hook=hook,
+        other_hook=beside if other else None,
+        nova_conf=path if nova_text is not None else None,
+        nova_text=nova_text or "",
+        guests=len(guests),
+        nova_guests=sum(guests),
+        timer=_timer(),
+    )
+
+
+def read(path: str) -> str | None:
+    """Return a file's text, ``None`` where there is no such file.
+
+    :raises InstallError: it can't be read.
+    """
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InstallError(f"{printable(path)}: {error.strerror}") from error
+
+
+def group_of(socket: str) -> str:
+    """Return the group that a socket of libvirt's belongs to: the gate's is to belong to the same."""
+    try:
+        return grp.getgrgid(os.stat(socket).st_gid).gr_name
+    except (OSError, KeyError):
+        return "root"
+
+
+def socket_of(uri: str) -> str | None:
+    """Return the socket that a libvirt URI names."""
+    try:
+        return parse_qs(urlsplit(uri).query).get("socket", [None])[0]
+    except ValueError:
+        return None
+
+
+def _uri(files: Sequence[str], text: str, nova_text: str) -> str:
+    """Return libvirt's URI: mthook's own, else Nova's, but for one that leads to the gate."""
+    conf = configuration.load([path for path in files if os.path.exists(path)])
+    own, theirs = (inifile.get(one, "libvirt", "connection_uri") for one in (text, nova_text))
+    if own is None and theirs and socket_of(theirs) != conf.gate.listen:
+        return theirs
+    return str(conf.libvirt.connection_uri)
+
+
+def _daemon(uri: str, hooks_dir: str) -> tuple[daemons.Daemon | None, str]:
+    """Return the daemon at the other end of a URI, and its socket.
+
+    Where systemd listens for it, one that has this host's hooks is taken for it, else any other.
+    """
+    named = socket_of(uri)
+    sockets = [named] if named else [path for path in _SOCKETS if os.path.exists(path)]
+    for path in sockets:
+        daemon = daemons.serving(path)
+        if daemon is not None:
+            return daemon, path
+    everywhere = sorted(daemons.everywhere(), key=lambda one: not one.sees(hooks_dir))
+    return (everywhere[0] if everywhere else None), (sockets or list(_SOCKETS))[0]
+
+
+def _guests(files: Sequence[str], uri: str) -> list[bool]:
+    """Return of each guest whether it is Nova's."""
+    conf = configuration.load([path for path in files if os.path.exists(path)])
+    conf.set_override("connection_uri", uri, group="libvirt")
+    with opened_host(conf, readonly=True) as host:
+        from mthook.host.domains import list_domains  # here: it takes libvirt-python
+
+        found = [domain.summary for domain in list_domains(host)]
+    return [summary is not None and summary.nova for summary in found]
+
+
+def _timer() -> str | None:
+    if os.path.isdir(places.SYSTEMD_RUNS):
+        return "systemd"
+    return "cron" if os.path.isdir(places.CRON) else None

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The steps of setting a host up. Each can be done twice, and what is as it should be stays untouched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+
+from oslo_config import cfg
+
+from mthook import conf as configuration
+from mthook import files
+from mthook.errors import InstallError
+from mthook.operations.acts import SyncResult
+from mthook.operations.setup import places, units
+from mthook.operations.setup.hook import install_hook
+from mthook.operations.setup.plan import Plan, Step
+from mthook.operations.sync.synchronize import synchronize
+from mthook.settings import fingerprint
+from mthook.text import printable
+
+
+def carry_out(plan: Plan, result: SyncResult, completion: str) -> Iterator[Step]:
+    """Do one step after the other, and yield each that is done.
+
+    :param result: takes down what the first sync does.
+    :raises Error: a step fails; those before it are done, and setup can be called again.
+    """
+    conf, found = plan.conf, plan.found
+    do: Mapping[str, Callable[[], None]] = {
+        "configuration": lambda: _write_configuration(plan),
+        "pins": lambda: _synchronize(plan, result),
+        "hook": lambda: _install_hook(plan),
+        "timer": lambda: _install(units.timer(found, conf)),
+        "gate": lambda: _install(units.gate(found, conf)),
+        "nova_conf": lambda: _rewrite(found.nova_conf or "", plan.nova_text),
+        "completion": lambda: write(places.COMPLETION, completion, 0o644),
+    }
+    for step in plan.steps:
+        do[step.kind]()
+        yield step
+
+
+def write(path: str, text: str, mode: int) -> None:
+    """Write a file that belongs to root, unless it says the same already.
+
+    :raises InstallError: it can't be written.
+    """
+    try:
+        if units.are_there({path: text}) and os.stat(path).st_mode & 0o777 == mode:
+            return
+        files.replace(os.path.realpath(path), text, mode)
+    except OSError as error:
+        raise InstallError(f"{printable(error.filename or path)}: {error.strerror}") from error
+
+
+def rewrite(path: str, text: str) -> None:
+    """Replace a file of somebody else's, which keeps its owner and its mode.
+
+    :raises InstallError: it can't be written.
+    """
+    path = os.path.realpath(path)
+    try:
+        seen = os.stat(path)
+        owner = (seen.st_uid, seen.st_gid)
+        files.replace(path, text, seen.st_mode & 0o7777, owner=owner)
+    except OSError as error:
+        raise InstallError(f"{printable(error.filename or path)}: {error.strerror}") from error
+
+
+def _rewrite(path: str, text: str) -> None:
+    if not units.are_there({path: text}):
+        rewrite(path, text)
+
+
+def _write_configuration(plan: Plan) -> None:
+    try:
+        os.makedirs(os.path.dirname(plan.found.config), mode=0o755, exist_ok=True)
+    except OSError as error:
+        raise InstallError(f"{printable(error.filename)}: {error.strerror}") from error
+    write(plan.found.config, plan.text, 0o600)
+
+
+def _synchronize(plan: Plan, result: SyncResult) -> None:
+    stamp = fingerprint(plan.found.files)
+    conf = _configured(plan)
+    settings = configuration.settings(conf, stamp)
+    synchronize(conf, settings, result, None, lambda things, _: things)
+
+
+def _install_hook(plan: Plan) -> None:
+    stamp = fingerprint(plan.found.files)
+    install_hook(_configured(plan), plan.found.files, plan.hooks_dir, stamp)
+
+
+def _configured(plan: Plan) -> cfg.ConfigOpts:
+    return configuration.load([path for path in plan.found.files if os.path.exists(path)])
+
+
+def _install(texts: Mapping[str, str]) -> None:
+    """Write cron's file, or write units and have systemd start what starts the others."""
+    for path, text in texts.items():
+        write(path, text, 0o644)
+    enabled = units.to_enable(list(texts))
+    if enabled:
+        units.systemctl("daemon-reload")
+        units.systemctl("enable", "--now", *enabled)

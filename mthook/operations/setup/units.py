@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What makes systemd or cron run mthook: the texts, and whether they are there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+
+from oslo_config import cfg
+
+from mthook import conf as configuration
+from mthook.errors import InstallError
+from mthook.operations.setup import places
+from mthook.operations.setup.found import Found, group_of, read
+from mthook.text import printable
+
+CRON = ("mthook", "mthook-cloud")
+_CATALOG = os.path.dirname(configuration.DEFAULT_CATALOG)
+_SYNC = ("mthook-sync.timer", "mthook-sync.service", "mthook-repair.path", "mthook-repair.service")
+_PUSH = ("mthook-push.path", "mthook-push.service")
+_GATE = ("mthook-gate.socket", "mthook-gate.service")
+#: Those of a controller: whoever removes mthook removes them, too.
+_OTHERS = (
+    "mthook-gate-ro.socket",
+    "mthook-cloud.timer",
+    "mthook-cloud.service",
+    "mthook-cloud-watch.service",
+)
+#: What starts by itself what the others are about.
+_ENABLED = (".timer", ".path", ".socket")
+_HEAD = "# Written by mthook-admin setup.\n"
+
+
+def timer(found: Found, conf: cfg.ConfigOpts) -> dict[str, str]:
+    """Return what runs mthook-sync by the clock and after a stop: paths and texts."""
+    if found.timer == "cron":
+        text = _named(places.shared("mthook.cron"), found.files)
+        return {os.path.join(places.CRON, CRON[0]): text}
+    return _units(_SYNC + _PUSH if configuration.has_nova(conf) else _SYNC, found, conf)
+
+
+def gate(found: Found, conf: cfg.ConfigOpts) -> dict[str, str]:
+    """Return the gate's units: paths and texts. Its socket belongs to the group of libvirt's own."""
+    texts = _units(_GATE, found, conf)
+    socket = os.path.join(places.SYSTEMD, _GATE[0])
+    for name, value in (
+        ("ListenStream", conf.gate.listen),
+        ("SocketGroup", group_of(found.socket)),
+    ):
+        texts[socket] = re.sub(rf"^{name}=.*$", f"{name}={value}", texts[socket], flags=re.M)
+    return texts
+
+
+def _units(names: Sequence[str], found: Found, conf: cfg.ConfigOpts) -> dict[str, str]:
+    return {os.path.join(places.SYSTEMD, name): _unit(name, found, conf) for name in names}
+
+
+def are_there(texts: Mapping[str, str]) -> bool:
+    """Tell whether files say what they are to say."""
+    return all(read(path) == text for path, text in texts.items())
+
+
+def of_mthook() -> list[str]:
+    """Return the paths of all units of mthook's that somebody has put where an administrator's units are."""
+    names = (*_SYNC, *_PUSH, *_GATE, *_OTHERS)
+    paths = [os.path.join(places.SYSTEMD, name) for name in names]
+    return [path for path in paths if os.path.exists(path)]
+
+
+def of_gate(paths: Sequence[str]) -> list[str]:
+    """Return those of them that are the gate's."""
+    return [path for path in paths if os.path.basename(path).startswith("mthook-gate")]
+
+
+def to_enable(paths: Sequence[str]) -> list[str]:
+    """Return the names of the units among these that start the others."""
+    return [os.path.basename(path) for path in paths if path.endswith(_ENABLED)]
+
+
+def systemctl(*argv: str) -> None:
+    """Run systemctl.
+
+    :raises InstallError: it isn't there, or fails; the text has the last thing it said.
+    """
+    try:
+        done = subprocess.run(
+            ["systemctl", *argv], capture_output=True, text=True, check=False, timeout=300
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InstallError(f"systemctl {' '.join(argv)}: {printable(error)}") from error
+    if done.returncode:
+        said = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
+        raise InstallError(f"systemctl {' '.join(argv)}: {printable(said)}")
+
+
+def _unit(name: str, found: Found, conf: cfg.ConfigOpts) -> str:
+    text = _named(places.shared(f"systemd/{name}"), found.files)
+    directory = os.path.dirname(conf.catalog.path)
+    if directory != _CATALOG:
+        text = text.replace(_CATALOG, directory)
+        text = re.sub(
+            r"^StateDirectory=.*\nStateDirectoryMode=.*$",
+            f"ReadWritePaths={directory}",
+            text,
+            flags=re.M,
+        )
+    return _HEAD + text
+
+
+def _named(text: str, files: Sequence[str]) -> str:
+    """Return a text in which mthook's commands have their paths, and configuration files other than the default."""
+    given = list(files) != configuration.default_files()
+    options = "".join(f" --config-file {shlex.quote(path)}" for path in files) if given else ""
+    return re.sub(
+        r"(?<=[= ])(mthook-(?:sync|gate))(?= --|$)",
+        lambda found: places.program(found[1]) + options,
+        text,
+        flags=re.M,
+    )

@@ -1,0 +1,320 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``setup`` and ``uninstall``: from an installed package to a watched or protected host, and back."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import io
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+from cliff import complete
+
+from mthook.conf import has_nova
+from mthook.errors import Error
+from mthook.operations.acts import Act, Event, Failure, Foreseen, SyncResult
+from mthook.operations.setup import configuration, found, inifile, plan, removal, steps
+from mthook.operations.setup.found import Found
+from mthook.operations.setup.plan import Plan, Step
+from mthook.text import printable
+from mthook.tools import options
+from mthook.tools.admin.command import NAME, AdminCommand, ExitCode, UsageError, argument
+from mthook.tools.admin.hook import HOOKS_DIR
+
+_NOVA_CONF = argument(
+    "--nova-conf", metavar="FILE", help="nova.conf, default: /etc/nova/nova.conf where it exists"
+)
+#: How many guests are named, where there are more.
+_SOME = 10
+_WHAT = {
+    "configuration": "write {}, mode 0600",
+    "pins": "pin every guest, in {}",
+    "hook": "install the hook in {}, and make libvirtd look for it",
+    "timer": "run mthook-sync every five minutes: {}",
+    "gate": "install mthook-gate, which Nova can connect through: {}",
+    "nova_conf": "lead Nova to the gate in {}",
+    "completion": "complete commands in bash: {}",
+}
+_REMOVED = {
+    "file": "{}: removed",
+    "hook": "{}: removed; libvirtd was told",
+    "pin": "{}: its pin is out of its metadata",
+    "led_back": "{}: leads Nova back to libvirt",
+}
+
+
+class RootCommand(AdminCommand):
+    """A command that changes the host itself."""
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Refuse where nothing but errors could follow."""
+        if os.geteuid() != 0:
+            raise Error(f"'{NAME} {self.cmd_name}' changes this host: run it as root")
+        code: int = super().run(parsed_args)
+        return code
+
+    def confirmed(self, question: str, yes: bool) -> bool:
+        """Ask, unless the answer was given.
+
+        :raises UsageError: there is nobody to ask.
+        """
+        if yes:
+            return True
+        if not self.app.stdin.isatty():
+            raise UsageError("nothing was changed: there is no terminal to ask, so say --yes")
+        print(f"{question} [y/N] ", end="", file=self.app.stderr, flush=True)
+        return self.app.stdin.readline().strip().lower() in ("y", "yes")
+
+    def show(self, *lines: str) -> None:
+        """Print lines to standard output, at once."""
+        for line in lines:
+            self.app.stdout.write(f"{line}\n")
+        self.app.stdout.flush()
+
+
+class Setup(RootCommand):
+    """Set this host up: configuration, pins, hook and timer; with Nova the gate as well.
+
+    It looks at the host, shows what it would do and what mode enforce would change, asks, and does it. First
+    in mode audit, where starts are watched and nothing is stopped or changed. Called again it brings all up to
+    date, with --mode enforce it turns protection on. What mthook.conf says already stays.
+
+    No password is taken from the command line: --database names a file.
+    """
+
+    codes: ClassVar = {
+        ExitCode.OK: "this host is set up",
+        ExitCode.ERROR: "it isn't, or not wholly, and standard error says why; what was done stays, and setup may be"
+        " called again",
+    }
+    arguments: ClassVar = (
+        argument("--yes", action="store_true", help="don't ask"),
+        argument(
+            "--mode",
+            choices=("audit", "enforce"),
+            help="what the hook does, default: as it is configured, at first audit",
+        ),
+        argument(
+            "--database",
+            metavar="FILE",
+            help="a file with the URL of Nova's cell database and nothing else, or one like nova.conf that has"
+            " [database] connection; default: as it is configured, else nova.conf's",
+        ),
+        _NOVA_CONF,
+        argument("--no-gate", action="store_true", help="with Nova: without mthook-gate"),
+        argument(
+            "--write-nova-conf",
+            action="store_true",
+            help="write the line that leads Nova to the gate to nova.conf; default: show it",
+        ),
+        HOOKS_DIR,
+    )
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Look, show, ask, do."""
+        args = parsed_args
+        files = options.files(self.app.options)
+        there = found.find(files, args.hooks_dir, args.nova_conf)
+        choices = configuration.Choices(
+            args.mode, self._database(there, args), not args.no_gate, args.write_nova_conf
+        )
+        completion = self._completion()
+        planned = plan.make(there, choices, args.hooks_dir, completion)
+        self.show(*_host(there), "", *_plan(planned))
+        if not self.confirmed("Do it?", args.yes):
+            self.say("nothing was changed")
+            return ExitCode.ERROR
+        self.show("")
+        result = SyncResult(self._report)
+        for step in steps.carry_out(planned, result, completion):
+            self.show(*() if step.done else (f"done: {_what(step)}",))
+        self.show("", *_verdict(planned, result))
+        return ExitCode.ERROR if result.failed or there.contained else ExitCode.OK
+
+    def _database(self, there: Found, args: argparse.Namespace) -> str | None:
+        """Return the URL of Nova's database where it is given; ask for it where nothing tells."""
+        if args.database is not None:
+            return configuration.database_from(args.database)
+        texts = (there.text, there.nova_text)
+        known = any(inifile.get(text, "database", "connection") for text in texts)
+        if known or args.yes or not there.nova or not self.app.stdin.isatty():
+            return None
+        url = getpass.getpass("URL of Nova's cell database (not shown; empty: none): ").strip()
+        return configuration.read_database(url, "what was typed") if url else None
+
+    def _completion(self) -> str:
+        """Return what makes bash complete the commands."""
+        output = io.StringIO()
+        actions = complete.CompleteDictionary()
+        for name, _ in self.app.command_manager:
+            actions.add_command(name.split(), self._actions(name.split()))
+        complete.CompleteBash(NAME, output).write(actions.get_commands(), actions.get_data())
+        return output.getvalue()
+
+    def _actions(self, words: list[str]) -> list[argparse.Action]:
+        factory, name, _ = self.app.command_manager.find_command(words)
+        parser: Any = factory(self.app, None).get_parser(name)
+        return list(parser._get_optional_actions())
+
+    def _report(self, event: Event) -> None:
+        if isinstance(event, Failure):
+            self.complain(options.failure(event))
+
+
+class Uninstall(RootCommand):
+    """Take mthook off this host: timer, hook, gate and completion. Guests stay as they are.
+
+    The configuration and the catalog stay as well. Where setup has led Nova to the gate in nova.conf, that is
+    taken back first; the gate goes when uninstall is called again, after nova-compute was restarted.
+    """
+
+    codes: ClassVar = {
+        ExitCode.OK: "nothing of it is left but configuration and catalog",
+        ExitCode.ERROR: "something is left, and standard error says what to do; or any other error",
+    }
+    arguments: ClassVar = (
+        argument("--yes", action="store_true", help="don't ask"),
+        argument(
+            "--metadata",
+            action="store_true",
+            help="also take the pins out of the metadata of all guests, running ones too",
+        ),
+        _NOVA_CONF,
+        HOOKS_DIR,
+    )
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Ask, remove, say what is left."""
+        args, code = parsed_args, ExitCode.OK
+        if not self.confirmed("Take mthook off this host?", args.yes):
+            self.say("nothing was changed")
+            return ExitCode.ERROR
+        for one in removal.remove(
+            self.conf, args.hooks_dir, args.nova_conf, metadata=args.metadata
+        ):
+            if one.kind in _REMOVED:
+                self.show(_REMOVED[one.kind].format(printable(one.what)))
+                continue
+            code = ExitCode.ERROR
+            self.complain(_left(one))
+        paths = [*options.files(self.app.options), os.path.dirname(self.conf.catalog.path)]
+        left = [path for path in paths if os.path.exists(path)]
+        if left:
+            self.show(f"left, with pins and history: {', '.join(map(printable, left))}")
+        return code
+
+
+def _left(one: removal.Removed) -> str:
+    """Return what is left and what to do about it."""
+    if one.kind == "pin_stays":
+        return str(one.error)
+    return (
+        f"mthook-gate stays: nova-compute may be connected through it. See that connection_uri in"
+        f" {printable(one.what)} doesn't lead to it, restart nova-compute, then '{NAME} uninstall' again"
+    )
+
+
+def _host(there: Found) -> Iterator[str]:
+    """Yield what was found."""
+    of_nova = f", {there.nova_guests} of them Nova's" if there.nova_guests else ""
+    yield f"Found: {_guests(there.guests)}{of_nova}"
+    if there.daemon is not None:
+        where = "in a container of its own" if there.contained else "on this host"
+        yield f"  {there.daemon.name} (pid {there.daemon.pid}) runs {where}"
+    if there.nova_conf is not None:
+        yield f"  nova.conf: {printable(there.nova_conf)}"
+    if there.other_hook is not None:
+        yield f"  {printable(there.other_hook)} is somebody else's hook; it stays, mthook's goes beside it"
+    if there.timer is None:
+        yield "  neither systemd nor cron: see that mthook-sync runs every few minutes"
+
+
+def _plan(planned: Plan) -> Iterator[str]:
+    """Yield what would be done, and what mode enforce means for the guests."""
+    yield f"Plan, in mode {planned.mode}:"
+    for number, step in enumerate(planned.steps, 1):
+        done = " (as it is)" if step.done else ""
+        yield f"  {number}. {_what(step)}{done}"
+    if planned.found.contained:
+        yield "  no hook: the container's libvirtd doesn't see this host's hooks directory"
+    yield from (f"Can't be done now: {options.failure(one)}" for one in planned.foreseen.errors)
+    yield from _pins(planned.foreseen)
+    would = "does" if planned.mode == "enforce" else "would do"
+    yield from _effects(planned.foreseen.foreseen, would)
+    if planned.leaves_errors:
+        yield (
+            "Mind: Nova neither learns the pins (--database FILE) nor connects through the gate (--write-nova-conf),"
+            " so that a start that is stopped leaves its instance in ERROR"
+        )
+    if planned.has("gate") and not planned.has("nova_conf"):
+        yield "The line that leads Nova to the gate, in nova.conf (--write-nova-conf writes it):"
+        yield "  [libvirt]"
+        yield f"  connection_uri = {configuration.gate_uri(planned.conf.gate.listen)}"
+
+
+def _what(step: Step) -> str:
+    return _WHAT[step.kind].format(printable(step.path))
+
+
+def _pins(foreseen: SyncResult) -> Iterator[str]:
+    """Yield how many guests would be pinned, by what."""
+    pinned = [act for act in foreseen.acts if act.kind == "pinned"]
+    sources = sorted({act.source or "" for act in pinned})
+    for source in sources:
+        of_source = [act for act in pinned if act.source == source]
+        yield f"New pins from the {source}: {len(of_source)}"
+        yield from _some([f"{_who(act)}: {printable(act.new)}" for act in of_source])
+    if not pinned:
+        yield "New pins: none"
+
+
+def _effects(effects: Sequence[Foreseen], would: str) -> Iterator[str]:
+    realigned = [one for one in effects if one.effect == "realign"]
+    stopped = [one for one in effects if one.effect == "stop"]
+    yield f"Mode enforce {would} this: definitions realigned: {len(realigned)}, starts stopped: {len(stopped)}"
+    yield from _some([f"{_who(o)}: {printable(o.old)} → {printable(o.new)}" for o in realigned])
+    yield from _some([f"{_who(o)} isn't started: {printable(o.reason)}" for o in stopped])
+
+
+def _some(lines: Sequence[str]) -> Iterator[str]:
+    yield from (f"  {line}" for line in lines[:_SOME])
+    if len(lines) > _SOME:
+        yield f"  and {len(lines) - _SOME} more: 'mthook-sync --dry-run' names them"
+
+
+def _guests(number: int) -> str:
+    return f"{number} guest" if number == 1 else f"{number} guests"
+
+
+def _who(one: Act | Foreseen) -> str:
+    return f"{printable(one.name or one.uuid)} ({one.uuid})"
+
+
+def _verdict(planned: Plan, result: SyncResult) -> Iterator[str]:
+    """Yield how this host is now, and what comes next."""
+    guests, mode = _guests(result.guests), planned.mode
+    if result.failed:
+        yield f"Not wholly set up: {result.failed} error(s) above. Mend them, then 'mthook-sync'."
+    if planned.found.contained:
+        yield "No hook guards starts: libvirtd runs in a container. Lead its clients through mthook-gate."
+    elif mode == "enforce":
+        yield f"Protected: {guests}. A start that would change a guest's machine type is stopped."
+    else:
+        yield f"Watched: {guests}. In mode {mode} nothing is stopped or changed."
+    yield from _next(planned)
+
+
+def _next(planned: Plan) -> Iterator[str]:
+    if planned.found.nova and not has_nova(planned.conf):
+        yield "Nova's database isn't configured: Nova doesn't learn the pins. To configure it: setup --database FILE"
+    if planned.has("nova_conf"):
+        yield "Next: restart nova-compute, which then connects through the gate"
+    if planned.mode == "enforce":
+        yield "Next: 'mthook-status upgrade check'"
+        return
+    yield (
+        "Next: watch 'journalctl -t mthook' for some days, look at 'mthook-admin list --drift', then"
+        f" '{NAME} setup --mode enforce'"
+    )

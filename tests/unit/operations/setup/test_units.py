@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The units and cron's file as setup writes them, judged by systemd itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mthook import conf as configuration
+from mthook.errors import InstallError
+from mthook.operations.setup import places, units
+from tests.unit.operations.setup.test_configuration import found
+
+DEFAULT = "/etc/mthook/mthook.conf"
+DATABASE = "[database]\nconnection = mysql+pymysql://nova@localhost/nova\n"
+BIN = Path(sys.executable).parent
+
+
+def conf(tmp_path: Path, text: str = "") -> configuration.cfg.ConfigOpts:
+    """Return a configuration."""
+    file = tmp_path / "mthook.conf"
+    file.write_text(text)
+    return configuration.load([str(file)])
+
+
+@pytest.mark.parametrize("catalog", ["", "[catalog]\npath = /srv/pins/catalog.sqlite\n"])
+def test_systemd_takes_the_units(tmp_path: Path, catalog: str) -> None:
+    """All of them, wherever the programs and the catalog are."""
+    options = conf(tmp_path, catalog + DATABASE)
+    there = found(timer="systemd")
+    texts = {**units.timer(there, options), **units.gate(there, options)}
+    paths = []
+    for path, text in texts.items():
+        paths.append(tmp_path / os.path.basename(path))
+        paths[-1].write_text(text)
+
+    done = subprocess.run(
+        ["systemd-analyze", "verify", *map(str, paths)], capture_output=True, text=True, check=False
+    )
+
+    assert len(paths) == 8
+    assert [line for line in done.stderr.splitlines() if "mthook" in line] == []
+    assert (
+        f"ExecStart={BIN}/mthook-sync --scheduled\n"
+        in texts[f"{places.SYSTEMD}/mthook-sync.service"]
+    )
+    assert ("/srv/pins" in str(texts)) == bool(catalog)
+    assert ("/var/lib/mthook" in str(texts)) != bool(catalog)
+    assert ("StateDirectory" in str(texts)) != bool(catalog)
+
+
+def test_without_a_database_nothing_pushes(tmp_path: Path) -> None:
+    """There is nothing to push to."""
+    texts = units.timer(found(timer="systemd"), conf(tmp_path))
+
+    assert units.to_enable(list(texts)) == ["mthook-sync.timer", "mthook-repair.path"]
+
+
+def test_other_configuration_files_are_named_in_each_command(tmp_path: Path) -> None:
+    """In their order, as the shell and systemd read them."""
+    there = found(timer="cron", files=["/etc/nova/nova.conf", "/etc/my mthook.conf"])
+
+    (text,) = units.timer(there, conf(tmp_path)).values()
+
+    options = "--config-file /etc/nova/nova.conf --config-file '/etc/my mthook.conf'"
+    assert f"* root {BIN}/mthook-sync {options} --scheduled\n" in text
+
+
+def test_the_gates_socket_is_as_configured_and_of_libvirts_group(tmp_path: Path) -> None:
+    """A group that the host lacks keeps systemd from listening."""
+    socket = tmp_path / "libvirt-sock"
+    socket.touch()
+    os.chown(socket, 0, 5)
+    options = conf(tmp_path, "[gate]\nlisten = /run/gate/sock\n")
+
+    texts = units.gate(found(timer="systemd", socket=str(socket)), options)
+
+    text = texts[f"{places.SYSTEMD}/mthook-gate.socket"]
+    assert "\nListenStream=/run/gate/sock\n" in text
+    assert "\nSocketGroup=tty\n" in text
+
+
+def test_systemctl_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its last one; or that there is none."""
+    program = tmp_path / "systemctl"
+    program.write_text("#!/bin/sh\necho one >&2; echo two >&2; exit 4\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InstallError, match="^systemctl enable x: two$"):
+        units.systemctl("enable", "x")
+    program.unlink()
+
+    with pytest.raises(InstallError, match="No such file"):
+        units.systemctl("enable", "x")
+
+
+def test_a_file_that_the_package_lacks_is_named() -> None:
+    """As after half an installation."""
+    with pytest.raises(InstallError, match="systemd/none is missing: install mthook anew"):
+        places.shared("systemd/none")
