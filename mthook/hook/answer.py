@@ -259,7 +259,8 @@ def _remedy(call: HookCall, guest: Summary, judged: Judgement, mended: bool) -> 
         return f"{_way_back(call, guest, judged)}; {accept}"
     if guest.nova:
         return f"give the instance the machine type {pin} in Nova and start it again, or {accept}"
-    if not machinetype.is_convertible(pin, judged.found):
+    parse = machinetype.MachineType.parse
+    if not machinetype.is_convertible(parse(pin), parse(judged.found)):
         return f"redefine the guest as what it is pinned to, or {accept}"
     if not mended:
         return f"'mthook-admin set {guest.uuid} {pin}' converts the definition, {accept}"
