@@ -56,6 +56,7 @@ class Summary:
     :ivar arch: ``x86_64`` ...; '' when absent.
     :ivar machine: the machine type that the guest gets: that of ``<qemu:commandline>``, where QEMU is told one, else
         the definition's; None when libvirt is left to choose.
+    :ivar by_argument: whether ``machine`` is that of ``<qemu:commandline>``.
     :ivar emulator: path of the QEMU binary, or None.
     :ivar nova: whether Nova made this domain.
     :ivar root_image: UUID of the image Nova made the root disk from, or None.
@@ -66,7 +67,9 @@ class Summary:
     """
 
     __slots__ = (
+        "by_argument",
         "arch",
+        "by_argument",
         "emulator",
         "machine",
         "name",
@@ -85,6 +88,7 @@ class Summary:
         self.virt_type = ""
         self.arch = ""
         self.machine: str | None = None
+        self.by_argument = False
         self.emulator: str | None = None
         self.nova = False
         self.root_image: str | None = None
@@ -266,7 +270,8 @@ class _Reader:
         if uuid:
             summary.uuid = canonical_uuid(uuid)
         if self.arguments:
-            summary.machine = of_arguments(self.arguments) or summary.machine
+            named = of_arguments(self.arguments)
+            summary.machine, summary.by_argument = named or summary.machine, named is not None
         if self.pins:
             # Of two elements in one namespace libvirt keeps the first.
             summary.travelled = _travelled(self.pins[0], summary.uuid)

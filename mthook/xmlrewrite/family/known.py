@@ -53,7 +53,8 @@ def check_known(domain: etree._Element, conversion: Conversion) -> None:
                 raise _unknown(f"<{tag}>", where, conversion)
     kinds = {controller.get("type") for controller in devices(domain, "controller")}
     for kind in kinds - _CONTROLLERS:
-        raise _unknown(f"a controller of type {kind}", "devices/controller", conversion)
+        what = f"a controller of type {kind}"
+        raise _unknown(what, "devices/controller", conversion)
 
 
 def _unknown(what: str, where: str, conversion: Conversion) -> ConversionError:

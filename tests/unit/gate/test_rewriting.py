@@ -28,8 +28,8 @@ OLD, NEW, NEWEST = "pc-i440fx-6.2", "pc-i440fx-7.2", "pc-i440fx-8.2"
 @pytest.mark.parametrize(
     ("said", "written"),
     [
-        ((NEW, 7, SOMEBODY, None, "", False, False, None, ""), NEW),
-        ((None, None, SOMEBODY, 1, "", True, False, None, ""), None),
+        ((NEW, 7, SOMEBODY, None, "", False, False, None, "", None, {}), NEW),
+        ((None, None, SOMEBODY, 1, "", True, False, None, "", None, {}), None),
     ],
 )
 def test_a_pin_that_nova_changes_counts_and_is_changed_by_the_start_that_follows(
@@ -69,7 +69,7 @@ def test_what_is_rewritten_for_nova_is_to_be_written_to_nova(
     )
     with Catalog.open(str(path)) as catalog:
         catalog.set_pin(UUID, OLD, source="first boot", actor="test")
-    said = Recorded(NEW, 7, NOVA, None, "", False, False, None, "")
+    said = Recorded(NEW, 7, NOVA, None, "", False, False, None, "", None, {})
     monkeypatch.setattr(slow, "ask_nova", lambda *_: said)
     settings = Configuration([str(config)])
 
@@ -98,7 +98,7 @@ def test_a_pin_that_is_set_while_nova_is_asked_isnt_overwritten_by_the_gate(
         asked.append(1)
         with Catalog.open(path) as catalog:
             catalog.set_pin(UUID, NEWEST, source="operator", actor="root")
-        return Recorded(NEW, 7, SOMEBODY, None, "", False, False, None, "")
+        return Recorded(NEW, 7, SOMEBODY, None, "", False, False, None, "", None, {})
 
     monkeypatch.setattr(slow, "ask_nova", ask)
     settings = Configuration([str(config)])
