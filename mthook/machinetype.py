@@ -176,14 +176,12 @@ def of_arguments(arguments: Iterable[str]) -> str | None:
     return found if found and _is_name(found) else None
 
 
-def is_convertible(a: str, b: str) -> bool:
+def is_convertible(a: MachineType, b: MachineType) -> bool:
     """Whether a guest with one machine type can be turned into one with the other.
 
     That is so for the same board, whoever made it, and between i440fx and q35.
-
-    :raises MachineTypeError: if one of them isn't a machine type's name.
     """
-    families = {MachineType.parse(a).family, MachineType.parse(b).family}
+    families = {a.family, b.family}
     return len(families) == 1 or families == {"i440fx", "q35"}
 
 

@@ -32,7 +32,7 @@ _RUNNING = ("started", "reconnect", "attach")
 DEFINE = "define"
 STARTS = ("prepare", DEFINE)
 
-# libvirt's versions next to those that mistake a refused restore for a good one.
+# libvirt's versions next to those that mistake a refused restore for a good one; see may_refuse_restore.
 _RIGHT_UNTIL, _RIGHT_FROM = (10, 0, 0), (12, 8, 0)
 
 # How a message says what was found in place of the pin.
@@ -156,8 +156,8 @@ def may_refuse_restore(libvirt: Version | None) -> bool:
     """Whether a restore can be refused without harm.
 
     libvirt 11.3 takes a managed-saved guest whose restore a hook refuses for started, and removes its image, which is
-    the guest's memory: ``ret`` is 0 by then (``qemuDomainObjRestore`` in src/qemu/qemu_driver.c). In 10.0 and in 12.8
-    it isn't. What lies between counts as wrong.
+    the guest's memory: ``ret`` is 0 by then (``qemuDomainObjRestore`` in src/qemu/qemu_driver.c). In 9.0 it is -1. 10.0
+    and 12.8 are reported to be right as well. What lies between counts as wrong.
 
     :param libvirt: the version that calls the hook, None where it isn't known.
     """

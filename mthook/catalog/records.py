@@ -138,6 +138,12 @@ class HostFacts:
     last_sync_ok: bool | None = None
     steady_since: str | None = None
 
+    @property
+    def libvirt(self) -> int:
+        """libvirt's version as it counts it: 9000000 is 9.0.0; 0: not known."""
+        major, minor, micro = map(int, (self.libvirt_version or "0.0.0").split("."))
+        return major * 1_000_000 + minor * 1_000 + micro
+
 
 @dataclass(frozen=True)
 class Compared:

@@ -239,6 +239,9 @@ STEPS: dict[str, Step] = {
     """),
     "0008": _script("""
         -- What an emulator's file was when it was asked; see Capability.
-        ALTER TABLE capabilities ADD COLUMN stamp TEXT
+        ALTER TABLE capabilities ADD COLUMN stamp TEXT;
+        -- 0.1.0 imported any text as what a guest was seen as. One that is no machine type's name can't be judged by.
+        UPDATE pins SET seen = NULL
+        WHERE seen GLOB '*[^-A-Za-z0-9._+]*' OR seen GLOB '-*' OR length(seen) NOT BETWEEN 1 AND 255
     """),
 }

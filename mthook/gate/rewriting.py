@@ -11,19 +11,27 @@ import time
 
 from mthook import journal, text
 from mthook.catalog import lookup
-from mthook.errors import Error
+from mthook.catalog.store import Catalog
+from mthook.errors import ConversionError, Error
 from mthook.gate.configuration import Configuration
 from mthook.gate.verdict import REFUSE, REWRITE, Outcome, broken
 from mthook.gate.xdr import MAX_STRING, Malformed
 from mthook.hook import slow
 from mthook.hook.fast import LOCK_SHARE
 from mthook.judgement import DEFINE, Judgement, NovaAnswer, judge
-from mthook.xmlrewrite import pipeline, summary
+from mthook.machinetype import MachineType
+from mthook.xmlrewrite import kept, pipeline, summary
+from mthook.xmlrewrite.definition import Definition
 from mthook.xmlrewrite.summary import Summary
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mthook.reconcile import Compared
+
+_UNASKED = (
+    "what it was before isn't kept, and it isn't given other hardware unasked:"
+    " 'mthook-admin rewrite FILE' converts a definition"
+)
 
 
 def examine(xml: bytes, configuration: Configuration, *, may_wait: bool) -> Outcome | None:
@@ -89,9 +97,12 @@ def _rewrite(
         if judged.reason:
             journal.warning(f"{label}: would be rewritten in mode enforce: {judged.reason}")
         return Outcome(uuid=uuid, old=found)
-    target = pipeline.Target(judged.pin, uuid, judged.since or None, ports=configuration.ports)
     try:
-        rewritten = pipeline.rewrite(xml, target)
+        definition = Definition(xml)
+        rewritten = pipeline.rewrite(definition, _target(definition, guest, judged, configuration))
+        # One that names no machine type says nothing of another board either.
+        if rewritten.converted and found and not (rewritten.restored or guest.nova):
+            raise ConversionError(_UNASKED, "os/type")
         if len(rewritten.xml) > MAX_STRING:
             raise Malformed(f"rewritten it is longer than {MAX_STRING} bytes")
     except Error as error:
@@ -103,6 +114,25 @@ def _rewrite(
     push = judged.verdict == "deny" and guest.nova and settings.nova and settings.write_back
     changes = rewritten.changes if rewritten.converted else ()
     return Outcome(REWRITE, rewritten.xml, "", uuid, found, judged.pin, push, changes)
+
+
+def _target(
+    definition: Definition, guest: Summary, judged: Judgement, configuration: Configuration
+) -> pipeline.Target:
+    """Return what a domain is to become; of another family: what it was, if that is kept."""
+    uuid, since, ports = guest.uuid or "", judged.since or None, configuration.ports
+    families = {
+        MachineType.parse(machine).family for machine in (guest.machine, judged.pin) if machine
+    }
+    if len(families) == 1:
+        return pipeline.Target(judged.pin, uuid, since, ports=ports)
+    patience = configuration.settings.timeout * LOCK_SHARE
+    with Catalog(lookup.connect_to_read(configuration.catalog, patience)) as catalog:
+        libvirt, original = catalog.host().libvirt, catalog.original(uuid)
+        last = catalog.kept(uuid)
+    # Nova makes a domain anew for each start, and nothing in it is where it was.
+    original = None if guest.nova else kept.way_back(original, last, definition, judged.pin)
+    return pipeline.Target(judged.pin, uuid, since, ports=ports, libvirt=libvirt, original=original)
 
 
 def _unconvertible(what: str, uuid: str, found: str | None, error: Error, refuses: bool) -> Outcome:

@@ -229,7 +229,12 @@ def _warn(judged: Judgement, who: str, *, news: bool) -> None:
 
 
 def _is_mended(catalog: Catalog, guest: Summary, judged: Judgement) -> bool:
-    """Tell whether a repair mends a definition: one of another family only where a right one is kept."""
+    """Tell whether a repair mends a definition: one of another family only where a right one is kept.
+
+    Nor does it mend one that leaves the machine type to an argument for QEMU.
+    """
+    if guest.by_argument:
+        return False
     try:
         kept = catalog.kept(guest.uuid or "")
     except CatalogError:
@@ -261,7 +266,10 @@ def _remedy(call: HookCall, guest: Summary, judged: Judgement, mended: bool) -> 
         return f"{_way_back(call, guest, judged)}; {accept}"
     if guest.nova:
         return f"give the instance the machine type {pin} in Nova and start it again, or {accept}"
-    if not machinetype.is_convertible(pin, judged.found):
+    if guest.by_argument:
+        return f"take -machine out of its <qemu:commandline>, or {accept}"
+    parse = machinetype.MachineType.parse
+    if not machinetype.is_convertible(parse(pin), parse(judged.found)):
         return f"redefine the guest as what it is pinned to, or {accept}"
     if not mended:
         return f"'mthook-admin set {guest.uuid} {pin}' converts the definition, {accept}"
@@ -282,8 +290,11 @@ def _way_back(call: HookCall, guest: Summary, judged: Judgement) -> str:
             f" 'mthook-admin set {uuid} {judged.pin} --force' takes it back"
         )
     again = f"'openstack server {recorded.way_back} {uuid}' starts it as that"
-    if recorded.way_back == "unshelve":
-        again = f"give its shelved image the property hw_machine_type={judged.pin}, then {again}"
+    if recorded.image is not None:
+        from mthook.nova import image  # here: so few guests need it
+
+        command = image.command(recorded.image, image.properties(recorded.buses, judged.pin))
+        again = f"'{command}' gives its shelved image the pin, then {again}"
     done = not judged.mends or _put_right(call, guest, judged.pin, recorded.machine)
     return again if done else f"{later} {again}"
 

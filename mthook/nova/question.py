@@ -10,7 +10,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class Recorded:
@@ -20,6 +20,8 @@ class Recorded:
     :ivar rescuing: Nova is starting a rescue image in the guest's place.
     :ivar default: the machine type that Nova would record from its configuration; None: none.
     :ivar way_back: what ``openstack server`` is told to start it again once its start was stopped.
+    :ivar image: the image that it is unshelved from; None: it isn't shelved, or has its root on a volume.
+    :ivar buses: what is recorded for device buses, by key.
     """
 
     def __init__(
@@ -33,12 +35,15 @@ class Recorded:
         rescuing: bool,
         default: str | None,
         way_back: str,
+        image: str | None,
+        buses: Mapping[str, str],
     ) -> None:
         self.machine, self.row, self.author = machine, row, author
         self.rebuild, self.rebuild_at, self.rebuilding = rebuild, rebuild_at, rebuilding
         self.rescuing, self.default, self.way_back = rescuing, default, way_back
+        self.image, self.buses = image, buses
 
-    def values(self) -> tuple[str | int | None, ...]:
+    def values(self) -> tuple[object, ...]:
         """Return it in the order of the constructor, for a pipe."""
         return tuple(vars(self).values())
 
@@ -69,6 +74,8 @@ def ask(files: Sequence[str], uuid: str) -> Recorded | None:
         rescuing=found.task_state == instance.RESCUING,
         default=reconcile.default_machine(arch, options.libvirt.hw_machine_type),
         way_back=found.way_back,
+        image=found.shelved_image if found.vm_state in instance.SHELVED_STATES else None,
+        buses=dict(found.buses),
     )
 
 

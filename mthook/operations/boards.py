@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from mthook.errors import Refused
 from mthook.machinetype import MachineType
+from mthook.nova.image import IDE, IDE_FAMILY, IN_PLACE_OF_IDE, on_board
 from mthook.nova.instance import (
     Change,
     Disk,
@@ -22,8 +23,6 @@ from mthook.operations.caution import Caution, Kind
 from mthook.policy import Refusal
 from mthook.text import printable
 
-#: The board that has IDE, and what takes its place on the others.
-_IDE_FAMILY, _IDE, IN_PLACE_OF_IDE = "i440fx", "ide", "sata"
 #: What begins the names of disks on either.
 _IDE_NAME, _SATA_NAME = "hd", "sd"
 _DEVICES = "/dev/"
@@ -34,15 +33,16 @@ _TRUE = ("1", "t", "true", "on", "y", "yes")
 def changes(instance: NovaInstance, hardware: Hardware | None, machine: str) -> list[Change]:
     """Return what must change of the device buses that Nova keeps for an instance.
 
-    No board but the i440fx has IDE; Nova would still ask for it, and every start would fail.
+    See :func:`mthook.nova.image.on_board`; disks and volumes on IDE are kept one by one.
 
     :param hardware: ``None``: it wasn't asked for.
     :param machine: the machine type to be.
     """
-    if MachineType.parse(machine).family == _IDE_FAMILY:
+    if MachineType.parse(machine).family == IDE_FAMILY:
         return []
-    found = sorted(key for key, value in instance.buses.items() if value == _IDE)
-    buses = [PropertyChange(key, _IDE, IN_PLACE_OF_IDE) for key in found]
+    fitting = on_board(instance.buses, machine)
+    found = sorted(instance.buses.items())
+    buses = [PropertyChange(key, bus, fitting[key]) for key, bus in found if bus != fitting[key]]
     return [*buses, *(_disks(hardware.disks) if hardware else ())]
 
 
@@ -52,7 +52,7 @@ def _disks(disks: Sequence[Disk]) -> Iterator[DiskChange]:
         name = (disk.name or "").removeprefix(_DEVICES)
         # Of a volume without a bus Nova takes the one that goes with its name (nova/virt/libvirt/blockinfo.py,
         # ``get_info_from_bdm``): by a new name alone that would be SCSI.
-        if disk.bus == _IDE or (not disk.bus and name.startswith(_IDE_NAME)):
+        if disk.bus == IDE or (not disk.bus and name.startswith(_IDE_NAME)):
             new = disk.name
             if name.startswith(_IDE_NAME):
                 free = _free(name, taken)
@@ -85,7 +85,7 @@ def check(what: object, hardware: Hardware, machine: str) -> list[Caution]:
     :param what: the instance, as messages call it.
     :raises Refused: it won't.
     """
-    if MachineType.parse(machine).family != _IDE_FAMILY:
+    if MachineType.parse(machine).family != IDE_FAMILY:
         return []
     asked = hardware.asked
     boot = _given(asked, "os", "secure_boot") if asked.get("hw_firmware_type") == "uefi" else []

@@ -24,6 +24,7 @@ from mthook.errors import (
 )
 from mthook.locks import uninterrupted
 from mthook.machinetype import MachineType
+from mthook.nova.image import IN_PLACE_OF_IDE
 from mthook.nova.instance import Change, NovaInstance
 from mthook.operations import boards, change
 from mthook.operations.caution import Caution, Kind, about_age, ask_policy, may_release
@@ -68,7 +69,7 @@ def plan(found: CloudInstance, request: ChangeRequest, *, with_buses: bool = Fal
     planned = foresee(found, request)
     if changes and not with_buses:
         rows = ", ".join(f"{one.key} = {one.old}" for one in changes)
-        cautions.append(Caution(Kind.BUSES, (rows, machine, boards.IN_PLACE_OF_IDE)))
+        cautions.append(Caution(Kind.BUSES, (rows, machine, IN_PLACE_OF_IDE)))
         changes = []
     return replace(planned, cautions=[*cautions, *planned.cautions], beside=changes)
 

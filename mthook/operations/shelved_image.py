@@ -8,23 +8,23 @@ Unshelving takes the machine type and the buses of that image, not those recorde
 from __future__ import annotations
 
 import contextlib
-import shlex
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mthook.errors import GlanceError, ImageMissing
+from mthook.nova import image
+from mthook.nova.image import command
 from mthook.nova.instance import NovaInstance, PropertyChange
-from mthook.operations import boards
 from mthook.text import printable
 
 if TYPE_CHECKING:
     from oslo_config import cfg
 
+__all__ = ["Images", "command", "has_credentials", "image_of", "opened", "properties"]
+
 _GROUP = "glance"
 #: Seconds to wait for an answer, where ``[glance] timeout`` doesn't say.
 _SECONDS = 30
-#: What Nova puts before the names of image properties.
-_PREFIX = "image_"
 
 
 def image_of(instance: NovaInstance) -> str | None:
@@ -34,19 +34,7 @@ def image_of(instance: NovaInstance) -> str | None:
 
 def properties(instance: NovaInstance, machine: str) -> dict[str, str]:
     """Return what the image must have: the machine type, and the recorded buses, as far as that has them."""
-    changes = boards.changes(instance, None, machine)
-    buses = dict(instance.buses)
-    buses.update({one.key: one.new for one in changes if isinstance(one, PropertyChange)})
-    named = {key[len(_PREFIX) :]: value for key, value in sorted(buses.items())}
-    return {"hw_machine_type": machine, **named}
-
-
-def command(image: str, wanted: Mapping[str, str]) -> str:
-    """Return the command line that gives an image its properties."""
-    pairs = (
-        f"--property {shlex.quote(printable(f'{key}={value}'))}" for key, value in wanted.items()
-    )
-    return " ".join(["openstack image set", *pairs, shlex.quote(printable(image))])
+    return image.properties(instance.buses, machine)
 
 
 def has_credentials(conf: cfg.ConfigOpts) -> bool:
@@ -64,14 +52,14 @@ class Images:
         self._proxy = proxy
 
     def change(
-        self, image: str, wanted: Mapping[str, str], *, dry_run: bool = False
+        self, name: str, wanted: Mapping[str, str], *, dry_run: bool = False
     ) -> list[PropertyChange]:
         """Give an image properties, and return those that it hadn't yet.
 
         :raises ImageMissing: there is no such image.
         """
-        with _errors_of(f"image {printable(image)}"):
-            found = self._proxy.get_image(image)
+        with _errors_of(f"image {printable(name)}"):
+            found = self._proxy.get_image(name)
             values = {**found.to_dict(), **(found.properties or {})}
             changes = [
                 PropertyChange(key, values.get(key), value)

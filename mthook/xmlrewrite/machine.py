@@ -9,6 +9,8 @@ starts a guest with every version of its family unchanged, but for what :mod:`ve
 
 from __future__ import annotations
 
+import functools
+
 from lxml import etree
 
 from mthook.errors import ConversionError
@@ -51,7 +53,7 @@ def set_machine(domain: etree._Element, target: Target) -> list[str]:
         argument for QEMU names another machine type, which would count.
     :raises MachineTypeError: if the target isn't a machine type's name.
     """
-    wanted = MachineType.parse(target.machine)
+    wanted = _read(target.machine)
     os_type = _os_type(domain)
     check_machine(domain, wanted.name)
     present = os_type.get("machine", "")
@@ -74,16 +76,20 @@ def change_of_family(
     :raises ConversionError: if the domain has no ``os/type``.
     :raises MachineTypeError: if the target isn't a machine type's name.
     """
-    wanted = MachineType.parse(target.machine)
+    wanted = _read(target.machine)
     os_type = _os_type(domain)
     old = _present(os_type)
     return (old, wanted) if old and {old.family, wanted.family} == {PC, Q35} else None
 
 
+#: A host's guests have few different ones.
+_read = functools.lru_cache(maxsize=256)(MachineType.parse)
+
+
 def _present(os_type: etree._Element) -> MachineType | None:
     """Return the machine type that a domain has or gets from libvirt, None where nobody knows."""
     name = os_type.get("machine") or _DEFAULTS.get(os_type.get("arch", ""))
-    return MachineType.parse(name) if name else None
+    return _read(name) if name else None
 
 
 def _os_type(domain: etree._Element) -> etree._Element:
@@ -99,7 +105,7 @@ def _check_arch(arch: str, wanted: MachineType) -> None:
 
 
 def _check_family(present: MachineType, wanted: MachineType) -> None:
-    if not is_convertible(present.name, wanted.name):
+    if not is_convertible(present, wanted):
         raise ConversionError(
             f"can't convert {present} ({present.family}) to {wanted} ({wanted.family}): only i440fx"
             " and q35 can be turned into each other",

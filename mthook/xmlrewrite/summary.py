@@ -40,8 +40,6 @@ _ARGUMENTS = f"domain/{_QEMU}{_SEPARATOR}commandline"
 _PIN = f"domain/metadata/{PIN_NAMESPACE}{_SEPARATOR}pin"
 _ONCE = frozenset(("domain/name", "domain/uuid", "domain/metadata", "domain/os", "domain/os/type"))
 _TEXTS = frozenset(("domain/name", "domain/uuid", "domain/devices/emulator"))
-#: Where an element is of which neither itself nor anything in it counts.
-_ELSEWHERE = "-"
 _HEX = frozenset("0123456789abcdef")
 #: What Nova calls the machine type among the properties, and what tells a Windows (nova/objects/image_meta.py).
 _RECORDED, _OPERATING_SYSTEM = "hw_machine_type", ("os_type", "os_distro")
@@ -58,6 +56,7 @@ class Summary:
     :ivar arch: ``x86_64`` ...; '' when absent.
     :ivar machine: the machine type that the guest gets: that of ``<qemu:commandline>``, where QEMU is told one, else
         the definition's; None when libvirt is left to choose.
+    :ivar by_argument: whether ``machine`` is that of ``<qemu:commandline>``.
     :ivar emulator: path of the QEMU binary, or None.
     :ivar nova: whether Nova made this domain.
     :ivar root_image: UUID of the image Nova made the root disk from, or None.
@@ -68,7 +67,9 @@ class Summary:
     """
 
     __slots__ = (
+        "by_argument",
         "arch",
+        "by_argument",
         "emulator",
         "machine",
         "name",
@@ -87,6 +88,7 @@ class Summary:
         self.virt_type = ""
         self.arch = ""
         self.machine: str | None = None
+        self.by_argument = False
         self.emulator: str | None = None
         self.nova = False
         self.root_image: str | None = None
@@ -151,6 +153,8 @@ class _Reader:
         self.summary = Summary()
         self.path = ""
         self.parents: list[str] = []
+        #: How deep inside of an element that nothing is read of; 0: not in one.
+        self.elsewhere = 0
         self.once: set[str] = set()
         self.texts: dict[str, list[str]] = {}
         self.pins: list[Mapping[str, str]] = []
@@ -174,27 +178,34 @@ class _Reader:
         raise DomainXMLError("the domain XML has a DOCTYPE")
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        parent = self.path
-        self.parents.append(parent)
-        if len(self.parents) > MAX_DEPTH:
-            raise DomainXMLError(f"the domain XML is nested deeper than {MAX_DEPTH} elements")
-        if parent == _ELSEWHERE:
+        if self.elsewhere:
+            self.elsewhere += 1
+            if len(self.parents) + self.elsewhere > MAX_DEPTH:
+                raise DomainXMLError(f"the domain XML is nested deeper than {MAX_DEPTH} elements")
             return
+        parent = self.path
         path = f"{parent}/{tag}" if parent else tag
         if not parent and tag != "domain":
             raise DomainXMLError(f"the XML is a <{printable(tag, 40)}>, not a <domain>")
-        # Long names, deeply nested, would make paths that take hours to put together.
-        self.path = path if path in _PATHS else _ELSEWHERE
+        if path not in _PATHS:
+            # Long names, deeply nested, would make paths that take hours to put together.
+            self.elsewhere = 1
+            if parent == _HYPERV and attributes.get("state") == "on":
+                self.summary.windows = True
+            return
+        self.parents.append(parent)
+        self.path = path
         if path in _ONCE:
             self.count(path)
         if path in _TEXTS:
             self.listen(path)
         elif path in _TAKE:
             _TAKE[path](self, attributes)
-        elif parent == _HYPERV and attributes.get("state") == "on":
-            self.summary.windows = True
 
     def end(self, tag: str) -> None:
+        if self.elsewhere:
+            self.elsewhere -= 1
+            return
         if self.path in _HEARD:
             self.parser.CharacterDataHandler = None
         self.path = self.parents.pop()
@@ -259,7 +270,8 @@ class _Reader:
         if uuid:
             summary.uuid = canonical_uuid(uuid)
         if self.arguments:
-            summary.machine = of_arguments(self.arguments) or summary.machine
+            named = of_arguments(self.arguments)
+            summary.machine, summary.by_argument = named or summary.machine, named is not None
         if self.pins:
             # Of two elements in one namespace libvirt keeps the first.
             summary.travelled = _travelled(self.pins[0], summary.uuid)

@@ -63,6 +63,8 @@ def judged(
             "rescuing": False,
             "default": NEWEST,
             "way_back": "reboot --hard",
+            "image": None,
+            "buses": {},
         }
         nova = NovaAnswer(Recorded(**{**default, **recorded}), (OLD, 7, None), NOW)
     return judge(operation, summary.read(xml), known, ALIASES, settings, nova)

@@ -6,13 +6,14 @@ from __future__ import annotations
 import argparse
 from typing import ClassVar
 
-from mthook.errors import ConversionError, DomainXMLError, Error, Refused
+from mthook.errors import CatalogError, ConversionError, DomainXMLError, Error, Refused
 from mthook.operations import change
 from mthook.operations.lookup import look_up
-from mthook.operations.opening import opened_catalog, opened_host
+from mthook.operations.opening import opened_catalog, opened_catalog_if_any, opened_host
 from mthook.text import printable
 from mthook.tools.admin.command import FILE, INSTANCE, AdminCommand, ExitCode, argument, read_input
-from mthook.xmlrewrite import pipeline, summary
+from mthook.xmlrewrite import kept, pipeline, summary
+from mthook.xmlrewrite.definition import Definition
 
 
 class Diff(AdminCommand):
@@ -55,8 +56,8 @@ class Rewrite(AdminCommand):
 
     This is the pipeline alone, for use in other programs: libvirt isn't asked and nothing is
     recorded. XML that is right already comes back as it is, byte for byte. What was changed goes to
-    standard error. A guest of the catalog that becomes again what it was before its last change of
-    family gets back its PCI addresses, controllers and buses.
+    standard error. A guest of the catalog that becomes again what it was before a change of family
+    gets back its PCI addresses, controllers and buses, as far as they are kept.
     """
 
     codes: ClassVar = {
@@ -92,15 +93,20 @@ class Rewrite(AdminCommand):
         """Return what the XML is to become; ``None``: what it is."""
         ports = self.conf.libvirt.num_pcie_ports
         if machine is not None:
-            return pipeline.Target(machine, ports=ports)
-        guest = summary.read(xml)
+            with opened_catalog_if_any(self.conf) as known:
+                libvirt = 0 if isinstance(known, CatalogError) else known.host().libvirt
+            return pipeline.Target(machine, ports=ports, libvirt=libvirt)
+        definition = Definition(xml)
+        guest = definition.summary
         if guest.uuid is None:
             raise Error("no <uuid>, so whose pin? Say --machine TYPE")
         with opened_catalog(self.conf) as catalog:
-            pin, original = catalog.get_pin(guest.uuid), catalog.original(guest.uuid)
+            pin, libvirt = catalog.get_pin(guest.uuid), catalog.host().libvirt
+            original, last = catalog.original(guest.uuid), catalog.kept(guest.uuid)
         if pin is None or pin.machine is None:
             self.say(f"{printable(guest.name) or guest.uuid}: no pin, unchanged")
             return None
+        original = kept.way_back(original, last, definition, pin.machine)
         return pipeline.Target(
-            pin.machine, pin.uuid, pin.updated_at, ports=ports, original=original
+            pin.machine, pin.uuid, pin.updated_at, ports=ports, libvirt=libvirt, original=original
         )

@@ -20,6 +20,8 @@ from mthook.xmlrewrite.family.board import PC, Q35, Conversion, controllers
 
 _QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
 _ARGUMENTS = f"{{{_QEMU}}}commandline/{{{_QEMU}}}arg"
+_OVERRIDDEN = f"{{{_QEMU}}}override/{{{_QEMU}}}device"
+_PROPERTIES = f"{{{_QEMU}}}frontend/{{{_QEMU}}}property"
 #: The root buses by name: ``pci.0`` on i440fx, ``pcie.0`` on q35, and those that libvirt counts on;
 #: the two buses of an i440fx's IDE with two units each, a q35's six with one.
 _BUS = re.compile(r"\b(?:pcie?|ide)\.\d")
@@ -75,10 +77,11 @@ def check_overrides(domain: etree._Element, conversion: Conversion) -> None:
     libvirt says nothing to properties of a device that isn't there: those of an IDE disk, or of a
     controller that goes with its board, would be lost.
     """
-    leaving = _aliases_of_board(domain, conversion)
-    for device in domain.iterfind(f"{{{_QEMU}}}override/{{{_QEMU}}}device"):
+    overridden = domain.findall(_OVERRIDDEN)
+    leaving = _aliases_of_board(domain, conversion) if overridden else set()
+    for device in overridden:
         alias = device.get("alias", "")
-        for found in device.iterfind(f"{{{_QEMU}}}frontend/{{{_QEMU}}}property"):
+        for found in device.iterfind(_PROPERTIES):
             placed = found.get("name") in _PROPERTY_OF_PLACE
             placed = placed or bool(_BUS.search(found.get("value", "")))
             if placed or alias in leaving or _OLD_ALIAS.match(alias):

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 from lxml import etree
@@ -18,8 +18,13 @@ PC, Q35 = "i440fx", "q35"
 PC_MAX_VCPUS = 255
 #: The bus that libvirt puts a disk on by its name, where none is given.
 _BUSES = (("hd", "ide"), ("sd", "scsi"), ("vd", "virtio"), ("xvd", "xen"), ("ubd", "uml"))
+_INSTANCES = tuple(f"{{{namespace}}}instance" for namespace in NOVA_NAMESPACES)
 _DISKS = etree.XPath("devices/disk[target[not(@bus) or @bus = $bus]]")
-_PCI_ADDRESSES = etree.XPath("devices/*/address[@type = 'pci']")
+_PCI_ADDRESSES = etree.XPath("devices/*/address[@type = 'pci' and (count(@*) > 1 or *)]")
+
+
+#: Disks by the bus they are on, see :func:`disks_by_bus`.
+Disks = Mapping[str, "list[etree._Element]"]
 
 
 class Conversion:
@@ -97,7 +102,7 @@ def pci_addresses(domain: etree._Element) -> list[etree._Element]:
 
     One in ``<source>`` is the host's.
     """
-    return [one for one in elements_at(_PCI_ADDRESSES, domain) if len(one.keys()) > 1 or len(one)]
+    return elements_at(_PCI_ADDRESSES, domain)
 
 
 def addresses(device: etree._Element, kind: str) -> Iterator[etree._Element]:
@@ -109,9 +114,8 @@ def addresses(device: etree._Element, kind: str) -> Iterator[etree._Element]:
 
 def nova_instance(domain: etree._Element) -> etree._Element | None:
     """Return the element in which Nova describes its instance, None in another's domain."""
-    for namespace in NOVA_NAMESPACES:
-        found = domain.find(f"metadata/{{{namespace}}}instance")
-        if found is not None:
+    for metadata in domain.iterchildren("metadata"):
+        for found in metadata.iterchildren(*_INSTANCES):
             return found
     return None
 

@@ -36,7 +36,7 @@ def drop_pci_controllers(domain: etree._Element, conversion: Conversion) -> list
         model = controller.get("model", "")
         if model in kept:
             continue
-        if controller.find("pcihole64") is not None:
+        if len(controller) and controller.find("pcihole64") is not None:
             changes += _become_root(controller, model, root)
         else:
             dropped[printable(model or "of no model", 40)] += 1
@@ -122,7 +122,9 @@ def _become_root(controller: etree._Element, model: str, root: str) -> list[str]
 
 def _lost(controller: etree._Element) -> list[str]:
     """Say what a user has set on a controller and goes with it."""
-    changes = []
+    changes: list[str] = []
+    if not len(controller):
+        return changes
     target, alias = controller.find("target"), controller.find("alias")
     if target is not None and target.get("hotplug") == "off":
         changes.append(f"{named(controller)}: hot-plugging is no longer off there")

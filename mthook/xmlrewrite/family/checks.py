@@ -13,11 +13,10 @@ from mthook.text import printable
 from mthook.xmlrewrite.family.board import (
     PC_MAX_VCPUS,
     Conversion,
-    bus_of,
+    Disks,
+    addresses,
     controllers,
     devices,
-    disks_on,
-    elements_at,
     number,
 )
 from mthook.xmlrewrite.family.drives import MAX_IDE
@@ -25,8 +24,6 @@ from mthook.xmlrewrite.family.naming import named
 
 #: The first libvirt that refuses the watchdog ib700 on q35, as it counts its versions.
 NO_IB700_ON_Q35 = 11_000_000
-_WITH_WWN = etree.XPath("devices/disk[wwn]")
-_DRIVE_ADDRESSES = etree.XPath("devices/disk/address[@type = 'drive']")
 _EXPANDERS = ("pci-expander-bus", "pcie-expander-bus")
 
 
@@ -70,13 +67,13 @@ def check_expanders(domain: etree._Element, conversion: Conversion) -> None:
             )
 
 
-def check_wwn(domain: etree._Element, conversion: Conversion) -> None:
+def check_wwn(disks: Disks, conversion: Conversion) -> None:
     """The guest may know a disk by its WWN, which SATA disks can't have.
 
     ``Only ide and scsi disk support wwn``
     """
-    for disk in elements_at(_WITH_WWN, domain) if conversion.to_q35 else ():
-        if bus_of(disk) == "ide":
+    for disk in disks.get("ide", ()) if conversion.to_q35 else ():
+        if disk.find("wwn") is not None:
             raise ConversionError(
                 f"{named(disk)}: {conversion.new} has no IDE, and a SATA disk can't have its WWN",
                 "devices/disk/wwn",
@@ -96,23 +93,23 @@ def check_encryption(domain: etree._Element, conversion: Conversion) -> None:
         )
 
 
-def check_ide(domain: etree._Element, conversion: Conversion) -> None:
+def check_ide(disks: Disks, conversion: Conversion) -> None:
     """More disks than IDE takes, or a drive address that can't be read, aren't libvirt's.
 
     ``Only 1 IDE controller is supported``
     """
-    found = disks_on(domain, "ide")
+    found = disks.get("ide", [])
     if conversion.to_q35 and len(found) > MAX_IDE:
         raise ConversionError(
             f"{named(found[MAX_IDE])}: {conversion.old} takes {MAX_IDE} IDE disks", "devices/disk"
         )
-    for address in elements_at(_DRIVE_ADDRESSES, domain):
-        parts = [number(address.get(name)) for name in ("controller", "bus", "unit")]
-        disk = address.getparent()
-        if disk is not None and min(parts) < 0 and bus_of(disk) in ("ide", "sata"):
-            raise ConversionError(
-                f"{named(disk)}: its drive address can't be read", "devices/disk/address"
-            )
+    for disk in [*found, *disks.get("sata", ())]:
+        for address in addresses(disk, "drive"):
+            parts = [number(address.get(name)) for name in ("controller", "bus", "unit")]
+            if min(parts) < 0:
+                raise ConversionError(
+                    f"{named(disk)}: its drive address can't be read", "devices/disk/address"
+                )
 
 
 def check_watchdog(domain: etree._Element, conversion: Conversion) -> None:

@@ -16,7 +16,7 @@ from mthook.xmlrewrite.family import (
     known,
     virtio,
 )
-from mthook.xmlrewrite.family.board import Conversion, disks_by_bus
+from mthook.xmlrewrite.family.board import Conversion, Disks, disks_by_bus
 
 #: What can't be converted: refused first, with the element named.
 CHECKS = (
@@ -24,8 +24,6 @@ CHECKS = (
     checks.check_vcpus,
     checks.check_iommu,
     checks.check_expanders,
-    checks.check_wwn,
-    checks.check_ide,
     checks.check_watchdog,
     arguments.check_arguments,
     arguments.check_overrides,
@@ -33,6 +31,8 @@ CHECKS = (
     firmware.check_secure_boot,
     firmware.check_loader,
 )
+#: Likewise, of the disks.
+DISK_CHECKS = (checks.check_wwn, checks.check_ide)
 #: What changes. Disks move before controllers that nothing uses any more go; addresses go after
 #: the bridges they were behind, and new ports come last.
 PASSES = (
@@ -71,7 +71,18 @@ def convert(domain: etree._Element, conversion: Conversion) -> list[str]:
     return changes + [line for note in NOTES for line in note(domain, conversion)]
 
 
-def change(domain: etree._Element, conversion: Conversion, disks: identity.Disks) -> list[str]:
+def check(domain: etree._Element, conversion: Conversion, disks: Disks) -> None:
+    """Refuse what can't be converted.
+
+    :raises ConversionError: see :func:`change`.
+    """
+    for of_domain in CHECKS:
+        of_domain(domain, conversion)
+    for of_disks in DISK_CHECKS:
+        of_disks(disks, conversion)
+
+
+def change(domain: etree._Element, conversion: Conversion, disks: Disks) -> list[str]:
     """Likewise, but say only what was changed.
 
     The machine type itself is none of it, see :func:`mthook.xmlrewrite.machine.set_machine`.
@@ -80,8 +91,7 @@ def change(domain: etree._Element, conversion: Conversion, disks: identity.Disks
     :raises ConversionError: the other board can't have something that the domain has; the tree may
         be half converted then.
     """
-    for check in CHECKS:
-        check(domain, conversion)
-    serials = identity.own_serials(domain, disks, conversion.old.family)
+    check(domain, conversion, disks)
+    serials = identity.own_serials(disks, conversion.old.family)
     changes = [line for one in PASSES for line in one(domain, conversion)]
     return changes + identity.keep_serials(domain, conversion, serials)

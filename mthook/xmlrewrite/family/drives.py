@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import string
 from collections.abc import Iterator
@@ -36,7 +37,11 @@ def names(prefix: str) -> Iterator[str]:
 
 def name_index(disk: etree._Element) -> int:
     """Return which disk a name means, 0 for ``sda``; 0 too for what is no such name."""
-    name = target(disk).get("dev", "")
+    return _index(target(disk).get("dev", ""))
+
+
+@functools.lru_cache(maxsize=1024)
+def _index(name: str) -> int:
     letters = next((name[len(p) :] for p in _PREFIXES if name.startswith(p)), "")
     letters = letters.rstrip(string.digits)
     index = 0

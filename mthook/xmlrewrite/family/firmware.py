@@ -29,14 +29,10 @@ def check_secure_boot(domain: etree._Element, conversion: Conversion) -> None:
     ``Secure boot is supported with q35 machine types only``; where libvirt chooses the firmware it
     defines the guest, and the start fails with ``Unable to find any firmware to satisfy 'efi'``.
     """
-    if conversion.to_q35 or _is_optional(domain):
-        return
-    loader = domain.find("os/loader")
-    if loader is not None and loader.get("secure") == "yes":
-        raise ConversionError(f"{conversion.new} has no Secure Boot", "os/loader")
-    for feature in domain.iterfind("os/firmware/feature"):
-        if feature.get("name") in _SECURE_FEATURES and feature.get("enabled") == "yes":
-            raise ConversionError(f"{conversion.new} has no Secure Boot", "os/firmware/feature")
+    found = [] if conversion.to_q35 else _asking(domain)
+    if found and not _is_optional(domain):
+        where = "os/loader" if found[0].tag == "loader" else "os/firmware/feature"
+        raise ConversionError(f"{conversion.new} has no Secure Boot", where)
 
 
 def check_loader(domain: etree._Element, conversion: Conversion) -> None:
@@ -57,18 +53,12 @@ def drop_secure_boot(domain: etree._Element, conversion: Conversion) -> list[str
 
     With it the start fails: ``Unable to find any firmware to satisfy 'efi'``.
     """
-    if conversion.to_q35 or not _is_optional(domain):
+    found = [] if conversion.to_q35 else _asking(domain)
+    if not found or not _is_optional(domain):
         return []
-    changed = False
-    loader = domain.find("os/loader")
-    if loader is not None and loader.get("secure") == "yes":
-        loader.set("secure", "no")
-        changed = True
-    for feature in domain.iterfind("os/firmware/feature"):
-        if feature.get("name") in _SECURE_FEATURES and feature.get("enabled") == "yes":
-            feature.set("enabled", "no")
-            changed = True
-    return [f"firmware: Secure Boot off, {conversion.new.family} has none"] if changed else []
+    for one in found:
+        one.set("secure" if one.tag == "loader" else "enabled", "no")
+    return [f"firmware: Secure Boot off, {conversion.new.family} has none"]
 
 
 def fix_choice(domain: etree._Element, conversion: Conversion) -> list[str]:
@@ -100,6 +90,15 @@ def drop_tseg(domain: etree._Element, conversion: Conversion) -> list[str]:
     for tseg in found:
         elements.remove(tseg)
     return ["smm: extended memory (tseg) removed, i440fx has none"] if found else []
+
+
+def _asking(domain: etree._Element) -> list[etree._Element]:
+    """Return what asks for Secure Boot."""
+    features = domain.iterfind("os/firmware/feature[@enabled='yes']")
+    return [
+        *domain.iterfind("os/loader[@secure='yes']"),
+        *(one for one in features if one.get("name") in _SECURE_FEATURES),
+    ]
 
 
 def _is_optional(domain: etree._Element) -> bool:

@@ -18,6 +18,7 @@ from mthook.xmlrewrite.family import drives
 from mthook.xmlrewrite.family.board import (
     PC,
     Conversion,
+    Disks,
     addresses,
     controllers,
     devices,
@@ -33,21 +34,17 @@ _EXPRESS = ("virtio", "virtio-non-transitional", "e1000e", "igb")
 _Place = tuple[int, ...]
 
 
-Disks = Mapping[str, "list[etree._Element]"]
-
-
-def own_serials(domain: etree._Element, disks: Disks, family: str) -> dict[etree._Element, str]:
+def own_serials(disks: Disks, family: str) -> dict[etree._Element, str]:
     """Return the drives that have no serial, and what QEMU gives them by their places on a board.
+
+    Of SATA controllers none is left out: libvirt adds all up to the last one that a disk is on.
 
     :param disks: as :func:`.disks_by_bus` returns them.
     """
     on_board = drives.MAX_IDE if family == PC else 0
     found = {disk: _serial(drives.ide_unit(disk)) for disk in _without_serial(disks, "ide")}
-    cards = _sata_cards(domain, disks)
     for disk in _without_serial(disks, "sata"):
-        card = drives.controller_of(disk)
-        unit = drives.sata_unit(disk) + (cards.index(card) - card) * drives.SATA_UNITS
-        found[disk] = _serial(on_board + unit * _PER_PORT)
+        found[disk] = _serial(on_board + drives.sata_unit(disk) * _PER_PORT)
     return found
 
 
@@ -59,7 +56,7 @@ def keep_serials(
     Nova makes a definition anew for each start, without one: there it is only told what changes.
     """
     if conversion.nova:
-        new = own_serials(domain, disks_by_bus(domain), conversion.new.family)
+        new = own_serials(disks_by_bus(domain), conversion.new.family)
         return [
             f"{named(drive)}: QEMU's own serial {old} → {new[drive]}"
             for drive, old in serials.items()
@@ -97,6 +94,7 @@ class Orders:
         self._before = {
             kind: sorted(found, key=lambda one: _place(one, paths))
             for kind, found in self._defined.items()
+            if len(found) > 1
         }
 
     def note(self, conversion: Conversion) -> list[str]:
@@ -108,23 +106,17 @@ class Orders:
         return [
             f"{kind} may be counted in another order than {first(before)}"
             for kind, before in self._before.items()
-            if len(before) > 1 and not self._stays(kind, before, conversion)
+            if not self._stays(kind, before, conversion)
         ]
 
     def _stays(self, kind: str, before: list[etree._Element], conversion: Conversion) -> bool:
-        moved = [one for one in before if _address(one) is None]
-        if not moved:
-            return True
-        if moved != before or before != self._defined[kind]:
-            return False
-        return not conversion.to_q35 or len(set(map(_is_express, before))) == 1
-
-
-def _sata_cards(domain: etree._Element, disks: Disks) -> list[int]:
-    """Return the indexes of the SATA controllers that there are, those included that libvirt adds."""
-    used = max(map(drives.controller_of, disks.get("sata", [])), default=0)
-    given = {number(one.get("index")) for one in controllers(domain, "sata")}
-    return sorted(given.union(range(used + 1)))
+        stayed = (_address(one) is not None for one in before)
+        if before != self._defined[kind]:
+            return all(stayed)
+        stays = set(stayed)
+        if stays == {False} and conversion.to_q35:
+            return len(set(map(_is_express, before))) == 1
+        return len(stays) == 1
 
 
 def _without_serial(disks: Disks, bus: str) -> list[etree._Element]:
@@ -151,11 +143,11 @@ def _address(device: etree._Element) -> etree._Element | None:
     return next(addresses(device, "pci"), None)
 
 
-def _place(device: etree._Element, paths: Mapping[int, _Place]) -> tuple[_Place, _Place]:
+def _place(device: etree._Element, paths: Mapping[int, _Place]) -> tuple[_Place, int]:
     """Return where a device is found: all on a bus come first, then what is behind its bridges."""
     address = _address(device)
     if address is None:
-        return (), ()
+        return (), -1
     return paths.get(number(address.get("bus")), ()), _slot(address)
 
 
@@ -172,15 +164,16 @@ def _paths(domain: etree._Element) -> dict[int, _Place]:
         for _ in bridges:  # no path is longer, whatever a definition says
             if bus not in bridges:
                 break
-            slots = (*_slot(bridges[bus]), *slots)
+            slots = (_slot(bridges[bus]), *slots)
             bus = number(bridges[bus].get("bus"))
         return slots
 
     return {bus: path(bus) for bus in bridges}
 
 
-def _slot(address: etree._Element) -> _Place:
-    return number(address.get("slot")), number(address.get("function"))
+def _slot(address: etree._Element) -> int:
+    """Return a place on a bus, slot and function in one."""
+    return number(address.get("slot")) * 8 + number(address.get("function"))
 
 
 def _is_express(device: etree._Element) -> bool:

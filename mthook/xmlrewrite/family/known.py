@@ -35,10 +35,8 @@ _DEVICES = """
 _CONTROLLERS = frozenset(
     ("ccid", "fdc", "ide", "isa", "pci", "sata", "scsi", "usb", "virtio-serial", "xenbus")
 )
-_KNOWN = tuple(
-    (path, frozenset(words.split()))
-    for path, words in ((".", _DOMAIN), ("os", _OS), ("features", _FEATURES), ("devices", _DEVICES))
-)
+_WITHIN = {"os": _OS, "features": _FEATURES, "devices": _DEVICES}
+_KNOWN = {tag: frozenset(words.split()) for tag, words in (("domain", _DOMAIN), *_WITHIN.items())}
 
 
 def check_known(domain: etree._Element, conversion: Conversion) -> None:
@@ -47,15 +45,16 @@ def check_known(domain: etree._Element, conversion: Conversion) -> None:
     Elements of other namespaces are others' notes, or arguments for QEMU, which are looked at on
     their own.
     """
-    for path, known in _KNOWN:
-        for child in domain.iterfind(f"{path}/*"):
-            if child.tag not in known and not str(child.tag).startswith("{"):
-                where = f"{path}/{child.tag}".removeprefix("./")
-                raise _unknown(f"<{child.tag}>", where, conversion)
-    for controller in devices(domain, "controller"):
-        if controller.get("type") not in _CONTROLLERS:
-            what = f"a controller of type {controller.get('type')}"
-            raise _unknown(what, "devices/controller", conversion)
+    for parent in (domain, *domain.iterchildren(*_WITHIN)):
+        tags = {child.tag for child in parent.iterchildren("*")}
+        for tag in sorted(tags - _KNOWN[str(parent.tag)]):
+            if not tag.startswith("{"):
+                where = f"{parent.tag}/{tag}".removeprefix("domain/")
+                raise _unknown(f"<{tag}>", where, conversion)
+    kinds = {controller.get("type") for controller in devices(domain, "controller")}
+    for kind in kinds - _CONTROLLERS:
+        what = f"a controller of type {kind}"
+        raise _unknown(what, "devices/controller", conversion)
 
 
 def _unknown(what: str, where: str, conversion: Conversion) -> ConversionError:

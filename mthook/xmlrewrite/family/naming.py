@@ -62,13 +62,9 @@ def first(devices: Iterable[etree._Element]) -> str:
 def pci_address(address: etree._Element) -> str:
     """Return a PCI address as lspci has it: ``0000:00:03.0``."""
     get = address.get
-    domain, bus = _digits(get("domain", "0")), _digits(get("bus", "0"))
-    slot, function = _digits(get("slot", "0")), _digits(get("function", "0"))
+    domain, bus = get("domain", "0").removeprefix("0x"), get("bus", "0").removeprefix("0x")
+    slot, function = get("slot", "0").removeprefix("0x"), get("function", "0").removeprefix("0x")
     return printable(f"{domain:0>4}:{bus:0>2}:{slot:0>2}.{function}", 40)
-
-
-def _digits(text: str) -> str:
-    return text[2:] if text[:2] in ("0x", "0X") else text
 
 
 def _host_address(device: etree._Element) -> str:

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from lxml import etree
 
-from mthook.xmlrewrite.family.board import Conversion, addresses, bus_of, devices
+from mthook.xmlrewrite.family.board import Conversion, addresses, bus_of, devices, elements_at
 from mthook.xmlrewrite.family.naming import first, named
 
 _MODERN = "virtio-non-transitional"
+_BEHIND_IOMMU = etree.XPath("devices/*[driver/@iommu = 'on']")
 #: Where the model of each kind is written: child, attribute; and what plain virtio is called there.
 _MODEL = {
     "disk": (".", "model", ("", "virtio")),
@@ -30,11 +31,10 @@ def keep_platform_access(domain: etree._Element, conversion: Conversion) -> list
     legacy nor transitional device``.
     """
     changes = []
-    for device, place, attribute in _plain(domain) if not conversion.to_q35 else ():
-        driver = device.find("driver")
-        if driver is not None and driver.get("iommu") == "on":
-            place.set(attribute, _MODERN)
-            changes.append(f"{named(device)}: model virtio → {_MODERN}, as on {conversion.old}")
+    behind = elements_at(_BEHIND_IOMMU, domain) if not conversion.to_q35 else []
+    for device, place, attribute in _plain(behind):
+        place.set(attribute, _MODERN)
+        changes.append(f"{named(device)}: model virtio → {_MODERN}, as on {conversion.old}")
     return changes
 
 
@@ -44,7 +44,9 @@ def note_versions(domain: etree._Element, conversion: Conversion) -> list[str]:
     There virtio 1.0 is all there is; on i440fx there is also what came before it (1af4:1000). A
     device that keeps its place on the root bus keeps its ids.
     """
-    found = (one for one, _, _ in _plain(domain) if next(addresses(one, "pci"), None) is None)
+    found = (
+        one for one, _, _ in _plain(devices(domain)) if next(addresses(one, "pci"), None) is None
+    )
     names = first(found)
     if not names:
         return []
@@ -53,19 +55,24 @@ def note_versions(domain: etree._Element, conversion: Conversion) -> list[str]:
     return [f"virtio devices with other PCI ids than on q35, of before virtio 1.0: {names}"]
 
 
-def _plain(domain: etree._Element) -> Iterator[tuple[etree._Element, etree._Element, str]]:
+def _plain(
+    found: Iterable[etree._Element],
+) -> Iterator[tuple[etree._Element, etree._Element, str]]:
     """Yield the devices that are virtio of no particular version, and where that is written."""
-    for device in devices(domain, *_MODEL):
+    for device in found:
+        if device.tag not in _MODEL:
+            continue
         child, attribute, plain = _MODEL[str(device.tag)]
-        place = device.find(child)
+        place = device if child == "." else next(device.iterchildren(child), None)
         if place is not None and place.get(attribute, "") in plain and _is_virtio(device):
             yield device, place, attribute
 
 
 def _is_virtio(device: etree._Element) -> bool:
     """Tell whether a device is virtio on the PCI bus, where its model doesn't tell."""
-    if any(address.get("type") not in ("pci", "drive") for address in device.findall("address")):
-        return False
+    for address in device.iterchildren("address"):
+        if address.get("type") not in ("pci", "drive"):
+            return False
     if device.tag == "disk":
         return bus_of(device) == "virtio"
     if device.tag == "filesystem":

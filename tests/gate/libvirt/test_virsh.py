@@ -111,8 +111,8 @@ def test_snapshots(pinned: Node) -> None:
     assert pinned.node.machine("web-1") == OLD
 
 
-def test_a_definition_of_another_family_is_converted(pinned: Node) -> None:
-    """libvirt takes it, and the guest starts."""
+def test_a_definition_of_another_family_becomes_what_the_guest_was(pinned: Node) -> None:
+    """As the hook has kept it at its start; libvirt takes it, and the guest starts."""
     define(pinned, Q35)
     pinned.through("start", "web-1")
 

@@ -95,6 +95,28 @@ def test_every_row_is_kept(old: str, revision: str) -> None:
     assert names(old) == ["catalog.sqlite"]
 
 
+@pytest.mark.parametrize(
+    ("seen", "kept"),
+    [
+        *((good, good) for good in ("pc-i440fx-7.2", "pc-i440fx-9.2+pve1", "x" * 255)),
+        *((bad, None) for bad in ("", "pc i440fx", "-pc", "größe", "x" * 256, "pc-i440fx-7.2\n")),
+    ],
+)
+def test_what_no_guest_can_have_been_seen_as_is_forgotten(
+    old: str, seen: str, kept: str | None
+) -> None:
+    """0.1.0 imported it, and the guest's starts weren't judged any more."""
+    connection = sqlite3.connect(old)
+    connection.execute("UPDATE pins SET seen = ? WHERE uuid = ?", (seen, OTHER))
+    connection.commit()
+    connection.close()
+
+    with Catalog.open(old) as catalog:
+        pin = catalog.get_pin(OTHER)
+
+    assert pin is not None and (pin.machine, pin.seen) == ("pc-i440fx-7.2", kept)
+
+
 def test_it_has_the_tables_of_a_new_one(old: str, tmp_path: Path) -> None:
     """To the last column, whoever made them."""
     new = str(tmp_path / "new" / "catalog.sqlite")

@@ -93,6 +93,28 @@ def test_a_start_unlike_its_pin_is_stopped_with_one_line_that_says_it_all(hooked
     assert hooked.trigger.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_guest_whose_arguments_name_another_machine_type_gets_another_remedy(
+    hooked: Hooked,
+) -> None:
+    """No definition could mend that: QEMU goes by the argument."""
+    hooked.configure("[hook]\nmode = enforce\n")
+    hooked.pin("pc-i440fx-6.2")
+    arguments = (
+        "<q:commandline xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'>"
+        "<q:arg value='-machine'/><q:arg value='type=pc-i440fx-7.2'/></q:commandline></domain>"
+    )
+
+    answer = hooked.call(
+        "prepare", domain("pc-i440fx-6.2").replace(b"</domain>", arguments.encode())
+    )
+
+    assert answer.code == fast.STOPPED
+    assert answer.errors.endswith(
+        "; take -machine out of its <qemu:commandline>,"
+        f" or 'mthook-admin set {UUID} pc-i440fx-7.2 --force' accepts the change\n"
+    )
+
+
 def test_a_stopped_guest_of_novas_gets_another_remedy(hooked: Hooked) -> None:
     """Nova makes the definition anew; mending this one and starting it behind Nova's back would help nobody."""
     hooked.pin("pc-i440fx-7.2")

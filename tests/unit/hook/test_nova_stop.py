@@ -38,9 +38,18 @@ class StandIn:
         monkeypatch.setattr(slow, "ask_nova", lambda *_: self.recorded)
         monkeypatch.setattr(slow, "put_right", self._write)
 
-    def say(self, machine: Optional[str], author: str, back: str = "reboot --hard") -> None:
+    def say(
+        self,
+        machine: Optional[str],
+        author: str,
+        back: str = "reboot --hard",
+        image: Optional[str] = None,
+        **buses: str,
+    ) -> None:
         """Have something recorded."""
-        self.recorded = Recorded(machine, 7, author, None, "", False, False, None, back)
+        self.recorded = Recorded(
+            machine, 7, author, None, "", False, False, None, back, image, buses
+        )
 
     def _write(self, _files: Any, uuid: str, machine: str, expect: Optional[str], _: float) -> None:
         if self.error:
@@ -81,24 +90,42 @@ def test_a_stop_puts_novas_record_right(
 
 
 @pytest.mark.parametrize(
-    ("back", "says"),
+    ("back", "image", "says"),
     [
-        ("start", f"'openstack server start {UUID}' starts it as that; "),
+        ("start", None, f"'openstack server start {UUID}' starts it as that; "),
+        ("unshelve", None, f"'openstack server unshelve {UUID}' starts it as that; "),
         (
             "unshelve",
-            f"give its shelved image the property hw_machine_type={OLD}, then "
-            f"'openstack server unshelve {UUID}' starts it as that; ",
+            IMAGE,
+            f"'openstack image set --property hw_machine_type={OLD} --property hw_cdrom_bus=ide {IMAGE}' gives"
+            f" its shelved image the pin, then 'openstack server unshelve {UUID}' starts it as that; ",
         ),
     ],
 )
-def test_each_path_has_its_way_back(hooked: Hooked, nova: StandIn, back: str, says: str) -> None:
-    """Nova has the pin recorded, and made the guest from something else."""
-    nova.say(OLD, SOMEBODY, back)
+def test_each_path_has_its_way_back(
+    hooked: Hooked, nova: StandIn, back: str, image: Optional[str], says: str
+) -> None:
+    """Nova has the pin recorded, and made the guest from something else.
+
+    A shelved image brings the buses along; an instance with its root on a volume has none.
+    """
+    nova.say(OLD, SOMEBODY, back, image, image_hw_cdrom_bus="ide")
 
     answer = hooked.call("prepare", WRONG)
 
     assert answer.errors == f"mthook: {STOPPED}{says}{ACCEPT}\n"
     assert (nova.written, asked(hooked)) == ([], [UUID])
+
+
+def test_a_shelved_image_gets_no_bus_that_the_pin_hasnt(hooked: Hooked, nova: StandIn) -> None:
+    """A q35 has no IDE."""
+    with hooked.catalog() as catalog:
+        catalog.set_pin(UUID, "pc-q35-6.2", source="operator", actor="root")
+    nova.say("pc-q35-6.2", SOMEBODY, "unshelve", IMAGE, image_hw_cdrom_bus="ide")
+
+    answer = hooked.call("prepare", WRONG)
+
+    assert "--property hw_machine_type=pc-q35-6.2 --property hw_cdrom_bus=sata" in answer.errors
 
 
 @pytest.mark.parametrize("more", ["", "[sync]\nwrite_back = false\n"])

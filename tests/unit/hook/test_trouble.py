@@ -177,13 +177,13 @@ def test_what_happens_while_nova_is_asked_isnt_overwritten(
     def ask(*_: Any) -> Recorded:
         asked.append(what)
         if len(asked) > 1:
-            return Recorded(NEW, 8, SOMEBODY, None, "", False, False, None, "start")
+            return Recorded(NEW, 8, SOMEBODY, None, "", False, False, None, "start", None, {})
         if what == "import":
             imported(hooked, NEWEST)()
         else:
             with hooked.catalog() as catalog:
                 catalog.set_compared(Compared(UUID, NEW, 8, None))
-        return Recorded(OLD, 7, SOMEBODY, None, "", False, False, None, "start")
+        return Recorded(OLD, 7, SOMEBODY, None, "", False, False, None, "start", None, {})
 
     with hooked.catalog() as catalog:
         catalog.set_compared(Compared(UUID, NEW, 6, None))

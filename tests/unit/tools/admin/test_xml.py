@@ -10,10 +10,10 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from mthook.catalog.records import Guest
+from mthook.catalog.records import Guest, HostFacts
 from mthook.catalog.store import Catalog
 from mthook.text import now
-from mthook.xmlrewrite.target import Original
+from mthook.xmlrewrite.target import Kept, Original
 from tests.programs import Said
 
 from .conftest import NOBODY, WEB, Run, defined, events, pin, xml
@@ -253,6 +253,36 @@ def test_rewrite_leads_a_guest_back_to_what_it_was(run: Run, catalog: Catalog, f
     assert said.code == 0
     assert 'slot="9"' in said.out
     assert "interface 52:54:00:00:00:01: as it was, at PCI address 0000:00:09.0" in said.err
+
+
+def test_rewrite_leads_back_what_somebody_converted(run: Run, catalog: Catalog, file: Path) -> None:
+    """To the last definition that was right."""
+    here = "<interface><mac address='52:54:00:00:00:01'/>{}</interface></devices>"
+    place = "<address type='pci' bus='{}' slot='{}'/>"
+    before = xml("pc-i440fx-7.2").replace("</devices>", here.format(place.format(0, 9)))
+    catalog.keep(Kept(WEB, 1, "pc-i440fx-7.2", now(), before.encode()))
+    pin(catalog, WEB, "pc-i440fx-7.2")
+    file.write_text(xml("pc-q35-7.2").replace("</devices>", here.format(place.format(1, 0))))
+
+    said = run("rewrite", str(file))
+
+    assert said.code == 0
+    assert "interface 52:54:00:00:00:01: as it was, at PCI address 0000:00:09.0" in said.err
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_rewrite_to_what_this_hosts_libvirt_cannot_have_is_refused(
+    run: Run, catalog: Catalog, file: Path, named: bool
+) -> None:
+    """As far as the catalog knows libvirt's version."""
+    catalog.replace_capabilities([], HostFacts(libvirt_version="11.0.0"))
+    pin(catalog, WEB, "pc-q35-7.2")
+    file.write_text(xml().replace("</devices>", "<watchdog model='ib700'/></devices>"))
+
+    said = run("rewrite", str(file), *(("--machine", "pc-q35-7.2") if named else ()))
+
+    assert (said.code, said.out) == (1, "")
+    assert "libvirt has none for pc-q35-7.2" in said.err
 
 
 def test_rewrite_to_what_the_other_family_cannot_have_is_refused(run: Run, file: Path) -> None:

@@ -8,7 +8,7 @@ from lxml import etree
 
 from mthook.errors import ConversionError
 from mthook.xmlrewrite.family import convert
-from mthook.xmlrewrite.family.board import Conversion
+from mthook.xmlrewrite.family.board import Conversion, disks_by_bus
 
 from .trees import NOVA, TO_PC, TO_Q35, nova
 
@@ -47,8 +47,7 @@ def disk(inside: str, bus: str = "ide") -> str:
 
 def check(inside: str, conversion: Conversion) -> None:
     domain = etree.fromstring(f"<domain>{inside}</domain>")
-    for one in convert.CHECKS:
-        one(domain, conversion)
+    convert.check(domain, conversion, disks_by_bus(domain))
 
 
 @pytest.mark.parametrize(
