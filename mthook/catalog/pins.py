@@ -21,7 +21,16 @@ ANY = object()
 #: How many pins are read at once.
 _BATCH = 1000
 #: The tables that know an instance, all but the history.
-_TABLES = ("pins", "guests", "repairs", "arrivals", "compared", "originals", "definitions")
+_TABLES = (
+    "pins",
+    "guests",
+    "repairs",
+    "arrivals",
+    "compared",
+    "originals",
+    "definitions",
+    "instances",
+)
 
 
 class Pins(Starts):

@@ -100,6 +100,7 @@ class Guest:
     :param defined: machine type of its persistent definition; None without one.
     :param running: machine type that it runs with; None when it does not run.
     :param state: libvirt's word: ``running``, ``shut off``, ``paused``, …
+    :param display: its name in Nova; None without one.
     :param seen_at: when; the catalog fills it in.
     :param gone_since: since when it is no longer there; the catalog fills it in.
     """
@@ -116,6 +117,7 @@ class Guest:
     snapshots: int = 0
     nova: bool = False
     windows: bool = False
+    display: str | None = None
     seen_at: str = ""
     gone_since: str | None = None
 

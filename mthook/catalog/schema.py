@@ -241,4 +241,14 @@ STEPS: dict[str, Step] = {
         -- What an emulator's file was when it was asked; see Capability.
         ALTER TABLE capabilities ADD COLUMN stamp TEXT
     """),
+    "0009": _script("""
+        -- What Nova calls the guest; see Guest.
+        ALTER TABLE guests ADD COLUMN display TEXT;
+        -- What Nova calls its instances on this host, and their states, as of the last sync.
+        CREATE TABLE instances (
+            uuid TEXT NOT NULL PRIMARY KEY,
+            name TEXT NOT NULL,
+            state TEXT NOT NULL
+        ) WITHOUT ROWID;
+    """),
 }

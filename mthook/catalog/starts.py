@@ -136,7 +136,8 @@ class Starts(Rows):
 
     def _see_running(self, guest: Summary, found: str, at: str) -> None:
         row = {name: getattr(guest, name) for name in _FACTS}
-        row.update(running=found, state="running", seen_at=at, gone_since=None)
+        row.update(display=guest.display or None, running=found, state="running")
+        row.update(seen_at=at, gone_since=None)
         unknown = {"managed_save": False, "snapshots": 0}
         image = "UPDATE pins SET root_image = ? WHERE uuid = ? AND root_image IS NULL"
         # No two guests of a host have one name: what had it is gone.

@@ -40,7 +40,7 @@ def examine(xml: bytes, configuration: Configuration, *, may_wait: bool) -> Outc
         if guest.uuid is None:
             # A new guest: libvirt doesn't take it for one it has by that name.
             return Outcome()
-        label = f"guest '{text.printable(guest.name)}' ({guest.uuid})"
+        label = f"guest {text.label(guest.uuid, guest.name, guest.display)}"
         judged = _judge(guest, guest.uuid, configuration, may_wait)
         return None if judged.asks_nova else _rewrite(xml, guest, label, judged, configuration)
     except Error as error:

@@ -49,7 +49,7 @@ def carry_out(
     :param connection: an open catalog, which is closed then; it needn't be open for a start.
     :raises CatalogConflict: the pin isn't any more what was judged by; nothing is recorded.
     """
-    who = f"{call} ({guest.uuid})"
+    who = _who(call.operation, call, guest)
     catalog = Catalog(connection)
     news, wanted = _has_news(catalog, guest, judged), _wanted(call, guest, judged)
     mended = judged.verdict == "deny" and not guest.nova and _is_mended(catalog, guest, judged)
@@ -64,6 +64,11 @@ def carry_out(
         _rename(call, guest, judged, who)
     call.clear = judged.clear
     return True
+
+
+def _who(what: str, call: HookCall, guest: Summary) -> str:
+    """Return what happens to a guest, and which guest that is."""
+    return f"{what} of guest {text.label(guest.uuid or '', call.name, guest.display)}"
 
 
 def _wanted(call: HookCall, guest: Summary, judged: Judgement) -> list[tuple[str, str]]:
@@ -241,7 +246,7 @@ def _stop(call: HookCall, guest: Summary, judged: Judgement, mended: bool) -> No
     """Say in one line, which libvirt hands on to the client, what is stopped, why and what to do."""
     what = "its definition says" if call.operation == "prepare" else "it comes with"
     message = (
-        f"{_WORDS[call.operation]} of guest '{text.printable(call.name)}' ({guest.uuid}) stopped: "
+        f"{_who(_WORDS[call.operation], call, guest)} stopped: "
         f"its machine type is pinned to {judged.pin}, {what} {judged.found}; "
         f"{_remedy(call, guest, judged, mended)}"
     )
@@ -290,7 +295,7 @@ def _put_right(call: HookCall, guest: Summary, pin: str, recorded: str | None) -
     """Write a pin to Nova's database in what is left of the time limit; return whether that worked."""
     from mthook.hook import slow  # here: so few guests need it
 
-    who = f"{call} ({guest.uuid})"
+    who = _who(call.operation, call, guest)
     if call.settings is None or not call.settings.write_back:
         return False
     try:

@@ -97,7 +97,7 @@ def exit_code_of(error: BaseException) -> ExitCode:
 
 
 #: How the help explains GUEST.
-_GUEST = "UUID or name"
+_GUEST = "UUID, its beginning, or name"
 
 #: Flags, and what argparse is told of them.
 Argument = tuple[tuple[str, ...], Mapping[str, Any]]

@@ -153,7 +153,7 @@ class Set(_ChangeCommand):
             metavar="GUEST",
             type=utf8,
             nargs="+",
-            help="UUID or name, of one or more; TYPE, such as pc-i440fx-7.2, comes last, and may be"
+            help="UUID, its beginning, or name, of one or more; TYPE, such as pc-i440fx-7.2, comes last, and may be"
             " left out in Nova, for the image's",
         ),
         ALLOW,

@@ -10,7 +10,7 @@ from mthook.errors import ConversionError, DomainXMLError, Error, Refused
 from mthook.operations import change
 from mthook.operations.lookup import look_up
 from mthook.operations.opening import opened_catalog, opened_host
-from mthook.text import printable
+from mthook.text import label
 from mthook.tools.admin.command import FILE, INSTANCE, AdminCommand, ExitCode, argument, read_input
 from mthook.xmlrewrite import pipeline, summary
 
@@ -99,7 +99,7 @@ class Rewrite(AdminCommand):
         with opened_catalog(self.conf) as catalog:
             pin, original = catalog.get_pin(guest.uuid), catalog.original(guest.uuid)
         if pin is None or pin.machine is None:
-            self.say(f"{printable(guest.name) or guest.uuid}: no pin, unchanged")
+            self.say(f"{label(guest.uuid, guest.name, guest.display)}: no pin, unchanged")
             return None
         return pipeline.Target(
             pin.machine, pin.uuid, pin.updated_at, ports=ports, original=original

@@ -26,7 +26,7 @@ OTHER_IMAGE = "00000000-7081-4293-a4b5-c6d7e8f90a1b"
 REPAIR = "'mthook-sync --only repair --start' mends the definition and starts the guest"
 ACCEPT = f"'mthook-admin set {UUID} pc-i440fx-6.2 --force' accepts the change"
 STOPPED = (
-    f"start of guest 'web-1' ({UUID}) stopped: its machine type is pinned to pc-i440fx-7.2, "
+    f"start of guest web-1 ({UUID}) stopped: its machine type is pinned to pc-i440fx-7.2, "
     f"its definition says pc-i440fx-6.2; {REPAIR}, {ACCEPT}"
 )
 
@@ -42,7 +42,7 @@ def test_a_first_start_is_allowed_and_recorded_once_the_guest_runs(hooked: Hooke
 
     assert started.code == fast.ALLOWED
     assert started.log == [
-        f"started of guest 'web-1' ({UUID}): pinned to pc-i440fx-7.2, from the first boot"
+        f"started of guest web-1 ({UUID}): pinned to pc-i440fx-7.2, from the first boot"
     ]
     with hooked.catalog() as catalog:
         pin = catalog.get_pin(UUID)
@@ -113,7 +113,7 @@ def test_audit_never_stops_a_start_but_tells(hooked: Hooked) -> None:
     answer = hooked.call("prepare", WRONG)
 
     told = (
-        f"prepare of guest 'web-1' ({UUID}): would be stopped in mode enforce: "
+        f"prepare of guest web-1 ({UUID}): would be stopped in mode enforce: "
         "pinned to pc-i440fx-7.2, but would start as pc-i440fx-6.2"
     )
     assert answer == Answer(fast.ALLOWED, "", "", [told])
@@ -142,7 +142,7 @@ def test_a_running_guest_unlike_its_pin_is_drift_and_goes_on(
     answer = hooked.call(operation, WRONG)
     hooked.call(operation, WRONG)
 
-    told = f"{operation} of guest 'web-1' ({UUID}): drift: pinned to pc-i440fx-7.2, it runs pc-i440fx-6.2"
+    told = f"{operation} of guest web-1 ({UUID}): drift: pinned to pc-i440fx-7.2, it runs pc-i440fx-6.2"
     assert answer == Answer(fast.ALLOWED, "", "", [told])
     assert hooked.events()[1:] == [("drift", "pc-i440fx-7.2", "pc-i440fx-6.2")]
     assert hooked.pinned() == "pc-i440fx-7.2"
@@ -218,7 +218,7 @@ def test_a_refused_mismatch_says_so_and_wants_no_repair(
 
     assert answer.code == fast.STOPPED
     assert answer.errors == (
-        f"mthook: {word} of guest 'web-1' ({UUID}) stopped: its machine type is pinned to pc-i440fx-7.2, it comes "
+        f"mthook: {word} of guest web-1 ({UUID}) stopped: its machine type is pinned to pc-i440fx-7.2, it comes "
         f"with pc-i440fx-6.2; {ACCEPT}, so does [hook] migrate_mismatch = accept for all guests\n"
     )
     assert hooked.events()[-1] == ("stopped", "pc-i440fx-7.2", "pc-i440fx-6.2")
@@ -237,7 +237,7 @@ def test_an_alias_that_means_the_pin_is_rewritten_to_it(hooked: Hooked, operatio
     assert answer.code == fast.ALLOWED
     assert 'machine="pc-i440fx-7.2"' in answer.output
     assert answer.errors == ""
-    assert answer.log == [f"{operation} of guest 'web-1' ({UUID}): pc renamed to pc-i440fx-7.2"]
+    assert answer.log == [f"{operation} of guest web-1 ({UUID}): pc renamed to pc-i440fx-7.2"]
 
 
 def test_a_rewrite_that_fails_prints_nothing_and_lets_the_guest_in(
@@ -252,7 +252,7 @@ def test_a_rewrite_that_fails_prints_nothing_and_lets_the_guest_in(
 
     assert (answer.code, answer.output) == (fast.ALLOWED, "")
     assert answer.log == [
-        f"migrate of guest 'web-1' ({UUID}): not renamed to pc-i440fx-7.2: no answer within 0.0 s"
+        f"migrate of guest web-1 ({UUID}): not renamed to pc-i440fx-7.2: no answer within 0.0 s"
     ]
 
 
@@ -358,7 +358,26 @@ def test_a_guests_name_cant_forge_lines(hooked: Hooked) -> None:
 
     assert answer.errors.count("\n") == 1
     assert "\x1b" not in answer.errors
-    assert "guest 'a\\nmthook: all is well\\x1b[2J'; rm -rf /'" in answer.errors
+    assert "guest a\\nmthook: all is well\\x1b[2J'; rm -rf / (" in answer.errors
+
+
+def test_a_guest_of_novas_is_called_by_both_names(hooked: Hooked) -> None:
+    """As commands take and print them; the catalog knows both from then on."""
+    nova = "http://openstack.org/xmlns/libvirt/nova/1.1"
+    xml = domain(
+        name="instance-0000000f",
+        metadata=f'<n:instance xmlns:n="{nova}"><n:name>shop</n:name></n:instance>',
+    )
+
+    answer = hooked.call("started", xml, name="instance-0000000f")
+
+    assert answer.log == [
+        f"started of guest shop (instance-0000000f, {UUID}): pinned to pc-i440fx-7.2, from the first boot"
+    ]
+    with hooked.catalog() as catalog:
+        assert [(one.name, one.display) for one in catalog.guests()] == [
+            ("instance-0000000f", "shop")
+        ]
 
 
 BROKEN_XML = {

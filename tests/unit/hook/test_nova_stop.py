@@ -17,7 +17,7 @@ OLD, NEW = "pc-i440fx-6.2", "pc-i440fx-7.2"
 DATABASE = "[database]\nconnection = mysql+pymysql://nova@localhost/nova\n"
 ACCEPT = f"'mthook-admin set {UUID} {NEW} --force' accepts the change"
 STOPPED = (
-    f"start of guest 'web-1' ({UUID}) stopped: its machine type is pinned to {OLD}, its definition "
+    f"start of guest web-1 ({UUID}) stopped: its machine type is pinned to {OLD}, its definition "
     f"says {NEW}; "
 )
 WRONG = domain(NEW, image=IMAGE)
@@ -155,7 +155,7 @@ def test_a_start_may_pass_and_is_drift(hooked: Hooked, nova: StandIn) -> None:
 
     assert (answer.code, answer.errors) == (fast.ALLOWED, "")
     assert answer.log == [
-        f"prepare of guest 'web-1' ({UUID}): goes on by [hook] nova_stop = allow: "
+        f"prepare of guest web-1 ({UUID}): goes on by [hook] nova_stop = allow: "
         f"pinned to {OLD}, but would start as {NEW}"
     ]
     assert asked(hooked) == [UUID]

@@ -27,7 +27,7 @@ def test_a_running_guest_is_code_3(
     assert said == Said(
         3,
         "",
-        "mthook-admin: web-1 is running: 'virsh shutdown web-1' first, or --allow running to change it"
+        f"mthook-admin: web-1 ({WEB}) is running: 'virsh shutdown web-1' first, or --allow running to change it"
         " at its next cold start\n",
     )
     assert defined(driver) == "pc-i440fx-6.2"
@@ -45,7 +45,7 @@ def test_a_forced_running_guest_keeps_its_machine_type_until_its_next_cold_start
     assert said.code == 0
     assert said.err == (
         "mthook-admin: warning: the guest isn't shut off: it keeps its machine type until its next"
-        " cold start\nweb-1: pc-i440fx-6.2 → pc-i440fx-7.2\n"
+        f" cold start\nweb-1 ({WEB}): pc-i440fx-6.2 → pc-i440fx-7.2\n"
     )
     assert "pc-i440fx-6.2" in domain.XMLDesc()
     assert defined(driver) == "pc-i440fx-7.2"
@@ -62,7 +62,7 @@ def test_a_managed_save_image_is_code_3(
 
     assert said.code == 3
     assert said.err == (
-        "mthook-admin: web-1 has a managed-save image: start it and shut it down first, or --allow saved"
+        f"mthook-admin: web-1 ({WEB}) has a managed-save image: start it and shut it down first, or --allow saved"
         " to change the pin alone\n"
     )
     assert len(events(catalog)) == 1
@@ -99,7 +99,7 @@ def test_forced_with_snapshots_the_definition_follows(
         "mthook-admin: warning: it has 1 snapshot(s), which hold their own machine types: who"
         " reverts to one gets that one's back\n"
     ) in said.err
-    assert said.err.endswith(f"web-1: pc-i440fx-6.2 → {machine}\n")
+    assert said.err.endswith(f"web-1 ({WEB}): pc-i440fx-6.2 → {machine}\n")
     assert run("get", "web-1").out == f"{machine}\n"
     assert defined(driver) == machine
 
@@ -117,7 +117,7 @@ def test_an_alias_or_an_older_version_is_code_4(
     """The message says what, why and what overrides it."""
     said = run("set", "web-1", machine)
 
-    assert said == Said(4, "", f"mthook-admin: web-1: {why} (--allow older overrides)\n")
+    assert said == Said(4, "", f"mthook-admin: web-1 ({WEB}): {why} (--allow older overrides)\n")
     assert len(events(catalog)) == 1
 
 
@@ -160,7 +160,7 @@ def test_several_guests_are_set_one_by_one(
     assert [line.partition(" ")[0] for line in said.err.splitlines()] == [
         "mthook-admin:",
         "mthook-admin:",
-        "web-1:",
+        "web-1",
     ]
     assert (run("get", "db").out, run("get", "web-1").out) == ("pc-i440fx-6.2\n", "pc-i440fx-7.2\n")
 
@@ -176,7 +176,7 @@ def test_an_older_version_can_be_forced(
         "",
         "mthook-admin: warning: pc-i440fx-2.0 is older than pc-i440fx-6.2: the guest's ABI will"
         " likely break\nmthook-admin: warning: this host's QEMU deprecates pc-i440fx-2.0\n"
-        "web-1: pc-i440fx-6.2 → pc-i440fx-2.0\n",
+        f"web-1 ({WEB}): pc-i440fx-6.2 → pc-i440fx-2.0\n",
     )
     assert defined(driver) == "pc-i440fx-2.0"
 
@@ -188,7 +188,7 @@ def test_another_family_is_code_4(run: Run, catalog: Catalog, domain: libvirt.vi
     assert said == Said(
         4,
         "",
-        "mthook-admin: web-1: pc-q35-7.2 is of another family (q35) than pc-i440fx-6.2 (i440fx)"
+        f"mthook-admin: web-1 ({WEB}): pc-q35-7.2 is of another family (q35) than pc-i440fx-6.2 (i440fx)"
         " (--allow family overrides)\n",
     )
     assert len(events(catalog)) == 1
@@ -203,7 +203,7 @@ def test_a_guest_defined_as_another_family_wants_nothing_but_force(
     assert run("set", "web-1", "pc-q35-7.2") == Said(
         4,
         "",
-        "mthook-admin: web-1: pc-q35-7.2 is of another family (q35) than pc-i440fx-6.2 (i440fx)"
+        f"mthook-admin: web-1 ({WEB}): pc-q35-7.2 is of another family (q35) than pc-i440fx-6.2 (i440fx)"
         " (--allow family overrides)\n",
     )
     assert run("set", "web-1", "pc-q35-7.2", "--force").code == 0
@@ -222,7 +222,7 @@ def test_what_the_other_family_cannot_have_is_code_4_though_forced(
 
     assert said.code == 4
     assert said.err.splitlines()[-1] == (
-        "mthook-admin: web-1: disk hda: pc-q35-7.2 has no IDE, and a SATA disk can't have its WWN"
+        f"mthook-admin: web-1 ({WEB}): disk hda: pc-q35-7.2 has no IDE, and a SATA disk can't have its WWN"
     )
     assert len(events(catalog)) == 1
     assert defined(driver) == "pc-i440fx-6.2"
@@ -247,7 +247,7 @@ def test_a_windows_guest_wants_force(
     said = run("set", "web-1", "pc-i440fx-7.2")
 
     assert (said.code, said.err.count("\n")) == (4, 1)
-    assert said.err.startswith("mthook-admin: web-1: Windows may lose ")
+    assert said.err.startswith(f"mthook-admin: web-1 ({WEB}): Windows may lose ")
 
 
 @pytest.mark.parametrize("machine", ["pc-i440fx-9.9", "pc; rm -rf /", "x' OR 1=1 --", "$(id)", ""])
@@ -294,7 +294,7 @@ def test_a_deprecated_machine_type_is_warned_of(
         0,
         "",
         "mthook-admin: warning: this host's QEMU deprecates pc-i440fx-2.0\n"
-        "web-1: none → pc-i440fx-2.0\n",
+        f"web-1 ({WEB}): none → pc-i440fx-2.0\n",
     )
 
 
@@ -358,7 +358,7 @@ def test_without_libvirt_force_changes_the_catalog_alone_and_says_so(
     assert lines[0].startswith("mthook-admin: warning: libvirt at ")
     assert lines[0].endswith(": only the catalog is changed")
     assert lines[1].startswith("mthook-admin: warning: the guest isn't shut off")
-    assert lines[2] == "web-1: pc-i440fx-6.2 → pc-i440fx-7.2"
+    assert lines[2] == f"web-1 ({WEB}): pc-i440fx-6.2 → pc-i440fx-7.2"
     assert run("get", "web-1").out == "pc-i440fx-7.2\n"
 
 
