@@ -37,11 +37,18 @@ class Pin:
     libvirt_version: str | None = None
 
 
+#: What can happen to a pin.
+EVENTS = (
+    *("pinned", "changed", "unset", "pruned", "drift", "stopped", "repaired", "realigned"),
+    *("rewritten", "imported"),
+)
+
+
 @dataclass(frozen=True)
 class HistoryEntry:
     """Something that happened to a pin.
 
-    :param event: pinned, changed, unset, pruned, drift, stopped, repaired, realigned, rewritten or imported.
+    :param event: one of :data:`EVENTS`.
     :param old: the machine type before, or the pin where a guest was found unlike it.
     :param new: the machine type after, or the one that was found.
     """

@@ -39,11 +39,13 @@ class Starts(Rows):
         what = {"event": event, "old": old, "new": new, "source": source, "reason": reason}
         self._add("history", {"uuid": uuid, "at": at or now(), "actor": actor, **what})
 
-    def history(self, uuid: str) -> list[HistoryEntry]:
-        """Return what happened to an instance's pin, oldest first."""
+    def history(self, uuid: str | None = None, since: str = "") -> list[HistoryEntry]:
+        """Return what happened to an instance's pin since a moment, oldest first; ``None``: to all of them."""
         from mthook.catalog.records import HistoryEntry
 
-        rows = self._rows("SELECT * FROM history WHERE uuid = ? ORDER BY id", uuid)
+        which = "at >= ?1" if uuid is None else "at >= ?1 AND uuid = ?2"
+        values = (since,) if uuid is None else (since, uuid)
+        rows = self._rows(f"SELECT * FROM history WHERE {which} ORDER BY id", *values)
         return [HistoryEntry(**row) for row in rows]
 
     def last_rewrite(self) -> str | None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from mthook.xmlrewrite.summary import Summary
 
 
+#: How many UUIDs a message lists.
+_MAX_NAMED = 5
 #: What removes a guest for good whose instance Nova has deleted.
 REMOVE = "virsh undefine --managed-save --snapshots-metadata --nvram"
 
@@ -251,8 +253,10 @@ def _only(text: str, uuids: Collection[str]) -> str:
     if not uuids:
         raise NotFound(f"no instance has the UUID or name '{printable(text)}'")
     if len(uuids) > 1:
+        which = sorted(uuids)[:_MAX_NAMED]
+        more = f" and {len(uuids) - len(which)} more" if len(uuids) > len(which) else ""
         raise Error(
-            f"several guests match '{printable(text)}', say which: {', '.join(sorted(uuids))}"
+            f"several guests match '{printable(text)}', say which: {', '.join(which)}{more}"
         )
     return next(iter(uuids))
 

@@ -15,7 +15,8 @@ from mthook.operations.readiness.installed import hook_status
 from mthook.operations.setup.hook import install_hook
 from mthook.settings import fingerprint
 from mthook.tools import options
-from mthook.tools.admin.command import AdminCommand, Answer, ExitCode, RowCommand, argument
+from mthook.tools.admin.command import AdminCommand, ExitCode, RowCommand, argument
+from mthook.tools.admin.table import Answer
 
 HOOKS_DIR = argument(
     "--hooks-dir",

@@ -90,11 +90,11 @@ def test_status_of_an_installed_hook_is_code_0(run: Run, hooks: Path) -> None:
     assert (said.code, said.err) == (0, "")
     assert json.loads(said.out) == [
         {
-            "Hook": f"{hooks}/qemu",
-            "Installed": True,
-            "Loaded": None,
-            "Current": True,
-            "Mode": "enforce",
+            "hook": f"{hooks}/qemu",
+            "installed": True,
+            "loaded": None,
+            "current": True,
+            "mode": "enforce",
         }
     ]
 
@@ -103,9 +103,9 @@ def test_status_as_a_table_speaks_in_words(run: Run, hooks: Path) -> None:
     """Yes and no, and nothing where there is nothing to say."""
     run("hook", "install", "--hooks-dir", str(hooks))
 
-    cells = run("hook", "status", "--hooks-dir", str(hooks)).out.splitlines()[3].split("|")
+    cells = run("hook", "status", "--hooks-dir", str(hooks)).out.splitlines()[1].split()
 
-    assert [cell.strip() for cell in cells[1:-1]] == [
+    assert cells == [
         f"{hooks}/qemu",
         "yes",
         "-",
