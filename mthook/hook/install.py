@@ -92,8 +92,7 @@ def install(directory: str, settings: Settings) -> tuple[str, list[daemons.Daemo
     :raises InstallError: the directory can't be written, or libvirt is too old for ``qemu.d``.
     """
     directory = os.path.abspath(directory)
-    found = find(directory)
-    path = found or _place(directory)
+    found, path = find(directory), place(directory)
     made = _made(path) if found else _missing_directories(os.path.dirname(path))
     try:
         for missing in reversed(made):
@@ -208,8 +207,14 @@ def find(directory: str) -> str | None:
     return None
 
 
-def _place(directory: str) -> str:
-    """Return where a new hook goes."""
+def place(directory: str) -> str:
+    """Return where the hook is, else where it goes.
+
+    :raises InstallError: libvirt is too old for ``qemu.d``, which it would have to go to.
+    """
+    found = find(directory)
+    if found is not None:
+        return found
     path = os.path.join(directory, "qemu")
     if not os.path.lexists(path):
         return path

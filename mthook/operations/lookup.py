@@ -58,6 +58,13 @@ class Instance:
         return _label(self.domain or self.guest) or label(self.uuid, display=self.display)
 
     @property
+    def names(self) -> tuple[str | None, str | None]:
+        """What libvirt and Nova call it, as far as that is known."""
+        known = self.domain.as_guest() if self.domain else self.guest
+        display = (known.display if known else None) or self.display or None
+        return (known.name if known else None), display
+
+    @property
     def name(self) -> str:
         """What virsh takes for it: its name where that is known, else its UUID."""
         known = self.domain or self.guest

@@ -7,7 +7,7 @@ import argparse
 import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from oslo_config import cfg
 
@@ -29,14 +29,15 @@ from mthook.tools.admin.command import (
     INSTANCES,
     LOG,
     REASON,
-    AdminCommand,
     ExitCode,
+    FieldCommand,
     GuestsCommand,
     UsageError,
     actor,
     argument,
     utf8,
 )
+from mthook.tools.admin.table import Time
 
 if TYPE_CHECKING:
     from mthook.nova.cells import Cells
@@ -47,37 +48,56 @@ _NOTHING = "Nova has no machine type recorded"
 _VM_STATE = "in Nova: isn't stopped, shelved or shelved_offloaded"
 
 
-class Get(AdminCommand):
+class Get(FieldCommand):
     """Print the machine type that an instance is pinned to.
 
-    Where Nova's database is configured, it is the one that Nova has recorded.
+    Where Nova's database is configured, it is the one that Nova has recorded. With -f all that is
+    known of the pin is printed.
     """
 
+    columns = ("Pin", "UUID", "Name", "Display name", "Source", "Updated", "Seen", "By", "Reason")
     codes: ClassVar = {
-        ExitCode.OK: "the machine type, alone, is on standard output",
+        ExitCode.OK: "the machine type is on standard output; without -f and -c, alone",
         ExitCode.NOT_FOUND: "no such instance",
         ExitCode.NO_PIN: "the instance has no pin, or Nova has recorded none",
     }
 
     arguments: ClassVar = (INSTANCE,)
 
-    def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Print the machine type."""
-        machine, complaint = self._get(parsed_args.instance)
-        if machine is None:
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[Any]]:
+        """Return the headings and what stands below them."""
+        values, complaint = self._get(parsed_args.instance)
+        if values[0] is None:
             self.complain(complaint)
-            return ExitCode.NO_PIN
-        print(printable(machine), file=self.app.stdout)
-        return ExitCode.OK
+            self.code = ExitCode.NO_PIN
+        return self.columns, values
 
-    def _get(self, text: str) -> tuple[str | None, str]:
-        """Return an instance's machine type, and what there is to say where it has none."""
+    def _get(self, text: str) -> tuple[Sequence[Any], str]:
+        """Return what is known of an instance's pin, and what there is to say where it has none."""
         with found_in_nova(self.conf, text) as found:
             if found is not None:
-                return found.nova.machine, f"{found}: {_NOTHING}"
+                return _of_nova(found), f"{found}: {_NOTHING}"
         with opened_catalog(self.conf) as catalog:
             instance = look_up_or_ask(text, catalog, self.conf)
-        return instance.machine, f"{instance}: no pin"
+        return _of_catalog(instance), f"{instance}: no pin"
+
+
+def _of_nova(found: CloudInstance) -> Sequence[Any]:
+    """Return the columns of ``get``: what Nova's database says."""
+    nova, local = found.nova, found.local
+    name = local.names[0] if local else None
+    source = None if nova.machine is None else "Nova"
+    written = Time(nova.recorded_at or None)
+    return nova.machine, nova.uuid, name, nova.name or None, source, written, None, None, None
+
+
+def _of_catalog(instance: Instance) -> Sequence[Any]:
+    """Return the columns of ``get``: what this host's catalog says."""
+    pin = instance.pin if instance.machine else None
+    known = (
+        (pin.source, Time(pin.updated_at), pin.seen, pin.actor, pin.reason) if pin else (None,) * 5
+    )
+    return (instance.machine, instance.uuid, *instance.names, *known)
 
 
 class _ChangeCommand(GuestsCommand):

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+
 import libvirt
 import pytest
 
@@ -162,3 +164,27 @@ def test_an_instance_without_a_guest_is_called_as_nova_calls_it(run: Run, catalo
     catalog.unset_pin(WEB, actor="operator alice")
 
     assert run("get", "shop") == Said(3, "", f"mthook-admin: shop ({WEB}): no pin\n")
+
+
+def test_with_a_format_all_that_is_known_is_printed(run: Run, web: Guest, catalog: Catalog) -> None:
+    """By the keys that list has; code 3 is the same, and what there isn't is null."""
+    pinned = catalog.get_pin(WEB)
+    assert pinned is not None
+
+    assert json.loads(run("get", "web-1", "-f", "json").out) == {
+        "pin": "pc-i440fx-6.2",
+        "uuid": WEB,
+        "name": "web-1",
+        "display_name": None,
+        "source": "definition",
+        "updated": pinned.updated_at,
+        "seen": None,
+        "by": "mthook-sync",
+        "reason": None,
+    }
+    assert run("get", "web-1", "-c", "source", "-c", "UUID").out == f"{WEB}\ndefinition\n"
+    assert "Source        definition\n" in run("get", "web-1", "-f", "table").out
+    catalog.unset_pin(WEB, actor="operator alice")
+    said = run("get", "web-1", "-f", "json")
+    assert (said.code, set(json.loads(said.out).values())) == (3, {None, WEB, "web-1"})
+    assert said.err == f"mthook-admin: web-1 ({WEB}): no pin\n"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,21 @@ def test_an_address_that_is_none_is_code_1_without_the_address(run: Run, config:
     assert said.code == 1
     assert said.err.startswith("mthook-admin: [database] connection is no database URL such as ")
     assert "sesame" not in said.err
+
+
+def test_with_a_format_it_is_what_nova_has(run: Run, cloud: Cloud, catalog: Catalog) -> None:
+    """With the names on both sides, and when it was recorded."""
+    at = "2026-01-02T03:04:05.000000Z"
+    cloud.add(WEB, machine="pc-i440fx-7.2", name="shop", recorded_at=at)
+    catalog.see_guests([guest(name="instance-00000001", nova=True)], now())
+
+    found = json.loads(run("get", "shop", "-f", "json").out)
+
+    assert {key: value for key, value in found.items() if value is not None} == {
+        "pin": "pc-i440fx-7.2",
+        "uuid": WEB,
+        "name": "instance-00000001",
+        "display_name": "shop",
+        "source": "Nova",
+        "updated": at,
+    }
