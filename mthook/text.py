@@ -88,3 +88,15 @@ def printable(value: object, limit: int = MAX_QUOTED) -> str:
     if text.isprintable():
         return text  # as nearly all is
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def explain(path: str, error: OSError, way_out: str = "") -> str:
+    """Return which file is at fault, why, and what to do; who isn't root is told to be that.
+
+    :param way_out: what root is told to do.
+    """
+    import os  # here: who has no error to explain needn't wait for it
+
+    if isinstance(error, PermissionError) and os.geteuid() != 0:
+        way_out = "run it as root"
+    return f"{printable(path)}: {error.strerror}{f': {way_out}' if way_out else ''}"

@@ -20,7 +20,7 @@ import mthook
 from mthook import files
 from mthook.errors import InstallError
 from mthook.hook import daemons
-from mthook.text import printable
+from mthook.text import explain, printable
 
 DEFAULT_DIRECTORY = daemons.DIRECTORY
 
@@ -100,7 +100,7 @@ def install(directory: str, settings: Settings) -> tuple[str, list[daemons.Daemo
         # It grows in the hooks directory itself, where libvirt runs nothing but the names that it knows.
         files.replace(path, render(settings, made), 0o755, directory)
     except OSError as error:
-        raise InstallError(f"{printable(error.filename or path)}: {error.strerror}") from error
+        raise InstallError(explain(error.filename or path, error)) from error
     running = daemons.running(directory)
     _tell(running)
     return path, running
@@ -124,7 +124,7 @@ def uninstall(directory: str) -> str | None:
             if not os.listdir(own):
                 os.rmdir(own)
     except OSError as error:
-        raise InstallError(f"{printable(error.filename or path)}: {error.strerror}") from error
+        raise InstallError(explain(error.filename or path, error)) from error
     _tell(running)
     return path
 
@@ -248,7 +248,7 @@ def _read(path: str) -> str:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
     except OSError as error:
-        raise InstallError(f"{printable(path)}: {error.strerror}") from error
+        raise InstallError(explain(path, error)) from error
 
 
 def _faults(path: str) -> list[str]:

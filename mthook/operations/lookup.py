@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mthook.catalog.records import Guest, Pin
 from mthook.conf import has_nova
 from mthook.errors import CatalogError, DomainXMLError, Error, HostError, NotFound
+from mthook.hook.answer import REMOVE
 from mthook.operations.opening import opened_catalog_if_any, opened_host, opened_nova
 from mthook.text import label, may_begin_uuid, now, printable
 from mthook.xmlrewrite.summary import canonical_uuid
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 #: How many UUIDs a message lists.
 _MAX_NAMED = 5
-#: What removes a guest for good whose instance Nova has deleted.
-REMOVE = "virsh undefine --managed-save --snapshots-metadata --nvram"
 
 
 @dataclass(frozen=True)

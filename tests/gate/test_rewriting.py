@@ -231,7 +231,7 @@ def test_what_cant_be_rewritten_is_refused_in_libvirts_own_way(rig: Rig) -> None
     )
     assert error(got).endswith(
         f"iommu intel: {OLD} has no IOMMU; remove it from the guest first;"
-        f" 'mthook-admin set {UUID} {Q35} --force' accepts the change"
+        f" 'mthook-admin set {UUID} {Q35} --allow family' accepts the change"
     )
 
 

@@ -79,7 +79,7 @@ def test_a_changed_definition_is_stopped_and_the_client_is_told_all(here: Site) 
     assert (
         f"mthook: start of guest web-1 ({UUID}) stopped: its machine type is pinned to {NEW}, its definition "
         f"says {OLD}; 'mthook-sync --only repair --start' mends the definition and starts the guest, "
-        f"'mthook-admin set {UUID} {OLD} --force' accepts the change"
+        f"'mthook-admin set {UUID} {OLD} --allow older' accepts the change"
     ) in error
     assert here.node.state("web-1") == "shut off"
     assert here.node.path("/var/lib/mthook/repair-wanted").exists()

@@ -140,8 +140,8 @@ _GLOBAL_OPTIONS = f"also: --config-file FILE, -v, --debug; see '{NAME} --help'"
 #: Cautions in words.
 CAUTIONS = {
     Kind.FORCED: "{}",
-    Kind.SNAPSHOTS: "it has {} snapshot(s), which hold their own machine types: who reverts to one"
-    " gets that one's back",
+    Kind.SNAPSHOTS: "it has {} snapshot(s), which hold their own machine types: a revert brings the old"
+    " one back",
     Kind.OFFERS_UNKNOWN: "no host's machine types are known here: nothing tells whether a QEMU offers {}",
     Kind.DEPRECATED: "this host's QEMU deprecates {}",
     Kind.DEFINITION_STAYS: "{}: its definition stays as it is",
@@ -225,11 +225,6 @@ class AdminCommand(command.Command):
         """Print one warning to standard error."""
         LOG.warning("%s", text)
 
-    def caution(self, cautions: Iterable[Caution]) -> None:
-        """Print what an operator should know of a change."""
-        for one in cautions:
-            self.warn(CAUTIONS[one.kind].format(*one.facts))
-
     @contextlib.contextmanager
     def host_unless(self, force: bool) -> Iterator[Host | None]:
         """Connect to libvirt; with ``force``, yield ``None`` where it can't be reached, and say so."""
@@ -249,6 +244,8 @@ class GuestsCommand(AdminCommand):
 
     #: The exit code: the highest of those that the single ones would have.
     code: ExitCode = ExitCode.OK
+    #: Whether there may be several, so that warnings have to name the one that they are about.
+    several: bool = False
 
     @contextlib.contextmanager
     def others_go_on(self) -> Iterator[None]:
@@ -262,12 +259,21 @@ class GuestsCommand(AdminCommand):
             self.complain(str(error))
             self.code = max(self.code, self.code_of(error))
 
+    def caution(self, what: object, cautions: Iterable[Caution]) -> None:
+        """Print what an operator should know of a change; some of it names the instance by itself."""
+        for one in cautions:
+            text = CAUTIONS[one.kind].format(*one.facts)
+            named = not self.several or str(what) in text
+            self.warn(text if named else f"{what}: {text}")
+
     def code_of(self, error: Error) -> ExitCode:
         """Return the exit code that an error about one instance stands for."""
         return exit_code_of(error)
 
     def each(self, texts: Iterable[str], act: Callable[[str], None]) -> ExitCode:
         """Do it to every instance that is named; return the exit code."""
+        texts = list(texts)
+        self.several = self.several or len(texts) > 1
         for text in texts:
             with self.others_go_on():
                 act(text)

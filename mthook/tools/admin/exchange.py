@@ -40,10 +40,10 @@ _MAX_IMPORT = 1 << 30
 
 
 class Export(AdminCommand):
-    """Print every pin as a line of JSON, with its guest's names, for 'mthook-admin import' on another host.
+    """Print every pin as a line of JSON, for 'mthook-admin import' on another host.
 
-    With --host they are what Nova has recorded for that host's instances: for a host that can't
-    reach Nova's database.
+    The names of its guest stand there for people; an import goes by the UUID. With --host they are
+    what Nova has recorded for that host's instances: for a host that can't reach Nova's database.
     """
 
     codes: ClassVar = {ExitCode.OK: "all pins are on standard output"}

@@ -106,12 +106,12 @@ class _ChangeCommand(GuestsCommand):
     def change_in_nova(self, plan: novachange.Plan, *, dry: bool) -> None:
         """Carry out a change that Nova's database is the first to have, and report it."""
         found, nova, machine = plan.found, plan.found.nova, plan.request.machine
-        self.caution(plan.cautions)
+        self.caution(found, plan.cautions)
         if dry:
             changes = self._preview(plan.local)
         else:
             changes, cautions = novachange.record(plan)
-            self.caution(cautions)
+            self.caution(found, cautions)
         self.say_of(found, changes)
         self.report(found, nova.machine, machine, dry=dry)
         for one in plan.beside:
@@ -125,7 +125,7 @@ class _ChangeCommand(GuestsCommand):
         if plan is None:
             self.say(f"{instance}: already pinned to {request.machine}")
             return
-        self.caution(plan.cautions)
+        self.caution(instance, plan.cautions)
         self.say_of(instance, self._preview(plan) if dry else change.apply(plan))
         what, old = str(instance), instance.machine
         if old == request.machine and plan.realignment is not None:
@@ -148,9 +148,9 @@ class Set(_ChangeCommand):
     error, and for another family what becomes of the guest's hardware.
 
     Where Nova's database is configured, the machine type is changed there first, whichever host the
-    instance is on; that host's mthook-sync brings its pin along. What the instance's guest is
-    defined as hinders nothing then: Nova defines it anew at the next start. TYPE may be left out
-    where Nova has none recorded: then it is that of the image the instance was made from.
+    instance is on; that host's mthook-sync brings its pin along. The current libvirt definition
+    doesn't matter then: Nova makes it anew at the next start. TYPE may be left out where Nova has
+    none recorded: then it is that of the image the instance was made from.
 
     A shelved instance gets its machine type from its shelved image: with [glance] credentials that
     is changed as well, without them the command to type is printed.
@@ -161,8 +161,8 @@ class Set(_ChangeCommand):
         ExitCode.NOT_FOUND: "no such instance",
         ExitCode.WRONG_STATE: f"{_STATE}, or {_SAVED} or snapshots; {_VM_STATE} (--allow overrides)",
         ExitCode.INCOMPATIBLE: "another family, an older version, alias against versioned name,"
-        " another vendor's line, or a Windows guest (--allow overrides; but what the machine type"
-        " can't have the guest must not have)",
+        " another vendor's line, or a Windows guest (--allow overrides; it can't add what the machine"
+        " type doesn't support)",
         ExitCode.UNSUPPORTED: "no QEMU of a known host, which is this one, has the machine type; where"
         " none is known, it is of no shape that mthook knows (--allow overrides)",
     }
@@ -180,7 +180,7 @@ class Set(_ChangeCommand):
         argument(
             "--force",
             action="store_true",
-            help="turn all refusals into warnings; do without libvirt if need be",
+            help="turn all refusals into warnings; proceed even if libvirt can't be reached",
         ),
         argument(
             "--with-buses",
@@ -237,7 +237,7 @@ class Set(_ChangeCommand):
         if plan is None:
             self.say(f"{found}: {machine} is recorded already")
             if not args.dry_run:
-                self.caution(novachange.specify(found))
+                self.caution(found, novachange.specify(found))
         else:
             self.change_in_nova(plan, dry=args.dry_run)
         self._change_image(found, machine, args.dry_run)
@@ -266,14 +266,14 @@ class Set(_ChangeCommand):
         wanted = shelved_image.properties(found.nova, machine)
         command = shelved_image.command(image, wanted)
         if dry or not shelved_image.has_credentials(self.conf):
-            self.caution([Caution(Kind.SHELVED, (command,))])
+            self.caution(found, [Caution(Kind.SHELVED, (command,))])
             return
         try:
             with shelved_image.opened(self.conf) as images:
                 for one in images.change(image, wanted):
                     self.report(f"image {image}: {one.key}", one.old, one.new, dry=dry)
         except GlanceError as error:
-            self.caution([Caution(Kind.SHELVED_FAILED, (error, command))])
+            self.caution(found, [Caution(Kind.SHELVED_FAILED, (error, command))])
 
 
 class Accept(_ChangeCommand):
@@ -339,7 +339,7 @@ class Unset(GuestsCommand):
         argument(
             "--force",
             action="store_true",
-            help="release it whatever the guest does; do without libvirt if need be",
+            help="release it whatever the guest does; proceed even if libvirt can't be reached",
         ),
         REASON,
         DRY_RUN,
@@ -365,9 +365,9 @@ class Unset(GuestsCommand):
             self.say(f"{found}: {_NOTHING}")
             return
         here, elsewhere = self.conf.host, args.force
-        self.caution(novachange.check_release(found, here, allowed, elsewhere=elsewhere))
+        self.caution(found, novachange.check_release(found, here, allowed, elsewhere=elsewhere))
         if not args.dry_run:
-            self.caution(novachange.erase(found, actor=actor(), reason=args.reason))
+            self.caution(found, novachange.erase(found, actor=actor(), reason=args.reason))
         self.report(
             found,
             machine,
@@ -381,7 +381,7 @@ class Unset(GuestsCommand):
             if instance.machine is None:
                 self.say(f"{instance}: no pin")
                 return
-            self.caution(change.check_release(instance, allowed))
+            self.caution(instance, change.check_release(instance, allowed))
             if not args.dry_run:
                 change.release(instance, actor=actor(), reason=args.reason)
         new = "none, its next start records a new one"
@@ -436,17 +436,20 @@ class Freeze(GuestsCommand):
         return ExitCode.NOT_FOUND if isinstance(error, NotFound) else ExitCode.ERROR
 
     def _freeze_all(self, instances: Iterable[Instance], cells: Cells | None, *, dry: bool) -> None:
+        self.several, instance = True, None
         for instance in instances:
             if instance.domain is None:
                 self.say(f"{instance}: not on this host any more, left alone")
                 continue
             with self.others_go_on():
                 self._freeze(instance, cells, dry=dry)
+        if instance is None:
+            self.say("no instance is pinned to an alias")
 
     def _freeze(self, instance: Instance, cells: Cells | None, *, dry: bool) -> None:
         old, followed = instance.machine, _following(instance, self.conf)
         new, cautions = freeze(followed, cells, self.conf.host, actor(), dry_run=dry)
-        self.caution(cautions)
+        self.caution(instance, cautions)
         if new != old:
             self.report(instance, old, new, dry=dry)
         elif MachineType.parse(new).is_versioned:

@@ -24,7 +24,7 @@ from tests.unit.hook.conftest import IMAGE, UUID, Answer, Hooked, domain, travel
 SILENT = Answer(fast.ALLOWED, "", "", [])
 OTHER_IMAGE = "00000000-7081-4293-a4b5-c6d7e8f90a1b"
 REPAIR = "'mthook-sync --only repair --start' mends the definition and starts the guest"
-ACCEPT = f"'mthook-admin set {UUID} pc-i440fx-6.2 --force' accepts the change"
+ACCEPT = f"'mthook-admin set {UUID} pc-i440fx-6.2 --allow older' accepts the change"
 STOPPED = (
     f"start of guest web-1 ({UUID}) stopped: its machine type is pinned to pc-i440fx-7.2, "
     f"its definition says pc-i440fx-6.2; {REPAIR}, {ACCEPT}"
@@ -100,7 +100,8 @@ def test_a_stopped_guest_of_novas_gets_another_remedy(hooked: Hooked) -> None:
     answer = hooked.call("prepare", domain("pc-i440fx-6.2", image=IMAGE))
 
     remedy = "give the instance the machine type pc-i440fx-7.2 in Nova and start it again, or "
-    assert answer.errors == f"mthook: {STOPPED.partition(REPAIR)[0]}{remedy}{ACCEPT}\n"
+    accept = ACCEPT.replace("--allow older", "--allow running,older")
+    assert answer.errors == f"mthook: {STOPPED.partition(REPAIR)[0]}{remedy}{accept}\n"
     with hooked.catalog() as catalog:
         assert [(repair.nova, repair.restart) for repair in catalog.repairs()] == [(True, False)]
 
@@ -579,6 +580,53 @@ def test_a_guest_that_left_and_comes_back_is_what_it_became_elsewhere(hooked: Ho
         catalog.see_guests([], text.now(time.time() + 2))
         reason = catalog.history(UUID)[-1].reason
     assert reason is not None and reason.startswith("lived elsewhere since 2")
+
+
+@pytest.mark.parametrize("image", ["", IMAGE])
+def test_a_pin_that_qemu_lacks_here_is_not_to_be_mended(hooked: Hooked, image: str) -> None:
+    """A mended definition wouldn't start either."""
+    hooked.pin("pc-i440fx-5.1")
+
+    errors = hooked.call("prepare", domain("pc-i440fx-6.2", image=image)).errors
+
+    allow = " --allow running" if image else ""
+    assert errors.endswith(
+        "; QEMU on this host doesn't offer pc-i440fx-5.1: start it on a host that does, or"
+        f" 'mthook-admin set {UUID} pc-i440fx-6.2{allow}' accepts the change\n"
+    )
+
+
+def test_a_guest_without_a_definition_is_to_be_created_right(
+    hooked: Hooked, tmp_path: Path
+) -> None:
+    """virsh create: there is nothing to mend. libvirt keeps definitions by the guest's name."""
+    hooked.pin("pc-i440fx-7.2")
+    (tmp_path / "qemu").mkdir()
+
+    assert hooked.call("prepare", WRONG).errors.endswith(
+        f"; it has no definition to be mended: create it as pc-i440fx-7.2, or {ACCEPT}\n"
+    )
+    (tmp_path / "qemu" / "web-1.xml").touch()
+    assert hooked.call("prepare", WRONG).errors == f"mthook: {STOPPED}\n"
+
+
+def test_what_systemd_does_nobody_is_told_to_do(hooked: Hooked, tmp_path: Path) -> None:
+    """Its path unit has the definition mended; starting the guest is the operator's."""
+    hooked.pin("pc-i440fx-7.2")
+    (tmp_path / "mthook-repair.path").symlink_to("/nonexistent")
+
+    assert hooked.call("prepare", WRONG).errors.endswith(
+        f"; its definition is mended in a moment: then start it again, or {ACCEPT}\n"
+    )
+
+
+def test_what_accepts_a_change_allows_no_more_than_that_needs(hooked: Hooked) -> None:
+    """A newer version of a guest that is shut off needs nothing."""
+    hooked.pin("pc-i440fx-6.2")
+
+    errors = hooked.call("prepare").errors
+
+    assert errors.endswith(f"'mthook-admin set {UUID} pc-i440fx-7.2' accepts the change\n")
 
 
 @pytest.mark.parametrize(

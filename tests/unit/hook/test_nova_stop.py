@@ -15,7 +15,7 @@ from tests.unit.hook.conftest import IMAGE, UUID, Hooked, domain
 
 OLD, NEW = "pc-i440fx-6.2", "pc-i440fx-7.2"
 DATABASE = "[database]\nconnection = mysql+pymysql://nova@localhost/nova\n"
-ACCEPT = f"'mthook-admin set {UUID} {NEW} --force' accepts the change"
+ACCEPT = f"'mthook-admin set {UUID} {NEW} --allow running' accepts the change"
 STOPPED = (
     f"start of guest web-1 ({UUID}) stopped: its machine type is pinned to {OLD}, its definition "
     f"says {NEW}; "
@@ -135,6 +135,16 @@ def test_a_record_of_which_nobody_knows_the_author_is_left_alone(
     )
     assert answer.errors == f"mthook: {STOPPED}{take_back}{ACCEPT}\n"
     assert (nova.written, hooked.pinned()) == ([], OLD)
+
+
+def test_an_instance_that_nova_has_deleted_is_to_be_removed(hooked: Hooked, nova: StandIn) -> None:
+    """No command of mthook's changes it any more, and Nova starts it no more."""
+    answer = hooked.call("prepare", WRONG)
+
+    assert answer.errors == (
+        f"mthook: {STOPPED}Nova has deleted this instance: when nobody needs its guest any more, 'virsh undefine"
+        f" --managed-save --snapshots-metadata --nvram {UUID}' removes it; to start it, redefine it as {OLD}\n"
+    )
 
 
 def test_an_operators_change_is_followed_at_once(hooked: Hooked, nova: StandIn) -> None:

@@ -74,7 +74,7 @@ def test_all_means_every_alias_and_nothing_else(
     aliased.unset_pin(NOBODY, actor="operator alice")
 
     assert run("freeze", "--all") == Said(0, "", f"web-1 ({WEB}): pc → pc-i440fx-2.0\n")
-    assert run("freeze", "--all") == Said(0, "", "")
+    assert run("freeze", "--all") == Said(0, "", "no instance is pinned to an alias\n")
 
 
 @pytest.mark.parametrize("machine", ["isapc", "microvm"])

@@ -144,7 +144,7 @@ def test_the_same_value_is_a_success_without_a_write(run: Run, cloud: Cloud) -> 
             3,
             "is in error in Nova: stop it first, or --allow running ",
         ),
-        ({"machine": "pc-q35-7.2"}, "nonsense", 5, "no known host's QEMU supports nonsense"),
+        ({"machine": "pc-q35-7.2"}, "nonsense", 5, "no known host's QEMU offers nonsense"),
         ({"machine": "pc"}, "q35", 4, "q35 is of another family (q35) than pc (i440fx)"),
         ({"machine": "pc-q35-7.2"}, "pc-q35-6.2", 4, "pc-q35-6.2 is older than pc-q35-7.2"),
         ({"machine": "pc-q35-7.2", "windows": True}, "pc-q35-8.0", 4, "Windows may lose"),
@@ -179,7 +179,7 @@ def test_here_what_qemu_offers_counts(
     said = run("set", WEB, "pc-i440fx-9.2")
 
     assert said.code == 5
-    assert "no known host's QEMU supports pc-i440fx-9.2, but pc-i440fx-7.2" in said.err
+    assert "no known host's QEMU offers pc-i440fx-9.2; nearest: pc-i440fx-7.2" in said.err
 
 
 def test_elsewhere_too_what_no_known_host_offers_is_refused(
@@ -191,7 +191,7 @@ def test_elsewhere_too_what_no_known_host_offers_is_refused(
     said = run("set", DB, "pc-i440fx-99.2")
 
     assert said.code == 5
-    assert "no known host's QEMU supports pc-i440fx-99.2, but pc-i440fx-7.2" in said.err
+    assert "no known host's QEMU offers pc-i440fx-99.2; nearest: pc-i440fx-7.2" in said.err
     assert cloud.machine(DB) == "pc-i440fx-6.2"
     assert run("set", DB, "pc-i440fx-99.2", "--force").code == 0
     assert cloud.machine(DB) == "pc-i440fx-99.2"
