@@ -10,7 +10,7 @@ import signal
 from collections.abc import Iterator
 
 from mthook.errors import CatalogError, Error
-from mthook.text import printable
+from mthook.text import explain, printable
 
 LOCK = "sync.lock"
 
@@ -30,7 +30,7 @@ def only_one(directory: str, name: str = LOCK) -> Iterator[None]:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise CatalogError(f"{printable(path)}: {error.strerror}", path) from error
+        raise CatalogError(explain(path, error), path) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

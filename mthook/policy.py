@@ -86,6 +86,17 @@ def allowance(reason: str) -> str | None:
     return next((name for name, reasons in ALLOWANCES.items() if reason in reasons), None)
 
 
+def allow_option(pin: str, machine: str, *, windows: bool, running: bool) -> str:
+    """Return the option by which ``mthook-admin set`` makes a machine type the pin, '' where it needs none.
+
+    :param running: the guest may be running then.
+    """
+    reasons = [Refusal.RUNNING] if running else []
+    reasons += [reason for reason, *_ in _about_change(pin, MachineType.parse(machine), windows)]
+    names = [name for name, allowed in ALLOWANCES.items() if {*allowed}.intersection(reasons)]
+    return f" --allow {','.join(names)}" if names else ""
+
+
 class Decision:
     """What the hook does about one operation.
 
@@ -347,7 +358,7 @@ def _about_support(
 ) -> Iterator[Objection]:
     if not supported:
         offer = ", ".join(nearest)
-        what = f"no known host's QEMU supports {wanted}" + (f", but {offer}" if offer else "")
+        what = f"no known host's QEMU offers {wanted}" + (f"; nearest: {offer}" if offer else "")
         yield Refusal.UNSUPPORTED, what, "the guest can't start where it isn't supported"
 
 
@@ -362,6 +373,12 @@ def _about_change(old: str | None, wanted: MachineType, windows: bool) -> Iterat
         yield Refusal.WINDOWS, what, "the guest's ABI will likely break"
 
 
+def _about_alias(pin: MachineType, wanted: MachineType) -> str:
+    if wanted.is_alias:
+        return f"{wanted} is an alias, which means another machine type after an upgrade of QEMU; name a version"
+    return f"{pin}, the pin, is an alias; 'mthook-admin freeze' makes it the version that the guest runs"
+
+
 def _misstep(old: str, wanted: MachineType) -> tuple[str, str] | None:
     """Return why a change is more than one to a newer version of the same line, if it is."""
     try:
@@ -373,7 +390,7 @@ def _misstep(old: str, wanted: MachineType) -> tuple[str, str] | None:
         what = f"{wanted} is of another family ({wanted.family}) than {pin} ({pin.family})"
         return Refusal.FAMILY, what
     if pin.is_alias != wanted.is_alias:
-        return Refusal.ALIAS, f"one of {wanted} and {pin} is an alias, the other a versioned name"
+        return Refusal.ALIAS, _about_alias(pin, wanted)
     if pin.vendor != wanted.vendor:
         return Refusal.VENDOR, f"{wanted} is of another vendor's line than {pin}"
     order = machinetype.compare(wanted, pin)

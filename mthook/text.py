@@ -61,6 +61,21 @@ def after(earlier: str, at: str) -> str:
     return now(whole + 1)
 
 
+def label(uuid: str, name: str | None = None, display: str | None = None) -> str:
+    """Return what messages call a guest, with all names by which commands know it.
+
+    ``web-1 (instance-0000000f, 7d3f0a52-0000-4000-8000-000000000001)``: Nova's name where there is one, else libvirt's,
+    comes first.
+    """
+    names = [printable(one) for one in dict.fromkeys((display, name)) if one]
+    return f"{names[0]} ({', '.join([*names[1:], uuid])})" if names else uuid
+
+
+def may_begin_uuid(text: str) -> bool:
+    """Whether a text may be the beginning of a UUID; a shorter one than ``7d3f`` would be a slip of the hand."""
+    return len(text) >= 4 and not text.lower().strip("0123456789abcdef-")
+
+
 def printable(value: object, limit: int = MAX_QUOTED) -> str:
     """Return untrusted text (a guest's name, a file's content) fit for one line of a log or a terminal.
 
@@ -73,3 +88,15 @@ def printable(value: object, limit: int = MAX_QUOTED) -> str:
     if text.isprintable():
         return text  # as nearly all is
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def explain(path: str, error: OSError, way_out: str = "") -> str:
+    """Return which file is at fault, why, and what to do; who isn't root is told to be that.
+
+    :param way_out: what root is told to do.
+    """
+    import os  # here: who has no error to explain needn't wait for it
+
+    if isinstance(error, PermissionError) and os.geteuid() != 0:
+        way_out = "run it as root"
+    return f"{printable(path)}: {error.strerror}{f': {way_out}' if way_out else ''}"

@@ -12,7 +12,7 @@ import os
 import stat
 
 from mthook.errors import CatalogError, CatalogMissing, CatalogUnsafe
-from mthook.text import printable
+from mthook.text import explain, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,4 +109,4 @@ def _check_one(
 
 
 def _refused(path: str, error: OSError) -> CatalogError:
-    return CatalogError(f"{printable(path)}: {error.strerror}: check [catalog] path", path)
+    return CatalogError(explain(path, error, "check [catalog] path"), path)

@@ -6,14 +6,22 @@ from __future__ import annotations
 from mthook.catalog import lookup
 from mthook.catalog.rows import Rows
 from mthook.settings import Settings
-from mthook.text import now
+from mthook.text import may_begin_uuid, now
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mthook.catalog.records import Capability, Guest, HostFacts
     from mthook.xmlrewrite.target import Kept, Original
+
+
+#: What a name of Nova's, or the beginning of a UUID, may mean: of guests, and of what has no guest here.
+_LIKE = "SELECT uuid, gone_since IS NULL AS present FROM guests WHERE display = ?1 OR uuid GLOB ?2"
+_NAMED = (
+    "SELECT uuid FROM instances WHERE name = ?1 OR uuid GLOB ?2"
+    " UNION SELECT uuid FROM pins WHERE uuid GLOB ?2"
+)
 
 
 class Hosts(Rows):
@@ -127,6 +135,32 @@ class Hosts(Rows):
         """Return the guests of that UUID or name; present ones first: names are used again."""
         which = "WHERE uuid = ? OR name = ? ORDER BY gone_since NOT NULL, uuid"
         return self._guests(which, name_or_uuid.lower(), name_or_uuid)
+
+    def find_like(self, text: str) -> list[tuple[str, bool]]:
+        """Return the UUIDs that a text means which is no UUID or name of libvirt's: Nova's name, or a UUID's beginning.
+
+        :return: with each whether its guest is present; those of pins without a guest count as gone.
+        """
+        if not text:
+            return []
+        like = f"{text.lower()}*" if may_begin_uuid(text) else ""
+        found = {row["uuid"]: False for row in self._rows(_NAMED, text, like)}
+        for row in self._rows(_LIKE, text, like):
+            found[row["uuid"]] = bool(row["present"])
+        return sorted(found.items())
+
+    def see_instances(self, names: Mapping[str, tuple[str, str]]) -> None:
+        """Keep what Nova calls its instances on this host, and their states, by UUID; of others nothing."""
+        if self.instances() != names:
+            rows = [{"uuid": uuid, "name": one[0], "state": one[1]} for uuid, one in names.items()]
+            with self.transaction():
+                self._change("DELETE FROM instances")
+                self._add("instances", *rows)
+
+    def instances(self) -> dict[str, tuple[str, str]]:
+        """Return name and state of Nova's instances on this host by UUID, as the last sync saw them."""
+        rows = self._rows("SELECT * FROM instances")
+        return {row["uuid"]: (row["name"], row["state"]) for row in rows}
 
     def original(self, uuid: str) -> Original | None:
         """Return what is kept of a guest, None if nothing is."""

@@ -11,7 +11,7 @@ from mthook.text import after, now, printable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
+    from typing import Any, Literal
 
     from mthook.catalog.records import Compared, Pin
     from mthook.xmlrewrite.summary import Summary
@@ -21,7 +21,16 @@ ANY = object()
 #: How many pins are read at once.
 _BATCH = 1000
 #: The tables that know an instance, all but the history.
-_TABLES = ("pins", "guests", "repairs", "arrivals", "compared", "originals", "definitions")
+_TABLES = (
+    "pins",
+    "guests",
+    "repairs",
+    "arrivals",
+    "compared",
+    "originals",
+    "definitions",
+    "instances",
+)
 
 
 class Pins(Starts):
@@ -192,7 +201,7 @@ class Pins(Starts):
             self.add_history(uuid, "pruned", actor=actor, old=old["machine"], reason=reason)
         return True
 
-    def merge_pin(self, pin: Pin, *, actor: str) -> str:
+    def merge_pin(self, pin: Pin, *, actor: str) -> Literal["added", "changed", "unchanged"]:
         """Take over a pin from elsewhere unless the one here is as new or newer.
 
         :param actor: what or who brings it; the pin itself keeps its own.

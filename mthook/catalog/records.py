@@ -37,11 +37,18 @@ class Pin:
     libvirt_version: str | None = None
 
 
+#: What can happen to a pin.
+EVENTS = (
+    *("pinned", "changed", "unset", "pruned", "drift", "stopped", "repaired", "realigned"),
+    *("rewritten", "imported"),
+)
+
+
 @dataclass(frozen=True)
 class HistoryEntry:
     """Something that happened to a pin.
 
-    :param event: pinned, changed, unset, pruned, drift, stopped, repaired, realigned, rewritten or imported.
+    :param event: one of :data:`EVENTS`.
     :param old: the machine type before, or the pin where a guest was found unlike it.
     :param new: the machine type after, or the one that was found.
     """
@@ -100,6 +107,7 @@ class Guest:
     :param defined: machine type of its persistent definition; None without one.
     :param running: machine type that it runs with; None when it does not run.
     :param state: libvirt's word: ``running``, ``shut off``, ``paused``, …
+    :param display: its name in Nova; None without one.
     :param seen_at: when; the catalog fills it in.
     :param gone_since: since when it is no longer there; the catalog fills it in.
     """
@@ -116,6 +124,7 @@ class Guest:
     snapshots: int = 0
     nova: bool = False
     windows: bool = False
+    display: str | None = None
     seen_at: str = ""
     gone_since: str | None = None
 

@@ -244,4 +244,14 @@ STEPS: dict[str, Step] = {
         UPDATE pins SET seen = NULL
         WHERE seen GLOB '*[^-A-Za-z0-9._+]*' OR seen GLOB '-*' OR length(seen) NOT BETWEEN 1 AND 255
     """),
+    "0009": _script("""
+        -- What Nova calls the guest; see Guest.
+        ALTER TABLE guests ADD COLUMN display TEXT;
+        -- What Nova calls its instances on this host, and their states, as of the last sync.
+        CREATE TABLE instances (
+            uuid TEXT NOT NULL PRIMARY KEY,
+            name TEXT NOT NULL,
+            state TEXT NOT NULL
+        ) WITHOUT ROWID;
+    """),
 }

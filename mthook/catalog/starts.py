@@ -39,11 +39,13 @@ class Starts(Rows):
         what = {"event": event, "old": old, "new": new, "source": source, "reason": reason}
         self._add("history", {"uuid": uuid, "at": at or now(), "actor": actor, **what})
 
-    def history(self, uuid: str) -> list[HistoryEntry]:
-        """Return what happened to an instance's pin, oldest first."""
+    def history(self, uuid: str | None = None, since: str = "") -> list[HistoryEntry]:
+        """Return what happened to an instance's pin since a moment, oldest first; ``None``: to all of them."""
         from mthook.catalog.records import HistoryEntry
 
-        rows = self._rows("SELECT * FROM history WHERE uuid = ? ORDER BY id", uuid)
+        which = "at >= ?1" if uuid is None else "at >= ?1 AND uuid = ?2"
+        values = (since,) if uuid is None else (since, uuid)
+        rows = self._rows(f"SELECT * FROM history WHERE {which} ORDER BY id", *values)
         return [HistoryEntry(**row) for row in rows]
 
     def last_rewrite(self) -> str | None:
@@ -136,7 +138,8 @@ class Starts(Rows):
 
     def _see_running(self, guest: Summary, found: str, at: str) -> None:
         row = {name: getattr(guest, name) for name in _FACTS}
-        row.update(running=found, state="running", seen_at=at, gone_since=None)
+        row.update(display=guest.display or None, running=found, state="running")
+        row.update(seen_at=at, gone_since=None)
         unknown = {"managed_save": False, "snapshots": 0}
         image = "UPDATE pins SET root_image = ? WHERE uuid = ? AND root_image IS NULL"
         # No two guests of a host have one name: what had it is gone.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 
-from mthook import journal, text
+from mthook import journal, policy, text
 from mthook.catalog import lookup
 from mthook.catalog.store import Catalog
 from mthook.errors import ConversionError, Error
@@ -48,7 +48,7 @@ def examine(xml: bytes, configuration: Configuration, *, may_wait: bool) -> Outc
         if guest.uuid is None:
             # A new guest: libvirt doesn't take it for one it has by that name.
             return Outcome()
-        label = f"guest '{text.printable(guest.name)}' ({guest.uuid})"
+        label = f"guest {text.label(guest.uuid, guest.name, guest.display)}"
         judged = _judge(guest, guest.uuid, configuration, may_wait)
         return None if judged.asks_nova else _rewrite(xml, guest, label, judged, configuration)
     except Error as error:
@@ -108,7 +108,7 @@ def _rewrite(
     except Error as error:
         says = f"says {found}" if found else "names no machine type"
         what = f"{label} is pinned to {judged.pin}, its definition {says}"
-        return _unconvertible(what, uuid, found, error, configuration.refuses)
+        return _unconvertible(what, guest, judged, error, configuration.refuses)
     settings = configuration.settings
     # A definition unlike its pin has to do with what Nova has recorded, or will have in a moment.
     push = judged.verdict == "deny" and guest.nova and settings.nova and settings.write_back
@@ -135,10 +135,15 @@ def _target(
     return pipeline.Target(judged.pin, uuid, since, ports=ports, libvirt=libvirt, original=original)
 
 
-def _unconvertible(what: str, uuid: str, found: str | None, error: Error, refuses: bool) -> Outcome:
+def _unconvertible(
+    what: str, guest: Summary, judged: Judgement, error: Error, refuses: bool
+) -> Outcome:
+    uuid, found, accept = guest.uuid or "", guest.machine, ""
     if not refuses:
         journal.warning(f"{what}; passed unchanged ([gate] on_unconvertible): {error}")
         return Outcome(uuid=uuid, old=found)
     journal.warning(f"{what}; refused: {error}")
-    accept = f"; 'mthook-admin set {uuid} {found} --force' accepts the change" if found else ""
+    if found:
+        allow = policy.allow_option(judged.pin, found, windows=guest.windows, running=guest.nova)
+        accept = f"; 'mthook-admin set {uuid} {found}{allow}' accepts the change"
     return Outcome(REFUSE, message=f"mthook: {what}, and can't be rewritten: {error}{accept}")

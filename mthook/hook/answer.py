@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from mthook import journal, judgement, machinetype, text
+from mthook import journal, judgement, machinetype, policy, text
 from mthook.catalog import lookup
 from mthook.catalog.starts import HOOK
 from mthook.catalog.store import Catalog
@@ -34,6 +34,17 @@ TRIGGER = "repair-wanted"
 #: systemd's path unit then runs the push.
 PUSH_TRIGGER = "push-wanted"
 
+#: What systemd watches the first of them by, once it is enabled.
+REPAIR_UNIT = "/etc/systemd/system/paths.target.wants/mthook-repair.path"
+#: Where libvirt keeps the definitions of QEMU's guests; that of a transient one is nowhere.
+DEFINITIONS = "/etc/libvirt/qemu"
+#: What removes a guest for good whose instance Nova has deleted.
+REMOVE = "virsh undefine --managed-save --snapshots-metadata --nvram"
+
+# Why a start can't be mended: this host's QEMU doesn't offer the pin; there is no definition; no conversion leads to
+# the pin; one does, but what the guest was before isn't kept.
+UNOFFERED, TRANSIENT, UNCONVERTIBLE, UNKEPT = "unoffered", "transient", "unconvertible", "unkept"
+
 #: What an operator calls the operations that can be stopped.
 _WORDS = {"prepare": "start", "migrate": "migration", "restore": "restore"}
 
@@ -49,21 +60,25 @@ def carry_out(
     :param connection: an open catalog, which is closed then; it needn't be open for a start.
     :raises CatalogConflict: the pin isn't any more what was judged by; nothing is recorded.
     """
-    who = f"{call} ({guest.uuid})"
+    who = _who(call.operation, call, guest)
     catalog = Catalog(connection)
     news, wanted = _has_news(catalog, guest, judged), _wanted(call, guest, judged)
-    mended = judged.verdict == "deny" and not guest.nova and _is_mended(catalog, guest, judged)
     connection.close()  # SQLite's locks don't survive a fork
     if news or wanted:
         _record(call, guest, judged, read, who, news=news, wanted=wanted)
     _warn(judged, who, news=news)
     if judged.verdict == "deny":
-        _stop(call, guest, judged, mended)
+        _stop(call, guest, judged)
         return False
     if judged.verdict == "rewrite":
         _rename(call, guest, judged, who)
     call.clear = judged.clear
     return True
+
+
+def _who(what: str, call: HookCall, guest: Summary) -> str:
+    """Return what happens to a guest, and which guest that is."""
+    return f"{what} of guest {text.label(guest.uuid or '', call.name, guest.display)}"
 
 
 def _wanted(call: HookCall, guest: Summary, judged: Judgement) -> list[tuple[str, str]]:
@@ -228,51 +243,71 @@ def _warn(judged: Judgement, who: str, *, news: bool) -> None:
         journal.warning(f"{who}: goes on by [hook] nova_stop = allow: {judged.reason}")
 
 
-def _is_mended(catalog: Catalog, guest: Summary, judged: Judgement) -> bool:
-    """Tell whether a repair mends a definition: one of another family only where a right one is kept.
+def _hindrance(call: HookCall, guest: Summary, judged: Judgement) -> str:
+    """Return what keeps a start from being mended: one of this module's words in capitals, '' for nothing."""
+    from mthook.catalog.offers import Offers  # here: few starts are stopped
 
-    Nor does it mend one that leaves the machine type to an argument for QEMU.
-    """
-    if guest.by_argument:
-        return False
     try:
-        kept = catalog.kept(guest.uuid or "")
+        with Catalog(lookup.connect_to_read(call.catalog, call.left())) as catalog:
+            offers, kept = Offers(catalog.capabilities(guest.arch)), catalog.kept(guest.uuid or "")
     except CatalogError:
-        kept = None
-    known = [judged.found, *([kept.machine] if kept else [])]
-    families = [machinetype.MachineType.parse(machine).family for machine in (judged.pin, *known)]
-    return families[0] in families[1:]
+        return ""
+    offer = offers.of(guest)
+    if offer.names and judged.pin not in (*offer.names, *offer.aliases.values()):
+        return UNOFFERED
+    if guest.nova:
+        return ""
+    if os.path.isdir(DEFINITIONS) and not os.path.lexists(f"{DEFINITIONS}/{call.name}.xml"):
+        return TRANSIENT
+    parse = machinetype.MachineType.parse
+    pin, found = parse(judged.pin), parse(judged.found)
+    if not machinetype.is_convertible(pin, found):
+        return UNCONVERTIBLE
+    families = {found.family, *([parse(kept.machine).family] if kept else [])}
+    return "" if pin.family in families else UNKEPT
 
 
-def _stop(call: HookCall, guest: Summary, judged: Judgement, mended: bool) -> None:
+def _stop(call: HookCall, guest: Summary, judged: Judgement) -> None:
     """Say in one line, which libvirt hands on to the client, what is stopped, why and what to do."""
     what = "its definition says" if call.operation == "prepare" else "it comes with"
     message = (
-        f"{_WORDS[call.operation]} of guest '{text.printable(call.name)}' ({guest.uuid}) stopped: "
+        f"{_who(_WORDS[call.operation], call, guest)} stopped: "
         f"its machine type is pinned to {judged.pin}, {what} {judged.found}; "
-        f"{_remedy(call, guest, judged, mended)}"
+        f"{_remedy(call, guest, judged)}"
     )
     journal.warning(message)
     call.tell(f"mthook: {message}")
 
 
-def _remedy(call: HookCall, guest: Summary, judged: Judgement, mended: bool) -> str:
+def _remedy(call: HookCall, guest: Summary, judged: Judgement) -> str:
+    """Return what there is to do, which is only what works."""
     assert call.settings is not None
-    pin = judged.pin
-    accept = f"'mthook-admin set {guest.uuid} {judged.found} --force' accepts the change"
+    pin, uuid = judged.pin, guest.uuid
+    allow = policy.allow_option(pin, judged.found, windows=guest.windows, running=guest.nova)
+    accept = f"'mthook-admin set {uuid} {judged.found}{allow}' accepts the change"
     if call.operation != "prepare":
         return f"{accept}, so does [hook] migrate_mismatch = accept for all guests"
-    if guest.nova and call.settings.nova:
-        return f"{_way_back(call, guest, judged)}; {accept}"
+    # It also puts Nova's record right, whatever there is to say.
+    back = _way_back(call, guest, judged) if guest.nova and call.settings.nova else ""
+    if back and judged.recorded is None:
+        return back
+    hindrance = _hindrance(call, guest, judged)
+    if hindrance == UNOFFERED:
+        return f"QEMU on this host doesn't offer {pin}: start it on a host that does, or {accept}"
+    if back:
+        return f"{back}; {accept}"
     if guest.nova:
         return f"give the instance the machine type {pin} in Nova and start it again, or {accept}"
     if guest.by_argument:
         return f"take -machine out of its <qemu:commandline>, or {accept}"
-    parse = machinetype.MachineType.parse
-    if not machinetype.is_convertible(parse(pin), parse(judged.found)):
+    if hindrance == TRANSIENT:
+        return f"it has no definition to be mended: create it as {pin}, or {accept}"
+    if hindrance == UNCONVERTIBLE:
         return f"redefine the guest as what it is pinned to, or {accept}"
-    if not mended:
-        return f"'mthook-admin set {guest.uuid} {pin}' converts the definition, {accept}"
+    if hindrance == UNKEPT:
+        return f"'mthook-admin set {uuid} {pin}' converts the definition, {accept}"
+    if os.path.lexists(REPAIR_UNIT):
+        return f"its definition is mended in a moment: then start it again, or {accept}"
     return (
         f"'mthook-sync --only repair --start' mends the definition and starts the guest, {accept}"
     )
@@ -283,7 +318,10 @@ def _way_back(call: HookCall, guest: Summary, judged: Judgement) -> str:
     uuid, recorded = guest.uuid, judged.recorded
     later = "'mthook-sync --only repair' writes the pin to Nova's database, then"
     if recorded is None:
-        return f"{later} start it again"
+        return (
+            f"Nova has deleted this instance: when nobody needs its guest any more, '{REMOVE} {uuid}'"
+            f" removes it; to start it, redefine it as {judged.pin}"
+        )
     if judged.unsure:
         return (
             f"Nova has {recorded.machine} recorded, and nothing tells who wrote that:"
@@ -303,7 +341,7 @@ def _put_right(call: HookCall, guest: Summary, pin: str, recorded: str | None) -
     """Write a pin to Nova's database in what is left of the time limit; return whether that worked."""
     from mthook.hook import slow  # here: so few guests need it
 
-    who = f"{call} ({guest.uuid})"
+    who = _who(call.operation, call, guest)
     if call.settings is None or not call.settings.write_back:
         return False
     try:

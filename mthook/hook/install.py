@@ -20,7 +20,7 @@ import mthook
 from mthook import files
 from mthook.errors import InstallError
 from mthook.hook import daemons
-from mthook.text import printable
+from mthook.text import explain, printable
 
 DEFAULT_DIRECTORY = daemons.DIRECTORY
 
@@ -92,8 +92,7 @@ def install(directory: str, settings: Settings) -> tuple[str, list[daemons.Daemo
     :raises InstallError: the directory can't be written, or libvirt is too old for ``qemu.d``.
     """
     directory = os.path.abspath(directory)
-    found = find(directory)
-    path = found or _place(directory)
+    found, path = find(directory), place(directory)
     made = _made(path) if found else _missing_directories(os.path.dirname(path))
     try:
         for missing in reversed(made):
@@ -101,7 +100,7 @@ def install(directory: str, settings: Settings) -> tuple[str, list[daemons.Daemo
         # It grows in the hooks directory itself, where libvirt runs nothing but the names that it knows.
         files.replace(path, render(settings, made), 0o755, directory)
     except OSError as error:
-        raise InstallError(f"{printable(error.filename or path)}: {error.strerror}") from error
+        raise InstallError(explain(error.filename or path, error)) from error
     running = daemons.running(directory)
     _tell(running)
     return path, running
@@ -125,7 +124,7 @@ def uninstall(directory: str) -> str | None:
             if not os.listdir(own):
                 os.rmdir(own)
     except OSError as error:
-        raise InstallError(f"{printable(error.filename or path)}: {error.strerror}") from error
+        raise InstallError(explain(error.filename or path, error)) from error
     _tell(running)
     return path
 
@@ -208,8 +207,14 @@ def find(directory: str) -> str | None:
     return None
 
 
-def _place(directory: str) -> str:
-    """Return where a new hook goes."""
+def place(directory: str) -> str:
+    """Return where the hook is, else where it goes.
+
+    :raises InstallError: libvirt is too old for ``qemu.d``, which it would have to go to.
+    """
+    found = find(directory)
+    if found is not None:
+        return found
     path = os.path.join(directory, "qemu")
     if not os.path.lexists(path):
         return path
@@ -243,7 +248,7 @@ def _read(path: str) -> str:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
     except OSError as error:
-        raise InstallError(f"{printable(path)}: {error.strerror}") from error
+        raise InstallError(explain(path, error)) from error
 
 
 def _faults(path: str) -> list[str]:

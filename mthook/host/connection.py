@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -37,6 +39,10 @@ class Host:
         return bool(self.connection.isAlive())
 
 
+#: What libvirt says to who lacks rights; its error codes for that are those of many another error.
+_RIGHTS = re.compile("Permission denied|[Aa]uthentication|access denied")
+
+
 @contextlib.contextmanager
 def connect(uri: str, *, readonly: bool = False, ports: int = 0) -> Iterator[Host]:
     """Open a connection to libvirt and close it at the end.
@@ -50,8 +56,13 @@ def connect(uri: str, *, readonly: bool = False, ports: int = 0) -> Iterator[Hos
     """
     libvirt.registerErrorHandler(_say_nothing, None)
     libvirt.virEventRegisterDefaultImpl()  # for mthook.host.watching; libvirt wants it before a connection
-    with libvirt_errors(f"libvirt at {printable(uri)} can't be reached"):
-        connection = libvirt.openReadOnly(uri) if readonly else libvirt.open(uri)
+    try:
+        with libvirt_errors(f"libvirt at {printable(uri)} can't be reached"):
+            connection = libvirt.openReadOnly(uri) if readonly else libvirt.open(uri)
+    except HostError as error:
+        if os.geteuid() != 0 and _RIGHTS.search(str(error)):
+            raise HostError(f"{error}: run it as root") from error
+        raise
     try:
         yield Host(uri, connection, ports)
     finally:

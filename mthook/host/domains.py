@@ -19,7 +19,7 @@ from lxml import etree
 from mthook.catalog.records import Guest
 from mthook.errors import DomainXMLError, HostError, NotFound
 from mthook.host.connection import Host, libvirt_errors
-from mthook.text import printable
+from mthook.text import label, printable
 from mthook.xmlrewrite.definition import Definition
 from mthook.xmlrewrite.summary import PIN_NAMESPACE, Summary, checksum
 
@@ -68,7 +68,8 @@ class Domain:
     problem: str | None = None
 
     def __str__(self) -> str:
-        return f"{printable(self.name)} ({self.uuid})"
+        summary = self.summary
+        return label(self.uuid, self.name, summary.display if summary else None)
 
     @property
     def summary(self) -> Summary | None:
@@ -93,6 +94,7 @@ class Domain:
             snapshots=self.snapshots,
             nova=summary.nova,
             windows=summary.windows,
+            display=summary.display or None,
         )
 
 

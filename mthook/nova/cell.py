@@ -63,6 +63,11 @@ class Cell:
         with self._connected() as connection:
             return reading.get(connection, uuid)
 
+    def named(self, text: str) -> list[str]:
+        """Return the UUIDs of a few instances that have this name, or whose UUID begins with it."""
+        with self._connected() as connection:
+            return reading.named(connection, text)
+
     def hardware(self, uuid: str) -> Hardware:
         """Return what of an instance's hardware depends on its machine type."""
         with self._connected() as connection:

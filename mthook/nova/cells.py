@@ -102,6 +102,10 @@ class Cells:
         cell = self._mapped(rows[0])
         return cell, cell.get(uuid)
 
+    def named(self, text: str) -> list[str]:
+        """Return the UUIDs of a few instances that have this name, or whose UUID begins with it, of all cells."""
+        return [uuid for cell in self.all() for uuid in cell.named(text)]
+
     def image_property(self, uuid: str) -> str | None:
         """Return the machine type that the image had which an instance was made from, if any.
 

@@ -24,7 +24,7 @@ from mthook.nova.instance import (
     Whereabouts,
 )
 from mthook.nova.tables import ACTIONS, COMPUTE_NODES, INSTANCES, MIGRATIONS, PROPERTIES
-from mthook.text import now, printable
+from mthook.text import may_begin_uuid, now, printable
 
 #: The guest's architecture, the first that is there: one that QEMU emulates isn't the host's
 #: (nova/virt/libvirt/driver.py, ``_check_emulation_arch``).
@@ -158,6 +158,24 @@ def _has_machine() -> sa.sql.ColumnElement[bool]:
         PROPERTIES.c.deleted == 0,
         PROPERTIES.c.value != "",
     )
+
+
+def named(connection: sa.engine.Connection, text: str) -> list[str]:
+    """Return the UUIDs of some instances that have this name, or whose UUID begins with it."""
+    if not text:
+        return []
+    uuid, name = INSTANCES.c.uuid, INSTANCES.c.display_name
+    which, begins = name == text, may_begin_uuid(text)
+    if begins:
+        which = sa.or_(which, uuid.startswith(text.lower()))
+    query = sa.select(uuid, name).where(INSTANCES.c.deleted == 0, which).order_by(uuid)
+    rows = connection.execute(query.limit(_BATCH)).all()
+    # Upper and lower case are the same to the database, and not to Nova.
+    return [
+        one.uuid
+        for one in rows
+        if one.display_name == text or (begins and one.uuid.startswith(text.lower()))
+    ]
 
 
 def _listed(source: sa.sql.FromClause, *more: sa.Column[Any]) -> sa.sql.Select[Any]:

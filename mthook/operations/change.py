@@ -105,7 +105,7 @@ def check(instance: Instance, request: ChangeRequest) -> list[Caution]:
             names=offer.names,
             supported=request.machine in offer.names,
             allowed=request.allowed,
-            shut_off=f"'virsh shutdown {shlex.quote(instance.name)}'",
+            shut_off=f"'virsh shutdown {_for_virsh(instance)}'",
             managed_save=instance.managed_save,
             windows=instance.windows,
         )
@@ -142,10 +142,20 @@ def foresee(instance: Instance, request: ChangeRequest) -> Plan:
         if error.reason in request.allowed:
             stays = Caution(Kind.DEFINITION_STAYS, (str(error),))
             return Plan(replace(instance, host=None), request, None, [stays])
-        way = f"--allow {policy.allowance(error.reason)}"
-        does = "overrides" if error.reason == Refusal.SAVED else "changes the pin alone"
-        raise Refused(f"{error} ({way} {does})", error.reason) from error
+        raise Refused(_way_out(instance, error), error.reason) from error
     return Plan(instance, request, realignment)
+
+
+def _way_out(instance: Instance, refusal: Refused) -> str:
+    """Return why a definition can't follow, and what to do about that."""
+    allow = f"--allow {policy.allowance(refusal.reason)}"
+    snapshots = instance.domain.snapshots if instance.domain else 0
+    if refusal.reason != Refusal.SAVED or not snapshots:
+        return f"{refusal} ({allow} changes the pin alone)"
+    has = "a snapshot, which holds its own machine type: delete it"
+    if snapshots > 1:
+        has = f"{snapshots} snapshots, which hold their own machine types: delete them"
+    return f"{instance} has {has} first, or {allow} to change it all the same; a revert brings the old one back"
 
 
 def prepare(
@@ -220,10 +230,17 @@ def check_release(instance: Instance, allowed: frozenset[str]) -> list[Caution]:
     return may_release(
         instance,
         stopped=not instance.active,
-        shut_off=f"'virsh shutdown {shlex.quote(instance.name)}'",
+        shut_off=f"'virsh shutdown {_for_virsh(instance)}'",
         managed_save=instance.managed_save,
         allowed=allowed,
     )
+
+
+def _for_virsh(instance: Instance) -> str:
+    """Return how a command line names a guest: a name may be taken for an option or an ID, or need quotes."""
+    name = instance.name
+    plain = name == shlex.quote(name) and not name.startswith("-") and not name.isdigit()
+    return name if plain else instance.uuid
 
 
 def release(instance: Instance, *, actor: str, reason: str | None) -> None:

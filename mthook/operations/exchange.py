@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import MISSING, asdict, fields
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
 from mthook import reconcile
@@ -15,7 +15,7 @@ from mthook.catalog.records import Pin
 from mthook.errors import Error, MachineTypeError, NotFound, NovaConflict
 from mthook.machinetype import MachineType
 from mthook.nova.instance import BUILDING
-from mthook.text import is_time, latest, printable
+from mthook.text import is_time, label, latest, printable
 
 if TYPE_CHECKING:
     from mthook.catalog.store import Catalog
@@ -33,15 +33,60 @@ _WORDS = ("arch", "source", "actor", "qemu_version", "libvirt_version")
 _LONG_AGO = "1970-01-01T00:00:00.000000Z"
 
 
-def to_line(pin: Pin) -> str:
+#: What a guest is called by libvirt and by Nova. They stand in a line for who reads it; a pin has no name.
+_NAMES = ("name", "display_name")
+
+Fate = Literal["added", "changed", "unchanged"]
+#: What became of a pin that Nova might lack. ``recorded``: Nova has a machine type; ``at_work``: Nova builds or
+#: rebuilds the instance; ``rebuilt``: it did so after the pin was recorded; ``overtaken``: somebody was faster.
+NovaFate = Literal["written", "unknown", "recorded", "at_work", "rebuilt", "overtaken"]
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What became of a line that was read.
+
+    :ivar before: the pin that was here.
+    """
+
+    pin: Pin
+    names: tuple[str | None, str | None]
+    fate: Fate
+    before: Pin | None = None
+
+    def __str__(self) -> str:
+        return label(self.pin.uuid, *self.names)
+
+    @property
+    def refused(self) -> bool:
+        """Whether a pin that is as new or newer stays in place of another machine type."""
+        return self.fate == "unchanged" and self.machine_before != self.pin.machine
+
+    @property
+    def machine_before(self) -> str | None:
+        """The machine type of the pin that was here."""
+        return self.before.machine if self.before else None
+
+
+def exported(catalog: Catalog) -> Iterator[str]:
+    """Yield the lines of all pins, with what their guests are called."""
+    guests = {guest.uuid: guest for guest in catalog.guests()}
+    instances = catalog.instances()
+    for pin in catalog.pins():
+        guest, (display, _) = guests.get(pin.uuid), instances.get(pin.uuid, (None, ""))
+        yield to_line(pin, guest.name if guest else None, (guest and guest.display) or display)
+
+
+def to_line(pin: Pin, name: str | None = None, display: str | None = None) -> str:
     """Return a pin as one line of JSON without its line end."""
-    return json.dumps({"format": FORMAT, **asdict(pin)})
+    names = dict(zip(_NAMES, (name, display)))
+    return json.dumps({"format": FORMAT, **asdict(pin), **names})
 
 
-def pins_of_nova(
+def exported_of_nova(
     cells: Cells, host: str, *, actor: str
-) -> Iterator[tuple[str, Pin | MachineTypeError]]:
-    """Yield UUID and pin of a host's instances as Nova has recorded them; or why it can't be a pin.
+) -> Iterator[tuple[str, str | MachineTypeError]]:
+    """Yield label and line of a host's instances as Nova has recorded their machine types; or why one can't be a pin.
 
     Each is as old as the record, so that a pin that is newer stays where it is imported. What Nova may have recorded by
     itself is older than any.
@@ -52,57 +97,87 @@ def pins_of_nova(
         try:
             MachineType.parse(instance.machine)  # an import would refuse all for one
         except MachineTypeError as error:
-            yield instance.uuid, error
+            yield label(instance.uuid, display=instance.name), error
         else:
             wanted = instance.author == reconcile.SOMEBODY
             arch, at = instance.arch or "", (wanted and instance.recorded_at) or _LONG_AGO
-            yield instance.uuid, Pin(instance.uuid, instance.machine, arch, "Nova", actor, at, at)
+            pin = Pin(instance.uuid, instance.machine, arch, "Nova", actor, at, at)
+            yield label(pin.uuid, display=instance.name), to_line(pin, display=instance.name)
 
 
-def import_lines(catalog: Catalog, lines: Iterable[str], *, actor: str) -> Counter[str]:
+def import_lines(
+    catalog: Catalog | None, lines: Iterable[str], *, actor: str, dry_run: bool = False
+) -> list[Imported]:
     """Take over pins that are newer than those here; all of them or, where one line is bad, none.
 
+    :param catalog: ``None``, in a dry run: there is none yet.
     :param lines: what :func:`to_line` makes of pins; empty lines don't count.
-    :return: how many were ``added``, ``changed`` and left ``unchanged``.
     :raises Error: a line is bad, which it names by number.
     """
-    pins = [_pin(number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    with catalog.transaction():
-        return Counter(catalog.merge_pin(pin, actor=actor) for pin in pins)
+    read = [_read(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    if catalog is None:
+        return [Imported(pin, names, "added") for pin, names in read]
+    done: list[Imported] = []
+    with contextlib.suppress(_DryRun), catalog.transaction():
+        for pin, names in read:
+            before = catalog.get_pin(pin.uuid)
+            fate = catalog.merge_pin(pin, actor=actor)
+            done.append(Imported(pin, names, fate, before))
+        if dry_run:
+            raise _DryRun
+    return done
 
 
-def write_to_nova(cells: Cells, catalog: Catalog, lines: Iterable[str]) -> int:
-    """Write the pins that were imported to Nova, as they are now, where it lacks them; return how many."""
-    uuids = dict.fromkeys(json.loads(line)["uuid"] for line in lines if line.strip())
-    pins = (catalog.get_pin(uuid) for uuid in uuids)
-    return sum(_write(cells, pin, pin.machine) for pin in pins if pin and pin.machine)
+class _DryRun(Exception):
+    """Ends a transaction that isn't to last."""
 
 
-def _write(cells: Cells, pin: Pin, machine: str) -> bool:
+def write_to_nova(
+    cells: Cells, catalog: Catalog, imported: Sequence[Imported]
+) -> Iterator[tuple[Imported, NovaFate, str | None]]:
+    """Write the pins that were imported to Nova, as they are now, where it lacks them.
+
+    Yields what became of each, and the machine type that Nova has.
+    """
+    for one in {one.pin.uuid: one for one in imported}.values():
+        pin = catalog.get_pin(one.pin.uuid)
+        if pin is not None and pin.machine is not None:
+            yield (one, *_write(cells, pin, pin.machine))
+
+
+def _write(cells: Cells, pin: Pin, machine: str) -> tuple[NovaFate, str | None]:
     """Write a pin to Nova if Nova knows the instance, and has no machine type of it recorded."""
     try:
         cell, instance = cells.find(pin.uuid)
-        at_work = instance.vm_state == BUILDING or instance.rebuilding
+        if instance.machine is not None:
+            return "recorded", instance.machine
+        if instance.vm_state == BUILDING or instance.rebuilding:
+            return "at_work", None
         # One from before a rebuild isn't its pin any more.
-        if instance.machine is not None or at_work or instance.rebuild_at > pin.updated_at:
-            return False
+        if instance.rebuild_at > pin.updated_at:
+            return "rebuilt", None
         cell.record(pin.uuid, machine, expect=None)
-    except (NotFound, NovaConflict):  # unknown there, or somebody was faster
-        return False
-    return True
+    except NotFound:
+        return "unknown", None
+    except NovaConflict:
+        return "overtaken", None
+    return "written", machine
 
 
-def _pin(number: int, line: str) -> Pin:
+def _read(number: int, line: str) -> tuple[Pin, tuple[str | None, str | None]]:
     try:
         return _parse(line)
     except (ValueError, TypeError, RecursionError, Error) as error:
         raise Error(f"line {number}: {printable(error)}: nothing was imported") from error
 
 
-def _parse(line: str) -> Pin:
+def _parse(line: str) -> tuple[Pin, tuple[str | None, str | None]]:
     content = json.loads(line)
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
         raise ValueError(f"not a pin in the format {FORMAT}")
+    called = [content.pop(key, None) for key in _NAMES]
+    for key, value in zip(_NAMES, called):
+        _check(key, value)
     known = {field.name for field in fields(Pin)}
     for name in sorted(content.keys() - known):
         raise ValueError(f"unknown key {name}")
@@ -110,7 +185,7 @@ def _parse(line: str) -> Pin:
         raise ValueError(f"{name} is missing")
     for name in sorted(known):
         _check(name, content.get(name))
-    return Pin(**content)
+    return Pin(**content), (called[0], called[1])
 
 
 def _check(name: str, value: object) -> None:

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mthook import policy
 from mthook.catalog.records import Guest, Pin
 from mthook.errors import NovaError
+from mthook.machinetype import MachineType
+from mthook.nova.instance import ACTIVE
 
 if TYPE_CHECKING:
     from mthook.catalog.store import Catalog
@@ -32,12 +34,16 @@ class Drift:
 
 @dataclass(frozen=True)
 class InstanceRow:
-    """One instance, its pin, and its drift."""
+    """One instance, its pin, and its drift.
+
+    :ivar known: what Nova calls it, and its state there, if Nova has it on this host.
+    """
 
     uuid: str
     guest: Guest | None
     pin: Pin | None
     drift: tuple[Drift, ...]
+    known: tuple[str, str] | None = None
 
     @property
     def machine(self) -> str | None:
@@ -45,9 +51,34 @@ class InstanceRow:
         return self.pin.machine if self.pin else None
 
     @property
+    def display(self) -> str | None:
+        """Its name in Nova, ``None`` where it has none."""
+        return (self.guest.display if self.guest else None) or (
+            self.known[0] if self.known else None
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What libvirt and Nova call it."""
+        return tuple(one for one in (self.guest.name if self.guest else None, self.display) if one)
+
+    @property
+    def present(self) -> bool:
+        """Whether its guest is on this host."""
+        return self.guest is not None and self.guest.gone_since is None
+
+    @property
     def state(self) -> str:
-        """libvirt's word, or ``gone`` for a guest that is no longer on this host."""
-        return self.guest.state if self.guest and self.guest.gone_since is None else "gone"
+        """libvirt's word; without a guest on this host Nova's, such as ``error``, else ``gone``."""
+        if self.guest is not None and self.present:
+            return self.guest.state
+        # Nova takes it for running: its guest is lost.
+        return self.known[1] if self.known and self.known[1] != ACTIVE else "gone"
+
+    @property
+    def families(self) -> set[str]:
+        """The families of those machine types."""
+        return {MachineType.parse(machine).family for machine in self.machines}
 
     @property
     def machines(self) -> set[str]:
@@ -63,6 +94,7 @@ def instances(catalog: Catalog, guests: Iterable[Guest]) -> Iterator[InstanceRow
     aliases: dict[tuple[str | None, str, str], dict[str, str]] = {}
     recorded = {uuid: one.machine for uuid, one in catalog.compared().items()}
     stopped = {repair.uuid: repair.found for repair in catalog.repairs()}
+    known = catalog.instances()
     for guest in guests:
         key = (guest.emulator, guest.arch, guest.virt_type)
         if key not in aliases:
@@ -73,10 +105,10 @@ def instances(catalog: Catalog, guests: Iterable[Guest]) -> Iterator[InstanceRow
         mended = guest.defined is not None and "defined" not in {one.where for one in here}
         found = None if mended else stopped.get(guest.uuid)
         drift = [*here, *_elsewhere(pin, recorded.get(guest.uuid), found)]
-        yield InstanceRow(guest.uuid, guest, pin, tuple(drift))
+        yield InstanceRow(guest.uuid, guest, pin, tuple(drift), known.get(guest.uuid))
     for uuid, pin in pins.items():
         elsewhere = _elsewhere(pin, recorded.get(uuid), stopped.get(uuid))
-        yield InstanceRow(uuid, None, pin, tuple(elsewhere))
+        yield InstanceRow(uuid, None, pin, tuple(elsewhere), known.get(uuid))
 
 
 def _here(guest: Guest, pin: Pin | None, aliases: dict[str, str]) -> Iterator[Drift]:
@@ -97,16 +129,19 @@ def _elsewhere(pin: Pin | None, recorded: str | None, stopped: str | None) -> It
 
 
 def unset_in_nova(
-    cells: Iterable[Cell], state: str | None = None, *, guests_only: bool = False
+    cells: Iterable[Cell], states: Collection[str] = (), *, guests_only: bool = False
 ) -> Iterator[tuple[Cell, NovaInstance | NovaError]]:
     """Yield the instances without a machine type, by cell and UUID; a few at a time are in memory.
 
     A cell that can't be asked yields why, and doesn't keep the others from it.
+
+    :param states: only of those in one of these; none: of all.
     """
     for cell in cells:
         try:
             for instance in cell.unset():
-                if state in (None, instance.vm_state) and (instance.has_guest or not guests_only):
+                wanted = not states or instance.vm_state in states
+                if wanted and (instance.has_guest or not guests_only):
                     yield cell, instance
         except NovaError as error:
             yield cell, error

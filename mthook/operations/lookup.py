@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mthook.catalog.records import Guest, Pin
 from mthook.conf import has_nova
 from mthook.errors import CatalogError, DomainXMLError, Error, HostError, NotFound
+from mthook.hook.answer import REMOVE
 from mthook.operations.opening import opened_catalog_if_any, opened_host, opened_nova
-from mthook.text import now, printable
+from mthook.text import label, may_begin_uuid, now, printable
 from mthook.xmlrewrite.summary import canonical_uuid
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from mthook.xmlrewrite.summary import Summary
 
 
-#: What removes a guest for good whose instance Nova has deleted.
-REMOVE = "virsh undefine --managed-save --snapshots-metadata --nvram"
+#: How many UUIDs a message lists.
+_MAX_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Instance:
     :ivar guest: what the last sync or hook saw of it.
     :ivar domain: what libvirt says now; ``None`` where libvirt has no such domain or wasn't asked.
     :ivar looked_at: when looking began.
+    :ivar display: its name in Nova, as the last sync saw it, where no guest tells that; '' where nobody knows.
     """
 
     uuid: str
@@ -49,9 +51,17 @@ class Instance:
     guest: Guest | None = None
     domain: Domain | None = None
     looked_at: str = ""
+    display: str = ""
 
     def __str__(self) -> str:
-        return self.name
+        return _label(self.domain or self.guest) or label(self.uuid, display=self.display)
+
+    @property
+    def names(self) -> tuple[str | None, str | None]:
+        """What libvirt and Nova call it, as far as that is known."""
+        known = self.domain.as_guest() if self.domain else self.guest
+        display = (known.display if known else None) or self.display or None
+        return (known.name if known else None), display
 
     @property
     def name(self) -> str:
@@ -114,8 +124,8 @@ class CloudInstance:
     problem: str = ""
 
     def __str__(self) -> str:
-        name = printable(self.nova.name)
-        return f"{self.nova.uuid} ({name})" if name else self.nova.uuid
+        known = (self.local.domain or self.local.guest) if self.local else None
+        return label(self.nova.uuid, known.name if known else None, self.nova.name)
 
     @property
     def arch(self) -> str | None:
@@ -132,7 +142,9 @@ def uuid_of(text: str) -> str | None:
 
 
 def look_up(text: str, catalog: Catalog, host: Host | None = None) -> Instance:
-    """Return the instance of a UUID or a name; what is shaped like a UUID is first taken as one.
+    """Return the instance of a UUID, of libvirt's name, of Nova's, or of a UUID's beginning; in that order.
+
+    Whoever has an instance in Nova names it, but nothing gets another guest's name of libvirt's by that.
 
     :param host: libvirt, to be asked as well: the catalog knows names as the last sync saw them.
     :raises NotFound: there is none; another ``Error``: there are several.
@@ -142,7 +154,11 @@ def look_up(text: str, catalog: Catalog, host: Host | None = None) -> Instance:
         instance = _instance(catalog, host, uuid, _domain(host, uuid), at)
         if instance.domain or instance.pin or instance.guest:
             return instance
-    return _by_name(text, catalog, host, at)
+    found = _by_name(text, catalog, host, at)
+    if found is not None:
+        return found
+    uuid = _only(text, _alike(text, catalog, host))
+    return _instance(catalog, host, uuid, _domain(host, uuid), at)
 
 
 def look_up_or_ask(text: str, catalog: Catalog, conf: cfg.ConfigOpts) -> Instance:
@@ -163,7 +179,7 @@ def found_in_nova(
 ) -> Iterator[CloudInstance | None]:
     """Look up an instance in Nova's database, and here.
 
-    :param text: its UUID, or a name that this host's catalog knows.
+    :param text: its UUID or the beginning of it, its name in Nova, or a name that this host's catalog knows.
     :param libvirt: ask libvirt too, if it is this host's.
     :return: ``None`` without a database, and for a guest of this host's that isn't Nova's.
     """
@@ -208,19 +224,47 @@ def make_known(instance: Instance) -> None:
         instance.catalog.see_guest(guest, instance.looked_at)
 
 
-def _by_name(name: str, catalog: Catalog, host: Host | None, at: str) -> Instance:
+def _by_name(name: str, catalog: Catalog, host: Host | None, at: str) -> Instance | None:
     domain = _domain(host, name, by_name=True)
     guests = [guest for guest in catalog.find(name) if guest.name == name]
     present = [guest for guest in guests if guest.gone_since is None] or guests
     uuids = {guest.uuid for guest in present} | ({domain.uuid} if domain else set())
     if not uuids:
-        raise NotFound(f"no instance has the UUID or name '{printable(name)}'")
-    if len(uuids) > 1:
-        raise Error(
-            f"several guests are called '{printable(name)}', say which: {', '.join(sorted(uuids))}"
-        )
-    uuid = uuids.pop()
+        return None
+    uuid = _only(name, uuids)
     return _instance(catalog, host, uuid, domain or _domain(host, uuid), at)
+
+
+def _alike(text: str, catalog: Catalog, host: Host | None) -> set[str]:
+    """Return the UUIDs of what Nova calls so, or whose UUID begins so: present guests, else any."""
+    known = catalog.find_like(text)
+    found = {uuid for uuid, present in known if present} or {uuid for uuid, _ in known}
+    if host is None:
+        return found
+    from mthook.host import domains
+
+    return found | {one.uuid for one in domains.list_domains(host) if _is_alike(text, one)}
+
+
+def _is_alike(text: str, domain: Domain) -> bool:
+    begins = may_begin_uuid(text) and domain.uuid.startswith(text.lower())
+    return begins or bool(domain.summary and text and domain.summary.display == text)
+
+
+def _only(text: str, uuids: Collection[str]) -> str:
+    """Return the one UUID that a text means.
+
+    :raises NotFound: there is none; another ``Error``: there are several.
+    """
+    if not uuids:
+        raise NotFound(f"no instance has the UUID or name '{printable(text)}'")
+    if len(uuids) > 1:
+        which = sorted(uuids)[:_MAX_NAMED]
+        more = f" and {len(uuids) - len(which)} more" if len(uuids) > len(which) else ""
+        raise Error(
+            f"several guests match '{printable(text)}', say which: {', '.join(which)}{more}"
+        )
+    return next(iter(uuids))
 
 
 def _domain(host: Host | None, text: str, *, by_name: bool = False) -> Domain | None:
@@ -236,7 +280,9 @@ def _domain(host: Host | None, text: str, *, by_name: bool = False) -> Domain | 
 def _instance(
     catalog: Catalog, host: Host | None, uuid: str, domain: Domain | None, at: str
 ) -> Instance:
-    return Instance(uuid, catalog, host, catalog.get_pin(uuid), _guest(catalog, uuid), domain, at)
+    pin, guest = catalog.get_pin(uuid), _guest(catalog, uuid)
+    name, _ = ("", "") if guest or domain else catalog.instances().get(uuid, ("", ""))
+    return Instance(uuid, catalog, host, pin, guest, domain, at, name)
 
 
 def _guest(catalog: Catalog, uuid: str) -> Guest | None:
@@ -244,13 +290,7 @@ def _guest(catalog: Catalog, uuid: str) -> Guest | None:
 
 
 def _of_text(cells: Cells, text: str, catalog: Catalog | CatalogError) -> CloudInstance | None:
-    uuid = uuid_of(text)
-    if uuid is None:
-        if isinstance(catalog, CatalogError):
-            raise NotFound(
-                f"'{printable(text)}' is no UUID, and no catalog here knows it as a name"
-            )
-        uuid = look_up(text, catalog).uuid
+    uuid = uuid_of(text) or _meant(cells, text, catalog)
     try:
         return CloudInstance(cells, *cells.find(uuid), catalog)
     except NotFound:
@@ -262,17 +302,33 @@ def _of_text(cells: Cells, text: str, catalog: Catalog | CatalogError) -> CloudI
         raise
 
 
+def _meant(cells: Cells, text: str, catalog: Catalog | CatalogError) -> str:
+    """Return the UUID of the instance that this host or Nova calls so, or whose UUID begins so."""
+    if isinstance(catalog, CatalogError):
+        return _only(text, set(cells.named(text)))
+    known = _by_name(text, catalog, None, now())
+    if known is not None:
+        return known.uuid
+    return _only(text, _alike(text, catalog, None).union(cells.named(text)))
+
+
 def _explain(guest: Domain | Guest | None) -> None:
     """Say what there is to do about a guest of this host's whose instance Nova doesn't have.
 
     :raises NotFound: there is such a guest.
     """
     if guest is not None and not (isinstance(guest, Guest) and guest.gone_since):
-        name = printable(guest.name)
         raise NotFound(
-            f"{guest.uuid} ({name}): Nova has deleted this instance; when nobody needs its guest any"
-            f" more, stop it and remove it: {REMOVE} {name}"
+            f"{_label(guest)}: Nova has deleted this instance; when nobody needs its guest any"
+            f" more, stop it and remove it: {REMOVE} {printable(guest.name)}"
         )
+
+
+def _label(known: Domain | Guest | None) -> str:
+    """Return what messages call a guest, '' where nothing is known of it."""
+    if known is None or isinstance(known, Guest):
+        return label(known.uuid, known.name, known.display) if known else ""
+    return str(known)
 
 
 def _is_here(name: str, found: CloudInstance) -> bool:

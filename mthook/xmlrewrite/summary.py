@@ -39,7 +39,12 @@ _QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
 _ARGUMENTS = f"domain/{_QEMU}{_SEPARATOR}commandline"
 _PIN = f"domain/metadata/{PIN_NAMESPACE}{_SEPARATOR}pin"
 _ONCE = frozenset(("domain/name", "domain/uuid", "domain/metadata", "domain/os", "domain/os/type"))
-_TEXTS = frozenset(("domain/name", "domain/uuid", "domain/devices/emulator"))
+_TEXTS = {"domain/name", "domain/uuid", "domain/devices/emulator"}
+#: Where Nova has its own name of the guest, and how much of it counts (``instances.display_name``).
+_DISPLAY: list[str] = []
+_MAX_DISPLAY = 255
+#: Where an element is of which neither itself nor anything in it counts.
+_ELSEWHERE = "-"
 _HEX = frozenset("0123456789abcdef")
 #: What Nova calls the machine type among the properties, and what tells a Windows (nova/objects/image_meta.py).
 _RECORDED, _OPERATING_SYSTEM = "hw_machine_type", ("os_type", "os_distro")
@@ -59,6 +64,7 @@ class Summary:
     :ivar by_argument: whether ``machine`` is that of ``<qemu:commandline>``.
     :ivar emulator: path of the QEMU binary, or None.
     :ivar nova: whether Nova made this domain.
+    :ivar display: its name in Nova, untrusted text; '' when absent.
     :ivar root_image: UUID of the image Nova made the root disk from, or None.
     :ivar recorded: the machine type that Nova has recorded for the instance, as Nova 32 and newer tell; or None.
     :ivar travelled: machine type, and since when it holds, of the pin the guest carries for itself;
@@ -69,7 +75,7 @@ class Summary:
     __slots__ = (
         "by_argument",
         "arch",
-        "by_argument",
+        "display",
         "emulator",
         "machine",
         "name",
@@ -91,6 +97,7 @@ class Summary:
         self.by_argument = False
         self.emulator: str | None = None
         self.nova = False
+        self.display = ""
         self.root_image: str | None = None
         self.recorded: str | None = None
         self.travelled: tuple[str, str] | None = None
@@ -260,6 +267,8 @@ class _Reader:
         texts = {path: "".join(pieces) for path, pieces in self.texts.items()}
         summary.name = texts.get("domain/name", "")
         summary.emulator = texts.get("domain/devices/emulator") or None
+        for path in _DISPLAY:
+            summary.display = summary.display or texts.get(path, "").strip()[:_MAX_DISPLAY]
         for name, pieces in self.properties.items():
             value = "".join(pieces)
             if name == _RECORDED:
@@ -321,6 +330,9 @@ _WAY = {_OSINFO, _HYPERV, _ARGUMENTS, "domain/devices", "domain/features"}
 for _uri in NOVA_NAMESPACES:
     _instance = f"domain/metadata/{_uri}{_SEPARATOR}instance"
     _TAKE[_instance] = _Reader.take_nova
+    _name = f"{_instance}/{_uri}{_SEPARATOR}name"
+    _DISPLAY.append(_name)
+    _TEXTS.add(_name)
     _TAKE[f"{_instance}/{_uri}{_SEPARATOR}root"] = _Reader.take_root
     _image = f"{_instance}/{_uri}{_SEPARATOR}image"
     _all = f"{_image}/{_uri}{_SEPARATOR}properties"

@@ -229,11 +229,11 @@ def test_what_cant_be_rewritten_is_refused_in_libvirts_own_way(rig: Rig) -> None
 
     assert got[4:28] == message(350, kind=framing.REPLY, serial=77, status=framing.ERROR)[4:28]
     assert error(got).startswith(
-        f"mthook: guest 'web-1' ({UUID}) is pinned to {OLD}, its definition says {Q35}, and can't be rewritten: "
+        f"mthook: guest web-1 ({UUID}) is pinned to {OLD}, its definition says {Q35}, and can't be rewritten: "
     )
     assert error(got).endswith(
         f"iommu intel: {OLD} has no IOMMU; remove it from the guest first;"
-        f" 'mthook-admin set {UUID} {Q35} --force' accepts the change"
+        f" 'mthook-admin set {UUID} {Q35} --allow family' accepts the change"
     )
 
 

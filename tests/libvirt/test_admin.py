@@ -57,7 +57,7 @@ def test_a_guest_boots_as_what_it_was_set_to(desk: Desk) -> None:
     desk.node.define(guest_xml("web-1", UUID, OLD))
     desk.sync()
 
-    assert desk.admin("set", "web-1", NEW) == (0, "", f"web-1: {OLD} → {NEW}\n")
+    assert desk.admin("set", "web-1", NEW) == (0, "", f"web-1 ({UUID}): {OLD} → {NEW}\n")
     desk.node.virsh("start", "web-1")
     assert desk.running() == NEW
     assert desk.admin("get", UUID) == (0, f"{NEW}\n", "")
@@ -86,7 +86,7 @@ def test_a_running_guest_is_refused_and_forced(desk: Desk) -> None:
     assert "until its next cold start" in said
     assert (desk.defined(), desk.running()) == (NEW, OLD)
     rows = json.loads(desk.admin("list", "-f", "json", "--drift")[1])
-    assert [(row["Name"], row["Drift"]) for row in rows] == [("web-1", f"runs {OLD}")]
+    assert [(row["name"], row["drift"]) for row in rows] == [("web-1", ["running"])]
 
     desk.node.virsh("destroy", "web-1")
     desk.node.virsh("start", "web-1")
@@ -166,7 +166,7 @@ def test_an_alias_is_frozen_to_what_the_guest_runs(desk: Desk) -> None:
     desk.pin("pc", seen=OLD)
     desk.node.define(guest_xml("web-1", UUID, NEW))
 
-    assert desk.admin("freeze", "--all") == (0, "", f"web-1: pc → {OLD}\n")
+    assert desk.admin("freeze", "--all") == (0, "", f"web-1 ({UUID}): pc → {OLD}\n")
     assert (desk.defined(), desk.running()) == (OLD, OLD)
 
 
@@ -179,7 +179,7 @@ def test_an_accepted_change_needs_no_other_definition(desk: Desk) -> None:
     code, _, said = desk.admin("set", UUID, Q35, "--force")
 
     assert code == 0
-    assert said.splitlines()[-1] == f"web-1: {OLD} → {Q35}"
+    assert said.splitlines()[-1] == f"web-1 ({UUID}): {OLD} → {Q35}"
     assert desk.defined() == Q35
 
 
@@ -191,7 +191,7 @@ def test_a_guest_with_any_name_can_be_set(desk: Desk, name: str) -> None:
 
     desk.sync()
 
-    assert desk.admin("set", "--", name, NEW) == (0, "", f"{name}: {OLD} → {NEW}\n")
+    assert desk.admin("set", "--", name, NEW) == (0, "", f"{name} ({UUID}): {OLD} → {NEW}\n")
     assert desk.admin("get", "--", name) == (0, f"{NEW}\n", "")
 
 
@@ -246,5 +246,5 @@ def test_a_guest_that_no_sync_has_seen_can_be_set_by_name(desk: Desk) -> None:
     desk.sync()
 
     rows = json.loads(desk.admin("list", "-f", "json")[1])
-    assert [(row["Name"], row["State"], row["Pin"]) for row in rows] == [("web-1", "gone", NEW)]
+    assert [(row["name"], row["state"], row["pin"]) for row in rows] == [("web-1", "gone", NEW)]
     assert desk.admin("history", "web-1")[0] == 0

@@ -127,7 +127,7 @@ def test_what_was_changed_since_stays_changed(desk: Desk) -> None:
     assert "<target dev='hda' bus='ide'/>" in after
     assert "slot='0x09'" in after
     assert (
-        "web-1: interface 52:54:00:00:00:01: as it was, but for what was changed since or isn't kept,"
+        f"web-1 ({UUID}): interface 52:54:00:00:00:01: as it was, but for what was changed since or isn't kept,"
         " at PCI address 0000:00:09.0\n"
     ) in said
     gone = {line.strip() for line in before.splitlines()} - {
@@ -189,8 +189,8 @@ def test_a_dry_run_shows_all_and_changes_nothing(desk: Desk) -> None:
 
     out, said = desk.run("set", "web-1", Q35, "--force", "--dry-run")
 
-    assert "web-1: disk hda: bus ide → sata\n" in said
-    assert "web-1: interface 52:54:00:00:00:01: PCI address 0000:00:09.0 → chosen" in said
+    assert f"web-1 ({UUID}): disk hda: bus ide → sata\n" in said
+    assert f"web-1 ({UUID}): interface 52:54:00:00:00:01: PCI address 0000:00:09.0 → chosen" in said
     assert '+      <target dev="hda" bus="sata"/>' in out.splitlines()
     assert "sesame" not in out + said
     assert desk.shown() == before

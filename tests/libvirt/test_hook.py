@@ -77,9 +77,9 @@ def test_a_changed_definition_is_stopped_and_the_client_is_told_all(here: Site) 
     error = here.start()
 
     assert (
-        f"mthook: start of guest 'web-1' ({UUID}) stopped: its machine type is pinned to {NEW}, its definition "
+        f"mthook: start of guest web-1 ({UUID}) stopped: its machine type is pinned to {NEW}, its definition "
         f"says {OLD}; 'mthook-sync --only repair --start' mends the definition and starts the guest, "
-        f"'mthook-admin set {UUID} {OLD} --force' accepts the change"
+        f"'mthook-admin set {UUID} {OLD} --allow older' accepts the change"
     ) in error
     assert here.node.state("web-1") == "shut off"
     assert here.node.path("/var/lib/mthook/repair-wanted").exists()
@@ -204,7 +204,7 @@ def test_a_mismatch_that_migrates_in_can_be_refused(here: Site, there: Site) -> 
     done = here.node.migrate("web-1", there.node, check=False)
 
     assert done.returncode != 0
-    assert f"mthook: migration of guest 'web-1' ({UUID}) stopped" in done.stderr
+    assert f"mthook: migration of guest web-1 ({UUID}) stopped" in done.stderr
     assert here.node.state("web-1") == "running"
     assert there.node.virsh("list", "--all", "--name").stdout.strip() == ""
 
@@ -286,7 +286,7 @@ def test_a_saved_guest_unlike_its_pin_follows_migrate_mismatch(here: Site, misma
         assert error == ""
         assert here.events()[-1] == ["drift", NEW, OLD]
     else:
-        assert f"restore of guest 'web-1' ({UUID}) stopped" in error
+        assert f"restore of guest web-1 ({UUID}) stopped" in error
         assert (
             "yes"
             in here.node.virsh("dominfo", "web-1")
@@ -389,7 +389,7 @@ def test_a_renamed_guest_keeps_its_pin(here: Site) -> None:
     here.node.virsh("domrename", "web-1", "www-1")
     here.redefine(NEW, name="www-1")
 
-    assert f"start of guest 'www-1' ({UUID}) stopped" in here.start("www-1")
+    assert f"start of guest www-1 ({UUID}) stopped" in here.start("www-1")
 
 
 def test_a_clone_doesnt_inherit_the_pin(here: Site) -> None:

@@ -99,7 +99,7 @@ def test_a_wrong_start_is_stopped_where_nothing_can_be_recorded(here: Site, brea
     here.node.virsh("destroy", "web-1")
     here.redefine(OLD)
 
-    assert f"mthook: start of guest 'web-1' ({UUID}) stopped" in here.start()
+    assert f"mthook: start of guest web-1 ({UUID}) stopped" in here.start()
     assert here.node.state("web-1") == "shut off"
 
 

@@ -228,14 +228,14 @@ def test_after_an_upgrade_of_qemu_it_is_asked_what_it_offers(here: Site) -> None
     assert code == 2
     assert "web-2" in details and "pc-i440fx-0.1" in details
     assert "web-1" not in details
-    said = here.node.mthook("mthook-admin", "list", "--deprecated").stderr
+    said = here.node.mthook("mthook-admin", "list", "--deprecated", "-f", "csv").stderr
     assert (
         "QEMU was changed since the last sync, what it offers isn't known: run mthook-sync" in said
     )
     done = here.node.mthook("mthook-admin", "set", OTHER, NEW, check=False)
     assert "no machine types of x86_64 are known yet: run mthook-sync" in done.stderr
     here.node.mthook("mthook-sync", check=False)
-    assert here.node.mthook("mthook-admin", "list", "--deprecated").stderr == ""
+    assert here.node.mthook("mthook-admin", "list", "--deprecated", "-f", "csv").stderr == ""
 
 
 def test_after_an_upgrade_of_qemu_without_libvirt_nothing_is_known(here: Site) -> None:

@@ -63,9 +63,9 @@ def here(alpha: Host, cloud: Cloud) -> Iterator[NovaSite]:
 
 
 STOPPED = (
-    f"mthook: start of guest 'web-1' ({UUID}) stopped: its machine type is pinned to {OLD}, its definition says "
+    f"mthook: start of guest web-1 ({UUID}) stopped: its machine type is pinned to {OLD}, its definition says "
     f"{NEW}; 'openstack server reboot --hard {UUID}' starts it as that; "
-    f"'mthook-admin set {UUID} {NEW} --force' accepts the change"
+    f"'mthook-admin set {UUID} {NEW} --allow running' accepts the change"
 )
 
 

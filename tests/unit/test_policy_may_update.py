@@ -19,7 +19,7 @@ OLD, NEW = "pc-i440fx-6.2", "pc-i440fx-7.2"
 ABI = "the guest's ABI will likely break"
 RUNNING = "the guest isn't shut off"
 SAVED = "the guest has a managed-save image"
-UNSUPPORTED = f"no known host's QEMU supports {NEW}"
+UNSUPPORTED = f"no known host's QEMU offers {NEW}"
 WINDOWS = "Windows may lose IP addresses, disks and its activation with another machine type"
 
 # What an operator asks, and the refusal that is due: exit code and what stands in the way.
@@ -36,8 +36,20 @@ REFUSALS = [
         "pc-q35-7.2 is of another family (q35) than pc-i440fx-6.2 (i440fx)",
     ),
     ("pc", "q35", {}, 4, "q35 is of another family (q35) than pc (i440fx)"),
-    ("pc", NEW, {}, 4, "one of pc-i440fx-7.2 and pc is an alias, the other a versioned name"),
-    (NEW, "pc", {}, 4, "one of pc and pc-i440fx-7.2 is an alias, the other a versioned name"),
+    (
+        "pc",
+        NEW,
+        {},
+        4,
+        "pc, the pin, is an alias; 'mthook-admin freeze' makes it the version that the guest runs",
+    ),
+    (
+        NEW,
+        "pc",
+        {},
+        4,
+        "pc is an alias, which means another machine type after an upgrade of QEMU; name a version",
+    ),
     (NEW, OLD, {}, 4, "pc-i440fx-6.2 is older than pc-i440fx-7.2"),
     ("virt-10.0", "virt-9.2", {}, 4, "virt-9.2 is older than virt-10.0"),
     (
@@ -166,7 +178,7 @@ def test_an_unsupported_type_comes_with_the_nearest_supported_ones() -> None:
         ask(OLD, "pc-i440fx-8.0", supported=False, nearest=iter([NEW, "pc-i440fx-7.1"]))
 
     assert str(caught.value) == (
-        "no known host's QEMU supports pc-i440fx-8.0, but pc-i440fx-7.2, pc-i440fx-7.1"
+        "no known host's QEMU offers pc-i440fx-8.0; nearest: pc-i440fx-7.2, pc-i440fx-7.1"
     )
 
 

@@ -10,7 +10,7 @@ from oslo_config import cfg
 
 from mthook import conf as configuration
 from mthook.errors import CatalogError, HostError
-from mthook.operations.lookup import REMOVE
+from mthook.hook.answer import REMOVE
 from mthook.operations.readiness import clouds
 from mthook.operations.readiness.context import Context
 from mthook.operations.readiness.findings import (

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from oslo_config import cfg
 
 from mthook import conf as configuration
-from mthook.hook import install
+from mthook.hook import daemons, install
 from mthook.hook.daemons import Daemon
 from mthook.operations.opening import opened_catalog
 
@@ -29,3 +29,17 @@ def install_hook(
         path, daemons = install.install(hooks_dir, settings)
         catalog.set_daemons(json.dumps([daemon.identity for daemon in daemons]))
         return path, daemons, catalog.host().last_sync_at is not None
+
+
+def foresee_hook(
+    conf: cfg.ConfigOpts, files: Sequence[str], hooks_dir: str
+) -> tuple[str, list[Daemon], bool]:
+    """Tell what :func:`install_hook` would do; nothing is changed.
+
+    :return: the hook's path, the daemons that would be told, and whether it is as it should be already.
+    :raises InstallError: libvirt is too old for a hook beside another.
+    """
+    path, running = install.place(hooks_dir), daemons.running(hooks_dir)
+    settings = install.Settings.of_this_process(conf.catalog.path, files)
+    told = [daemon.identity for daemon in running]
+    return path, running, install.status(hooks_dir, settings, told).current

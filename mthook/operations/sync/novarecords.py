@@ -44,6 +44,9 @@ class NovaRecords:
             self.cell: Cell = self.cells.of_host(run.conf.host)
             found = {one.uuid: one for one in self.cell.of_host(run.conf.host)}
             self._check_host(found, run.domains)
+            run.catalog.see_instances(
+                {uuid: (one.name, one.vm_state) for uuid, one in found.items()}
+            )
             for uuid, one in found.items():
                 domain = run.domains.get(uuid)
                 named = dataclasses.replace(one, name=domain.name) if domain else one

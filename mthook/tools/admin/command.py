@@ -14,7 +14,7 @@ import pwd
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TextIO
 
-from cliff import columns, command, lister
+from cliff import columns, command, lister, show
 from oslo_config import cfg
 
 from mthook import policy
@@ -24,20 +24,15 @@ from mthook.operations.opening import opened_host
 from mthook.policy import Refusal
 from mthook.text import printable
 from mthook.tools import options, program
+from mthook.tools.admin.table import MAX_CELL, Answer, DriftCell, Table
 
 if TYPE_CHECKING:
     from mthook.host.connection import Host
 
-    _TimeColumn = columns.FormattableColumn[str]
-    _AnswerColumn = columns.FormattableColumn["bool | None"]
-else:  # generic only in newer releases of cliff
-    _TimeColumn = _AnswerColumn = columns.FormattableColumn
 
 NAME = "mthook-admin"
 LOG = logging.getLogger("mthook.admin")
 
-#: Long enough for whatever the catalog holds.
-_MAX_CELL = 1000
 #: What makes a spreadsheet compute a cell.
 _FORMULAS = ("=", "+", "-", "@")
 
@@ -97,7 +92,7 @@ def exit_code_of(error: BaseException) -> ExitCode:
 
 
 #: How the help explains GUEST.
-_GUEST = "UUID or name"
+GUEST = "UUID, its beginning, or name"
 
 #: Flags, and what argparse is told of them.
 Argument = tuple[tuple[str, ...], Mapping[str, Any]]
@@ -127,8 +122,8 @@ def _allowed(text: str) -> frozenset[str]:
     return frozenset(reason for name in names for reason in policy.ALLOWANCES[name])
 
 
-INSTANCE = argument("instance", metavar="GUEST", type=utf8, help=_GUEST)
-INSTANCES = argument("instances", metavar="GUEST", type=utf8, nargs="+", help=_GUEST)
+INSTANCE = argument("instance", metavar="GUEST", type=utf8, help=GUEST)
+INSTANCES = argument("instances", metavar="GUEST", type=utf8, nargs="+", help=GUEST)
 ALLOW = argument(
     "--allow",
     metavar="WHAT,...",
@@ -145,8 +140,8 @@ _GLOBAL_OPTIONS = f"also: --config-file FILE, -v, --debug; see '{NAME} --help'"
 #: Cautions in words.
 CAUTIONS = {
     Kind.FORCED: "{}",
-    Kind.SNAPSHOTS: "it has {} snapshot(s), which hold their own machine types: who reverts to one"
-    " gets that one's back",
+    Kind.SNAPSHOTS: "it has {} snapshot(s), which hold their own machine types: a revert brings the old"
+    " one back",
     Kind.OFFERS_UNKNOWN: "no host's machine types are known here: nothing tells whether a QEMU offers {}",
     Kind.DEPRECATED: "this host's QEMU deprecates {}",
     Kind.DEFINITION_STAYS: "{}: its definition stays as it is",
@@ -230,11 +225,6 @@ class AdminCommand(command.Command):
         """Print one warning to standard error."""
         LOG.warning("%s", text)
 
-    def caution(self, cautions: Iterable[Caution]) -> None:
-        """Print what an operator should know of a change."""
-        for one in cautions:
-            self.warn(CAUTIONS[one.kind].format(*one.facts))
-
     @contextlib.contextmanager
     def host_unless(self, force: bool) -> Iterator[Host | None]:
         """Connect to libvirt; with ``force``, yield ``None`` where it can't be reached, and say so."""
@@ -254,6 +244,8 @@ class GuestsCommand(AdminCommand):
 
     #: The exit code: the highest of those that the single ones would have.
     code: ExitCode = ExitCode.OK
+    #: Whether there may be several, so that warnings have to name the one that they are about.
+    several: bool = False
 
     @contextlib.contextmanager
     def others_go_on(self) -> Iterator[None]:
@@ -267,12 +259,21 @@ class GuestsCommand(AdminCommand):
             self.complain(str(error))
             self.code = max(self.code, self.code_of(error))
 
+    def caution(self, what: object, cautions: Iterable[Caution]) -> None:
+        """Print what an operator should know of a change; some of it names the instance by itself."""
+        for one in cautions:
+            text = CAUTIONS[one.kind].format(*one.facts)
+            named = not self.several or str(what) in text
+            self.warn(text if named else f"{what}: {text}")
+
     def code_of(self, error: Error) -> ExitCode:
         """Return the exit code that an error about one instance stands for."""
         return exit_code_of(error)
 
     def each(self, texts: Iterable[str], act: Callable[[str], None]) -> ExitCode:
         """Do it to every instance that is named; return the exit code."""
+        texts = list(texts)
+        self.several = self.several or len(texts) > 1
         for text in texts:
             with self.others_go_on():
                 act(text)
@@ -284,53 +285,66 @@ class GuestsCommand(AdminCommand):
         self.say(f"{what}: {would}{printable(old or 'none')} → {printable(new or 'none')}")
 
 
-class Time(_TimeColumn):
-    """A moment as :func:`mthook.text.now` writes it; people see it to the second."""
-
-    def human_readable(self) -> str:
-        """Return it without the fraction: ``2026-11-22T13:00:00Z``."""
-        whole, point, _ = self._value.partition(".")
-        return f"{whole}Z" if point else whole
-
-
-class Answer(_AnswerColumn):
-    """A yes, a no, or neither."""
-
-    def human_readable(self) -> str:
-        """Return it as a word."""
-        return {True: "yes", False: "no", None: "-"}[self._value]
-
-
-def _for_terminal(cell: Any) -> Any:
+def _plain(cell: Any) -> Any:
     """Return a cell as it may be printed: text comes from guests, from their definitions and from other hosts."""
-    return printable(cell, limit=_MAX_CELL) if isinstance(cell, str) else cell
+    if isinstance(cell, DriftCell):
+        return cell.human_readable()
+    value = cell.machine_readable() if isinstance(cell, columns.FormattableColumn) else cell
+    if value is None and not isinstance(cell, Answer):
+        return ""
+    return printable(value, limit=MAX_CELL) if isinstance(value, str) else value
 
 
 def _for_spreadsheet(cell: Any) -> Any:
     """Return a cell that a spreadsheet takes for text, never for a formula (owasp.org, "CSV Injection")."""
-    shown = _for_terminal(cell)
+    shown = _plain(cell)
     return f"'{shown}" if isinstance(shown, str) and shown.startswith(_FORMULAS) else shown
 
 
+def _for_terminal(cell: Any) -> Any:
+    """Return a cell of a table, which knows how people read it."""
+    return cell if isinstance(cell, columns.FormattableColumn) else _plain(cell)
+
+
 #: What a cell becomes by format; JSON and YAML have escapes of their own.
-_CELLS = {"table": _for_terminal, "value": _for_terminal, "csv": _for_spreadsheet}
+_CELLS = {"table": _for_terminal, "value": _plain, "csv": _for_spreadsheet}
 
 
-class RowCommand(AdminCommand, lister.Lister):
+#: The formats that are read by their keys.
+_KEYED = ("json", "yaml", "shell")
+
+
+def key_of(heading: str) -> str:
+    """Return what JSON and YAML call a column: ``display_name``."""
+    return heading.lower().replace(" ", "_")
+
+
+class _Formatted(AdminCommand):
+    """What commands that print data as ``-f`` says have in common.
+
+    :ivar code: the exit code after it was printed.
+    """
+
+    code: ExitCode = ExitCode.OK
+
+    def _load_formatter_plugins(self) -> Any:
+        """Return cliff's formatters, but tables of mthook's own: cliff breaks lines within cells."""
+        plugins = super()._load_formatter_plugins()  # type: ignore[misc]
+        plugins["table"].obj = Table()
+        return plugins
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Print the data and return the exit code."""
+        return super().run(parsed_args) or self.code
+
+
+class RowCommand(_Formatted, lister.Lister):
     """A command that prints rows, as ``-f`` says.
 
     :cvar columns: the headings.
     """
 
     columns: ClassVar[tuple[str, ...]]
-    #: The exit code after the rows were printed.
-    code: ExitCode = ExitCode.OK
-
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Return the command's parser. A table without rows is a table too, as JSON has it."""
-        parser = super().get_parser(prog_name)
-        parser.set_defaults(print_empty=True)
-        return parser
 
     def take_action(
         self, parsed_args: argparse.Namespace
@@ -342,6 +356,12 @@ class RowCommand(AdminCommand, lister.Lister):
     def rows(self, args: argparse.Namespace) -> Iterable[Sequence[Any]]:
         """Return the rows, each with as many values as there are columns."""
 
+    def brief(
+        self, args: argparse.Namespace, headings: Sequence[str], rows: Sequence[Sequence[Any]]
+    ) -> Sequence[str]:
+        """Return the headings of a table where the command line names none."""
+        return headings
+
     def produce_output(
         self,
         parsed_args: argparse.Namespace,
@@ -349,19 +369,56 @@ class RowCommand(AdminCommand, lister.Lister):
         data: Iterable[Sequence[Any]],
     ) -> int:
         """Print the rows, of which each column asked for must be one."""
-        known = [name.lower() for name in column_names]
-        for name in parsed_args.columns:
-            if name.lower().replace("_", " ") not in known:
-                raise UsageError(
-                    f"no column '{printable(name)}', there are {', '.join(column_names)}"
-                )
+        if parsed_args.formatter == "table":
+            data = list(data)
+            if not parsed_args.columns and not getattr(parsed_args, "long", False):
+                parsed_args.columns = list(self.brief(parsed_args, column_names, data))
+        names = names_of(column_names, parsed_args)
         shown = _CELLS.get(parsed_args.formatter)
         rows = ([shown(cell) for cell in row] for row in data) if shown else data
-        return super().produce_output(parsed_args, column_names, rows)
+        return super().produce_output(parsed_args, names, rows)
 
-    def run(self, parsed_args: argparse.Namespace) -> int:
-        """Print the rows and return the exit code."""
-        return super().run(parsed_args) or self.code
+
+class FieldCommand(_Formatted, show.ShowOne):
+    """A command that prints what is known of one thing, as ``-f`` says; without it the first field alone."""
+
+    @property
+    def formatter_default(self) -> str:
+        """The format of :meth:`get_parser`'s default: values alone."""
+        return "value"
+
+    def produce_output(
+        self,
+        parsed_args: argparse.Namespace,
+        column_names: Sequence[str],
+        data: Sequence[Any],
+    ) -> int:
+        """Print the fields, of which each one asked for must be one."""
+        if parsed_args.formatter == "value" and not parsed_args.columns:
+            if data[0] is None:
+                return 0
+            parsed_args.columns = [column_names[0]]
+        names = names_of(column_names, parsed_args)
+        shown = {**_CELLS, "shell": _plain}.get(parsed_args.formatter)
+        fields = [shown(cell) for cell in data] if shown else data
+        return super().produce_output(parsed_args, names, fields)
+
+
+def names_of(headings: Sequence[str], args: argparse.Namespace) -> list[str]:
+    """Return what the columns are called in the format that is asked for; so they are in ``args`` then.
+
+    :raises UsageError: a column is asked for that there isn't.
+    """
+    keys = [key_of(heading) for heading in headings]
+    names = keys if args.formatter in _KEYED else list(headings)
+    called = dict(zip(keys, names))
+    for name in args.columns:
+        if key_of(name) not in called:
+            raise UsageError(f"no column '{printable(name)}', there are {', '.join(headings)}")
+    args.columns = [called[key_of(name)] for name in args.columns]
+    if hasattr(args, "sort_columns"):
+        args.sort_columns = [called.get(key_of(name), name) for name in args.sort_columns]
+    return names
 
 
 def actor() -> str:

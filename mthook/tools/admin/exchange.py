@@ -4,15 +4,24 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from typing import ClassVar
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
-from mthook.catalog.records import Pin
 from mthook.conf import has_nova
-from mthook.errors import CatalogError, Error
-from mthook.operations.exchange import import_lines, pins_of_nova, to_line, write_to_nova
+from mthook.errors import CatalogError, CatalogMissing, Error
+from mthook.operations.exchange import (
+    Imported,
+    exported,
+    exported_of_nova,
+    import_lines,
+    write_to_nova,
+)
 from mthook.operations.opening import opened_catalog, opened_nova
+from mthook.text import printable
 from mthook.tools.admin.command import (
+    DRY_RUN,
     FILE,
     AdminCommand,
     ExitCode,
@@ -23,6 +32,9 @@ from mthook.tools.admin.command import (
     utf8,
 )
 
+if TYPE_CHECKING:
+    from mthook.catalog.store import Catalog
+
 #: A hundred thousand pins are some 40 MB.
 _MAX_IMPORT = 1 << 30
 
@@ -30,8 +42,8 @@ _MAX_IMPORT = 1 << 30
 class Export(AdminCommand):
     """Print every pin as a line of JSON, for 'mthook-admin import' on another host.
 
-    With --host they are what Nova has recorded for that host's instances: for a host that can't
-    reach Nova's database.
+    The names of its guest stand there for people; an import goes by the UUID. With --host they are
+    what Nova has recorded for that host's instances: for a host that can't reach Nova's database.
     """
 
     codes: ClassVar = {ExitCode.OK: "all pins are on standard output"}
@@ -55,25 +67,36 @@ class Export(AdminCommand):
 
     def _of_catalog(self) -> Iterator[str]:
         with opened_catalog(self.conf) as catalog:
-            yield from map(to_line, catalog.pins())
+            yield from exported(catalog)
 
     def _of_nova(self, host: str) -> Iterator[str]:
         if not has_nova(self.conf):
             raise UsageError("--host needs [database] or [api_database] connection")
         with opened_nova(self.conf) as cells:
-            for uuid, found in pins_of_nova(cells, host, actor=actor()):
-                if isinstance(found, Pin):
-                    yield to_line(found)
+            for who, found in exported_of_nova(cells, host, actor=actor()):
+                if isinstance(found, str):
+                    yield found
                 else:
-                    self.complain(f"{uuid} is left out: {found}")
+                    self.complain(f"{who} is left out: {found}")
                     self._code = ExitCode.ERROR
+
+
+#: Why a pin wasn't written to Nova.
+_UNWRITTEN = {
+    "unknown": "Nova has no such instance",
+    "recorded": "Nova has {} recorded",
+    "at_work": "Nova is building or rebuilding it",
+    "rebuilt": "Nova rebuilt it after its pin was recorded",
+    "overtaken": "somebody has just changed it there",
+}
 
 
 class Import(AdminCommand):
     """Take over pins that 'mthook-admin export' printed elsewhere; a pin that is newer here stays.
 
     All of them are taken over or, when one line is bad, none. Where Nova's database is configured,
-    and [sync] write_back is on, those that Nova lacks are then written there.
+    and [sync] write_back is on, those that Nova lacks are then written there. For each pin that is
+    refused, a line on standard error says why.
     """
 
     codes: ClassVar = {
@@ -82,6 +105,7 @@ class Import(AdminCommand):
 
     arguments: ClassVar = (
         argument("file", metavar=FILE, help="what export printed; -: standard input"),
+        DRY_RUN,
     )
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -91,17 +115,48 @@ class Import(AdminCommand):
             lines = content.decode().splitlines()
         except UnicodeDecodeError as error:
             raise Error(f"{name}: not UTF-8 at byte {error.start}") from error
-        with opened_catalog(self.conf, create=True) as catalog:
+        dry = parsed_args.dry_run
+        with self._catalog(dry) as catalog:
             try:
-                done = import_lines(catalog, lines, actor=actor())
+                imported = import_lines(catalog, lines, actor=actor(), dry_run=dry)
             except CatalogError:
                 raise
             except Error as error:
                 raise Error(f"{name}: {error}") from error
-            kinds = ("added", "changed", "unchanged")
-            self.say(", ".join(f"{done[kind]} {kind}" for kind in kinds))
-            if has_nova(self.conf) and self.conf.sync.write_back:
-                with opened_nova(self.conf) as cells:
-                    written = write_to_nova(cells, catalog, lines)
-                self.say(f"{written} written to Nova")
+            self._report(imported, dry)
+            if catalog and not dry and has_nova(self.conf) and self.conf.sync.write_back:
+                self._write(catalog, imported)
         return ExitCode.OK
+
+    @contextlib.contextmanager
+    def _catalog(self, dry: bool) -> Iterator[Catalog | None]:
+        """Open the catalog; where there is none it is made, but not in a dry run."""
+        with contextlib.ExitStack() as stack:
+            catalog = None
+            try:
+                catalog = stack.enter_context(opened_catalog(self.conf, create=not dry))
+            except CatalogMissing:
+                if not dry:
+                    raise
+            yield catalog
+
+    def _report(self, imported: Sequence[Imported], dry: bool) -> None:
+        for one in imported:
+            if one.refused and one.before is not None:
+                here = f"{one.machine_before or 'none'}, of {one.before.updated_at}"
+                there = f"{one.pin.machine or 'none'}, of {one.pin.updated_at}"
+                self.say(f"{one}: the pin here stays: {here}; the imported one is older: {there}")
+        done = Counter(one.fate for one in imported)
+        figures = ", ".join(f"{done[kind]} {kind}" for kind in ("added", "changed", "unchanged"))
+        self.say(f"would be: {figures}" if dry else figures)
+
+    def _write(self, catalog: Catalog, imported: Sequence[Imported]) -> None:
+        """Write to Nova what it lacks, and say why it doesn't get the others."""
+        written = 0
+        with opened_nova(self.conf) as cells:
+            for one, fate, machine in write_to_nova(cells, catalog, imported):
+                written += fate == "written"
+                if fate != "written" and machine != one.pin.machine:
+                    why = _UNWRITTEN[fate].format(printable(machine or ""))
+                    self.say(f"{one}: not written to Nova: {why}")
+        self.say(f"{written} written to Nova")

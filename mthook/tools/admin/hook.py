@@ -12,10 +12,11 @@ from mthook.hook import install
 from mthook.hook.daemons import Daemon
 from mthook.operations.readiness.context import Context
 from mthook.operations.readiness.installed import hook_status
-from mthook.operations.setup.hook import install_hook
+from mthook.operations.setup.hook import foresee_hook, install_hook
 from mthook.settings import fingerprint
 from mthook.tools import options
-from mthook.tools.admin.command import AdminCommand, Answer, ExitCode, RowCommand, argument
+from mthook.tools.admin.command import DRY_RUN, AdminCommand, ExitCode, RowCommand, argument
+from mthook.tools.admin.table import Answer
 
 HOOKS_DIR = argument(
     "--hooks-dir",
@@ -33,18 +34,28 @@ class Install(AdminCommand):
     --config-file, the hook uses those files too.
     """
 
-    arguments: ClassVar = (HOOKS_DIR,)
+    arguments: ClassVar = (HOOKS_DIR, DRY_RUN)
     codes: ClassVar = {ExitCode.OK: "installed"}
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Compile the configuration for the hook, then put it in place."""
         files = options.files(self.app.options)
+        if parsed_args.dry_run:
+            self._foresee(files, parsed_args.hooks_dir)
+            return ExitCode.OK
         stamp = fingerprint(files)  # before they are read
         path, daemons, synced = install_hook(self.conf, files, parsed_args.hooks_dir, stamp)
         self.say(f"{path}: installed, mode {self.conf.hook.mode}{_about(daemons)}")
         if not synced:
             self.say("now run mthook-sync: it pins the guests that are there already")
         return ExitCode.OK
+
+    def _foresee(self, files: Sequence[str], hooks_dir: str) -> None:
+        """Say what would be done."""
+        path, daemons, current = foresee_hook(self.conf, files, hooks_dir)
+        what = "is up to date" if current else "would be installed"
+        about = _about(daemons, "would tell")
+        self.say(f"{path}: {what}, mode {self.conf.hook.mode}{about}")
 
 
 class Uninstall(AdminCommand):
@@ -89,8 +100,8 @@ class Status(RowCommand):
         )
 
 
-def _about(daemons: Sequence[Daemon]) -> str:
+def _about(daemons: Sequence[Daemon], verb: str = "told") -> str:
     if not daemons:
         return "; no libvirt daemon runs"
     names = ", ".join(f"{daemon.name} (pid {daemon.pid})" for daemon in daemons)
-    return f"; told {names} to look for it"
+    return f"; {verb} {names} to look for it"

@@ -6,29 +6,32 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fnmatch
+import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mthook.catalog.offers import Offers
-from mthook.catalog.records import Guest, HistoryEntry
+from mthook.catalog.records import EVENTS, Guest, HistoryEntry
 from mthook.conf import has_nova
-from mthook.errors import CatalogError, HostError, NovaError
+from mthook.errors import CatalogError, HostError, MachineTypeError, NovaError
+from mthook.machinetype import MachineType
 from mthook.nova.instance import VM_STATES
 from mthook.operations.inventory import InstanceRow, instances, unseen, unset_in_nova
 from mthook.operations.lookup import look_up_or_ask, uuid_of
 from mthook.operations.opening import once, opened_catalog, opened_host, opened_nova
 from mthook.operations.support import pinned, unsupported
-from mthook.text import printable
+from mthook.text import is_time, now, printable
 from mthook.tools.admin.command import (
-    INSTANCE,
+    GUEST,
     ExitCode,
     RowCommand,
-    Time,
     UsageError,
     argument,
     utf8,
 )
-from mthook.tools.options import drift_of
+from mthook.tools.admin.table import DriftCell, Name, PinCell, Time
 
 if TYPE_CHECKING:
     from mthook.catalog.store import Catalog
@@ -46,8 +49,10 @@ STATES = (
     "saved",
     "gone",
 )
+#: Those, and Nova's for what has no guest here.
+_ALL_STATES = tuple(dict.fromkeys((*STATES, *VM_STATES)))
 #: Options that ask for what Nova's database can't tell.
-_LOCAL = ("drift", "machine", "deprecated", "unsupported")
+_LOCAL = ("drift", "machine", "family", "source", "deprecated", "unsupported")
 #: What libvirt calls a hook for, in words for operators.
 _OPERATIONS = {
     "prepare": "start",
@@ -61,19 +66,44 @@ _IN_ENFORCE = (
     "in mode enforce the next sync would realign {} definition(s), as far as it can:"
     " 'mthook-sync --dry-run' tells how"
 )
-NOVA_COLUMNS = ("UUID", "Name", "State", "Host", "Cell")
+_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (0, "s"))
+NOVA_COLUMNS = ("UUID", "Display name", "State", "Host", "Cell")
+_DISPLAY = "Display name"
+#: What a table has unless more is asked for.
+_BRIEF = ("Name", "Display name", "State", "Pin", "Drift")
+
+
+def _moment(text: str) -> str:
+    """Return the earliest time that ``--since`` lets through; see its help."""
+    past = re.fullmatch(r"(\d{1,6})([mhd])", text)
+    if past:
+        seconds = {"m": 60, "h": 3600, "d": 86400}[past[2]] * int(past[1])
+        return now(max(time.time() - seconds, 0))
+    given = text.rstrip("Z").replace(" ", "T")
+    if not given or not is_time(given + "0000-01-01T00:00:00.000000Z"[len(given) :]):
+        raise argparse.ArgumentTypeError(
+            f"no time '{printable(text)}': give one such as 2026-11-22, 2026-11-22T13:00 or 12h"
+        )
+    return given
 
 
 class List(RowCommand):
     """List instances and their pins, as the last sync and the hook have seen them.
 
-    Options that select may be combined; an instance is listed that all of them select.
+    All filters are combined with AND: an instance is listed if it matches every one of them. Only
+    --state may be repeated; an instance then needs one of the states.
+
+    A table has one line for each instance, as wide as the terminal. Long names are shortened in
+    their middle. --long prints all columns, and nothing is shortened.
 
     Where Nova's database is configured, --unset lists Nova's instances without a machine type, of
     all hosts and cells, with other columns.
     """
 
-    columns = ("UUID", "Name", "State", "Pin", "Defined", "Running", "Source", "Updated", "Drift")
+    columns = (
+        *("UUID", "Name", "Display name", "State", "Pin", "Defined", "Running", "Source"),
+        *("Updated", "Drift"),
+    )
     codes: ClassVar = {
         ExitCode.OK: "listed, however many there are; with --unset: there are none",
         ExitCode.ERROR: "any other error, such as a cell that can't be reached (the others are"
@@ -83,10 +113,60 @@ class List(RowCommand):
     }
 
     arguments: ClassVar = (
+        argument("--long", action="store_true", help="print all columns, as wide as they are"),
+        argument(
+            "--name",
+            metavar="GLOB",
+            type=utf8,
+            help="libvirt's or Nova's name is like this: 'web-*'",
+        ),
+        argument(
+            "--state",
+            metavar="STATE",
+            type=str.lower,
+            action="append",
+            default=[],
+            help=f"{', '.join(STATES)}; of an instance without a guest here, and with --unset in"
+            f" Nova, {', '.join(VM_STATES)}; may be repeated",
+        ),
+        argument(
+            "--source",
+            metavar="SOURCE",
+            type=utf8,
+            help="the pin comes from there: 'first boot', operator, Nova",
+        ),
+        argument(
+            "--family",
+            metavar="FAMILY",
+            type=utf8,
+            help="pinned, defined or running as a machine type of this family: pc, q35, virt",
+        ),
+        argument(
+            "--machine",
+            metavar="GLOB",
+            type=utf8,
+            help="pinned, defined or running as a machine type like this: 'pc-i440fx-2.*'",
+        ),
+        argument(
+            "--drift",
+            action="store_true",
+            help="guests that run, are defined, or recorded in Nova, unlike their pin, or wait"
+            " for a repair",
+        ),
+        argument(
+            "--deprecated",
+            action="store_true",
+            help="pinned, defined or running as a machine type that this host's QEMU deprecates",
+        ),
+        argument(
+            "--unsupported",
+            action="store_true",
+            help="pinned to a machine type that this host's QEMU doesn't offer: they can't start here",
+        ),
         argument(
             "--unset",
             action="store_true",
-            help="guests of this host without a pin, also such as no sync has seen; in Nova"
+            help="guests on this host without a pin, including those no sync has seen yet; in Nova"
             " instances of any host without a recorded machine type",
         ),
         argument(
@@ -100,33 +180,6 @@ class List(RowCommand):
             action="store_true",
             help="with --unset, in Nova: without ironic's instances and failed builds that no host has",
         ),
-        argument(
-            "--drift",
-            action="store_true",
-            help="guests that run, are defined, or recorded in Nova, unlike their pin, or wait"
-            " for a repair",
-        ),
-        argument(
-            "--machine",
-            metavar="GLOB",
-            help="pinned, defined or running as a machine type like this: 'pc-i440fx-2.*'",
-        ),
-        argument(
-            "--deprecated",
-            action="store_true",
-            help="the same, for machine types that this host's QEMU deprecates",
-        ),
-        argument(
-            "--unsupported",
-            action="store_true",
-            help="pinned to a machine type that this host's QEMU doesn't offer: they can't start here",
-        ),
-        argument(
-            "--state",
-            metavar="STATE",
-            type=str.lower,
-            help=f"{', '.join(STATES)}; with --unset in Nova {', '.join(VM_STATES)}",
-        ),
     )
 
     def take_action(
@@ -134,10 +187,10 @@ class List(RowCommand):
     ) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
         """Return the headings and the rows."""
         in_nova = parsed_args.unset and has_nova(self.conf)
-        states = VM_STATES if in_nova else STATES
-        if parsed_args.state not in (None, *states):
-            state = printable(parsed_args.state)
-            raise UsageError(f"no state '{state}', there are {', '.join(states)}")
+        states = VM_STATES if in_nova else _ALL_STATES
+        for state in parsed_args.state:
+            if state not in states:
+                raise UsageError(f"no state '{printable(state)}', there are {', '.join(states)}")
         if in_nova:
             return NOVA_COLUMNS, self._in_nova(parsed_args)
         if parsed_args.cell_uuid is not None:
@@ -146,7 +199,46 @@ class List(RowCommand):
             raise UsageError("--guests-only needs --unset, and a database of Nova's")
         return super().take_action(parsed_args)
 
-    def _in_nova(self, args: argparse.Namespace) -> Iterator[Sequence[str]]:
+    def produce_output(
+        self,
+        parsed_args: argparse.Namespace,
+        column_names: Sequence[str],
+        data: Iterable[Sequence[Any]],
+    ) -> int:
+        """Print the rows, then what mode enforce would do about them, and below a table what they come to."""
+        if column_names is NOVA_COLUMNS:
+            return super().produce_output(parsed_args, column_names, data)
+        rows = list(data)
+        super().produce_output(parsed_args, column_names, rows)
+        self.app.stdout.flush()
+        where = self.columns.index("Drift")
+        wrong = sum("defined" in row[where].machine_readable() for row in rows)
+        if wrong and self.conf.hook.mode != "enforce":
+            self.say(_IN_ENFORCE.format(wrong))
+        if parsed_args.formatter == "table":
+            self.say(self._total(rows))
+        return 0
+
+    def brief(
+        self, args: argparse.Namespace, headings: Sequence[str], rows: Sequence[Sequence[Any]]
+    ) -> Sequence[str]:
+        """Return what answers the questions that most are asked."""
+        return headings if headings is NOVA_COLUMNS else _told(_BRIEF, headings, rows)
+
+    def _total(self, rows: Sequence[Sequence[Any]]) -> str:
+        """Return the last line: how many there are, and how old the picture is."""
+        state, pin, drift = map(self.columns.index, ("State", "Pin", "Drift"))
+        found = {
+            "drifting": sum(bool(row[drift].machine_readable()) for row in rows),
+            "unpinned": sum(row[pin].machine_readable() is None for row in rows),
+            "gone": sum(row[state] == "gone" for row in rows),
+        }
+        total = counted(self._known, "instance")
+        figures = [total if len(rows) == self._known else f"{len(rows)} of {total}"]
+        figures += [f"{number} {what}" for what, number in found.items() if number]
+        return f"{', '.join(figures)}; last sync {_ago(self._last_sync)}"
+
+    def _in_nova(self, args: argparse.Namespace) -> Iterator[Sequence[str | None]]:
         """Return Nova's instances without a machine type, which are read as they are printed.
 
         There can be more of them than memory is good for.
@@ -163,7 +255,7 @@ class List(RowCommand):
 
     def _of_cells(
         self, cells: Iterable[Cell], args: argparse.Namespace, opened: contextlib.ExitStack
-    ) -> Iterator[Sequence[str]]:
+    ) -> Iterator[Sequence[str | None]]:
         """Yield the rows, and set the exit code."""
         with opened:
             lacking = unset_in_nova(cells, args.state, guests_only=args.guests_only)
@@ -172,34 +264,36 @@ class List(RowCommand):
                     self.complain(str(found))
                     self.code = ExitCode.ERROR
                     continue
+                if not _is_like(args.name, [found.name]):
+                    continue
                 self.code = self.code or ExitCode.SOME_UNSET
                 name = cell.name.removeprefix("Nova's cell ")  # what messages call it
-                yield found.uuid, found.name, found.vm_state, found.host or "", name
+                yield found.uuid, found.name, found.vm_state, found.host, name
 
-    def rows(self, args: argparse.Namespace) -> Iterator[Sequence[str | Time]]:
-        """Yield the selected instances by name, and say what mode enforce would do about them."""
-        drifting = 0
+    def rows(self, args: argparse.Namespace) -> Iterator[Sequence[Any]]:
+        """Yield the selected instances by name."""
+        self._known = 0
         with opened_catalog(self.conf) as catalog:
             if (args.deprecated or args.drift or args.unsupported) and catalog.changed_archs():
                 self.warn(
                     "QEMU was changed since the last sync, what it offers isn't known: run mthook-sync"
                 )
-            deprecated = Offers(catalog.capabilities()).like(None).deprecated
+            self._last_sync = catalog.host().last_sync_at
             guests = catalog.guests()
             if args.unset:
                 guests = self._with_unseen(catalog, guests)
-            lacking = self._unsupported(catalog) if args.unsupported else None
+            selection = Selection(args, catalog, self._unsupported(catalog, args))
             for row in instances(catalog, guests):
-                if _is_selected(row, args, deprecated) and (lacking is None or row.uuid in lacking):
+                self._known += 1
+                if selection.has(row):
                     if args.unset:
                         self.code = ExitCode.SOME_UNSET
-                    drifting += any(one.where == "defined" for one in row.drift)
                     yield _values(row)
-        if drifting and self.conf.hook.mode != "enforce":
-            self.say(_IN_ENFORCE.format(drifting))
 
-    def _unsupported(self, catalog: Catalog) -> set[str]:
-        """Return the UUIDs of what can't run here, by what the last sync saw, and by libvirt's word."""
+    def _unsupported(self, catalog: Catalog, args: argparse.Namespace) -> set[str] | None:
+        """Return the UUIDs of what can't run here, by what the last sync saw, and by libvirt's word, if asked for."""
+        if not args.unsupported:
+            return None
         offers = Offers(catalog.capabilities())
         if not offers:
             raise CatalogError("no machine types are known yet: run mthook-sync", catalog.path)
@@ -214,7 +308,7 @@ class List(RowCommand):
             with opened_host(self.conf) as host:
                 new = {guest.uuid: guest for guest in unseen(host, guests)}
         except HostError as error:
-            last = Time(catalog.host().last_sync_at or "never").human_readable()
+            last = Time(self._last_sync or "never").human_readable()
             self.warn(f"{error}: guests since the last sync ({last}) may be missing")
             return guests
         if new:
@@ -224,65 +318,179 @@ class List(RowCommand):
         return sorted([*known, *new.values()], key=lambda guest: (guest.name, guest.uuid))
 
 
-class History(RowCommand):
-    """List everything that happened to an instance's pin, oldest first."""
+class Selection:
+    """The filters of ``list``.
 
-    columns = ("When", "Event", "From", "To", "Why", "Source", "By")
+    :param lacking: the UUIDs of what --unsupported lists; ``None``: it isn't asked for.
+    :raises UsageError: there is no such family.
+    """
+
+    def __init__(
+        self, args: argparse.Namespace, catalog: Catalog, lacking: set[str] | None
+    ) -> None:
+        self._args, self._lacking = args, lacking
+        self._deprecated = Offers(catalog.capabilities()).like(None).deprecated
+        self._source = args.source if args.source is None else args.source.lower()
+        self._family = _family(args.family) if args.family is not None else None
+
+    def has(self, row: InstanceRow) -> bool:
+        """Tell whether an instance matches all of them."""
+        args, pin = self._args, row.pin if row.machine else None
+        return (
+            not (args.unset and (row.machine is not None or not row.present))
+            and not (args.drift and not row.drift)
+            and not (args.deprecated and not row.machines & self._deprecated)
+            and not (args.state and row.state not in args.state)
+            and _is_like(args.name, row.names)
+            and _is_like(args.machine, row.machines)
+            and self._family in (None, *row.families)
+            and self._source in (None, pin.source.lower() if pin else "")
+            and (self._lacking is None or row.uuid in self._lacking)
+        )
+
+
+def _family(name: str) -> str:
+    """Return a family by its own name, or as machine types begin: ``pc``, ``pc-i440fx``."""
+    try:
+        return MachineType.parse(name if name == "pc" else name.removeprefix("pc-")).family
+    except MachineTypeError as error:
+        raise UsageError(f"--family: {error}") from error
+
+
+def _is_like(pattern: str | None, names: Iterable[str]) -> bool:
+    return pattern is None or any(fnmatch.fnmatchcase(name, pattern) for name in names)
+
+
+class History(RowCommand):
+    """List everything that happened to pins, oldest first: to one instance's, or to all.
+
+    A table of all instances leaves out why it happened, and by whom; --long prints all columns.
+    """
+
+    columns = (
+        *("When", "UUID", "Name", "Display name", "Event", "From", "To", "Why", "Source"),
+        "By",
+    )
     codes: ClassVar = {
         ExitCode.OK: "listed, even if nothing happened yet",
         ExitCode.NOT_FOUND: "no such instance",
     }
 
-    arguments: ClassVar = (INSTANCE,)
+    arguments: ClassVar = (
+        argument(
+            "instance",
+            metavar="GUEST",
+            type=utf8,
+            nargs="?",
+            help=f"{GUEST}; default: all that this host's catalog knows",
+        ),
+        argument("--long", action="store_true", help="print all columns, as wide as they are"),
+        argument(
+            "--since",
+            metavar="TIME",
+            type=_moment,
+            help="in UTC, as this command prints it, or its beginning, such as 2026-11-22; or how long"
+            " ago: 90m, 12h, 7d",
+        ),
+        argument(
+            "--event",
+            metavar="EVENT",
+            type=str.lower,
+            choices=EVENTS,
+            action="append",
+            help=f"{', '.join(EVENTS)}; may be repeated",
+        ),
+    )
 
-    def rows(self, args: argparse.Namespace) -> Iterator[Sequence[str | Time]]:
+    def brief(
+        self, args: argparse.Namespace, headings: Sequence[str], rows: Sequence[Sequence[Any]]
+    ) -> Sequence[str]:
+        """Return what there is room for: why and by whom tells the history of one."""
+        if args.instance is not None:
+            return "When", "Event", "From", "To", "Why", "Source", "By"
+        return _told(("When", "Name", "Display name", "Event", "From", "To"), headings, rows)
+
+    def rows(self, args: argparse.Namespace) -> Iterator[Sequence[Any]]:
         """Yield what happened."""
         with opened_catalog(self.conf) as catalog:
-            uuid = uuid_of(args.instance)
-            # It stays when all else is forgotten.
-            entries = catalog.history(uuid) if uuid else []
-            if not entries:
-                instance = look_up_or_ask(args.instance, catalog, self.conf)
-                entries = catalog.history(instance.uuid)
-            for entry in entries:
-                yield (
-                    Time(entry.at),
-                    entry.event,
-                    entry.old or "",
-                    entry.new or "",
-                    _why(entry),
-                    entry.source or "",
-                    entry.actor,
-                )
+            names = {guest.uuid: (guest.name, guest.display) for guest in catalog.guests()}
+            instances = catalog.instances()
+            for entry in self._entries(catalog, args):
+                if args.event is None or entry.event in args.event:
+                    known = instances.get(entry.uuid, (None, ""))[0]
+                    name, display = names.get(entry.uuid, (None, None))
+                    yield _line(entry, name, display or known)
+
+    def _entries(self, catalog: Catalog, args: argparse.Namespace) -> list[HistoryEntry]:
+        since = args.since or ""
+        if args.instance is None:
+            return catalog.history(since=since)
+        uuid = uuid_of(args.instance)
+        # It stays when all else is forgotten.
+        if uuid is None or not catalog.history(uuid):
+            uuid = look_up_or_ask(args.instance, catalog, self.conf).uuid
+        return catalog.history(uuid, since)
 
 
-def _why(entry: HistoryEntry) -> str:
+def _line(entry: HistoryEntry, name: str | None, display: str | None) -> Sequence[Any]:
+    """Return the columns of ``history``."""
+    return (
+        Time(entry.at),
+        entry.uuid,
+        Name(name, display, entry.uuid),
+        display,
+        entry.event,
+        entry.old,
+        entry.new,
+        _why(entry),
+        entry.source,
+        entry.actor,
+    )
+
+
+def _told(
+    names: Sequence[str], headings: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> Sequence[str]:
+    """Return the names of columns, but none for Nova's names where no row has one."""
+    where = headings.index(_DISPLAY)
+    return [name for name in names if name != _DISPLAY or any(row[where] for row in rows)]
+
+
+def _why(entry: HistoryEntry) -> str | None:
     """Return the reason; where the hook gives libvirt's word for what went on, in the operator's."""
-    reason = entry.reason or ""
-    return _OPERATIONS.get(reason, reason) if entry.event in ("drift", "stopped") else reason
+    reason = entry.reason
+    if reason is None or entry.event not in ("drift", "stopped"):
+        return reason
+    return _OPERATIONS.get(reason, reason)
 
 
-def _values(row: InstanceRow) -> Sequence[str | Time]:
+def _values(row: InstanceRow) -> Sequence[Any]:
     """Return the columns of ``list``."""
     guest, pin = row.guest, row.pin if row.machine else None
     return (
         row.uuid,
-        guest.name if guest else "",
+        Name(guest.name if guest else None, row.display, row.uuid),
+        row.display,
         row.state,
-        row.machine or "",
-        (guest.defined or "") if guest else "",
-        (guest.running or "") if guest else "",
-        pin.source if pin else "",
-        Time(pin.updated_at if pin else ""),
-        drift_of(row.drift) or "no",
+        PinCell(row.machine),
+        guest.defined if guest else None,
+        guest.running if guest else None,
+        pin.source if pin else None,
+        Time(pin.updated_at if pin else None),
+        DriftCell(row.drift),
     )
 
 
-def _is_selected(row: InstanceRow, args: argparse.Namespace, deprecated: set[str]) -> bool:
-    return not (
-        (args.unset and (row.machine is not None or row.state == "gone"))
-        or (args.drift and not row.drift)
-        or (args.machine is not None and not fnmatch.filter(row.machines, args.machine))
-        or (args.deprecated and not row.machines & deprecated)
-        or (args.state is not None and row.state != args.state)
-    )
+def _ago(at: str | None) -> str:
+    """Return how long ago a moment was: ``5 min ago``."""
+    if at is None:
+        return "never"
+    then = datetime.fromisoformat(at.replace("Z", "+00:00"))
+    seconds = max((datetime.now(timezone.utc) - then) // timedelta(seconds=1), 0)
+    size, unit = next(one for one in _UNITS if seconds >= one[0])
+    return f"{seconds // (size or 1)} {unit} ago"
+
+
+def counted(number: int, what: str) -> str:
+    """Return how many of what there are: ``1 instance``, ``2 instances``."""
+    return f"{number} {what}{'s' * (number != 1)}"

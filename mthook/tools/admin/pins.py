@@ -7,7 +7,7 @@ import argparse
 import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from oslo_config import cfg
 
@@ -29,14 +29,15 @@ from mthook.tools.admin.command import (
     INSTANCES,
     LOG,
     REASON,
-    AdminCommand,
     ExitCode,
+    FieldCommand,
     GuestsCommand,
     UsageError,
     actor,
     argument,
     utf8,
 )
+from mthook.tools.admin.table import Time
 
 if TYPE_CHECKING:
     from mthook.nova.cells import Cells
@@ -47,37 +48,56 @@ _NOTHING = "Nova has no machine type recorded"
 _VM_STATE = "in Nova: isn't stopped, shelved or shelved_offloaded"
 
 
-class Get(AdminCommand):
+class Get(FieldCommand):
     """Print the machine type that an instance is pinned to.
 
-    Where Nova's database is configured, it is the one that Nova has recorded.
+    Where Nova's database is configured, it is the one that Nova has recorded. With -f all that is
+    known of the pin is printed.
     """
 
+    columns = ("Pin", "UUID", "Name", "Display name", "Source", "Updated", "Seen", "By", "Reason")
     codes: ClassVar = {
-        ExitCode.OK: "the machine type, alone, is on standard output",
+        ExitCode.OK: "the machine type is on standard output; without -f and -c, alone",
         ExitCode.NOT_FOUND: "no such instance",
         ExitCode.NO_PIN: "the instance has no pin, or Nova has recorded none",
     }
 
     arguments: ClassVar = (INSTANCE,)
 
-    def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Print the machine type."""
-        machine, complaint = self._get(parsed_args.instance)
-        if machine is None:
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[Any]]:
+        """Return the headings and what stands below them."""
+        values, complaint = self._get(parsed_args.instance)
+        if values[0] is None:
             self.complain(complaint)
-            return ExitCode.NO_PIN
-        print(printable(machine), file=self.app.stdout)
-        return ExitCode.OK
+            self.code = ExitCode.NO_PIN
+        return self.columns, values
 
-    def _get(self, text: str) -> tuple[str | None, str]:
-        """Return an instance's machine type, and what there is to say where it has none."""
+    def _get(self, text: str) -> tuple[Sequence[Any], str]:
+        """Return what is known of an instance's pin, and what there is to say where it has none."""
         with found_in_nova(self.conf, text) as found:
             if found is not None:
-                return found.nova.machine, f"{found}: {_NOTHING}"
+                return _of_nova(found), f"{found}: {_NOTHING}"
         with opened_catalog(self.conf) as catalog:
             instance = look_up_or_ask(text, catalog, self.conf)
-        return instance.machine, f"{instance}: no pin"
+        return _of_catalog(instance), f"{instance}: no pin"
+
+
+def _of_nova(found: CloudInstance) -> Sequence[Any]:
+    """Return the columns of ``get``: what Nova's database says."""
+    nova, local = found.nova, found.local
+    name = local.names[0] if local else None
+    source = None if nova.machine is None else "Nova"
+    written = Time(nova.recorded_at or None)
+    return nova.machine, nova.uuid, name, nova.name or None, source, written, None, None, None
+
+
+def _of_catalog(instance: Instance) -> Sequence[Any]:
+    """Return the columns of ``get``: what this host's catalog says."""
+    pin = instance.pin if instance.machine else None
+    known = (
+        (pin.source, Time(pin.updated_at), pin.seen, pin.actor, pin.reason) if pin else (None,) * 5
+    )
+    return (instance.machine, instance.uuid, *instance.names, *known)
 
 
 class _ChangeCommand(GuestsCommand):
@@ -86,12 +106,12 @@ class _ChangeCommand(GuestsCommand):
     def change_in_nova(self, plan: novachange.Plan, *, dry: bool) -> None:
         """Carry out a change that Nova's database is the first to have, and report it."""
         found, nova, machine = plan.found, plan.found.nova, plan.request.machine
-        self.caution(plan.cautions)
+        self.caution(found, plan.cautions)
         if dry:
             changes = self._preview(plan.local)
         else:
             changes, cautions = novachange.record(plan)
-            self.caution(cautions)
+            self.caution(found, cautions)
         self.say_of(found, changes)
         self.report(found, nova.machine, machine, dry=dry)
         for one in plan.beside:
@@ -105,7 +125,7 @@ class _ChangeCommand(GuestsCommand):
         if plan is None:
             self.say(f"{instance}: already pinned to {request.machine}")
             return
-        self.caution(plan.cautions)
+        self.caution(instance, plan.cautions)
         self.say_of(instance, self._preview(plan) if dry else change.apply(plan))
         what, old = str(instance), instance.machine
         if old == request.machine and plan.realignment is not None:
@@ -128,9 +148,9 @@ class Set(_ChangeCommand):
     error, and for another family what becomes of the guest's hardware.
 
     Where Nova's database is configured, the machine type is changed there first, whichever host the
-    instance is on; that host's mthook-sync brings its pin along. What the instance's guest is
-    defined as hinders nothing then: Nova defines it anew at the next start. TYPE may be left out
-    where Nova has none recorded: then it is that of the image the instance was made from.
+    instance is on; that host's mthook-sync brings its pin along. The current libvirt definition
+    doesn't matter then: Nova makes it anew at the next start. TYPE may be left out where Nova has
+    none recorded: then it is that of the image the instance was made from.
 
     A shelved instance gets its machine type from its shelved image: with [glance] credentials that
     is changed as well, without them the command to type is printed.
@@ -141,8 +161,8 @@ class Set(_ChangeCommand):
         ExitCode.NOT_FOUND: "no such instance",
         ExitCode.WRONG_STATE: f"{_STATE}, or {_SAVED} or snapshots; {_VM_STATE} (--allow overrides)",
         ExitCode.INCOMPATIBLE: "another family, an older version, alias against versioned name,"
-        " another vendor's line, or a Windows guest (--allow overrides; but what the machine type"
-        " can't have the guest must not have)",
+        " another vendor's line, or a Windows guest (--allow overrides; it can't add what the machine"
+        " type doesn't support)",
         ExitCode.UNSUPPORTED: "no QEMU of a known host, which is this one, has the machine type; where"
         " none is known, it is of no shape that mthook knows (--allow overrides)",
     }
@@ -153,14 +173,14 @@ class Set(_ChangeCommand):
             metavar="GUEST",
             type=utf8,
             nargs="+",
-            help="UUID or name, of one or more; TYPE, such as pc-i440fx-7.2, comes last, and may be"
+            help="UUID, its beginning, or name, of one or more; TYPE, such as pc-i440fx-7.2, comes last, and may be"
             " left out in Nova, for the image's",
         ),
         ALLOW,
         argument(
             "--force",
             action="store_true",
-            help="turn all refusals into warnings; do without libvirt if need be",
+            help="turn all refusals into warnings; proceed even if libvirt can't be reached",
         ),
         argument(
             "--with-buses",
@@ -217,7 +237,7 @@ class Set(_ChangeCommand):
         if plan is None:
             self.say(f"{found}: {machine} is recorded already")
             if not args.dry_run:
-                self.caution(novachange.specify(found))
+                self.caution(found, novachange.specify(found))
         else:
             self.change_in_nova(plan, dry=args.dry_run)
         self._change_image(found, machine, args.dry_run)
@@ -246,14 +266,14 @@ class Set(_ChangeCommand):
         wanted = shelved_image.properties(found.nova, machine)
         command = shelved_image.command(image, wanted)
         if dry or not shelved_image.has_credentials(self.conf):
-            self.caution([Caution(Kind.SHELVED, (command,))])
+            self.caution(found, [Caution(Kind.SHELVED, (command,))])
             return
         try:
             with shelved_image.opened(self.conf) as images:
                 for one in images.change(image, wanted):
                     self.report(f"image {image}: {one.key}", one.old, one.new, dry=dry)
         except GlanceError as error:
-            self.caution([Caution(Kind.SHELVED_FAILED, (error, command))])
+            self.caution(found, [Caution(Kind.SHELVED_FAILED, (error, command))])
 
 
 class Accept(_ChangeCommand):
@@ -319,7 +339,7 @@ class Unset(GuestsCommand):
         argument(
             "--force",
             action="store_true",
-            help="release it whatever the guest does; do without libvirt if need be",
+            help="release it whatever the guest does; proceed even if libvirt can't be reached",
         ),
         REASON,
         DRY_RUN,
@@ -345,9 +365,9 @@ class Unset(GuestsCommand):
             self.say(f"{found}: {_NOTHING}")
             return
         here, elsewhere = self.conf.host, args.force
-        self.caution(novachange.check_release(found, here, allowed, elsewhere=elsewhere))
+        self.caution(found, novachange.check_release(found, here, allowed, elsewhere=elsewhere))
         if not args.dry_run:
-            self.caution(novachange.erase(found, actor=actor(), reason=args.reason))
+            self.caution(found, novachange.erase(found, actor=actor(), reason=args.reason))
         self.report(
             found,
             machine,
@@ -361,7 +381,7 @@ class Unset(GuestsCommand):
             if instance.machine is None:
                 self.say(f"{instance}: no pin")
                 return
-            self.caution(change.check_release(instance, allowed))
+            self.caution(instance, change.check_release(instance, allowed))
             if not args.dry_run:
                 change.release(instance, actor=actor(), reason=args.reason)
         new = "none, its next start records a new one"
@@ -416,17 +436,20 @@ class Freeze(GuestsCommand):
         return ExitCode.NOT_FOUND if isinstance(error, NotFound) else ExitCode.ERROR
 
     def _freeze_all(self, instances: Iterable[Instance], cells: Cells | None, *, dry: bool) -> None:
+        self.several, instance = True, None
         for instance in instances:
             if instance.domain is None:
                 self.say(f"{instance}: not on this host any more, left alone")
                 continue
             with self.others_go_on():
                 self._freeze(instance, cells, dry=dry)
+        if instance is None:
+            self.say("no instance is pinned to an alias")
 
     def _freeze(self, instance: Instance, cells: Cells | None, *, dry: bool) -> None:
         old, followed = instance.machine, _following(instance, self.conf)
         new, cautions = freeze(followed, cells, self.conf.host, actor(), dry_run=dry)
-        self.caution(cautions)
+        self.caution(instance, cautions)
         if new != old:
             self.report(instance, old, new, dry=dry)
         elif MachineType.parse(new).is_versioned:

@@ -10,7 +10,7 @@ from mthook.errors import CatalogError, ConversionError, DomainXMLError, Error, 
 from mthook.operations import change
 from mthook.operations.lookup import look_up
 from mthook.operations.opening import opened_catalog, opened_catalog_if_any, opened_host
-from mthook.text import printable
+from mthook.text import label
 from mthook.tools.admin.command import FILE, INSTANCE, AdminCommand, ExitCode, argument, read_input
 from mthook.xmlrewrite import kept, pipeline, summary
 from mthook.xmlrewrite.definition import Definition
@@ -104,7 +104,7 @@ class Rewrite(AdminCommand):
             pin, libvirt = catalog.get_pin(guest.uuid), catalog.host().libvirt
             original, last = catalog.original(guest.uuid), catalog.kept(guest.uuid)
         if pin is None or pin.machine is None:
-            self.say(f"{printable(guest.name) or guest.uuid}: no pin, unchanged")
+            self.say(f"{label(guest.uuid, guest.name, guest.display)}: no pin, unchanged")
             return None
         original = kept.way_back(original, last, definition, pin.machine)
         return pipeline.Target(

@@ -126,7 +126,7 @@ def test_a_definition_that_would_lose_a_device_is_refused(pinned: Node) -> None:
 
     assert done.returncode == 1
     assert (
-        f"error: mthook: guest 'web-1' ({UUID}) is pinned to {OLD}, its definition says {Q35}, "
+        f"error: mthook: guest web-1 ({UUID}) is pinned to {OLD}, its definition says {Q35}, "
         "and can't be rewritten: "
     ) in done.stderr
     assert pinned.through("list", "--all", "--name").stdout.strip() == ""

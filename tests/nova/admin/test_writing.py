@@ -46,7 +46,7 @@ def test_what_is_set_nova_manage_prints(cloud: Cloud, nova: Nova, run: Run) -> N
     assert said == Said(
         0,
         "",
-        f"{UNKNOWN}mthook-admin: warning: {KEPT}{uuid} (web): pc-i440fx-6.2 → pc-i440fx-7.2\n",
+        f"{UNKNOWN}mthook-admin: warning: {KEPT}web ({uuid}): pc-i440fx-6.2 → pc-i440fx-7.2\n",
     )
     theirs = nova.manage("libvirt", "get_machine_type", uuid)
     assert (theirs.returncode, theirs.stdout) == (0, "pc-i440fx-7.2\n")
@@ -102,12 +102,12 @@ def test_an_offloaded_instance_gets_its_images(cloud: Cloud, nova: Nova, run: Ru
 
     said = run("set", uuid)
 
-    assert (said.code, said.err.splitlines()[0]) == (0, f"{uuid} (web): its image has pc-q35-6.2")
+    assert (said.code, said.err.splitlines()[0]) == (0, f"web ({uuid}): its image has pc-q35-6.2")
     assert nova.get(uuid).output == "pc-q35-6.2\n"
 
     other = cloud.add_instance(vm_state="shelved_offloaded", host=None)
     assert run("set", other).err == (
-        f"mthook-admin: {other} (web): no machine type of its image is known: give a TYPE\n"
+        f"mthook-admin: web ({other}): no machine type of its image is known: give a TYPE\n"
     )
 
 
@@ -225,7 +225,7 @@ def test_what_is_set_on_the_instances_host_is_in_its_catalog_too(
     )
     with Catalog.open(str(path)) as catalog:
         assert run("set", uuid, "pc-i440fx-7.2") == Said(
-            0, "", f"{UNKNOWN}{uuid} (web): pc-i440fx-6.2 → pc-i440fx-7.2\n"
+            0, "", f"{UNKNOWN}web ({uuid}): pc-i440fx-6.2 → pc-i440fx-7.2\n"
         )
 
         pin = catalog.get_pin(uuid)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from mthook.catalog.records import Guest, HistoryEntry, Repair
 from mthook.catalog.store import Catalog
 
-from .samples import AT, KVM, LATER, LATEST, OTHER, THIRD, UUID, summary
+from .samples import AT, KVM, LATER, LATEST, OTHER, THIRD, UUID, pin, summary
 
 WEB = Guest(
     uuid=UUID,
@@ -175,3 +175,39 @@ def test_a_name_is_the_guests_that_started_by_it_last(catalog: Catalog, hook: Ca
 
     found = {guest.uuid: guest.gone_since for guest in catalog.find("web1")}
     assert found == {UUID: None, OTHER: LATER}
+
+
+def test_what_nova_calls_a_guest_is_kept_by_the_hook_too(hook: Catalog) -> None:
+    """A guest is known by that name from its first start on."""
+    guest = summary()
+    guest.display = "shop"
+    hook.record_running(guest, "pc", AT)
+
+    assert [one.display for one in hook.guests()] == ["shop"]
+
+
+def test_a_guest_is_found_by_novas_name_or_by_how_its_uuid_begins(catalog: Catalog) -> None:
+    """So is what has no guest here: a pin, an instance that Nova has on this host. Nothing else is a pattern."""
+    catalog.see_guests([DB], AT)
+    catalog.see_guests([replace(WEB, display="shop")], LATER)
+    catalog.add_pin(pin(THIRD))
+    catalog.see_instances({THIRD: ("shop", "error")})
+
+    assert catalog.find_like("shop") == [(UUID, True), (THIRD, False)]
+    assert catalog.find_like(UUID[:4].upper()) == [(UUID, True), (OTHER, False), (THIRD, False)]
+    assert catalog.find_like(THIRD) == [(THIRD, False)]
+    for text in ("", "3f2", "3f2*", "*", "sho", "SHOP", "----"):
+        assert catalog.find_like(text) == []
+
+
+def test_instances_are_those_of_the_last_sync(catalog: Catalog) -> None:
+    """What is known already isn't written anew; an instance that was forgotten is none."""
+    catalog.see_instances({UUID: ("shop", "active"), THIRD: ("db", "error")})
+    before = catalog.connection.total_changes
+    catalog.see_instances({UUID: ("shop", "active"), THIRD: ("db", "error")})
+
+    assert catalog.connection.total_changes == before
+    catalog.forget(UUID, actor="mthook-sync", reason="gone")
+    assert catalog.instances() == {THIRD: ("db", "error")}
+    catalog.see_instances({})
+    assert catalog.instances() == {}

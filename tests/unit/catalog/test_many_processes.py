@@ -25,7 +25,7 @@ from mthook.catalog import lookup
 from mthook.catalog.store import Catalog
 class Guest:
     arch, virt_type, emulator = "x86_64", "kvm", None
-    root_image, nova, windows = None, False, False
+    root_image, nova, windows, display = None, False, False, ""
 guest = Guest()
 guest.uuid = guest.name = sys.argv[2]
 at = "2026-11-22T13:00:00.000000Z"

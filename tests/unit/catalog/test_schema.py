@@ -66,7 +66,7 @@ def test_a_new_catalog_has_these_tables(catalog: Catalog) -> None:
 
     assert {name for name, in_index in found.items() if in_index} == {
         *("pins", "repairs", "arrivals", "guests", "compared", "originals", "definitions"),
-        "capabilities",
+        *("capabilities", "instances"),
     }
     assert {name for name, in_index in found.items() if not in_index} == {
         *("history", "host", "settings", "alembic_version", "sqlite_sequence")

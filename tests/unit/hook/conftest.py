@@ -14,7 +14,7 @@ import pytest
 from mthook import conf, journal
 from mthook.catalog.records import Capability, HostFacts
 from mthook.catalog.store import Catalog
-from mthook.hook import caller, fast
+from mthook.hook import answer, caller, fast
 from mthook.settings import fingerprint
 from tests.programs import ENFORCE
 
@@ -80,6 +80,7 @@ class Hooked:
             capabilities = [
                 Capability(EMULATOR, "x86_64", "kvm", "pc", canonical="pc-i440fx-7.2"),
                 Capability(EMULATOR, "x86_64", "kvm", "q35", canonical="pc-q35-7.2"),
+                Capability(EMULATOR, "x86_64", "kvm", "pc-i440fx-6.2"),
             ]
             catalog.replace_capabilities(
                 capabilities, HostFacts(qemu_version="7.2.22", libvirt_version="9.0.0")
@@ -143,4 +144,6 @@ def hooked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hooked]:
         log.bind(str(tmp_path / "log"))
         monkeypatch.setattr(journal, "SOCKET", str(tmp_path / "log"))
         monkeypatch.setattr(caller, "libvirt_version", lambda: (9, 0, 0))
+        monkeypatch.setattr(answer, "DEFINITIONS", str(tmp_path / "qemu"))
+        monkeypatch.setattr(answer, "REPAIR_UNIT", str(tmp_path / "mthook-repair.path"))
         yield Hooked(tmp_path, log)

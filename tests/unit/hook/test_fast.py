@@ -24,9 +24,9 @@ from tests.unit.hook.conftest import IMAGE, UUID, Answer, Hooked, domain, travel
 SILENT = Answer(fast.ALLOWED, "", "", [])
 OTHER_IMAGE = "00000000-7081-4293-a4b5-c6d7e8f90a1b"
 REPAIR = "'mthook-sync --only repair --start' mends the definition and starts the guest"
-ACCEPT = f"'mthook-admin set {UUID} pc-i440fx-6.2 --force' accepts the change"
+ACCEPT = f"'mthook-admin set {UUID} pc-i440fx-6.2 --allow older' accepts the change"
 STOPPED = (
-    f"start of guest 'web-1' ({UUID}) stopped: its machine type is pinned to pc-i440fx-7.2, "
+    f"start of guest web-1 ({UUID}) stopped: its machine type is pinned to pc-i440fx-7.2, "
     f"its definition says pc-i440fx-6.2; {REPAIR}, {ACCEPT}"
 )
 
@@ -42,7 +42,7 @@ def test_a_first_start_is_allowed_and_recorded_once_the_guest_runs(hooked: Hooke
 
     assert started.code == fast.ALLOWED
     assert started.log == [
-        f"started of guest 'web-1' ({UUID}): pinned to pc-i440fx-7.2, from the first boot"
+        f"started of guest web-1 ({UUID}): pinned to pc-i440fx-7.2, from the first boot"
     ]
     with hooked.catalog() as catalog:
         pin = catalog.get_pin(UUID)
@@ -122,7 +122,8 @@ def test_a_stopped_guest_of_novas_gets_another_remedy(hooked: Hooked) -> None:
     answer = hooked.call("prepare", domain("pc-i440fx-6.2", image=IMAGE))
 
     remedy = "give the instance the machine type pc-i440fx-7.2 in Nova and start it again, or "
-    assert answer.errors == f"mthook: {STOPPED.partition(REPAIR)[0]}{remedy}{ACCEPT}\n"
+    accept = ACCEPT.replace("--allow older", "--allow running,older")
+    assert answer.errors == f"mthook: {STOPPED.partition(REPAIR)[0]}{remedy}{accept}\n"
     with hooked.catalog() as catalog:
         assert [(repair.nova, repair.restart) for repair in catalog.repairs()] == [(True, False)]
 
@@ -135,7 +136,7 @@ def test_audit_never_stops_a_start_but_tells(hooked: Hooked) -> None:
     answer = hooked.call("prepare", WRONG)
 
     told = (
-        f"prepare of guest 'web-1' ({UUID}): would be stopped in mode enforce: "
+        f"prepare of guest web-1 ({UUID}): would be stopped in mode enforce: "
         "pinned to pc-i440fx-7.2, but would start as pc-i440fx-6.2"
     )
     assert answer == Answer(fast.ALLOWED, "", "", [told])
@@ -164,7 +165,7 @@ def test_a_running_guest_unlike_its_pin_is_drift_and_goes_on(
     answer = hooked.call(operation, WRONG)
     hooked.call(operation, WRONG)
 
-    told = f"{operation} of guest 'web-1' ({UUID}): drift: pinned to pc-i440fx-7.2, it runs pc-i440fx-6.2"
+    told = f"{operation} of guest web-1 ({UUID}): drift: pinned to pc-i440fx-7.2, it runs pc-i440fx-6.2"
     assert answer == Answer(fast.ALLOWED, "", "", [told])
     assert hooked.events()[1:] == [("drift", "pc-i440fx-7.2", "pc-i440fx-6.2")]
     assert hooked.pinned() == "pc-i440fx-7.2"
@@ -240,7 +241,7 @@ def test_a_refused_mismatch_says_so_and_wants_no_repair(
 
     assert answer.code == fast.STOPPED
     assert answer.errors == (
-        f"mthook: {word} of guest 'web-1' ({UUID}) stopped: its machine type is pinned to pc-i440fx-7.2, it comes "
+        f"mthook: {word} of guest web-1 ({UUID}) stopped: its machine type is pinned to pc-i440fx-7.2, it comes "
         f"with pc-i440fx-6.2; {ACCEPT}, so does [hook] migrate_mismatch = accept for all guests\n"
     )
     assert hooked.events()[-1] == ("stopped", "pc-i440fx-7.2", "pc-i440fx-6.2")
@@ -259,7 +260,7 @@ def test_an_alias_that_means_the_pin_is_rewritten_to_it(hooked: Hooked, operatio
     assert answer.code == fast.ALLOWED
     assert 'machine="pc-i440fx-7.2"' in answer.output
     assert answer.errors == ""
-    assert answer.log == [f"{operation} of guest 'web-1' ({UUID}): pc renamed to pc-i440fx-7.2"]
+    assert answer.log == [f"{operation} of guest web-1 ({UUID}): pc renamed to pc-i440fx-7.2"]
 
 
 def test_a_rewrite_that_fails_prints_nothing_and_lets_the_guest_in(
@@ -274,7 +275,7 @@ def test_a_rewrite_that_fails_prints_nothing_and_lets_the_guest_in(
 
     assert (answer.code, answer.output) == (fast.ALLOWED, "")
     assert answer.log == [
-        f"migrate of guest 'web-1' ({UUID}): not renamed to pc-i440fx-7.2: no answer within 0.0 s"
+        f"migrate of guest web-1 ({UUID}): not renamed to pc-i440fx-7.2: no answer within 0.0 s"
     ]
 
 
@@ -380,7 +381,26 @@ def test_a_guests_name_cant_forge_lines(hooked: Hooked) -> None:
 
     assert answer.errors.count("\n") == 1
     assert "\x1b" not in answer.errors
-    assert "guest 'a\\nmthook: all is well\\x1b[2J'; rm -rf /'" in answer.errors
+    assert "guest a\\nmthook: all is well\\x1b[2J'; rm -rf / (" in answer.errors
+
+
+def test_a_guest_of_novas_is_called_by_both_names(hooked: Hooked) -> None:
+    """As commands take and print them; the catalog knows both from then on."""
+    nova = "http://openstack.org/xmlns/libvirt/nova/1.1"
+    xml = domain(
+        name="instance-0000000f",
+        metadata=f'<n:instance xmlns:n="{nova}"><n:name>shop</n:name></n:instance>',
+    )
+
+    answer = hooked.call("started", xml, name="instance-0000000f")
+
+    assert answer.log == [
+        f"started of guest shop (instance-0000000f, {UUID}): pinned to pc-i440fx-7.2, from the first boot"
+    ]
+    with hooked.catalog() as catalog:
+        assert [(one.name, one.display) for one in catalog.guests()] == [
+            ("instance-0000000f", "shop")
+        ]
 
 
 BROKEN_XML = {
@@ -582,6 +602,53 @@ def test_a_guest_that_left_and_comes_back_is_what_it_became_elsewhere(hooked: Ho
         catalog.see_guests([], text.now(time.time() + 2))
         reason = catalog.history(UUID)[-1].reason
     assert reason is not None and reason.startswith("lived elsewhere since 2")
+
+
+@pytest.mark.parametrize("image", ["", IMAGE])
+def test_a_pin_that_qemu_lacks_here_is_not_to_be_mended(hooked: Hooked, image: str) -> None:
+    """A mended definition wouldn't start either."""
+    hooked.pin("pc-i440fx-5.1")
+
+    errors = hooked.call("prepare", domain("pc-i440fx-6.2", image=image)).errors
+
+    allow = " --allow running" if image else ""
+    assert errors.endswith(
+        "; QEMU on this host doesn't offer pc-i440fx-5.1: start it on a host that does, or"
+        f" 'mthook-admin set {UUID} pc-i440fx-6.2{allow}' accepts the change\n"
+    )
+
+
+def test_a_guest_without_a_definition_is_to_be_created_right(
+    hooked: Hooked, tmp_path: Path
+) -> None:
+    """virsh create: there is nothing to mend. libvirt keeps definitions by the guest's name."""
+    hooked.pin("pc-i440fx-7.2")
+    (tmp_path / "qemu").mkdir()
+
+    assert hooked.call("prepare", WRONG).errors.endswith(
+        f"; it has no definition to be mended: create it as pc-i440fx-7.2, or {ACCEPT}\n"
+    )
+    (tmp_path / "qemu" / "web-1.xml").touch()
+    assert hooked.call("prepare", WRONG).errors == f"mthook: {STOPPED}\n"
+
+
+def test_what_systemd_does_nobody_is_told_to_do(hooked: Hooked, tmp_path: Path) -> None:
+    """Its path unit has the definition mended; starting the guest is the operator's."""
+    hooked.pin("pc-i440fx-7.2")
+    (tmp_path / "mthook-repair.path").symlink_to("/nonexistent")
+
+    assert hooked.call("prepare", WRONG).errors.endswith(
+        f"; its definition is mended in a moment: then start it again, or {ACCEPT}\n"
+    )
+
+
+def test_what_accepts_a_change_allows_no_more_than_that_needs(hooked: Hooked) -> None:
+    """A newer version of a guest that is shut off needs nothing."""
+    hooked.pin("pc-i440fx-6.2")
+
+    errors = hooked.call("prepare").errors
+
+    assert errors.endswith(f"'mthook-admin set {UUID} pc-i440fx-7.2' accepts the change\n")
 
 
 @pytest.mark.parametrize(

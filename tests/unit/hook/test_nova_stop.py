@@ -15,9 +15,9 @@ from tests.unit.hook.conftest import IMAGE, UUID, Hooked, domain
 
 OLD, NEW = "pc-i440fx-6.2", "pc-i440fx-7.2"
 DATABASE = "[database]\nconnection = mysql+pymysql://nova@localhost/nova\n"
-ACCEPT = f"'mthook-admin set {UUID} {NEW} --force' accepts the change"
+ACCEPT = f"'mthook-admin set {UUID} {NEW} --allow running' accepts the change"
 STOPPED = (
-    f"start of guest 'web-1' ({UUID}) stopped: its machine type is pinned to {OLD}, its definition "
+    f"start of guest web-1 ({UUID}) stopped: its machine type is pinned to {OLD}, its definition "
     f"says {NEW}; "
 )
 WRONG = domain(NEW, image=IMAGE)
@@ -164,6 +164,16 @@ def test_a_record_of_which_nobody_knows_the_author_is_left_alone(
     assert (nova.written, hooked.pinned()) == ([], OLD)
 
 
+def test_an_instance_that_nova_has_deleted_is_to_be_removed(hooked: Hooked, nova: StandIn) -> None:
+    """No command of mthook's changes it any more, and Nova starts it no more."""
+    answer = hooked.call("prepare", WRONG)
+
+    assert answer.errors == (
+        f"mthook: {STOPPED}Nova has deleted this instance: when nobody needs its guest any more, 'virsh undefine"
+        f" --managed-save --snapshots-metadata --nvram {UUID}' removes it; to start it, redefine it as {OLD}\n"
+    )
+
+
 def test_an_operators_change_is_followed_at_once(hooked: Hooked, nova: StandIn) -> None:
     """As ever."""
     nova.say(NEW, SOMEBODY)
@@ -182,7 +192,7 @@ def test_a_start_may_pass_and_is_drift(hooked: Hooked, nova: StandIn) -> None:
 
     assert (answer.code, answer.errors) == (fast.ALLOWED, "")
     assert answer.log == [
-        f"prepare of guest 'web-1' ({UUID}): goes on by [hook] nova_stop = allow: "
+        f"prepare of guest web-1 ({UUID}): goes on by [hook] nova_stop = allow: "
         f"pinned to {OLD}, but would start as {NEW}"
     ]
     assert asked(hooked) == [UUID]

@@ -26,7 +26,7 @@ OLD, NEW, NEWEST = "pc-i440fx-6.2", "pc-i440fx-7.2", "pc-i440fx-8.2"
 OTHER_IMAGE = "00000000-7081-4293-a4b5-c6d7e8f90a1b"
 ROOT = Path(fast.__file__).parents[2]
 WRONG = domain(OLD)
-STOP = f"mthook: start of guest 'web-1' ({UUID}) stopped: its machine type is pinned to {NEW}, "
+STOP = f"mthook: start of guest web-1 ({UUID}) stopped: its machine type is pinned to {NEW}, "
 
 
 def on_a_disk(case: str, kept: str, on_error: str, directory: Path, *operations: str) -> Any:

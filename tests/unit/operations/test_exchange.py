@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from mthook.catalog.records import HistoryEntry
+from mthook.catalog.records import Guest, HistoryEntry
 from mthook.catalog.store import Catalog
 from mthook.errors import Error
-from mthook.operations.exchange import import_lines, to_line
+from mthook.operations.exchange import Imported, exported, import_lines, to_line
 from mthook.text import now
 from tests.unit.catalog.samples import AT, LATER, OTHER, THIRD, UUID, pin
 
@@ -27,10 +28,16 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
 
 
 GOOD = {"format": "mthook-pin-1", **asdict(pin())}
+UNNAMED = {"name": None, "display_name": None}
 
 
 def _line(**changes: object) -> str:
     return json.dumps({**GOOD, **changes})
+
+
+def counted(done: list[Imported]) -> Counter[str]:
+    """Return what became of pins, in figures."""
+    return Counter(one.fate for one in done)
 
 
 def test_a_line_is_a_pin(catalog: Catalog) -> None:
@@ -40,9 +47,43 @@ def test_a_line_is_a_pin(catalog: Catalog) -> None:
     catalog.add_pin(pin(OTHER, None))
     lines = list(map(to_line, catalog.pins()))
 
-    expected = [{"format": "mthook-pin-1", **asdict(one)} for one in (odd, pin(OTHER, None))]
+    expected = [
+        {"format": "mthook-pin-1", **asdict(one), **UNNAMED} for one in (odd, pin(OTHER, None))
+    ]
     assert expected == [json.loads(line) for line in lines]
     assert "\n" not in "".join(lines)
+
+
+def test_a_line_has_the_names_of_the_guest(catalog: Catalog) -> None:
+    """Libvirt's and Nova's, for whoever reads it; a pin that was imported has none."""
+    for uuid in (UUID, OTHER, THIRD):
+        catalog.add_pin(pin(uuid))
+    catalog.see_guests([Guest(UUID, "instance-0000000f", "x86_64", "kvm", display="shop")], AT)
+    catalog.see_instances({OTHER: ("db", "error")})
+
+    names = [(one["name"], one["display_name"]) for one in map(json.loads, exported(catalog))]
+
+    assert names == [("instance-0000000f", "shop"), (None, "db"), (None, None)]
+    (done,) = import_lines(catalog, [_line(name="web", display_name="shop")], actor="root")
+    assert str(done) == f"shop (web, {UUID})"
+
+
+def test_a_dry_run_tells_what_would_become_of_each_and_writes_nothing(catalog: Catalog) -> None:
+    """Also where there is no catalog yet."""
+    catalog.add_pin(pin(machine="pc-i440fx-8.0", updated_at=LATER))
+    lines = [_line(), _line(uuid=OTHER), _line(uuid=OTHER, updated_at=LATER)]
+
+    done = import_lines(catalog, lines, actor="root", dry_run=True)
+
+    assert [(one.fate, one.refused, one.machine_before) for one in done] == [
+        ("unchanged", True, "pc-i440fx-8.0"),
+        ("added", False, None),
+        ("changed", False, "pc-i440fx-7.2"),
+    ]
+    assert [one.uuid for one in catalog.pins()] == [UUID]
+    assert len(catalog.history()) == 1
+    none = import_lines(None, lines[:2], actor="root", dry_run=True)
+    assert [one.fate for one in none] == ["added", "added"]
 
 
 def test_pins_survive_the_way_to_another_host(catalog: Catalog, tmp_path: Path) -> None:
@@ -51,7 +92,7 @@ def test_pins_survive_the_way_to_another_host(catalog: Catalog, tmp_path: Path) 
     for one in everything:
         catalog.add_pin(one)
     with Catalog.open(str(tmp_path / "other" / "catalog.sqlite")) as other:
-        counts = import_lines(other, map(to_line, catalog.pins()), actor="root")
+        counts = counted(import_lines(other, map(to_line, catalog.pins()), actor="root"))
         found, history = list(other.pins()), other.history(UUID)
 
     assert counts == {"added": 3}
@@ -65,7 +106,7 @@ def test_pins_survive_the_way_to_another_host(catalog: Catalog, tmp_path: Path) 
 def test_a_second_import_changes_nothing(catalog: Catalog) -> None:
     """The same pins are left as they are."""
     catalog.add_pin(pin())
-    counts = import_lines(catalog, list(map(to_line, catalog.pins())), actor="root")
+    counts = counted(import_lines(catalog, list(map(to_line, catalog.pins())), actor="root"))
 
     assert counts == {"unchanged": 1}
     assert len(catalog.history(UUID)) == 1
@@ -85,7 +126,7 @@ def test_a_newer_pin_here_stays(catalog: Catalog) -> None:
     """An old export doesn't bring old pins back."""
     catalog.add_pin(pin(machine="pc-i440fx-8.0", updated_at=LATER))
 
-    assert import_lines(catalog, [_line()], actor="root") == {"unchanged": 1}
+    assert counted(import_lines(catalog, [_line()], actor="root")) == {"unchanged": 1}
     assert pin(machine="pc-i440fx-8.0", updated_at=LATER) == catalog.get_pin(UUID)
 
 
@@ -95,7 +136,7 @@ def test_a_newer_pin_is_taken(catalog: Catalog) -> None:
     newer = pin(machine="q35", updated_at=LATER)
     line = json.dumps({"format": "mthook-pin-1", **asdict(newer)})
 
-    assert import_lines(catalog, [line], actor="root") == {"changed": 1}
+    assert counted(import_lines(catalog, [line], actor="root")) == {"changed": 1}
     assert newer == catalog.get_pin(UUID)
     entry = catalog.history(UUID)[-1]
     assert (entry.event, entry.old, entry.new) == ("imported", "pc-i440fx-7.2", "q35")
@@ -105,7 +146,7 @@ def test_optional_keys_and_empty_lines_may_be_left_out(catalog: Catalog) -> None
     """What may be unknown needn't be written."""
     needed = ("format", "uuid", "machine", "arch", "source", "actor", "created_at", "updated_at")
     short = json.dumps({key: GOOD[key] for key in needed})
-    counts = import_lines(catalog, ["\n", f"{short}\n", "  "], actor="root")
+    counts = counted(import_lines(catalog, ["\n", f"{short}\n", "  "], actor="root"))
 
     expected = replace(
         pin(), seen=None, reason=None, root_image=None, qemu_version=None, libvirt_version=None
@@ -177,7 +218,7 @@ def test_a_clock_that_is_a_little_ahead_is_no_fault(catalog: Catalog) -> None:
     """Hosts' clocks differ."""
     ahead = now(time.time() + 3600)
 
-    assert import_lines(catalog, [_line(updated_at=ahead)], actor="root") == {"added": 1}
+    assert counted(import_lines(catalog, [_line(updated_at=ahead)], actor="root")) == {"added": 1}
 
 
 def test_a_bad_machine_type_is_named(catalog: Catalog) -> None:

@@ -22,6 +22,7 @@ NOTHING = {
     "machine": None,
     "emulator": None,
     "nova": False,
+    "display": "",
     "root_image": None,
     "recorded": None,
     "travelled": None,
@@ -46,6 +47,7 @@ def test_a_domain_as_libvirt_prints_it_is_read() -> None:
     assert fields((FIXTURES / "hook-stdin" / "alpha-prepare.xml").read_bytes()) == {
         "name": "instance-00000001",
         "uuid": UUID,
+        "display": "web-1",
         "virt_type": "kvm",
         "arch": "x86_64",
         "machine": "pc-i440fx-7.2",
@@ -245,6 +247,19 @@ def test_nova_and_its_root_image_are_known(version: str, kind: str, expected: st
     )
 
     assert fields(xml) == {**NOTHING, "nova": True, "root_image": expected}
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_novas_own_name_of_the_guest_is_read(version: str) -> None:
+    """As Nova has it, at most as long as Nova lets it be; that of a flavor within is none."""
+    xml = (
+        f"<domain><metadata><n:instance xmlns:n='http://openstack.org/xmlns/libvirt/nova/{version}'>"
+        f"<n:flavor><n:name>m1</n:name></n:flavor><n:name> b\u00fcro &lt;1&gt;{'x' * 300}</n:name>"
+        "</n:instance></metadata></domain>"
+    )
+
+    expected = f"b\u00fcro <1>{'x' * 300}"[:255]
+    assert fields(xml) == {**NOTHING, "nova": True, "display": expected}
 
 
 def test_a_root_without_an_image_is_none() -> None:

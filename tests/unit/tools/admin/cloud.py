@@ -147,6 +147,11 @@ class Cloud:
                 return cell, cell.get(uuid)
         raise NotFound(f"no instance has the UUID {uuid}")
 
+    def named(self, text: str) -> list[str]:
+        """See :meth:`mthook.nova.cells.Cells.named`."""
+        found = [one for cell in self.cells.values() for one in cell.instances.values()]
+        return [one.uuid for one in found if one.name == text or one.uuid.startswith(text)]
+
     def specify(self, uuid: str, machine: str | None) -> str | None:
         """See :meth:`mthook.nova.cells.Cells.specify`."""
         if isinstance(self.spec_fault, Error):

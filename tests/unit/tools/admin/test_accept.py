@@ -23,7 +23,10 @@ def test_a_running_guest_is_pinned_to_what_it_runs(
 
     said = run("accept", "web-1", "--reason", "it was converted by hand")
 
-    assert (said.code, said.err.splitlines()[-1]) == (0, "web-1: pc-i440fx-6.2 → pc-q35-7.2")
+    assert (said.code, said.err.splitlines()[-1]) == (
+        0,
+        f"web-1 ({WEB}): pc-i440fx-6.2 → pc-q35-7.2",
+    )
     assert "warning" not in said.err
     accepted = catalog.get_pin(WEB)
     assert accepted is not None
@@ -41,7 +44,7 @@ def test_one_that_is_shut_off_is_pinned_to_what_it_is_defined_as(
     """Also to an older one that this QEMU deprecates, without a word about that."""
     driver.defineXML(xml("pc-i440fx-2.0"))
 
-    assert run("accept", WEB) == Said(0, "", "web-1: pc-i440fx-6.2 → pc-i440fx-2.0\n")
+    assert run("accept", WEB) == Said(0, "", f"web-1 ({WEB}): pc-i440fx-6.2 → pc-i440fx-2.0\n")
     assert defined(driver) == "pc-i440fx-2.0"
 
 
@@ -68,7 +71,9 @@ def test_an_alias_is_accepted_as_what_it_stands_for(
 
 def test_what_is_pinned_so_already_is_a_success(run: Run, domain: libvirt.virDomain) -> None:
     """Nothing changes."""
-    assert run("accept", "web-1") == Said(0, "", "web-1: already pinned to pc-i440fx-6.2\n")
+    assert run("accept", "web-1") == Said(
+        0, "", f"web-1 ({WEB}): already pinned to pc-i440fx-6.2\n"
+    )
 
 
 def test_a_dry_run_changes_nothing(
@@ -78,7 +83,7 @@ def test_a_dry_run_changes_nothing(
     driver.defineXML(xml("pc-q35-7.2"))
 
     assert run("accept", "--dry-run", "web-1") == Said(
-        0, "", "web-1: would change pc-i440fx-6.2 → pc-q35-7.2\n"
+        0, "", f"web-1 ({WEB}): would change pc-i440fx-6.2 → pc-q35-7.2\n"
     )
     assert len(events(catalog)) == 1
 
@@ -96,7 +101,7 @@ def test_several_are_accepted_one_by_one(
         1,
         "",
         f"mthook-admin: {DB}: nothing tells what it runs or is defined as: start it once\n"
-        "web-1: pc-i440fx-6.2 → pc-i440fx-7.2\n",
+        f"web-1 ({WEB}): pc-i440fx-6.2 → pc-i440fx-7.2\n",
     )
 
 
@@ -114,7 +119,7 @@ def test_nova_has_what_is_accepted_first(run: Run, nova: Cloud) -> None:
     """Though it runs, and is of another family."""
     said = run("accept", WEB)
 
-    assert (said.code, said.err) == (0, f"{WEB} (web): q35 → pc-i440fx-7.2\n")
+    assert (said.code, said.err) == (0, f"web (web-1, {WEB}): q35 → pc-i440fx-7.2\n")
     assert (nova.machine(WEB), run("get", WEB).out) == ("pc-i440fx-7.2", "pc-i440fx-7.2\n")
 
 
@@ -122,7 +127,7 @@ def test_where_nova_has_that_the_pin_follows(run: Run, nova: Cloud, catalog: Cat
     """Only the two of this host differ."""
     nova.add(WEB, machine="pc-i440fx-7.2", vm_state="active")
 
-    assert run("accept", WEB) == Said(0, "", "web-1: q35 → pc-i440fx-7.2\n")
+    assert run("accept", WEB) == Said(0, "", f"web-1 ({WEB}): q35 → pc-i440fx-7.2\n")
 
 
 def test_another_hosts_instance_is_not_known_well_enough(run: Run, nova: Cloud) -> None:
@@ -132,5 +137,5 @@ def test_another_hosts_instance_is_not_known_well_enough(run: Run, nova: Cloud) 
     assert run("accept", WEB) == Said(
         1,
         "",
-        f"mthook-admin: {WEB} (web): it is on beta, which alone knows what it runs\n",
+        f"mthook-admin: web ({WEB}): it is on beta, which alone knows what it runs\n",
     )

@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from mthook.catalog.records import Guest
 from mthook.catalog.store import Catalog
 from mthook.tools.admin import main
+from tests.programs import Said
 
 from .conftest import WEB, Run, pin
 
@@ -168,3 +171,20 @@ def test_a_full_disk_is_told_and_keeps_the_pin(
     assert said.err.splitlines()[-1].startswith(f"mthook-admin: the catalog {full_disk}/catalog")
     (full_disk / "filler").unlink()
     assert run("get", WEB).out == "pc-i440fx-6.2\n"
+
+
+def test_who_is_not_root_is_told_to_be(
+    run: Run, catalog: Catalog, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not to look after the catalog's path."""
+
+    def lstat(_: object) -> NoReturn:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("mthook.catalog.files.os.lstat", lstat)
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+
+    said = run("list")
+
+    where = os.path.dirname(path)
+    assert said == Said(1, "", f"mthook-admin: {where}: Permission denied: run it as root\n")

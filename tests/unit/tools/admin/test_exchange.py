@@ -46,8 +46,30 @@ def test_standard_input_is_a_file_too(
     text = io.BytesIO(json.dumps(older).encode())
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(text))
 
-    assert run("import", "-") == Said(0, "", "0 added, 0 changed, 1 unchanged\n")
+    here = catalog.get_pin(WEB).updated_at  # type: ignore[union-attr]
+    assert run("import", "-") == Said(
+        0,
+        "",
+        f"{WEB}: the pin here stays: pc-i440fx-6.2, of {here}; the imported one is older: pc-i440fx-2.0,"
+        " of 2020-01-01T00:00:00.000000Z\n0 added, 0 changed, 1 unchanged\n",
+    )
     assert run("get", WEB).out == "pc-i440fx-6.2\n"
+
+
+def test_a_dry_run_imports_nothing(
+    run: Run, catalog: Catalog, config: Path, tmp_path: Path
+) -> None:
+    """Nor does it make a catalog where there is none."""
+    pin(catalog, WEB, "pc-i440fx-6.2")
+    file = tmp_path / "pins"
+    file.write_text(run("export").out.replace(WEB, DB))
+
+    would = Said(0, "", "would be: 1 added, 0 changed, 0 unchanged\n")
+    assert run("import", "--dry-run", str(file)) == would
+    assert [one.uuid for one in catalog.pins()] == [WEB]
+    config.write_text(config.read_text().replace("/lib/", "/other/"))
+    assert run("import", "--dry-run", str(file)) == would
+    assert not (tmp_path / "other").exists()
 
 
 def test_an_empty_catalog_exports_nothing(run: Run, catalog: Catalog) -> None:

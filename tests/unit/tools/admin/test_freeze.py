@@ -33,7 +33,7 @@ def test_a_running_guest_keeps_what_it_runs(
 
     said = run("freeze", "web-1")
 
-    assert said == Said(0, "", "web-1: pc → pc-i440fx-6.2\n")
+    assert said == Said(0, "", f"web-1 ({WEB}): pc → pc-i440fx-6.2\n")
     frozen = aliased.get_pin(WEB)
     assert frozen is not None
     assert (frozen.machine, frozen.seen, frozen.reason) == (
@@ -50,7 +50,7 @@ def test_a_guest_that_is_shut_off_keeps_what_it_was_seen_with(
     """What it ran comes before what it is defined as, which follows."""
     driver.defineXML(xml("pc-i440fx-7.2"))
 
-    assert run("freeze", WEB).err == "web-1: pc → pc-i440fx-2.0\n"
+    assert run("freeze", WEB).err == f"web-1 ({WEB}): pc → pc-i440fx-2.0\n"
     assert defined(driver) == "pc-i440fx-2.0"
 
 
@@ -61,7 +61,7 @@ def test_a_guest_that_never_ran_keeps_what_it_is_defined_as(
     driver.defineXML(xml("pc-i440fx-6.2"))
     pin(catalog, WEB, "pc")
 
-    assert run("freeze", "web-1").err == "web-1: pc → pc-i440fx-6.2\n"
+    assert run("freeze", "web-1").err == f"web-1 ({WEB}): pc → pc-i440fx-6.2\n"
 
 
 def test_all_means_every_alias_and_nothing_else(
@@ -73,8 +73,8 @@ def test_all_means_every_alias_and_nothing_else(
     pin(aliased, NOBODY, "q35")
     aliased.unset_pin(NOBODY, actor="operator alice")
 
-    assert run("freeze", "--all") == Said(0, "", "web-1: pc → pc-i440fx-2.0\n")
-    assert run("freeze", "--all") == Said(0, "", "")
+    assert run("freeze", "--all") == Said(0, "", f"web-1 ({WEB}): pc → pc-i440fx-2.0\n")
+    assert run("freeze", "--all") == Said(0, "", "no instance is pinned to an alias\n")
 
 
 @pytest.mark.parametrize("machine", ["isapc", "microvm"])
@@ -88,9 +88,9 @@ def test_a_machine_type_without_versions_is_no_alias(
     driver.defineXML(xml(machine, uuid=DB, name="db"))
     pin(aliased, DB, machine)
 
-    assert run("freeze", "--all") == Said(0, "", "web-1: pc → pc-i440fx-2.0\n")
+    assert run("freeze", "--all") == Said(0, "", f"web-1 ({WEB}): pc → pc-i440fx-2.0\n")
     assert run("freeze", "db") == Said(
-        0, "", f"db: {machine} has no versions, there is nothing to freeze\n"
+        0, "", f"db ({DB}): {machine} has no versions, there is nothing to freeze\n"
     )
 
 
@@ -104,7 +104,7 @@ def test_all_leaves_alone_what_is_not_on_this_host(
     assert run("freeze", "--all") == Said(
         0,
         "",
-        f"web-1: pc → pc-i440fx-2.0\n{DB}: not on this host any more, left alone\n",
+        f"web-1 ({WEB}): pc → pc-i440fx-2.0\n{DB}: not on this host any more, left alone\n",
     )
     assert run("get", DB).out == "q35\n"
 
@@ -123,7 +123,7 @@ def test_one_that_cannot_be_frozen_does_not_keep_the_others_from_it(
         "",
         f"mthook-admin: no instance has the UUID or name '{NOBODY}'\n"
         f"mthook-admin: {DB}: nothing tells which version of q35 it runs: start it once\n"
-        "web-1: pc → pc-i440fx-2.0\n",
+        f"web-1 ({WEB}): pc → pc-i440fx-2.0\n",
     )
 
 
@@ -135,7 +135,7 @@ def test_a_dry_run_freezes_nothing(
     driver.defineXML(xml("pc-i440fx-7.2"))
 
     assert run("freeze", "--dry-run", which) == Said(
-        0, "", "web-1: would change pc → pc-i440fx-2.0\n"
+        0, "", f"web-1 ({WEB}): would change pc → pc-i440fx-2.0\n"
     )
     assert (run("get", WEB).out, defined(driver), len(events(aliased))) == (
         "pc\n",
@@ -152,14 +152,14 @@ def test_a_versioned_pin_is_frozen_already(
 
     said = run("freeze", "web-1")
 
-    assert said == Said(0, "", "web-1: pc-i440fx-6.2 is a versioned name already\n")
+    assert said == Said(0, "", f"web-1 ({WEB}): pc-i440fx-6.2 is a versioned name already\n")
 
 
 def test_no_pin_cannot_be_frozen(run: Run, catalog: Catalog, driver: libvirt.virConnect) -> None:
     """There is nothing to freeze."""
     driver.defineXML(xml())
 
-    assert run("freeze", "web-1") == Said(1, "", "mthook-admin: web-1: no pin\n")
+    assert run("freeze", "web-1") == Said(1, "", f"mthook-admin: web-1 ({WEB}): no pin\n")
 
 
 def test_a_guest_that_runs_something_else_is_not_frozen_to_that(
@@ -171,7 +171,7 @@ def test_a_guest_that_runs_something_else_is_not_frozen_to_that(
     said = run("freeze", "web-1")
 
     assert said == Said(
-        1, "", "mthook-admin: web-1: runs pc-q35-7.2, which its pin pc doesn't stand for\n"
+        1, "", f"mthook-admin: web-1 ({WEB}): runs pc-q35-7.2, which its pin pc doesn't stand for\n"
     )
     assert len(events(aliased)) == 1
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+
 import libvirt
 import pytest
 
@@ -53,14 +55,14 @@ def test_a_guest_without_a_pin_is_code_3(run: Run, catalog: Catalog) -> None:
     """The catalog has seen it and has no pin."""
     catalog.see_guests([guest()], now())
 
-    assert run("get", "web-1") == Said(3, "", "mthook-admin: web-1: no pin\n")
+    assert run("get", "web-1") == Said(3, "", f"mthook-admin: web-1 ({WEB}): no pin\n")
 
 
 def test_a_released_pin_is_no_pin(run: Run, catalog: Catalog, web: Guest) -> None:
     """After unset the row is there, without a machine type."""
     catalog.unset_pin(WEB, actor="operator alice")
 
-    assert run("get", "web-1") == Said(3, "", "mthook-admin: web-1: no pin\n")
+    assert run("get", "web-1") == Said(3, "", f"mthook-admin: web-1 ({WEB}): no pin\n")
 
 
 def test_a_guest_that_only_libvirt_knows_has_no_pin(
@@ -69,7 +71,7 @@ def test_a_guest_that_only_libvirt_knows_has_no_pin(
     """A guest defined since the last sync is found, and has none."""
     driver.defineXML(xml())
 
-    assert run("get", "web-1") == Said(3, "", "mthook-admin: web-1: no pin\n")
+    assert run("get", "web-1") == Said(3, "", f"mthook-admin: web-1 ({WEB}): no pin\n")
 
 
 def test_two_guests_of_one_name_are_told_apart_by_uuid(run: Run, catalog: Catalog) -> None:
@@ -79,7 +81,7 @@ def test_two_guests_of_one_name_are_told_apart_by_uuid(run: Run, catalog: Catalo
     said = run("get", "twin")
 
     assert said == Said(
-        1, "", f"mthook-admin: several guests are called 'twin', say which: {WEB}, {DB}\n"
+        1, "", f"mthook-admin: several guests match 'twin', say which: {WEB}, {DB}\n"
     )
 
 
@@ -117,7 +119,7 @@ def test_a_name_shaped_like_a_uuid_is_a_name_too(
 
     assert run("get", NOBODY).out == "pc-q35-7.2\n"
     said = run("set", NOBODY, "pc-q35-7.2")
-    assert said.err == f"{NOBODY}: already pinned to pc-q35-7.2\n"
+    assert said.err == f"{NOBODY} ({DB}): already pinned to pc-q35-7.2\n"
 
 
 @pytest.mark.parametrize(
@@ -138,7 +140,7 @@ def test_any_name_is_only_a_name(run: Run, catalog: Catalog, name: str, shown: s
     """After ``--`` whatever a guest is called finds it, and is printed in one harmless line."""
     catalog.see_guests([guest(name=name)], now())
 
-    assert run("get", "--", name) == Said(3, "", f"mthook-admin: {shown}: no pin\n")
+    assert run("get", "--", name) == Said(3, "", f"mthook-admin: {shown} ({WEB}): no pin\n")
 
 
 def test_a_name_that_is_no_text_is_refused(run: Run, catalog: Catalog) -> None:
@@ -154,3 +156,35 @@ def test_an_overlong_name_is_cut_in_messages(run: Run, catalog: Catalog) -> None
     said = run("get", "x" * 100_000)
 
     assert said.err == f"mthook-admin: no instance has the UUID or name '{'x' * 200}...'\n"
+
+
+def test_an_instance_without_a_guest_is_called_as_nova_calls_it(run: Run, catalog: Catalog) -> None:
+    """One in ERROR has no domain; its pin is no nameless one."""
+    catalog.see_instances({WEB: ("shop", "error")})
+    catalog.unset_pin(WEB, actor="operator alice")
+
+    assert run("get", "shop") == Said(3, "", f"mthook-admin: shop ({WEB}): no pin\n")
+
+
+def test_with_a_format_all_that_is_known_is_printed(run: Run, web: Guest, catalog: Catalog) -> None:
+    """By the keys that list has; code 3 is the same, and what there isn't is null."""
+    pinned = catalog.get_pin(WEB)
+    assert pinned is not None
+
+    assert json.loads(run("get", "web-1", "-f", "json").out) == {
+        "pin": "pc-i440fx-6.2",
+        "uuid": WEB,
+        "name": "web-1",
+        "display_name": None,
+        "source": "definition",
+        "updated": pinned.updated_at,
+        "seen": None,
+        "by": "mthook-sync",
+        "reason": None,
+    }
+    assert run("get", "web-1", "-c", "source", "-c", "UUID").out == f"{WEB}\ndefinition\n"
+    assert "Source        definition\n" in run("get", "web-1", "-f", "table").out
+    catalog.unset_pin(WEB, actor="operator alice")
+    said = run("get", "web-1", "-f", "json")
+    assert (said.code, set(json.loads(said.out).values())) == (3, {None, WEB, "web-1"})
+    assert said.err == f"mthook-admin: web-1 ({WEB}): no pin\n"

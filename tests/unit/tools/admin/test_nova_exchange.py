@@ -46,6 +46,7 @@ def test_the_pins_of_a_host_are_those_that_nova_has(exported: Path) -> None:
         "actor": "operator alice",
         "created_at": OLD,
         "updated_at": OLD,
+        "display_name": "web",
     }
 
 
@@ -65,8 +66,8 @@ def test_the_host_imports_them_once(run: Run, exported: Path, catalog: Catalog) 
     """A pin recorded there since is newer, and stays."""
     pin(catalog, WEB, "pc-q35-7.2")
 
-    assert run("import", str(exported)).err.startswith("1 added, 0 changed, 1 unchanged\n")
-    assert run("import", str(exported)).err.startswith("0 added, 0 changed, 2 unchanged\n")
+    assert "\n1 added, 0 changed, 1 unchanged\n" in run("import", str(exported)).err
+    assert "\n0 added, 0 changed, 2 unchanged\n" in run("import", str(exported)).err
     assert catalog.get_pin(WEB).machine == "pc-q35-7.2"  # type: ignore[union-attr]
 
 
@@ -78,7 +79,9 @@ def test_a_name_that_no_machine_type_has_is_left_out(run: Run, cloud: Cloud) -> 
     said = run("export", "--host", "beta")
 
     assert (said.code, said.out.count("\n")) == (1, 1)
-    assert said.err.startswith(f"mthook-admin: {WEB} is left out: machine type 'pc q35' holds ")
+    assert said.err.startswith(
+        f"mthook-admin: web ({WEB}) is left out: machine type 'pc q35' holds "
+    )
 
 
 def test_a_host_needs_a_database(run: Run, catalog: Catalog) -> None:
@@ -104,30 +107,41 @@ def test_import_writes_what_nova_lacks(run: Run, cloud: Cloud, pins: Path) -> No
     cloud.add(WEB, cell="c2", host="beta")
 
     assert run("import", str(pins)) == Said(
-        0, "", "2 added, 0 changed, 0 unchanged\n1 written to Nova\n"
+        0,
+        "",
+        f"2 added, 0 changed, 0 unchanged\n{DB}: not written to Nova: Nova has no such instance\n"
+        "1 written to Nova\n",
     )
     assert cloud.machine(WEB) == "pc-i440fx-6.2"
 
     cloud.add(DB, machine="pc")
-    assert run("import", str(pins)).err.endswith("0 written to Nova\n")
+    assert run("import", str(pins)).err.endswith(
+        f"\n{DB}: not written to Nova: Nova has pc recorded\n0 written to Nova\n"
+    )
     assert cloud.machine(DB) == "pc"
 
 
 @pytest.mark.parametrize(
-    "facts",
+    ("facts", "why"),
     [
-        {"vm_state": "building"},
-        {"task_state": "rebuild_spawning"},
-        {"rebuild": 1, "rebuild_at": "9999-01-01T00:00:00.000000Z"},
+        ({"vm_state": "building"}, "Nova is building or rebuilding it"),
+        ({"task_state": "rebuild_spawning"}, "Nova is building or rebuilding it"),
+        (
+            {"rebuild": 1, "rebuild_at": "9999-01-01T00:00:00.000000Z"},
+            "Nova rebuilt it after its pin was recorded",
+        ),
     ],
 )
 def test_import_writes_no_pin_of_a_guest_that_is_made_anew(
-    run: Run, cloud: Cloud, pins: Path, facts: dict[str, object]
+    run: Run, cloud: Cloud, pins: Path, facts: dict[str, object], why: str
 ) -> None:
     """A rebuild has released it."""
     cloud.add(WEB, **facts)
 
-    assert run("import", str(pins)).err.endswith("0 written to Nova\n")
+    said = run("import", str(pins))
+
+    assert f"\n{WEB}: not written to Nova: {why}\n" in said.err
+    assert said.err.endswith("\n0 written to Nova\n")
     assert cloud.machine(WEB) is None
 
 
@@ -172,7 +186,8 @@ def test_somebody_faster_is_no_error(
     said = run("import", str(pins))
 
     assert (said.code, cloud.machine(WEB)) == (0, "pc")
-    assert said.err.endswith("0 written to Nova\n")
+    assert f"\n{WEB}: not written to Nova: somebody has just changed it there\n" in said.err
+    assert said.err.endswith("\n0 written to Nova\n")
 
 
 def test_a_database_that_fails_is_code_1(run: Run, cloud: Cloud, pins: Path) -> None:

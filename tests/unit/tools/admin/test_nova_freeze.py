@@ -37,7 +37,7 @@ def test_nova_pin_and_definition_get_the_versioned_name(
     run: Run, aliased: Cloud, catalog: Catalog, driver: libvirt.virConnect
 ) -> None:
     """Whatever the instance's state: its hardware doesn't change."""
-    assert run("freeze", WEB) == Said(0, "", "web-1: pc → pc-i440fx-2.0\n")
+    assert run("freeze", WEB) == Said(0, "", f"web-1 ({WEB}): pc → pc-i440fx-2.0\n")
     assert aliased.machine(WEB) == "pc-i440fx-2.0"
     assert defined(driver) == "pc-i440fx-2.0"
     assert catalog.compared() == {WEB: Compared(WEB, "pc-i440fx-2.0", 1, None)}
@@ -59,7 +59,9 @@ def test_all_takes_in_guests_that_are_not_novas(
 
     said = run("freeze", "--all")
 
-    assert said == Said(0, "", "web-1: pc → pc-i440fx-2.0\ndb: pc → pc-i440fx-6.2\n")
+    assert said == Said(
+        0, "", f"web-1 ({WEB}): pc → pc-i440fx-2.0\ndb ({DB}): pc → pc-i440fx-6.2\n"
+    )
     assert run("get", "db").out == "pc-i440fx-6.2\n"
 
 
@@ -80,7 +82,7 @@ def test_what_nova_has_otherwise_is_not_frozen(
 
     said = run("freeze", WEB)
 
-    assert said == Said(1, "", f"mthook-admin: {WEB} (web): {complaint}\n")
+    assert said == Said(1, "", f"mthook-admin: web (web-1, {WEB}): {complaint}\n")
     assert (aliased.cells["c1"].written, len(events(catalog))) == (0, 1)
 
 
@@ -95,7 +97,7 @@ def test_all_leaves_alone_an_instance_that_was_here_once(
 
     for _ in range(2):
         assert run("freeze", "--all") == Said(
-            0, "", "web-1: not on this host any more, left alone\n"
+            0, "", f"web-1 ({WEB}): not on this host any more, left alone\n"
         )
     assert aliased.machine(WEB) == "pc"
 
@@ -144,7 +146,7 @@ def test_a_conflict_does_not_keep_the_others_from_it(
     said = run("freeze", "--all")
 
     assert (said.code, said.err.count("\n")) == (1, 2)
-    assert said.err.endswith("db: pc → pc-i440fx-6.2\n")
+    assert said.err.endswith(f"db ({DB}): pc → pc-i440fx-6.2\n")
 
 
 def test_a_database_that_fails_ends_it(run: Run, aliased: Cloud) -> None:

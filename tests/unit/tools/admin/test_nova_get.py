@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def test_none_recorded_is_code_3(run: Run, cloud: Cloud, catalog: Catalog) -> No
     pin(catalog, WEB, "pc-i440fx-6.2")
 
     assert run("get", WEB) == Said(
-        3, "", f"mthook-admin: {WEB} (my\\nserver): Nova has no machine type recorded\n"
+        3, "", f"mthook-admin: my\\nserver ({WEB}): Nova has no machine type recorded\n"
     )
 
 
@@ -48,22 +49,41 @@ def test_an_unknown_instance_is_code_2(run: Run, cloud: Cloud) -> None:
     assert run("get", NOBODY) == Said(2, "", f"mthook-admin: no instance has the UUID {NOBODY}\n")
 
 
-def test_a_name_is_one_that_the_catalog_knows(run: Run, cloud: Cloud, catalog: Catalog) -> None:
-    """libvirt's name for the guest: Nova's display names are anybody's."""
+@pytest.mark.parametrize("text", ["instance-00000001", "shop", WEB, WEB[:13].upper(), "3f2c"])
+def test_an_instance_is_named_by_uuid_its_beginning_or_either_name(
+    run: Run, cloud: Cloud, catalog: Catalog, text: str
+) -> None:
+    """Nova's own name, and libvirt's, where this host's catalog has that."""
     cloud.add(WEB, machine="pc-i440fx-7.2", name="shop")
     catalog.see_guests([guest(name="instance-00000001", nova=True)], now())
 
-    assert run("get", "instance-00000001").out == "pc-i440fx-7.2\n"
-    assert run("get", "shop") == Said(
-        2, "", "mthook-admin: no instance has the UUID or name 'shop'\n"
-    )
+    assert run("get", text) == Said(0, "pc-i440fx-7.2\n", "")
 
 
-def test_a_name_means_nothing_without_a_catalog(run: Run, cloud: Cloud) -> None:
-    """Code 2, and why."""
+@pytest.mark.parametrize("text", ["web", WEB[:9]])
+def test_nova_knows_names_without_a_catalog(run: Run, cloud: Cloud, text: str) -> None:
+    """As on a controller; what Nova doesn't know is code 2."""
+    cloud.add(WEB, machine="pc-i440fx-7.2")
+
+    assert run("get", text) == Said(0, "pc-i440fx-7.2\n", "")
     assert run("get", "web-1") == Said(
-        2, "", "mthook-admin: 'web-1' is no UUID, and no catalog here knows it as a name\n"
+        2, "", "mthook-admin: no instance has the UUID or name 'web-1'\n"
     )
+
+
+def test_a_name_that_several_instances_have_means_none(
+    run: Run, cloud: Cloud, catalog: Catalog
+) -> None:
+    """On whichever host they are: names in Nova are anybody's. libvirt's name is one guest's, and counts first."""
+    cloud.add(WEB, machine="pc-i440fx-7.2", name="shop")
+    cloud.add(DB, machine="pc-q35-7.2", name="shop", host="beta")
+    catalog.see_guests([guest(name="instance-00000001", nova=True, display="shop")], now())
+
+    assert run("get", "shop") == Said(
+        1, "", f"mthook-admin: several guests match 'shop', say which: {WEB}, {DB}\n"
+    )
+    cloud.add(NOBODY, machine="pc", name="instance-00000001", host="beta")
+    assert run("get", "instance-00000001").out == "pc-i440fx-7.2\n"
 
 
 @pytest.mark.parametrize("nova", [True, False])
@@ -122,3 +142,21 @@ def test_an_address_that_is_none_is_code_1_without_the_address(run: Run, config:
     assert said.code == 1
     assert said.err.startswith("mthook-admin: [database] connection is no database URL such as ")
     assert "sesame" not in said.err
+
+
+def test_with_a_format_it_is_what_nova_has(run: Run, cloud: Cloud, catalog: Catalog) -> None:
+    """With the names on both sides, and when it was recorded."""
+    at = "2026-01-02T03:04:05.000000Z"
+    cloud.add(WEB, machine="pc-i440fx-7.2", name="shop", recorded_at=at)
+    catalog.see_guests([guest(name="instance-00000001", nova=True)], now())
+
+    found = json.loads(run("get", "shop", "-f", "json").out)
+
+    assert {key: value for key, value in found.items() if value is not None} == {
+        "pin": "pc-i440fx-7.2",
+        "uuid": WEB,
+        "name": "instance-00000001",
+        "display_name": "shop",
+        "source": "Nova",
+        "updated": at,
+    }

@@ -21,7 +21,9 @@ from tests.programs import Said
 from .cloud import Cell, Cloud
 from .conftest import DB, NOBODY, WEB, Run, defined, events, guest, pin, xml
 
-WEB_LABEL = f"{WEB} (web)"
+WEB_LABEL = f"web ({WEB})"
+#: Where this host knows it as well.
+HERE = f"web (web-1, {WEB})"
 OFFERS_UNKNOWN = "mthook-admin: warning: no host's machine types are known here: nothing tells whether a QEMU offers"
 IDE = {"image_hw_disk_bus": "ide", "image_hw_cdrom_bus": "ide", "image_hw_rescue_bus": "virtio"}
 
@@ -52,7 +54,7 @@ def test_nova_pin_and_definition_follow(
     said = run("-v", "set", WEB, "pc-i440fx-7.2", "--reason", "TPM needs it")
 
     assert (said.code, said.out) == (0, "")
-    assert said.err.splitlines()[-1] == f"{WEB_LABEL}: pc-i440fx-6.2 → pc-i440fx-7.2"
+    assert said.err.splitlines()[-1] == f"{HERE}: pc-i440fx-6.2 → pc-i440fx-7.2"
     assert cloud.machine(WEB) == "pc-i440fx-7.2"
     now_pinned = catalog.get_pin(WEB)
     assert now_pinned is not None
@@ -142,7 +144,7 @@ def test_the_same_value_is_a_success_without_a_write(run: Run, cloud: Cloud) -> 
             3,
             "is in error in Nova: stop it first, or --allow running ",
         ),
-        ({"machine": "pc-q35-7.2"}, "nonsense", 5, "no known host's QEMU supports nonsense"),
+        ({"machine": "pc-q35-7.2"}, "nonsense", 5, "no known host's QEMU offers nonsense"),
         ({"machine": "pc"}, "q35", 4, "q35 is of another family (q35) than pc (i440fx)"),
         ({"machine": "pc-q35-7.2"}, "pc-q35-6.2", 4, "pc-q35-6.2 is older than pc-q35-7.2"),
         ({"machine": "pc-q35-7.2", "windows": True}, "pc-q35-8.0", 4, "Windows may lose"),
@@ -177,7 +179,7 @@ def test_here_what_qemu_offers_counts(
     said = run("set", WEB, "pc-i440fx-9.2")
 
     assert said.code == 5
-    assert "no known host's QEMU supports pc-i440fx-9.2, but pc-i440fx-7.2" in said.err
+    assert "no known host's QEMU offers pc-i440fx-9.2; nearest: pc-i440fx-7.2" in said.err
 
 
 def test_elsewhere_too_what_no_known_host_offers_is_refused(
@@ -189,7 +191,7 @@ def test_elsewhere_too_what_no_known_host_offers_is_refused(
     said = run("set", DB, "pc-i440fx-99.2")
 
     assert said.code == 5
-    assert "no known host's QEMU supports pc-i440fx-99.2, but pc-i440fx-7.2" in said.err
+    assert "no known host's QEMU offers pc-i440fx-99.2; nearest: pc-i440fx-7.2" in said.err
     assert cloud.machine(DB) == "pc-i440fx-6.2"
     assert run("set", DB, "pc-i440fx-99.2", "--force").code == 0
     assert cloud.machine(DB) == "pc-i440fx-99.2"
@@ -294,7 +296,7 @@ def test_another_family_is_reported(
     said = run("set", WEB, "pc-q35-7.2", "--force", *options)
 
     assert said.code == 0
-    assert f"{WEB_LABEL}: disk hda: bus ide → sata\n" in said.err
+    assert f"{HERE}: disk hda: bus ide → sata\n" in said.err
     assert ('<target dev="hda" bus="sata"' in said.out) == bool(options)
     assert defined(driver) == ("pc-i440fx-6.2" if options else "pc-q35-7.2")
 
@@ -643,7 +645,7 @@ def test_a_dry_run_prints_the_difference_and_changes_nothing(
 
     assert (said.code, said.err) == (
         0,
-        f"{WEB_LABEL}: would change pc-i440fx-6.2 → pc-i440fx-7.2\n",
+        f"{HERE}: would change pc-i440fx-6.2 → pc-i440fx-7.2\n",
     )
     assert '+    <type arch="x86_64" machine="pc-i440fx-7.2">hvm</type>' in said.out
     assert "sesame" not in said.out
@@ -701,7 +703,7 @@ def test_a_plain_guest_beside_novas_is_set_here(
     driver.defineXML(xml())
 
     assert run("set", "web-1", "pc-i440fx-7.2") == Said(
-        0, "", "web-1: pc-i440fx-6.2 → pc-i440fx-7.2\n"
+        0, "", f"web-1 ({WEB}): pc-i440fx-6.2 → pc-i440fx-7.2\n"
     )
 
 

@@ -15,7 +15,9 @@ from tests.programs import Said
 from .cloud import Cloud
 from .conftest import WEB, Run, guest, pin, xml
 
-LABEL = f"{WEB} (web)"
+LABEL = f"web ({WEB})"
+#: Where this host knows it as well.
+HERE = f"web (web-1, {WEB})"
 OLD, NEW = "pc-i440fx-6.2", "pc-i440fx-7.2"
 LEFT = RequestSpecError("it is no JSON", "spec_not_json")
 DOWN = NovaError("Nova's API database: UPDATE command denied")

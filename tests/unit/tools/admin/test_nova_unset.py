@@ -15,7 +15,9 @@ from .conftest import NOBODY, WEB, Run, events, pin
 
 pytestmark = pytest.mark.usefixtures("unreachable")
 
-LABEL = f"{WEB} (web)"
+LABEL = f"web ({WEB})"
+#: Where this host knows it as well.
+HERE = f"web (web-1, {WEB})"
 END = "none; Nova records its configured default when nova-compute restarts\n"
 
 

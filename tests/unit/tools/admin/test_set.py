@@ -23,7 +23,7 @@ def test_pin_definition_and_history_follow(
     """One command changes all three, says old and new, and leaves nothing to the next sync."""
     said = run("set", "web-1", "pc-i440fx-7.2", "--reason", "TPM needs it")
 
-    assert said == Said(0, "", "web-1: pc-i440fx-6.2 → pc-i440fx-7.2\n")
+    assert said == Said(0, "", f"web-1 ({WEB}): pc-i440fx-6.2 → pc-i440fx-7.2\n")
     now_pinned = catalog.get_pin(WEB)
     assert now_pinned is not None
     assert (now_pinned.machine, now_pinned.source, now_pinned.actor, now_pinned.reason) == (
@@ -58,7 +58,7 @@ def test_the_same_machine_type_is_a_success_without_a_write(
 
     said = run("set", "web-1", "pc-i440fx-6.2", "--reason", "again")
 
-    assert said == Said(0, "", "web-1: already pinned to pc-i440fx-6.2\n")
+    assert said == Said(0, "", f"web-1 ({WEB}): already pinned to pc-i440fx-6.2\n")
     assert events(catalog) == [("pinned", None, "pc-i440fx-6.2")]
 
 
@@ -70,7 +70,7 @@ def test_a_guest_without_a_pin_gets_one(
 
     said = run("set", "web-1", "pc-i440fx-7.2")
 
-    assert said == Said(0, "", "web-1: none → pc-i440fx-7.2\n")
+    assert said == Said(0, "", f"web-1 ({WEB}): none → pc-i440fx-7.2\n")
     made = catalog.get_pin(WEB)
     assert made is not None
     assert (made.arch, made.qemu_version, made.libvirt_version) == ("x86_64", "7.2.22", "9.0.0")
@@ -81,7 +81,7 @@ def test_a_released_pin_is_set_anew(run: Run, catalog: Catalog, domain: libvirt.
     """A row without a machine type is no pin to compare with."""
     catalog.unset_pin(WEB, actor="operator alice")
 
-    assert run("set", "web-1", "pc-i440fx-6.2").err == "web-1: none → pc-i440fx-6.2\n"
+    assert run("set", "web-1", "pc-i440fx-6.2").err == f"web-1 ({WEB}): none → pc-i440fx-6.2\n"
 
 
 def test_an_unknown_instance_is_code_2(
@@ -100,8 +100,8 @@ def test_a_guest_that_libvirt_lost_can_be_pinned(
     dry = run("set", "web-1", "pc-i440fx-7.2", "--dry-run")
     said = run("set", "web-1", "pc-i440fx-7.2")
 
-    assert dry == Said(0, "", "web-1: would change pc-i440fx-6.2 → pc-i440fx-7.2\n")
-    assert said == Said(0, "", "web-1: pc-i440fx-6.2 → pc-i440fx-7.2\n")
+    assert dry == Said(0, "", f"web-1 ({WEB}): would change pc-i440fx-6.2 → pc-i440fx-7.2\n")
+    assert said == Said(0, "", f"web-1 ({WEB}): pc-i440fx-6.2 → pc-i440fx-7.2\n")
 
 
 def test_a_renamed_guest_answers_to_the_name_that_the_last_sync_saw(
@@ -112,7 +112,7 @@ def test_a_renamed_guest_answers_to_the_name_that_the_last_sync_saw(
 
     said = run("set", "web-1", "pc-i440fx-7.2")
 
-    assert said.err == "web-one: pc-i440fx-6.2 → pc-i440fx-7.2\n"
+    assert said.err == f"web-one ({WEB}): pc-i440fx-6.2 → pc-i440fx-7.2\n"
     assert defined(driver) == "pc-i440fx-7.2"
 
 
@@ -125,7 +125,7 @@ def test_with_realign_off_the_definition_stays(
     warned = "mthook-admin: warning: [sync] realign = false: its definition stays as it is\n"
 
     assert run("set", "web-1", "pc-i440fx-7.2").err == (
-        f"{warned}web-1: pc-i440fx-6.2 → pc-i440fx-7.2\n"
+        f"{warned}web-1 ({WEB}): pc-i440fx-6.2 → pc-i440fx-7.2\n"
     )
     assert run("get", "web-1").out == "pc-i440fx-7.2\n"
     assert defined(driver) == "pc-i440fx-6.2"
@@ -217,7 +217,9 @@ def test_a_pin_recorded_meanwhile_is_not_overwritten(
 
     said = run("set", "web-1", "pc-i440fx-7.2")
 
-    assert said == Said(1, "", "mthook-admin: web-1: its pin has just been recorded, look again\n")
+    assert said == Said(
+        1, "", f"mthook-admin: web-1 ({WEB}): its pin has just been recorded, look again\n"
+    )
     assert run("get", "web-1").out == "pc-i440fx-6.2\n"
 
 
@@ -228,7 +230,7 @@ def test_dry_run_shows_the_difference_and_changes_nothing(
     said = run("set", "--dry-run", "web-1", "pc-i440fx-7.2")
 
     assert said.code == 0
-    assert said.err == "web-1: would change pc-i440fx-6.2 → pc-i440fx-7.2\n"
+    assert said.err == f"web-1 ({WEB}): would change pc-i440fx-6.2 → pc-i440fx-7.2\n"
     assert '-    <type arch="x86_64" machine="pc-i440fx-6.2">hvm</type>\n' in said.out
     assert '+    <type arch="x86_64" machine="pc-i440fx-7.2">hvm</type>\n' in said.out
     assert "sesame" not in said.out

@@ -27,7 +27,7 @@ def test_a_running_guest_is_code_3(
     assert said == Said(
         3,
         "",
-        "mthook-admin: web-1 is running: 'virsh shutdown web-1' first, or --allow running to change it"
+        f"mthook-admin: web-1 ({WEB}) is running: 'virsh shutdown web-1' first, or --allow running to change it"
         " at its next cold start\n",
     )
     assert defined(driver) == "pc-i440fx-6.2"
@@ -45,7 +45,7 @@ def test_a_forced_running_guest_keeps_its_machine_type_until_its_next_cold_start
     assert said.code == 0
     assert said.err == (
         "mthook-admin: warning: the guest isn't shut off: it keeps its machine type until its next"
-        " cold start\nweb-1: pc-i440fx-6.2 → pc-i440fx-7.2\n"
+        f" cold start\nweb-1 ({WEB}): pc-i440fx-6.2 → pc-i440fx-7.2\n"
     )
     assert "pc-i440fx-6.2" in domain.XMLDesc()
     assert defined(driver) == "pc-i440fx-7.2"
@@ -62,7 +62,7 @@ def test_a_managed_save_image_is_code_3(
 
     assert said.code == 3
     assert said.err == (
-        "mthook-admin: web-1 has a managed-save image: start it and shut it down first, or --allow saved"
+        f"mthook-admin: web-1 ({WEB}) has a managed-save image: start it and shut it down first, or --allow saved"
         " to change the pin alone\n"
     )
     assert len(events(catalog)) == 1
@@ -77,8 +77,10 @@ def test_snapshots_are_code_3(
     said = run("set", "web-1", "pc-i440fx-7.2")
 
     assert said.code == 3
-    assert said.err.startswith(f"mthook-admin: web-1 ({WEB}): left alone: it has 1 snapshot(s), ")
-    assert said.err.endswith(" (--allow saved overrides)\n")
+    assert said.err == (
+        f"mthook-admin: web-1 ({WEB}) has a snapshot, which holds its own machine type: delete it first, or"
+        " --allow saved to change it all the same; a revert brings the old one back\n"
+    )
     assert len(events(catalog)) == 1
     assert defined(driver) == "pc-i440fx-6.2"
 
@@ -96,10 +98,10 @@ def test_forced_with_snapshots_the_definition_follows(
     assert f'+    <type arch="x86_64" machine="{machine}">' in looked.out
     assert (looked.code, said.code, said.out) == (0, 0, "")
     assert (
-        "mthook-admin: warning: it has 1 snapshot(s), which hold their own machine types: who"
-        " reverts to one gets that one's back\n"
+        "mthook-admin: warning: it has 1 snapshot(s), which hold their own machine types: a"
+        " revert brings the old one back\n"
     ) in said.err
-    assert said.err.endswith(f"web-1: pc-i440fx-6.2 → {machine}\n")
+    assert said.err.endswith(f"web-1 ({WEB}): pc-i440fx-6.2 → {machine}\n")
     assert run("get", "web-1").out == f"{machine}\n"
     assert defined(driver) == machine
 
@@ -108,7 +110,10 @@ def test_forced_with_snapshots_the_definition_follows(
     ("machine", "why"),
     [
         ("pc-i440fx-2.0", "pc-i440fx-2.0 is older than pc-i440fx-6.2"),
-        ("pc", "one of pc and pc-i440fx-6.2 is an alias, the other a versioned name"),
+        (
+            "pc",
+            "pc is an alias, which means another machine type after an upgrade of QEMU; name a version",
+        ),
     ],
 )
 def test_an_alias_or_an_older_version_is_code_4(
@@ -117,7 +122,7 @@ def test_an_alias_or_an_older_version_is_code_4(
     """The message says what, why and what overrides it."""
     said = run("set", "web-1", machine)
 
-    assert said == Said(4, "", f"mthook-admin: web-1: {why} (--allow older overrides)\n")
+    assert said == Said(4, "", f"mthook-admin: web-1 ({WEB}): {why} (--allow older overrides)\n")
     assert len(events(catalog)) == 1
 
 
@@ -160,7 +165,7 @@ def test_several_guests_are_set_one_by_one(
     assert [line.partition(" ")[0] for line in said.err.splitlines()] == [
         "mthook-admin:",
         "mthook-admin:",
-        "web-1:",
+        "web-1",
     ]
     assert (run("get", "db").out, run("get", "web-1").out) == ("pc-i440fx-6.2\n", "pc-i440fx-7.2\n")
 
@@ -176,7 +181,7 @@ def test_an_older_version_can_be_forced(
         "",
         "mthook-admin: warning: pc-i440fx-2.0 is older than pc-i440fx-6.2: the guest's ABI will"
         " likely break\nmthook-admin: warning: this host's QEMU deprecates pc-i440fx-2.0\n"
-        "web-1: pc-i440fx-6.2 → pc-i440fx-2.0\n",
+        f"web-1 ({WEB}): pc-i440fx-6.2 → pc-i440fx-2.0\n",
     )
     assert defined(driver) == "pc-i440fx-2.0"
 
@@ -188,7 +193,7 @@ def test_another_family_is_code_4(run: Run, catalog: Catalog, domain: libvirt.vi
     assert said == Said(
         4,
         "",
-        "mthook-admin: web-1: pc-q35-7.2 is of another family (q35) than pc-i440fx-6.2 (i440fx)"
+        f"mthook-admin: web-1 ({WEB}): pc-q35-7.2 is of another family (q35) than pc-i440fx-6.2 (i440fx)"
         " (--allow family overrides)\n",
     )
     assert len(events(catalog)) == 1
@@ -203,7 +208,7 @@ def test_a_guest_defined_as_another_family_wants_nothing_but_force(
     assert run("set", "web-1", "pc-q35-7.2") == Said(
         4,
         "",
-        "mthook-admin: web-1: pc-q35-7.2 is of another family (q35) than pc-i440fx-6.2 (i440fx)"
+        f"mthook-admin: web-1 ({WEB}): pc-q35-7.2 is of another family (q35) than pc-i440fx-6.2 (i440fx)"
         " (--allow family overrides)\n",
     )
     assert run("set", "web-1", "pc-q35-7.2", "--force").code == 0
@@ -222,7 +227,7 @@ def test_what_the_other_family_cannot_have_is_code_4_though_forced(
 
     assert said.code == 4
     assert said.err.splitlines()[-1] == (
-        "mthook-admin: web-1: disk hda: pc-q35-7.2 has no IDE, and a SATA disk can't have its WWN"
+        f"mthook-admin: web-1 ({WEB}): disk hda: pc-q35-7.2 has no IDE, and a SATA disk can't have its WWN"
     )
     assert len(events(catalog)) == 1
     assert defined(driver) == "pc-i440fx-6.2"
@@ -247,7 +252,7 @@ def test_a_windows_guest_wants_force(
     said = run("set", "web-1", "pc-i440fx-7.2")
 
     assert (said.code, said.err.count("\n")) == (4, 1)
-    assert said.err.startswith("mthook-admin: web-1: Windows may lose ")
+    assert said.err.startswith(f"mthook-admin: web-1 ({WEB}): Windows may lose ")
 
 
 @pytest.mark.parametrize("machine", ["pc-i440fx-9.9", "pc; rm -rf /", "x' OR 1=1 --", "$(id)", ""])
@@ -274,7 +279,7 @@ def test_of_a_bare_family_the_newest_names_are_offered(run: Run, domain: libvirt
 
     assert said.code == 5
     assert "pc-i440fx-7.2, pc-i440fx-6.2, pc-i440fx-2.0" in said.err
-    assert "but pc-q35-7.2" in run("set", "web-1", "pc-q35").err
+    assert "nearest: pc-q35-7.2" in run("set", "web-1", "pc-q35").err
 
 
 def test_a_machine_type_that_no_qemu_has_is_no_way_out(run: Run, domain: libvirt.virDomain) -> None:
@@ -294,7 +299,7 @@ def test_a_deprecated_machine_type_is_warned_of(
         0,
         "",
         "mthook-admin: warning: this host's QEMU deprecates pc-i440fx-2.0\n"
-        "web-1: none → pc-i440fx-2.0\n",
+        f"web-1 ({WEB}): none → pc-i440fx-2.0\n",
     )
 
 
@@ -358,7 +363,7 @@ def test_without_libvirt_force_changes_the_catalog_alone_and_says_so(
     assert lines[0].startswith("mthook-admin: warning: libvirt at ")
     assert lines[0].endswith(": only the catalog is changed")
     assert lines[1].startswith("mthook-admin: warning: the guest isn't shut off")
-    assert lines[2] == "web-1: pc-i440fx-6.2 → pc-i440fx-7.2"
+    assert lines[2] == f"web-1 ({WEB}): pc-i440fx-6.2 → pc-i440fx-7.2"
     assert run("get", "web-1").out == "pc-i440fx-7.2\n"
 
 
@@ -374,3 +379,34 @@ def test_without_libvirt_python_the_operator_learns_what_to_install(
     assert said.err.startswith("mthook-admin: libvirt can't be asked: ")
     assert "install libvirt-python" in said.err
     assert run("get", "web-1").code == 0
+
+
+@pytest.mark.parametrize("name", ["with space", "-v", "17", "it's"])
+def test_a_command_to_type_names_the_guest_so_that_virsh_takes_it(
+    run: Run, catalog: Catalog, driver: libvirt.virConnect, name: str
+) -> None:
+    """A name may need quotes, or be an option or a domain's ID to virsh."""
+    driver.defineXML(xml(uuid=DB, name=name)).create()
+    pin(catalog, DB, "pc-i440fx-6.2")
+
+    said = run("set", DB, "pc-i440fx-7.2")
+
+    assert said.err.startswith(
+        f"mthook-admin: {name} ({DB}) is running: 'virsh shutdown {DB}' first, "
+    )
+
+
+def test_warnings_about_one_of_several_guests_name_it(
+    run: Run, catalog: Catalog, domain: libvirt.virDomain, driver: libvirt.virConnect
+) -> None:
+    """With a single one, who it is goes without saying."""
+    driver.defineXML(xml(uuid=DB, name="db"))
+    pin(catalog, DB, "pc-i440fx-6.2")
+    warning = "this host's QEMU deprecates pc-i440fx-2.0\n"
+
+    said = run("set", "--allow", "older", "web-1", "db", "pc-i440fx-2.0")
+
+    for name, uuid in (("web-1", WEB), ("db", DB)):
+        assert f"mthook-admin: warning: {name} ({uuid}): {warning}" in said.err
+    pin(catalog, WEB, "pc-i440fx-6.2")
+    assert f"mthook-admin: warning: {warning}" in run("set", "--force", WEB, "pc-i440fx-2.0").err

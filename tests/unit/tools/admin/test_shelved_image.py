@@ -16,7 +16,9 @@ from .cloud import Cloud
 from .conftest import WEB, Run
 
 IMAGE = "9d1b0000-0000-4000-8000-000000000001"
-LABEL = f"{WEB} (web)"
+LABEL = f"web ({WEB})"
+#: Where this host knows it as well.
+HERE = f"web (web-1, {WEB})"
 KEPT = "mthook-admin: warning: history isn't kept: there is no catalog here"
 BUSES = {"image_hw_disk_bus": "ide", "image_hw_rescue_bus": "virtio"}
 COMMAND = (

@@ -111,15 +111,15 @@ def test_unset_lists_it_and_says_why_it_has_no_pin(
 
     said = run("list", "--unset", "-f", "json", "-c", "Name", "-c", "State", "-c", "Defined")
 
-    shut_off = {"State": "shut off", "Defined": "pc-i440fx-6.2"}
+    shut_off = {"state": "shut off", "defined": "pc-i440fx-6.2"}
     assert said.code == 3
     # libvirt's test driver brings a guest of its own, which lasts until some test removes it.
     names = sorted(domain.name() for domain in driver.listAllDomains())
     assert {"newbie", "zoe"} <= set(names)
     assert said.err == f"no sync has seen {', '.join(names)} yet\n"
-    assert [row for row in json.loads(said.out) if row["Name"] != "test"] == [
-        {"Name": "newbie", **shut_off},
-        {"Name": "zoe", **shut_off},
+    assert [row for row in json.loads(said.out) if row["name"] != "test"] == [
+        {"name": "newbie", **shut_off},
+        {"name": "zoe", **shut_off},
     ]
 
 

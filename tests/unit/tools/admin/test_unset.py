@@ -21,7 +21,9 @@ def test_a_pin_is_released_with_a_reason(
 
     said = run("unset", "web-1", "--reason", "rebuilt by hand")
 
-    assert said == Said(0, "", "web-1: pc-i440fx-6.2 → none, its next start records a new one\n")
+    assert said == Said(
+        0, "", f"web-1 ({WEB}): pc-i440fx-6.2 → none, its next start records a new one\n"
+    )
     last = catalog.history(WEB)[-1]
     assert (last.event, last.old, last.new, last.reason, last.actor) == (
         "unset",
@@ -39,7 +41,7 @@ def test_no_pin_is_a_success_without_a_write(
     """What is asked for is so already."""
     driver.defineXML(xml())
 
-    assert run("unset", "web-1") == Said(0, "", "web-1: no pin\n")
+    assert run("unset", "web-1") == Said(0, "", f"web-1 ({WEB}): no pin\n")
     assert events(catalog) == []
 
 
@@ -61,7 +63,7 @@ def test_a_running_guest_is_code_3(
     assert said == Said(
         3,
         "",
-        "mthook-admin: web-1 is running: 'virsh shutdown web-1' first, or --allow running to release it"
+        f"mthook-admin: web-1 ({WEB}) is running: 'virsh shutdown web-1' first, or --allow running to release it"
         " all the same\n",
     )
     assert len(events(catalog)) == 1
@@ -95,7 +97,7 @@ def test_a_dry_run_releases_nothing(run: Run, catalog: Catalog, domain: libvirt.
     assert run("unset", "--dry-run", "web-1") == Said(
         0,
         "",
-        "web-1: would change pc-i440fx-6.2 → none, its next start records a new one\n",
+        f"web-1 ({WEB}): would change pc-i440fx-6.2 → none, its next start records a new one\n",
     )
     assert run("get", "web-1").out == "pc-i440fx-6.2\n"
     domain.create()

@@ -43,7 +43,10 @@ def test_diff_shows_what_realign_would_change(
 
     assert (said.code, said.err) == (0, "")
     changed = [line for line in said.out.splitlines() if line[0] in "+-"]
-    assert changed[:2] == ["--- web-1 as defined", "+++ web-1 with pc-i440fx-6.2"]
+    assert changed[:2] == [
+        f"--- web-1 ({WEB}) as defined",
+        f"+++ web-1 ({WEB}) with pc-i440fx-6.2",
+    ]
     assert '-    <type arch="x86_64" machine="pc-i440fx-7.2">hvm</type>' in changed
     assert '+    <type arch="x86_64" machine="pc-i440fx-6.2">hvm</type>' in changed
     assert any("mthook:pin" in line and WEB in line for line in changed)
@@ -63,14 +66,14 @@ def test_diff_without_a_pin_says_so(run: Run, catalog: Catalog, driver: libvirt.
     """Nothing would change: code 0."""
     driver.defineXML(xml())
 
-    assert run("diff", "web-1") == Said(0, "", "web-1: no pin\n")
+    assert run("diff", "web-1") == Said(0, "", f"web-1 ({WEB}): no pin\n")
 
 
 def test_diff_of_a_domain_that_libvirt_lost_says_so(
     run: Run, web: Guest, driver: libvirt.virConnect
 ) -> None:
     """The catalog still knows it."""
-    assert run("diff", "web-1") == Said(0, "", "web-1: libvirt has no such domain now\n")
+    assert run("diff", "web-1") == Said(0, "", f"web-1 ({WEB}): libvirt has no such domain now\n")
 
 
 def test_diff_of_a_domain_that_is_left_alone_says_why(
@@ -96,8 +99,8 @@ def test_diff_shows_all_that_a_conversion_means(
 
     assert said.code == 0
     assert '+    <type arch="x86_64" machine="pc-q35-7.2">hvm</type>' in said.out.splitlines()
-    assert said.err.splitlines()[0] == "web-1: machine type: pc-i440fx-7.2 → pc-q35-7.2"
-    assert "web-1: not restored: what PCI addresses" in said.err
+    assert said.err.splitlines()[0] == f"web-1 ({WEB}): machine type: pc-i440fx-7.2 → pc-q35-7.2"
+    assert f"web-1 ({WEB}): not restored: what PCI addresses" in said.err
     assert "sesame" not in said.out + said.err
     assert defined(driver) == "pc-i440fx-7.2"
 
@@ -112,7 +115,7 @@ def test_diff_that_no_conversion_can_make_is_an_error(
     said = run("diff", "web-1")
 
     assert (said.code, said.out, said.err.count("\n")) == (1, "", 1)
-    assert said.err.startswith("mthook-admin: web-1: disk hda: pc-q35-7.2 has no IDE")
+    assert said.err.startswith(f"mthook-admin: web-1 ({WEB}): disk hda: pc-q35-7.2 has no IDE")
 
 
 def test_diff_of_an_unknown_instance_is_code_2(
@@ -149,7 +152,7 @@ def test_rewrite_without_a_pin_gives_the_xml_back_and_says_so(
     run: Run, catalog: Catalog, file: Path
 ) -> None:
     """A filter before define must let a new guest through."""
-    assert run("rewrite", str(file)) == Said(0, xml(), "web-1: no pin, unchanged\n")
+    assert run("rewrite", str(file)) == Said(0, xml(), f"web-1 ({WEB}): no pin, unchanged\n")
 
 
 def test_rewrite_to_a_named_machine_type_needs_no_catalog(run: Run, file: Path) -> None:
