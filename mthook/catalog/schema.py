@@ -241,4 +241,8 @@ STEPS: dict[str, Step] = {
         -- What an emulator's file was when it was asked; see Capability.
         ALTER TABLE capabilities ADD COLUMN stamp TEXT
     """),
+    "0009": _script("""
+        -- What the last whole sync failed with, as JSON; see HostFacts.
+        ALTER TABLE host ADD COLUMN last_sync_errors TEXT
+    """),
 }
