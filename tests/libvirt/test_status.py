@@ -22,7 +22,7 @@ SYNC = "Last sync"
 DRIFT = "Drift"
 SUPPORTED = "Pins supported by QEMU"
 DEFINITIONS = "Definitions and saved state"
-STOPPED = "Stopped starts of Nova instances"
+STOPPED = "Pins known to Nova"
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_a_host_with_mthook_at_work_is_well(here: Site) -> None:
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("| Result: Success ") == 10
-    assert "Of 1 guest on this host none is without a pin." in done.stdout
+    assert "The only guest on this host is pinned." in done.stdout
 
 
 def test_a_host_without_mthook_is_told_what_to_do(here: Site) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-
 from collections.abc import Sequence
 
 from mthook import files
