@@ -184,8 +184,8 @@ PROBLEMS: dict[str, dict[str, str]] = {
         "not_seen": "Not known yet: the hook writes only when a start brings something new, and none has so far.",
     },
     "schedule": {
-        "timer_off": "systemd's timer doesn't run mthook-sync, or not after the next boot: {unit} is {enabled} and {active}."
-        " Run '{remedy}'.",
+        "timer_off": "systemd's timer doesn't run mthook-sync, or not after the next boot: {unit} is {enabled}"
+        " and {active}. Run '{remedy}'.",
         "not_scheduled": "Neither systemd's timer nor a cron job runs mthook-sync. 'mthook-admin setup' installs"
         " one.",
     },
