@@ -84,9 +84,11 @@ def _lacking(
 def _may(connection: sa.engine.Connection, verb: str, table: str, columns: tuple[str, ...]) -> bool:
     """Tell whether the server would let a statement of that kind pass."""
     names = [_quoted(name) for name in columns]
+    nulls = ", ".join("NULL" for _ in names)
     statement = {
         "SELECT": f"SELECT {', '.join(names)} FROM {table}",
-        "INSERT": f"INSERT INTO {table} ({', '.join(names)}) SELECT {', '.join(['NULL'] * len(names))} FROM DUAL",
+        # IGNORE: columns that are left out may have no default.
+        "INSERT": f"INSERT IGNORE INTO {table} ({', '.join(names)}) SELECT {nulls} FROM DUAL",
         "UPDATE": f"UPDATE {table} SET {', '.join(f'{name} = NULL' for name in names)}",
         "DELETE": f"DELETE FROM {table}",
     }[verb]

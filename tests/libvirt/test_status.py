@@ -23,6 +23,7 @@ DRIFT = "Drift"
 SUPPORTED = "Pins supported by QEMU"
 DEFINITIONS = "Definitions and saved state"
 STOPPED = "Pins known to Nova"
+SPECS = "Request specs"
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,10 @@ def test_a_host_with_mthook_at_work_is_well(here: Site) -> None:
     done = here.node.mthook("mthook-status", "upgrade", "check")
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("| Result: Success ") == 10
+    assert done.stdout.startswith(
+        "YES: every instance looked at keeps its machine type (1 guest here)\n"
+    )
+    assert done.stdout.count("| Result: Success ") == 11
     assert "The only guest on this host is pinned." in done.stdout
 
 
@@ -173,15 +177,15 @@ def test_saved_state_with_another_machine_type_is_told(here: Site) -> None:
 
 
 def test_nova_guests_without_a_database_are_told(here: Site) -> None:
-    """Unless the hook only watches."""
+    """In audit, too: they would get the new default."""
     here.node.boot("db-1", OLD, uuid=OTHER, metadata=NOVA)
 
     found = wrong(here)
 
-    assert list(found) == [STOPPED]
+    assert {title: code for title, (code, _) in found.items()} == {STOPPED: 2, SPECS: 1}
     assert "Nova defines 1 guest (db-1) anew at each start" in found[STOPPED][1]
     here.configure("[hook]\nmode = audit\n")
-    assert list(wrong(here)) == [HOOK]
+    assert list(wrong(here)) == [HOOK, STOPPED, SPECS]
 
 
 def test_a_daemon_that_is_down_is_told(here: Site) -> None:

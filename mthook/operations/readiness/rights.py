@@ -12,6 +12,7 @@ from mthook.operations.readiness.context import Context
 from mthook.operations.readiness.findings import Finding, Severity, as_success, unavailable
 
 if TYPE_CHECKING:
+    from mthook.nova.cell import Cell
     from mthook.nova.rights import Lacking
 
 
@@ -22,12 +23,22 @@ def check(context: Context) -> list[Finding]:
     writes = context.conf.sync.write_back
     with opened_nova(context.conf) as cells:
         found = [_finding(one) for one in cells.lacking_rights(writes=writes)]
-        for cell in cells.all():
-            try:
-                found += [_finding(one) for one in cell.lacking_rights(writes=writes)]
-            except NovaError as error:
-                found.append(unavailable(error))
+        try:
+            each = cells.all()
+        except NovaError:
+            if not found:
+                raise
+            each = []  # what is lacking keeps them from being found
+        for cell in each:
+            found += _of_cell(cell, writes)
     return found or [as_success()]
+
+
+def _of_cell(cell: Cell, writes: bool) -> list[Finding]:
+    try:
+        return [_finding(one) for one in cell.lacking_rights(writes=writes)]
+    except NovaError as error:
+        return [unavailable(error)]
 
 
 def _finding(one: Lacking) -> Finding:
