@@ -51,6 +51,10 @@ def run(arguments: Sequence[str]) -> int:
     """Do what a command line asks for, and return an :class:`Exit`."""
     args = _parse(arguments)
     try:
+        if os.geteuid() != 0 and not args.cloud:
+            raise ConfigError(
+                "'mthook-status upgrade check' looks at what root alone may read: run it as root, or with --cloud"
+            )
         conf = configuration.load(args.config_file)
         if (args.cloud or args.host is not None) and not configuration.has_nova(conf):
             raise ConfigError("--cloud and --host need [api_database] or [database] connection")

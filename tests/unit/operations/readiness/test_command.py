@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -174,6 +175,20 @@ def test_a_password_is_never_printed(web: Desk, option: list[str]) -> None:
     ).replace("|", "").replace("  ", " ")
     assert "sesame" not in said.out + said.err
     assert "Traceback" not in said.out + said.err
+
+
+def test_without_root_it_is_one_line(web: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not ten failures that all mean that; on a controller there is nothing of root's to look at."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+
+    assert web.status() == (
+        255,
+        "",
+        "mthook-status: 'mthook-status upgrade check' looks at what root alone may read:"
+        " run it as root, or with --cloud\n",
+    )
+    web.configure(DATABASE)
+    assert web.status("--cloud").err == ""
 
 
 def test_nothing_is_changed(web: Desk) -> None:
