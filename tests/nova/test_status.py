@@ -55,6 +55,7 @@ class Desk:
         assert self.cloud.mariadb.password not in out
         checks = json.loads(out)["checks"]
         assert code == max(one["result"] for one in checks)
+        self.answer = json.loads(out)["answer"]
         return next((one["result"], one["details"]) for one in checks if one["check"] == title)
 
 
@@ -83,6 +84,7 @@ def test_instances_without_a_machine_type_are_counted_over_all_cells(desk: Desk)
         f" {NO_GUESTS}",
     )
     assert desk.cloud.dump_all() == before
+    assert desk.answer.startswith("NO: 4 instances would change: ")
 
 
 def test_more_instances_than_one_query_returns_are_counted(desk: Desk) -> None:
