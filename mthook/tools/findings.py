@@ -193,7 +193,7 @@ PROBLEMS: dict[str, dict[str, str]] = {
         "never_ended": "No mthook-sync has run to its end on this host: run 'mthook-sync -v', then"
         " let cron or systemd run it every few minutes.",
         "too_old": "The last mthook-sync ended at {ended_at}, more than an hour ago: look after its"
-        " cron job or systemd timer.",
+        " cron job or systemd timer; 'mthook-admin doctor' looks for them.",
         "had_errors": "The mthook-sync at {failed_at} met {number:error}, which 'mthook-sync -v' tells in full:"
         " {messages}.",
     },
@@ -263,6 +263,8 @@ _GUESTS = {
 _QUOTED = re.compile("'(?:mthook-|chmod |systemctl |virsh )[^']*'")
 #: Holds the words of a quoted command together.
 _NO_BREAK = "\N{NO-BREAK SPACE}"
+#: The longest command that a sentence holds; a path may be long.
+_COMMAND = 5000
 #: How many guests or messages a sentence names.
 _FEW = 3
 
@@ -333,7 +335,7 @@ def sentence(check: str, finding: Finding) -> str:
     words = {
         "number": _Count(len(finding.subjects)),
         "subjects": _few(finding),
-        "remedy": finding.remedy,
+        "remedy": printable(finding.remedy, limit=_COMMAND),
         **_words(finding.facts),
     }
     sentences = SUCCESSES if finding.severity is Severity.SUCCESS else PROBLEMS

@@ -26,6 +26,7 @@ from mthook.operations.readiness.findings import (
 from mthook.text import now
 
 _INSTALL, _SYNC = "mthook-admin hook install", "mthook-sync -v"
+_ENFORCE, _LOOK = "mthook-admin setup --mode enforce", "mthook-admin doctor"
 #: Seconds: cron and systemd run mthook-sync every few minutes.
 _FRESH = 3600
 
@@ -45,7 +46,7 @@ def check_hook(context: Context) -> list[Finding]:
     if status.loaded is None:
         found.append(as_warning("no_daemon", **facts))
     if facts["mode"] != "enforce":
-        found.append(as_warning("not_enforcing", **facts))
+        found.append(as_warning("not_enforcing", remedy=_ENFORCE, **facts))
     if context.conf.hook.migrate_mismatch == "refuse":
         found += _about_restores(context)
     return found or [as_success(**facts)]
@@ -101,7 +102,7 @@ def check_last_sync(context: Context) -> list[Finding]:
     if ended_at is None:
         found.append(Finding("never_ended", Severity.FAILURE, remedy=_SYNC))
     elif not is_fresh(ended_at):
-        found.append(as_warning("too_old", ended_at=ended_at))
+        found.append(as_warning("too_old", remedy=_LOOK, ended_at=ended_at))
     if host.last_sync_errors is not None:
         found.append(_errors(json.loads(host.last_sync_errors)))
     return found or [as_success(ended_at=ended_at)]
