@@ -28,6 +28,7 @@ _COMMAND = ["upgrade", "check"]
 _DESCRIPTION = """\
 Tell whether this host's default machine type (QEMU's, or Nova's [libvirt]
 hw_machine_type) may be changed without changing a guest's. Nothing is changed.
+The first line is the answer, YES or NO. The checks that it comes from follow.
 
 nova.conf should be one of the configuration files on a host of Nova's."""
 
