@@ -36,6 +36,7 @@ class Doctor(AdminCommand):
         ExitCode.OK: "nothing failed; there may be warnings",
         ExitCode.ERROR: "something has failed, and the output says what to do; or any other error",
     }
+    examples: ClassVar = ("mthook-admin doctor", "mthook-admin doctor -f json")
     arguments: ClassVar = (
         argument(
             "-f",
