@@ -92,9 +92,13 @@ class Hosts(Rows):
         """Keep which daemons were told to look for the hook again (JSON text)."""
         self._set_host(daemons=daemons)
 
-    def set_last_sync(self, at: str, ok: bool) -> None:
-        """Keep when the last sync ended, and whether it went well."""
-        self._set_host(last_sync_at=at, last_sync_ok=ok)
+    def set_last_sync(self, at: str, ok: bool, errors: str | None = None) -> None:
+        """Keep when the last sync ended, whether it went well, and what it failed with (JSON text)."""
+        self._set_host(last_sync_at=at, last_sync_ok=ok, last_sync_errors=errors)
+
+    def set_sync_errors(self, errors: str | None) -> None:
+        """Keep what a sync failed with that broke off (JSON text)."""
+        self._set_host(last_sync_errors=errors)
 
     def set_steady(self, since: str) -> None:
         """Keep since when syncs have followed each other without a gap; see :class:`.HostFacts`."""

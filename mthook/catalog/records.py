@@ -136,6 +136,8 @@ class HostFacts:
     :param daemons: JSON text about the daemons that were told to look for the hook again.
     :param steady_since: since when whole syncs have followed each other, each a little later than the one before: the
         clock didn't jump, and the host wasn't off for long.
+    :param last_sync_errors: JSON text about the errors of the last whole sync, also of one that broke off; None: it
+        went well. See :func:`mthook.operations.sync.reported.for_catalog`.
     """
 
     hostname: str | None = None
@@ -146,6 +148,7 @@ class HostFacts:
     last_sync_at: str | None = None
     last_sync_ok: bool | None = None
     steady_since: str | None = None
+    last_sync_errors: str | None = None
 
     @property
     def libvirt(self) -> int:

@@ -53,6 +53,11 @@ class Starts(Rows):
         at: str | None = self._value("SELECT max(at) FROM history WHERE event = 'rewritten'")
         return at
 
+    def last_call(self) -> str | None:
+        """Return when the hook last wrote to a guest's history; None: never."""
+        at: str | None = self._value("SELECT max(at) FROM history WHERE actor = ?", HOOK)
+        return at
+
     def record_running(self, guest: Summary, found: str, at: str) -> None:
         """Record what a guest runs with. Nothing is written when there is nothing new about it.
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from mthook.errors import NovaError
-from mthook.nova import hardware, reading, writing
+from mthook.nova import hardware, reading, rights, tables, writing
 from mthook.nova.connection import Deadlock, asked, engine
 from mthook.nova.instance import (
     MACHINE_KEY,
@@ -23,6 +23,7 @@ from mthook.nova.instance import (
     PropertyChange,
     Whereabouts,
 )
+from mthook.nova.rights import Lacking
 
 #: How often a write is tried when others write the same rows.
 _TRIES = 5
@@ -131,6 +132,11 @@ class Cell:
         """Return those of some instances that were ever to be moved from a host, whatever came of that."""
         with self._connected() as connection:
             return reading.moved_from(connection, host, list(uuids))
+
+    def lacking_rights(self, *, writes: bool) -> list[Lacking]:
+        """Return what the user lacks of the rights that mthook needs here, those to write only if they count."""
+        with self._connected() as connection:
+            return list(rights.lacking(connection, tables.CELL, writes=writes))
 
     def record(
         self,

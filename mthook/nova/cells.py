@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from oslo_config import cfg
 
 from mthook.errors import NotFound, NovaConflict, NovaError, RequestSpecError
-from mthook.nova import requestspecs
+from mthook.nova import requestspecs, rights, tables
 from mthook.nova.cell import Cell
 from mthook.nova.connection import Deadlock, TooLong, asked, engine, fill_in, parse_url
 from mthook.nova.instance import NovaInstance
@@ -63,6 +63,13 @@ class Cells:
             return [self._only()]
         rows = self._ask(sa.select(CELL_MAPPINGS).order_by(CELL_MAPPINGS.c.id))
         return [self._mapped(row) for row in rows if row.uuid != CELL0]
+
+    def lacking_rights(self, *, writes: bool) -> list[rights.Lacking]:
+        """Return what the user lacks of the rights that mthook needs in the API database, where that is configured."""
+        if self._api is None:
+            return []
+        with asked(_API, self._seconds), self._api.connect() as connection:
+            return list(rights.lacking(connection, tables.API, writes=writes))
 
     def cell(self, uuid: str) -> Cell:
         """Return the cell of a UUID.

@@ -115,7 +115,7 @@ def engine(url: sa.engine.URL, name: str, seconds: int) -> sa.engine.Engine:
 
 def _give_up(context: sa.engine.ExceptionContext) -> None:
     """Have a connection closed that is of no use any more."""
-    if _reason(context.original_exception)[0] in _FATAL:
+    if reason_of(context.original_exception)[0] in _FATAL:
         context.is_disconnect = True
 
 
@@ -131,7 +131,7 @@ def asked(name: str, seconds: int) -> Iterator[None]:
     except TimeoutError as error:
         raise NovaError(f"{name}: {error}") from None
     except DBAPIError as error:
-        code, text = _reason(error.orig)
+        code, text = reason_of(error.orig)
         kind = {_DEADLOCK: Deadlock, _TOO_LONG: TooLong}.get(code, NovaError)
         raise kind(f"{name}: {printable(text)}") from None
     except SQLAlchemyError as error:
@@ -179,7 +179,7 @@ def _deadline(seconds: int) -> Iterator[None]:
             )
 
 
-def _reason(error: BaseException | None) -> tuple[int, str]:
+def reason_of(error: BaseException | None) -> tuple[int, str]:
     """Return MySQL's code and words. Neither holds a statement, its values or a password."""
     args = error.args if error is not None else ()
     if len(args) > 1 and isinstance(args[0], int):

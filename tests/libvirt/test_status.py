@@ -22,7 +22,8 @@ SYNC = "Last sync"
 DRIFT = "Drift"
 SUPPORTED = "Pins supported by QEMU"
 DEFINITIONS = "Definitions and saved state"
-STOPPED = "Stopped starts of Nova instances"
+STOPPED = "Pins known to Nova"
+SPECS = "Request specs"
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +57,11 @@ def test_a_host_with_mthook_at_work_is_well(here: Site) -> None:
     done = here.node.mthook("mthook-status", "upgrade", "check")
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("| Result: Success ") == 10
-    assert "Of 1 guest on this host none is without a pin." in done.stdout
+    assert done.stdout.startswith(
+        "YES: every instance looked at keeps its machine type (1 guest here)\n"
+    )
+    assert done.stdout.count("| Result: Success ") == 11
+    assert "The only guest on this host is pinned." in done.stdout
 
 
 def test_a_host_without_mthook_is_told_what_to_do(here: Site) -> None:
@@ -173,15 +177,15 @@ def test_saved_state_with_another_machine_type_is_told(here: Site) -> None:
 
 
 def test_nova_guests_without_a_database_are_told(here: Site) -> None:
-    """Unless the hook only watches."""
+    """In audit, too: they would get the new default."""
     here.node.boot("db-1", OLD, uuid=OTHER, metadata=NOVA)
 
     found = wrong(here)
 
-    assert list(found) == [STOPPED]
+    assert {title: code for title, (code, _) in found.items()} == {STOPPED: 2, SPECS: 1}
     assert "Nova defines 1 guest (db-1) anew at each start" in found[STOPPED][1]
     here.configure("[hook]\nmode = audit\n")
-    assert list(wrong(here)) == [HOOK]
+    assert list(wrong(here)) == [HOOK, STOPPED, SPECS]
 
 
 def test_a_daemon_that_is_down_is_told(here: Site) -> None:
@@ -248,3 +252,65 @@ def test_after_an_upgrade_of_qemu_without_libvirt_nothing_is_known(here: Site) -
         here.node.daemon.start()
     assert code == 2
     assert "mthook-sync" in details
+
+
+def doctor(here: Site) -> tuple[int, dict[str, tuple[str, str]]]:
+    """Return the doctor's exit code, and the checks that found something: severity and kind of their first finding."""
+    done = here.node.mthook("mthook-admin", "doctor", "-f", "json", check=False)
+    assert done.stderr == ""
+    return done.returncode, {
+        one["id"]: (one["severity"], one["findings"][0]["kind"])
+        for one in json.loads(done.stdout)["checks"]
+        if one["result"]
+    }
+
+
+def test_the_doctor_finds_nothing_on_a_host_with_mthook_at_work(here: Site) -> None:
+    """The hook was called, as its history shows; nothing but the lab runs mthook-sync, which is a warning."""
+    assert doctor(here) == (0, {"schedule": ("warning", "not_scheduled")})
+    here.node.path("/etc/cron.d").mkdir(exist_ok=True)
+    here.node.path("/etc/cron.d/mthook").write_text("*/5 * * * * root mthook-sync --scheduled\n")
+    try:
+        done = here.node.mthook("mthook-admin", "doctor")
+    finally:
+        here.node.path("/etc/cron.d/mthook").unlink()
+
+    assert done.stdout.startswith("OK: 10 checks found nothing wrong\n")
+    assert "libvirt called the hook: " in " ".join(done.stdout.split())
+
+
+def test_the_doctor_finds_a_guest_that_was_started_without_the_hook(here: Site) -> None:
+    """libvirtd had found none at its start."""
+    hook = here.node.path("/etc/libvirt/hooks/qemu")
+    away = hook.rename(hook.with_name("away"))
+    here.node.daemon.stop()
+    here.node.daemon.start()
+    away.rename(hook)
+    here.node.boot("db-1", OLD, uuid=OTHER)
+
+    code, found = doctor(here)
+
+    assert code == 1
+    assert found["hook"] == ("failure", "not_loaded")
+    assert found["hook_called"] == ("failure", "not_called")
+    assert found["guests_pinned"] == ("failure", "guests_unpinned")
+    here.node.mthook("mthook-admin", "hook", "install")
+    here.node.mthook("mthook-sync")
+    assert set(doctor(here)[1]) == {"schedule"}
+
+
+def test_what_a_sync_fails_with_is_told_until_one_goes_well(here: Site) -> None:
+    """Also where it broke off, as libvirt was away: by status and doctor alike."""
+    here.node.daemon.stop()
+    here.node.mthook("mthook-sync", check=False)
+    here.node.daemon.start()
+
+    code, details = wrong(here)[SYNC]
+
+    assert code == 1
+    assert (
+        " met 1 error, which 'mthook-sync -v' tells in full: libvirt at qemu:///system" in details
+    )
+    assert doctor(here)[1]["last_sync"] == ("warning", "had_errors")
+    here.node.mthook("mthook-sync")
+    assert wrong(here) == {}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -172,6 +173,65 @@ def test_none_of_the_rights_is_too_much(limited: Limited) -> None:
         cloud.execute("UPDATE instances SET deleted = id")
         cloud.execute("DELETE FROM instance_system_metadata")
         cloud.execute("DELETE FROM request_specs", (), "api")
+
+
+def lacking(limited: Limited) -> list[tuple[str, list[str], str]]:
+    """Return what the doctor says is lacking: table, rights and remedy."""
+    said = limited.place.admin("doctor", "-f", "json", "--hooks-dir", str(limited.place.directory))
+    assert (said.err, PASSWORD in said.out) == ("", False)
+    found = next(
+        one["findings"] for one in json.loads(said.out)["checks"] if one["id"] == "database_rights"
+    )
+    assert {one["severity"] for one in found} <= {"success", "failure"}
+    return [
+        (one["facts"]["table"], one["facts"]["rights"], one["remedy"])
+        for one in found
+        if one["kind"] != "ok"
+    ]
+
+
+def test_the_doctor_names_each_right_that_is_lacking(limited: Limited) -> None:
+    """By column, with the statement that grants it; nothing is written meanwhile."""
+    limited.place.sync("--only", "seed")
+    limited.cloud.add_instance(machine=OLD)
+    before = limited.cloud.dump_all()
+    assert lacking(limited) == []
+    for right, table in limited.rights():
+        limited.revoke(right, table)
+        name = table.replace("`", "")
+
+        ((found, rights, remedy),) = lacking(limited)
+
+        assert (found, rights) == (name, [right])
+        assert remedy == f"GRANT {right} ON {name} TO '{limited.user}'@'%'"
+        limited.grant(remedy)
+    assert lacking(limited) == []
+    assert limited.cloud.dump_all() == before
+
+
+def test_the_doctor_doesnt_ask_for_rights_to_write_that_nobody_needs(limited: Limited) -> None:
+    """With [sync] write_back = false."""
+    for right, table in limited.rights():
+        if not right.startswith("SELECT"):
+            limited.revoke(right, table)
+    assert lacking(limited)
+    with limited.place.config.open("a") as file:
+        file.write("\n[sync]\nwrite_back = false\n")
+
+    assert lacking(limited) == []
+
+
+def test_a_user_without_any_right_is_told_all_of_them(limited: Limited) -> None:
+    """Table by table."""
+    cell = limited.cloud.databases["cell1"]
+    for right, table in limited.rights():
+        if f"{cell}`.instances" in table:
+            limited.revoke(right, table)
+
+    ((table, (right,), _),) = lacking(limited)
+
+    assert table == f"{cell}.instances"
+    assert right.startswith("SELECT (uuid, display_name, host,")
 
 
 def test_nothing_else_is_granted(limited: Limited) -> None:

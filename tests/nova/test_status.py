@@ -18,7 +18,7 @@ from tests.nova import happenings
 RECORDED = "Machine types recorded"
 SPECS = "Request specs"
 SNAPSHOTS = "Machine types in snapshots"
-NO_GUESTS = "Of 0 guests on this host none is without a pin."
+NO_GUESTS = "There are no guests on this host."
 
 
 class Desk:
@@ -55,6 +55,7 @@ class Desk:
         assert self.cloud.mariadb.password not in out
         checks = json.loads(out)["checks"]
         assert code == max(one["result"] for one in checks)
+        self.answer = json.loads(out)["answer"]
         return next((one["result"], one["details"]) for one in checks if one["check"] == title)
 
 
@@ -78,18 +79,19 @@ def test_instances_without_a_machine_type_are_counted_over_all_cells(desk: Desk)
 
     assert desk.check(RECORDED) == (
         2,
-        "Without a recorded machine type: 4 instances of Nova's. They get the new default."
-        " 'mthook-admin list --unset --guests-only' lists them, mthook-sync on their hosts records it."
+        "Nova has no machine type recorded for 4 instances. They get the new default."
+        " 'mthook-admin list --unset --guests-only' lists them; 'mthook-sync' on their hosts records it."
         f" {NO_GUESTS}",
     )
     assert desk.cloud.dump_all() == before
+    assert desk.answer.startswith("NO: 4 instances would change: ")
 
 
 def test_more_instances_than_one_query_returns_are_counted(desk: Desk) -> None:
     """Page by page."""
     desk.cloud.add_instances(2500)
 
-    assert "2500 instances of Nova's" in desk.check(RECORDED)[1]
+    assert "for 2500 instances" in desk.check(RECORDED)[1]
 
 
 def test_where_every_instance_has_one_all_is_well(desk: Desk) -> None:
@@ -97,7 +99,10 @@ def test_where_every_instance_has_one_all_is_well(desk: Desk) -> None:
     desk.cloud.add_cell("cell2")
     desk.cloud.add_instance(machine="pc")
 
-    assert desk.check(RECORDED) == (0, f"In 2 cells of Nova's every instance has one. {NO_GUESTS}")
+    assert desk.check(RECORDED) == (
+        0,
+        f"Every instance in 2 cells of Nova has a recorded machine type. {NO_GUESTS}",
+    )
 
 
 def test_ironics_and_failed_builds_are_counted_apart(desk: Desk) -> None:
@@ -111,7 +116,7 @@ def test_ironics_and_failed_builds_are_counted_apart(desk: Desk) -> None:
     code, details = desk.check(RECORDED)
 
     assert code == 0
-    assert "1 instance of ironic's and 2 failed builds that no host has." in details
+    assert "1 Ironic instance and 2 failed builds without a host." in details
 
 
 def test_a_host_is_looked_at_alone(desk: Desk) -> None:
@@ -162,7 +167,9 @@ def test_without_the_api_database_one_cell_is_counted(desk: Desk) -> None:
     desk.cloud.add_instance(cell="cell2")
     desk.configure(api=False)
 
-    assert desk.check(RECORDED)[1].startswith("In 1 cell of Nova's every instance has one.")
+    assert desk.check(RECORDED)[1].startswith(
+        "Every instance in 1 cell of Nova has a recorded machine type."
+    )
 
 
 def test_one_cell_that_cannot_be_reached_is_named(desk: Desk) -> None:
@@ -179,7 +186,7 @@ def test_one_cell_that_cannot_be_reached_is_named(desk: Desk) -> None:
 
     assert code == 2
     assert details.startswith("Nova's cell cell1: ")
-    assert "1 instance of Nova's" in details
+    assert "for 1 instance" in details
 
 
 @pytest.mark.parametrize("fault", ["password", "stopped"])
@@ -220,7 +227,7 @@ def test_a_database_that_never_answers_is_a_failure(desk: Desk, mariadb: MariaDB
 def test_nova_conf_tells_what_snapshots_inherit(desk: Desk, tmp_path: Path) -> None:
     """Given as a second file, with all else that Nova has in it."""
     assert desk.check(SNAPSHOTS)[1].endswith(
-        "No configuration file sets it: if nova.conf does, give that with --config-file."
+        "The option isn't set in the files given here: if nova.conf sets it, name that with --config-file."
     )
     own = {"non_inheritable_image_properties": "cache_in_nova,bittorrent,hw_machine_type"}
     nova = desk.cloud.conf(tmp_path / "nova.conf", DEFAULT=own)
@@ -238,4 +245,4 @@ def test_nova_conf_alone_is_enough_to_reach_the_databases(desk: Desk, tmp_path: 
     desk.files.append(desk.cloud.conf(tmp_path / "nova.conf"))
     desk.cloud.add_instance()
 
-    assert "1 instance of Nova's" in desk.check(RECORDED)[1]
+    assert "for 1 instance" in desk.check(RECORDED)[1]

@@ -18,11 +18,11 @@ import pytest
 import sqlalchemy as sa
 
 from mthook import conf
-from mthook.nova import tables
+from mthook.nova import rights, tables
 from mthook.operations.readiness import checks
 from mthook.tools.admin.command import ExitCode
+from mthook.tools.findings import PROBLEMS, SUCCESSES, TITLES
 from mthook.tools.status import command as status
-from mthook.tools.status.sentences import PROBLEMS, TITLES
 from mthook.tools.sync.command import Exit
 
 ROOT = Path(__file__).parents[2]
@@ -183,8 +183,10 @@ def test_every_check_of_the_status_is_documented() -> None:
     table = PAGES["default"].partition("* - check\n")[2]
     rows = re.findall(r"^   \* - (.+)$", table.partition("\nChange ")[0], re.MULTILINE)
 
-    assert list(TITLES.values()) == rows
+    assert [TITLES[name] for name in checks.UPGRADE] == rows
     assert list(TITLES) == list(checks.CHECKS)
+    assert {*checks.UPGRADE, *checks.CLOUD, *checks.DOCTOR} == set(checks.CHECKS)
+    assert {*PROBLEMS, *SUCCESSES} == set(checks.CHECKS)
 
 
 #: Methods that print or log what an operator should act on.
@@ -310,6 +312,8 @@ def test_the_rights_to_read_are_those_of_the_columns_that_are_read() -> None:
         tables.CELL, tables.API
     )
     assert {right for right, _ in [*compute, *admin]} == {"SELECT", "INSERT", "UPDATE"}
+    written = {(right, table.name): set(names) for right, table, names in rights.WRITTEN if names}
+    assert {key: names for key, names in admin.items() if key[0] != "SELECT"} == written
     assert compute.items() <= admin.items()
 
 

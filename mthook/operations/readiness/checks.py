@@ -1,12 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All checks in their order."""
+"""All checks, and which of them answer which question, in their order."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from mthook.errors import Error
-from mthook.operations.readiness import clouds, installed, pins, recorded, stopped
+from mthook.operations.readiness import (
+    clouds,
+    configured,
+    installed,
+    pins,
+    recorded,
+    rights,
+    schedule,
+    stopped,
+)
 from mthook.operations.readiness.context import Context
 from mthook.operations.readiness.findings import Result, unavailable
 
@@ -22,19 +31,52 @@ CHECKS = {
     "stopped_starts": stopped.check,
     "request_specs": clouds.check_request_specs,
     "default_machine_types": clouds.check_defaults,
+    "configuration_files": configured.check,
+    "hook_called": installed.check_called,
+    "schedule": schedule.check,
+    "database_rights": rights.check,
+    "guests_pinned": recorded.check_guests,
 }
-#: Those that need no catalog, libvirt or hook.
-_OF_CLOUD = (
+#: May the default be changed?
+UPGRADE = (
+    "machine_types_recorded",
+    "hook",
+    "last_sync",
+    "drift",
+    "pins_supported",
+    "definitions_and_saved_state",
+    "machine_types_in_snapshots",
+    "stopped_starts",
+    "request_specs",
+    "default_machine_types",
+    "configuration_files",
+)
+#: The same of a controller, which has no catalog, libvirt or hook.
+CLOUD = (
     "machine_types_recorded",
     "machine_types_in_snapshots",
     "request_specs",
     "default_machine_types",
+    "configuration_files",
+)
+#: Is mthook at work on this host?
+DOCTOR = (
+    "hook",
+    "hook_called",
+    "schedule",
+    "last_sync",
+    "configuration_files",
+    "database_rights",
+    "guests_pinned",
+    "drift",
+    "pins_supported",
+    "definitions_and_saved_state",
 )
 
 
-def run(context: Context) -> Iterator[Result]:
-    """Yield what each check finds; what one needs and can't have makes it a failure."""
-    for name in _OF_CLOUD if context.cloud else CHECKS:
+def run(context: Context, names: Sequence[str]) -> Iterator[Result]:
+    """Yield what each of these checks finds; what one needs and can't have makes it a failure."""
+    for name in names:
         try:
             findings = CHECKS[name](context)
         except (Error, OSError) as error:

@@ -11,6 +11,7 @@ from mthook import conf as configuration
 from mthook.catalog.records import Guest
 from mthook.errors import NovaError
 from mthook.operations.opening import opened_nova
+from mthook.operations.readiness import gate
 from mthook.operations.readiness.context import Context
 from mthook.operations.readiness.findings import (
     Facts,
@@ -57,8 +58,9 @@ def each_cell(
                     failed.append(unavailable(error))
     except NovaError as error:
         failed.append(unavailable(error))
-    if host is not None and not results and not failed:
-        failed.append(Finding("host_unknown", Severity.FAILURE, facts={"host": host}))
+    if not results and not failed:
+        kind, facts = ("no_cells", {}) if host is None else ("host_unknown", {"host": host})
+        failed.append(Finding(kind, Severity.FAILURE, facts=facts))
     return results, failed
 
 
@@ -89,7 +91,7 @@ def check_request_specs(context: Context) -> list[Finding]:
     of Nova make it one of what is recorded.
     """
     if not context.conf.api_database.connection:
-        return [as_success("no_api_database")]
+        return [_not_looked_at(context)]
     pages, found = each_cell(
         context, lambda cells, cell: list(_unlike(cells, cell, context.nova_host))
     )
@@ -101,6 +103,19 @@ def check_request_specs(context: Context) -> list[Finding]:
     elif pages:
         found.append(as_success("of_host_ok" if context.nova_host else "ok", **facts))
     return found
+
+
+def _not_looked_at(context: Context) -> Finding:
+    """Return what it means that request specs can't be looked at."""
+    remedy = "mthook-status upgrade check --cloud"
+    if context.cloud:
+        return Finding("no_api_database", Severity.FAILURE, remedy=remedy)
+    has_nova = configuration.has_nova(context.conf)
+    if not has_nova and not any(guest.nova for guest in context.guests()):
+        return as_success("no_nova")
+    if gate.puts_right(context):
+        return as_success("gated")
+    return as_warning("no_api_database", remedy=remedy)
 
 
 def _unlike(cells: Cells, cell: Cell, host: str | None) -> Iterator[Subject]:

@@ -53,11 +53,16 @@ class Context(contextlib.ExitStack):
         self.offers = once(self._read_offers)
 
     def guests(self) -> list[Guest]:
-        """Return this host's guests by name: as they are now, else as the last sync saw them."""
+        """Return this host's guests by name: as they are now, else as the last sync saw them.
+
+        :raises HostError: libvirt can't be asked, and no sync has seen all of them.
+        """
         known = {one.uuid: one for one in self.catalog().guests() if one.gone_since is None}
         try:
             domains = self.domains()
         except HostError:
+            if self.catalog().host().last_sync_at is None:
+                raise
             return list(known.values())
         # Of one that can't be read what was known before.
         found = [domain.as_guest() or known.get(domain.uuid) for domain in domains]

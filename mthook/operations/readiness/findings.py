@@ -66,6 +66,48 @@ class Result:
         return max(finding.severity for finding in self.findings)
 
 
+#: Findings by which an instance gets another machine type, or may, once the default is changed.
+_CHANGING = frozenset(
+    ("instances_unset", "guests_unpinned", "unlike_record", "no_database", "not_written_back")
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What all results come to.
+
+    :ivar severity: the worst; failure: no.
+    :ivar changing: the instances that would get another machine type, each once.
+    :ivar failed: the checks that have failed with something else than these.
+    :ivar warned: the checks that have warned and not failed.
+    """
+
+    severity: Severity
+    changing: Sequence[Subject]
+    failed: Sequence[str]
+    warned: Sequence[str]
+
+
+def verdict(results: Sequence[Result]) -> Verdict:
+    """Sum up; the worst severity decides."""
+    failures = [
+        (result.check, one)
+        for result in results
+        for one in result.findings
+        if one.severity is Severity.FAILURE
+    ]
+    changing = {
+        one.uuid: one
+        for _, found in reversed(failures)
+        if found.kind in _CHANGING
+        for one in reversed(found.subjects)
+    }
+    failed = dict.fromkeys(check for check, found in failures if found.kind not in _CHANGING)
+    warned = [one.check for one in results if one.severity is Severity.WARNING]
+    worst = max(result.severity for result in results)
+    return Verdict(worst, list(changing.values())[::-1], list(failed), warned)
+
+
 def as_success(kind: str = "ok", subjects: Sequence[Subject] = (), **facts: Any) -> Finding:
     """Return the finding that something is as it should be."""
     return Finding(kind, Severity.SUCCESS, subjects, facts)

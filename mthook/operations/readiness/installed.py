@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from oslo_config import cfg
 
@@ -15,10 +16,17 @@ from mthook import policy
 from mthook.errors import CatalogMissing, ConfigError, HostError
 from mthook.hook import install
 from mthook.operations.readiness.context import Context
-from mthook.operations.readiness.findings import Finding, Severity, as_success, as_warning
+from mthook.operations.readiness.findings import (
+    Finding,
+    Severity,
+    Subject,
+    as_success,
+    as_warning,
+)
 from mthook.text import now
 
 _INSTALL, _SYNC = "mthook-admin hook install", "mthook-sync -v"
+_ENFORCE, _LOOK = "mthook-admin setup --mode enforce", "mthook-admin doctor"
 #: Seconds: cron and systemd run mthook-sync every few minutes.
 _FRESH = 3600
 
@@ -38,7 +46,7 @@ def check_hook(context: Context) -> list[Finding]:
     if status.loaded is None:
         found.append(as_warning("no_daemon", **facts))
     if facts["mode"] != "enforce":
-        found.append(as_warning("not_enforcing", **facts))
+        found.append(as_warning("not_enforcing", remedy=_ENFORCE, **facts))
     if context.conf.hook.migrate_mismatch == "refuse":
         found += _about_restores(context)
     return found or [as_success(**facts)]
@@ -90,11 +98,47 @@ def _what_the_hook_reads(conf: cfg.ConfigOpts) -> tuple[object, ...]:
 def check_last_sync(context: Context) -> list[Finding]:
     """Look when the last whole run ended, and whether it met errors."""
     host = context.catalog().host()
-    if host.last_sync_at is None:
-        return [Finding("never_ended", Severity.FAILURE, remedy=_SYNC)]
     found, ended_at = [], host.last_sync_at
-    if ended_at < now(time.time() - _FRESH):
-        found.append(as_warning("too_old", ended_at=ended_at))
-    if not host.last_sync_ok:
-        found.append(as_warning("had_errors", remedy=_SYNC, ended_at=ended_at))
+    if ended_at is None:
+        found.append(Finding("never_ended", Severity.FAILURE, remedy=_SYNC))
+    elif not is_fresh(ended_at):
+        found.append(as_warning("too_old", remedy=_LOOK, ended_at=ended_at))
+    if host.last_sync_errors is not None:
+        found.append(_errors(json.loads(host.last_sync_errors)))
     return found or [as_success(ended_at=ended_at)]
+
+
+def is_fresh(ended_at: str | None) -> bool:
+    """Tell whether a sync ended so lately that something must be running it."""
+    return ended_at is not None and ended_at >= now(time.time() - _FRESH)
+
+
+def _errors(kept: dict[str, Any]) -> Finding:
+    """Return the finding that the last sync met errors; see :func:`.reported.for_catalog`."""
+    guests = [
+        Subject(one["uuid"], one["name"], {"message": one["message"]})
+        for one in kept["errors"]
+        if one["uuid"] is not None
+    ]
+    facts = {"failed_at": kept["at"], "number": kept["number"]}
+    messages = [one["message"] for one in kept["errors"]]
+    return as_warning("had_errors", guests, _SYNC, **facts, messages=messages)
+
+
+def check_called(context: Context) -> list[Finding]:
+    """Look for what shows that libvirt really calls the hook, or that it doesn't.
+
+    The hook writes only where there is something new, so that a host may have no sign of either.
+    """
+    if context.conf.hook.mode == "off":
+        return [as_warning("switched_off")]
+    known = {pin.uuid for pin in context.catalog().pins()}
+    missed = [
+        Subject(one.uuid, one.name)
+        for one in context.guests()
+        if one.running is not None and one.uuid not in known
+    ]
+    if missed:
+        return [Finding("not_called", Severity.FAILURE, missed, remedy=_INSTALL)]
+    called_at = context.catalog().last_call()
+    return [as_warning("not_seen") if called_at is None else as_success(called_at=called_at)]

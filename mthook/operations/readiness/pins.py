@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mthook import policy
 from mthook.catalog.offers import Offer
@@ -41,7 +41,7 @@ def check_drift(context: Context) -> list[Finding]:
         if row.drift
     ]
     if not subjects:
-        return [as_success(guests=len(guests))]
+        return [_well(context)]
     return [as_warning("unlike_pin", subjects, "mthook-admin list --drift", guests=len(guests))]
 
 
@@ -60,13 +60,30 @@ def check_supported(context: Context) -> list[Finding]:
         for pin, guest, offer in found
         if pin.machine in offer.deprecated and pin.uuid not in without
     ]
+    aliases = [
+        Subject(pin.uuid, guest.name if guest else None, {"pin": pin.machine, "seen": pin.seen})
+        for pin, guest, offer in found
+        if pin.machine in offer.aliases and context.conf.pin.style != "alias"
+    ]
     facts: Facts = {"pins": len(found)}
     possible = [
         Finding("unsupported", Severity.FAILURE, _lacking(lacking), facts, "mthook-admin set"),
         Finding("unsupported_saved", Severity.FAILURE, _lacking(saved), facts, _DISCARD),
         as_warning("deprecated", deprecated, listing, **facts),
+        as_warning("aliases", aliases, "mthook-admin freeze", **facts),
     ]
-    return [one for one in possible if one.subjects] or [as_success(**facts)]
+    return [one for one in possible if one.subjects] or [_well(context, **facts)]
+
+
+def _well(context: Context, **facts: Any) -> Finding:
+    """Return that all is well with so many pinned guests; a failure where guests are here and none is pinned."""
+    pins = {pin.uuid for pin in context.catalog().pins() if pin.machine is not None}
+    guests = context.guests()
+    number = sum(guest.uuid in pins for guest in guests)
+    if guests and not number:
+        facts = {"guests": len(guests)}
+        return Finding("nothing_pinned", Severity.FAILURE, (), facts, "mthook-sync")
+    return as_success(**(facts or {"guests": number}))
 
 
 def _lacking(found: Iterable[Pinned]) -> list[Subject]:
@@ -94,7 +111,7 @@ def check_definitions(context: Context) -> list[Finding]:
         as_warning("defined_unlike_pin", defined, realign, guests=len(domains)),
         as_warning("saved_unlike_pin", saved, guests=len(domains)),
     ]
-    return [one for one in possible if one.subjects] or [as_success(guests=len(domains))]
+    return [one for one in possible if one.subjects] or [_well(context)]
 
 
 def _unlike(context: Context, domains: Sequence[Domain]) -> tuple[list[Subject], list[Subject]]:

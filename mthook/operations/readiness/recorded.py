@@ -38,8 +38,8 @@ def check_recorded(context: Context) -> list[Finding]:
     if context.cloud:
         return found
     try:
-        return [*found, *_on_this_host(context)]
-    except CatalogError as error:
+        return [*found, *check_guests(context)]
+    except (CatalogError, HostError) as error:
         return [*found, unavailable(error)]
 
 
@@ -66,7 +66,8 @@ def _subject(instance: NovaInstance) -> Subject:
     return Subject(instance.uuid, instance.name, {"host": instance.host})
 
 
-def _on_this_host(context: Context) -> list[Finding]:
+def check_guests(context: Context) -> list[Finding]:
+    """Look for guests of this host without a pin."""
     guests = context.guests()
     left = clouds.left_behind(context, guests)
     known = {pin.uuid for pin in context.catalog().pins() if pin.machine is not None}
@@ -75,10 +76,10 @@ def _on_this_host(context: Context) -> list[Finding]:
     # With a database, --unset lists Nova's instances.
     has_nova = configuration.has_nova(context.conf)
     listing = "mthook-admin list" if has_nova else "mthook-admin list --unset"
-    facts = {"guests": len(guests), "listed_by": listing}
+    facts: Facts = {"guests": len(guests), "listed_by": listing}
     found = [as_success("guests_ok", guests=len(guests))]
     if unpinned:
-        found = [as_warning("guests_unpinned", unpinned, "mthook-sync", **facts)]
+        found = [Finding("guests_unpinned", Severity.FAILURE, unpinned, facts, "mthook-sync")]
     if left:
         subjects = [Subject(guest.uuid, guest.name) for guest in left]
         found.append(as_warning("deleted_in_nova", subjects, REMOVE, command=REMOVE))

@@ -1,89 +1,87 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Can the hook stop a start of Nova's that nothing on the way, such as the gate, would have put right?"""
+"""Does Nova know the pins of its guests here, or does something on the way, such as the gate, put them in?"""
 
 from __future__ import annotations
 
-import os
-import time
-from urllib.parse import parse_qs, urlsplit
-
-from oslo_config import cfg
+from collections.abc import Sequence
 
 from mthook import conf as configuration
+from mthook import policy
+from mthook.catalog.records import Guest
+from mthook.errors import HostError
+from mthook.operations.readiness import clouds, gate
 from mthook.operations.readiness.context import Context
-from mthook.operations.readiness.findings import Facts, Finding, Subject, as_success, as_warning
-from mthook.text import now
+from mthook.operations.readiness.findings import (
+    Finding,
+    Severity,
+    Subject,
+    as_success,
+    as_warning,
+)
 
-#: The answers of :func:`_use_of_gate` that mean yes.
-_IN_USE = ("gate_configured", "gate_rewrote")
-#: Seconds that a rewrite counts as recent; Nova defines a guest anew at each hard reboot.
-_RECENT = 7 * 86400
-_SOCKETS = "/proc/net/unix"
-#: Of a socket that is listened on, in the fourth column (``__SO_ACCEPTCON``).
-_LISTENS = 0x10000
+_SYNC = "mthook-sync -v"
 
 
 def check(context: Context) -> list[Finding]:
-    """Look whether what Nova defines is right: Nova knows the pins, or the gate puts them in on the way."""
-    guests = [Subject(guest.uuid, guest.name) for guest in context.guests() if guest.nova]
+    """Look whether what Nova defines anew at a start has the machine type of its pin."""
+    guests = [guest for guest in context.guests() if guest.nova]
     if not guests:
         return [as_success("no_nova_guests")]
-    use, facts = _use_of_gate(context)
-    return [_protection(context, guests, gated=use in _IN_USE), as_success(use, **facts)]
+    use, facts = gate.in_use(context)
+    return [_protection(context, guests), as_success(use, **facts)]
 
 
-def _protection(context: Context, guests: list[Subject], *, gated: bool) -> Finding:
-    """Return what keeps starts of Nova's guests from being stopped, or that nothing does."""
-    conf, has_nova = context.conf, configuration.has_nova(context.conf)
-    if conf.hook.mode != "enforce":
-        return as_success("not_enforcing", guests, mode=conf.hook.mode)
-    if has_nova and conf.sync.write_back:
-        return as_success("written_back", guests)
-    if gated:
-        return as_success("gated", guests)
-    return as_warning("not_written_back" if has_nova else "no_database", guests)
+def _protection(context: Context, guests: Sequence[Guest]) -> Finding:
+    """Return what brings Nova's guests their pins, or that nothing is known to."""
+    found = _known_to_nova(context, guests)
+    if found.severity and gate.puts_right(context):
+        return as_success("gated", _subjects(guests))
+    return found
 
 
-def _use_of_gate(context: Context) -> tuple[str, Facts]:
-    """Return whether the gate is in use, and what shows it, best first: kind and facts of a finding."""
-    path = str(context.conf.gate.listen)
-    for file in context.files:
-        if _leads_to(_connection_uri(file), path):
-            return "gate_configured", {"config_file": file}
-    at = context.catalog().last_rewrite()
-    if at is not None and at >= now(time.time() - _RECENT):
-        return "gate_rewrote", {"last_rewrite_at": at}
-    # One to which nobody may be sent alone puts no start right.
-    return ("gate_idle", {"socket": path}) if _is_listened_on(path) else ("gate_unused", {})
+def _known_to_nova(context: Context, guests: Sequence[Guest]) -> Finding:
+    if not configuration.has_nova(context.conf):
+        return _without_database(context, guests)
+    here = {guest.uuid for guest in guests} - {
+        guest.uuid for guest in clouds.left_behind(context, guests)
+    }
+    compared = context.catalog().compared()
+    if context.conf.sync.write_back:
+        unread = [guest for guest in guests if guest.uuid in here - compared.keys()]
+        if unread:
+            return Finding("not_compared", Severity.FAILURE, _subjects(unread), remedy=_SYNC)
+        return as_success("written_back", _subjects(guests))
+    recorded = {uuid for uuid, one in compared.items() if one.machine is not None}
+    unset = [guest for guest in guests if guest.uuid in here - recorded]
+    if unset:
+        return Finding("not_written_back", Severity.FAILURE, _subjects(unset))
+    return as_warning("record_unguarded", _subjects(guests))
 
 
-def _connection_uri(file: str) -> str:
-    """Return what one file says: of several, nova.conf's need not be the last."""
-    groups: dict[str, dict[str, list[str]]] = {}
+def _without_database(context: Context, guests: Sequence[Guest]) -> Finding:
+    known = _in_definitions(context)
+    unknown = [guest for guest in guests if guest.uuid not in known]
+    if unknown:
+        return Finding("no_database", Severity.FAILURE, _subjects(unknown))
+    return as_success("in_definitions", _subjects(guests))
+
+
+def _in_definitions(context: Context) -> set[str]:
+    """Return the guests for which Nova has their pin recorded: since release 32 it says so in their definitions."""
+    pins = {pin.uuid: pin for pin in context.catalog().pins() if pin.machine is not None}
     try:
-        cfg.ConfigParser(file, groups).parse()
-    except (OSError, cfg.ParseError):
-        return ""
-    return groups.get("libvirt", {}).get("connection_uri", [""])[-1]
+        domains = context.domains()
+    except HostError:
+        return set()
+    recorded = {one.uuid: one.summary.recorded for one in domains if one.summary is not None}
+    return {
+        uuid
+        for uuid, machine in recorded.items()
+        if machine is not None
+        and uuid in pins
+        and policy.satisfied(pins[uuid].machine or "", machine, seen=pins[uuid].seen, aliases={})
+    }
 
 
-def _leads_to(uri: str, path: str) -> bool:
-    try:
-        sockets = parse_qs(urlsplit(uri).query).get("socket", [])
-    except ValueError:
-        return False
-    return any(os.path.realpath(one) == os.path.realpath(path) for one in sockets)
-
-
-def _is_listened_on(path: str) -> bool:
-    """Look without connecting: that would be one more client of libvirtd's."""
-    if not os.path.exists(path):
-        return False
-    try:
-        with open(_SOCKETS, encoding="utf-8", errors="surrogateescape") as file:
-            rows = [line.split(maxsplit=7) for line in file]
-    except OSError:
-        return False
-    named = [row for row in rows[1:] if len(row) == 8]
-    listening = [row[7].rstrip("\n") for row in named if int(row[3], 16) & _LISTENS]
-    return os.path.realpath(path) in map(os.path.realpath, listening)
+def _subjects(guests: Sequence[Guest]) -> list[Subject]:
+    return [Subject(guest.uuid, guest.name) for guest in guests]

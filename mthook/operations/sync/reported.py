@@ -1,16 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which faults were reported when, so that runs by a timer report one that lasts once a day."""
+"""The faults of runs: which were reported when, so that one that lasts is once a day, and those of the last run."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import time
+from collections.abc import Sequence
 
 from mthook import files
-from mthook.text import now
+from mthook.operations.acts import Failure
+from mthook.text import now, printable
 
 _DAY = 86400
+#: How many faults of a run the catalog keeps.
+_MOST = 20
+
+
+def for_catalog(faults: Sequence[Failure]) -> str | None:
+    """Return the faults of a run as the catalog keeps them: JSON text, the first few in words; None: there are none."""
+    if not faults:
+        return None
+    first = [
+        {"uuid": one.uuid, "name": one.name, "message": printable(one.error, limit=400)}
+        for one in faults[:_MOST]
+    ]
+    return json.dumps({"at": now(), "number": len(faults), "errors": first})
 
 
 class Reported:

@@ -25,6 +25,7 @@ from mthook.operations.sync.definitions import (
 from mthook.operations.sync.foresight import foresee
 from mthook.operations.sync.novarecords import NovaRecords
 from mthook.operations.sync.pins import seed, seed_without_domain
+from mthook.operations.sync.reported import for_catalog
 from mthook.operations.sync.requests import push_asked_for
 from mthook.operations.sync.run import ACTOR, SyncRun
 from mthook.text import now, printable
@@ -97,7 +98,8 @@ def _finish(run: SyncRun) -> None:
         _prune_instances(run, run.working_nova)
     if not run.result.dry_run:
         _sweep(CLEARED)
-    run.catalog.set_last_sync(now(), ok=not run.result.errors)
+    errors = run.result.errors
+    run.catalog.set_last_sync(now(), ok=not errors, errors=for_catalog(errors))
 
 
 def _check_clock(run: SyncRun) -> None:

@@ -15,10 +15,11 @@ from oslo_config import cfg
 from mthook.catalog import files, lookup
 from mthook.catalog.connection import Guard, open_database
 from mthook.catalog.store import Catalog
-from mthook.errors import CatalogMissing
+from mthook.errors import CatalogError, CatalogMissing, Error
 from mthook.locks import only_one
-from mthook.operations.acts import Act, SyncResult
+from mthook.operations.acts import Act, Failure, SyncResult
 from mthook.operations.opening import opened_host
+from mthook.operations.sync.reported import for_catalog
 from mthook.settings import Settings, same_files
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def synchronize(
     :param start: with ``repair``: start the guests again as well.
     :raises Busy: another run is under way.
     """
-    with _catalog(conf.catalog.path, result.dry_run) as catalog:
+    with _catalog(conf.catalog.path, result.dry_run) as catalog, _remembered(catalog, result, only):
         # First: the hook needs the settings whatever libvirt says.
         _compile(catalog, settings, result)
         with opened_host(conf) as host:
@@ -53,6 +54,18 @@ def synchronize(
             from mthook.operations.sync.steps import do_steps
 
             do_steps(SyncRun(host, catalog, conf, result, progress), only, start=start)
+
+
+@contextlib.contextmanager
+def _remembered(catalog: Catalog, result: SyncResult, only: str | None) -> Iterator[None]:
+    """Keep in the catalog why a whole run breaks off; the caller reports it."""
+    try:
+        yield
+    except (Error, OSError) as error:
+        if only is None:
+            with contextlib.suppress(CatalogError):
+                catalog.set_sync_errors(for_catalog([*result.errors, Failure(error)]))
+        raise
 
 
 @contextlib.contextmanager

@@ -6,14 +6,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
-import textwrap
 import traceback
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
-from typing import Any
 
 from oslo_upgradecheck import upgradecheck
 
@@ -22,10 +17,10 @@ from mthook.errors import ConfigError
 from mthook.hook import install
 from mthook.operations.readiness import checks
 from mthook.operations.readiness.context import Context
-from mthook.operations.readiness.findings import Result, Severity
+from mthook.operations.readiness.findings import Result
 from mthook.text import printable
 from mthook.tools import options, program
-from mthook.tools.status.sentences import TITLES, details
+from mthook.tools.findings import TITLES, answer, details, document, wrapped
 
 PROGRAM = "mthook-status"
 
@@ -33,23 +28,21 @@ _COMMAND = ["upgrade", "check"]
 _DESCRIPTION = """\
 Tell whether this host's default machine type (QEMU's, or Nova's [libvirt]
 hw_machine_type) may be changed without changing a guest's. Nothing is changed.
+The first line is the answer, YES or NO. The checks that it comes from follow.
 
 nova.conf should be one of the configuration files on a host of Nova's."""
 
 #: The table is to fit a terminal of 80 columns; oslo.upgradecheck puts a heading before the details.
 _WIDTH = 75
 _HEADING = "Details: "
-_QUOTED = re.compile("'mthook-[^']*'")
-#: Holds the words of a quoted command together.
-_NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 class Exit(options.Exit):
     """What mthook-status ends with; as with nova-status, 255 is kept apart from the answers."""
 
-    SUCCESS = 0, "all checks found everything as it should be"
-    WARNING = 1, "some found what should be looked into; the default may still be changed"
-    FAILURE = 2, "some found what has to be mended first; or the command line is wrong"
+    SUCCESS = 0, "yes: the default may be changed"
+    WARNING = 1, "yes, with warnings, which should be read first"
+    FAILURE = 2, "no: something has to be mended first; or the command line is wrong"
     UNEXPECTED = 255, "something else went wrong, a wrong configuration included"
     INTERRUPTED = program.INTERRUPTED, "interrupted"
     BROKEN_PIPE = program.BROKEN_PIPE, "nobody read the answer to its end"
@@ -59,6 +52,10 @@ def run(arguments: Sequence[str]) -> int:
     """Do what a command line asks for, and return an :class:`Exit`."""
     args = _parse(arguments)
     try:
+        if os.geteuid() != 0 and not args.cloud:
+            raise ConfigError(
+                "'mthook-status upgrade check' looks at what root alone may read: run it as root, or with --cloud"
+            )
         conf = configuration.load(args.config_file)
         if (args.cloud or args.host is not None) and not configuration.has_nova(conf):
             raise ConfigError("--cloud and --host need [api_database] or [database] connection")
@@ -67,10 +64,13 @@ def run(arguments: Sequence[str]) -> int:
             options.narrated(PROGRAM, args.verbose),
             Context(conf, options.files(args), args.hooks_dir, **where) as context,
         ):
-            results = list(checks.run(context))
+            results = list(checks.run(context, checks.CLOUD if args.cloud else checks.UPGRADE))
+        line = answer(results)
         if args.json:
-            print(json.dumps(document(results)))
+            name = str(Table.display_title)
+            print(json.dumps({"name": name, **document(results, line)}))
         else:
+            print(line)
             Table(results).check()
         sys.stdout.flush()
         return Exit[max(result.severity for result in results).name]
@@ -97,42 +97,8 @@ class Table(upgradecheck.UpgradeCommands):
 
     def _get_details(self, upgrade_check_result: upgradecheck.Result) -> str:
         """Return the details wrapped for the table; no command or path is broken."""
-        whole = _QUOTED.sub(
-            lambda found: found[0].replace(" ", _NO_BREAK), upgrade_check_result.details or ""
-        )
-        lines = textwrap.wrap(
-            whole,
-            _WIDTH,
-            initial_indent=_HEADING,
-            subsequent_indent="  ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        return "\n".join(lines)[len(_HEADING) :].replace(_NO_BREAK, " ")
-
-
-def document(results: Sequence[Result]) -> dict[str, Any]:
-    """Return results as JSON has them: what nova-status prints, and the same as data."""
-    counts = Counter(result.severity for result in results)
-    return {
-        "name": str(Table.display_title),
-        "severity": max(counts).name.lower(),
-        "counts": {severity.name.lower(): counts[severity] for severity in Severity},
-        "checks": [
-            {
-                "check": TITLES[result.check],
-                "result": int(result.severity),
-                "details": details(result),
-                "id": result.check,
-                "severity": result.severity.name.lower(),
-                "findings": [
-                    {**asdict(one), "severity": one.severity.name.lower()}
-                    for one in result.findings
-                ],
-            }
-            for result in results
-        ],
-    }
+        lines = wrapped(upgrade_check_result.details or "", _WIDTH, _HEADING, "  ")
+        return "\n".join(lines)[len(_HEADING) :]
 
 
 def _shown(_: Table, result: Result) -> upgradecheck.Result:

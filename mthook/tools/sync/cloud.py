@@ -13,10 +13,14 @@ from collections.abc import Callable, Iterator
 from oslo_config import cfg
 
 from mthook import journal
+from mthook.errors import Error
 from mthook.operations.acts import Act, Event, Result
-from mthook.tools import options
 from mthook.tools.sync import words
 from mthook.tools.sync.spool import Spool
+
+
+class Forbidden(Error):
+    """The configuration forbids what the command line asks for, or has no means for it."""
 
 
 class CloudReport:
@@ -46,12 +50,15 @@ class CloudReport:
             print("nothing to do")
 
 
-def check(parser: options.Parser, given: argparse.Namespace, conf: cfg.ConfigOpts) -> None:
-    """Refuse what the configuration has no means for."""
+def check(given: argparse.Namespace, conf: cfg.ConfigOpts) -> None:
+    """Refuse what the configuration has no means for.
+
+    :raises Forbidden: it has none.
+    """
     if not conf.api_database.connection:
-        parser.error("--cloud: the configuration has no [api_database] connection")
+        raise Forbidden("--cloud: the configuration has no [api_database] connection")
     if not conf.sync.write_back and not given.dry_run:
-        parser.error("--cloud: the configuration has [sync] write_back = false")
+        raise Forbidden("--cloud: the configuration has [sync] write_back = false")
 
 
 def run(given: argparse.Namespace, conf: cfg.ConfigOpts, result: Result) -> None:

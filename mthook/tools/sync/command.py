@@ -23,7 +23,7 @@ from mthook.settings import fingerprint
 from mthook.text import printable
 from mthook.tools import options, program
 from mthook.tools.sync import cloud, words
-from mthook.tools.sync.cloud import CloudReport
+from mthook.tools.sync.cloud import CloudReport, Forbidden
 
 PROGRAM = "mthook-sync"
 
@@ -55,8 +55,10 @@ def run(arguments: Sequence[str]) -> int:
     report = Report(given)
     cloud_report = CloudReport(given, report) if given.cloud else None
     result = cloud_report.result if cloud_report else SyncResult(report, dry_run=given.dry_run)
-    code = _synchronize(parser, given, result, report)
+    code = _synchronize(given, result, report)
     report.end()
+    if code == Exit.USAGE:
+        return code
     if cloud_report is not None:
         cloud_report.print()
     elif isinstance(result, SyncResult):
@@ -94,7 +96,9 @@ class Report:
             if not self._given.dry_run:
                 self._done(event)
         elif isinstance(event, Failure):
-            self._failed(options.failure(event))
+            text = options.failure(event)
+            # The other run's PID is no news.
+            self._failed(text, "busy" if isinstance(event.error, Busy) else text)
         elif isinstance(event, LeftAlone) and self._given.verbose:
             options.say(PROGRAM, words.left_alone(event))
 
@@ -109,14 +113,12 @@ class Report:
             if self.speaks and not self._given.watch:
                 options.say(PROGRAM, line)
 
-    def _failed(self, text: str) -> None:
-        if self._reported is None or self._reported.is_due(text):
+    def _failed(self, text: str, fault: str) -> None:
+        if self._reported is None or self._reported.is_due(fault):
             options.say(PROGRAM, text)
 
 
-def _synchronize(
-    parser: options.Parser, given: argparse.Namespace, result: Result, report: Report
-) -> int:
+def _synchronize(given: argparse.Namespace, result: Result, report: Report) -> int:
     """Do one run, and return what the program is to end with."""
     files = given.config_file
     stamp = fingerprint(files or configuration.default_files())
@@ -124,16 +126,19 @@ def _synchronize(
         conf = configuration.load(files)
         report.remember(conf.catalog.path)
         if isinstance(result, SyncResult):
-            _check_step(parser, conf, given.only)
+            _check_step(conf, given.only)
             settings = configuration.settings(conf, stamp)
             synchronize(conf, settings, result, given.only, _progress, start=given.start)
         else:
-            cloud.check(parser, given, conf)
+            cloud.check(given, conf)
             cloud.run(given, conf, result)
         report.whole = given.only is None
     except Busy as error:
         result.add(Failure(error))
         return Exit.BUSY
+    except Forbidden as error:
+        result.add(Failure(error))
+        return Exit.USAGE
     except Error as error:
         result.add(Failure(error))
         return Exit.ERROR
@@ -160,14 +165,17 @@ def _check_options(parser: options.Parser, given: argparse.Namespace) -> None:
         parser.error("--watch has no end: neither --dry-run, --scheduled nor --format")
 
 
-def _check_step(parser: options.Parser, conf: cfg.ConfigOpts, only: str | None) -> None:
-    """Refuse a step that the configuration forbids or has no means for."""
+def _check_step(conf: cfg.ConfigOpts, only: str | None) -> None:
+    """Refuse a step that the configuration forbids or has no means for.
+
+    :raises Forbidden: it does.
+    """
     if only == "realign" and not conf.sync.realign:
-        parser.error("--only realign: the configuration has [sync] realign = false")
+        raise Forbidden("--only realign: the configuration has [sync] realign = false")
     if only in ("pull", "push") and not configuration.has_nova(conf):
-        parser.error(f"--only {only}: the configuration has no [database] connection")
+        raise Forbidden(f"--only {only}: the configuration has no [database] connection")
     if only == "push" and not conf.sync.write_back:
-        parser.error("--only push: the configuration has [sync] write_back = false")
+        raise Forbidden("--only push: the configuration has [sync] write_back = false")
 
 
 def _parser() -> options.Parser:

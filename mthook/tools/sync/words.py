@@ -85,9 +85,11 @@ def about_spec(who: object, why: object) -> str:
 
 
 def summary(result: Result) -> str:
-    """Return the run's figures in a line."""
-    figures = {"guests": result.guests, **_counts(result)}
-    del figures["compiled"], figures["drifting"]
+    """Return the run's figures in a line: of acts those that there were."""
+    counts = {kind: number for kind, number in _counts(result).items() if number}
+    figures = {"guests": result.guests, **counts}
+    for kind in ("compiled", "drifting"):
+        figures.pop(kind, None)
     if isinstance(result, SyncResult):
         figures["drift"] = result.drift
     figures.update({"left alone": result.left, "errors": result.failed})

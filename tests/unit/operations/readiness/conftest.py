@@ -91,6 +91,7 @@ class Desk:
             f"{ENFORCE}[catalog]\npath = {self.path}\n[gate]\nlisten = {self.gate}\n"
             f"[libvirt]\nconnection_uri = {uri}\n{text}"
         )
+        self.config.chmod(0o600)
 
     def guest(
         self, name: str, uuid: str, machine: str, more: str = "", state: str = _SHUT_OFF

@@ -10,9 +10,10 @@ import pytest
 from mthook.nova.instance import NovaInstance
 
 from .clouds import Cell, Nova
-from .conftest import DATABASE, DB, NEW, OLD, WEB, Answer, Desk
+from .conftest import DATABASE, DB, NEW, NOVA, OLD, WEB, Answer, Desk
 
 SPECS, DEFAULTS = "Request specs", "Nova's default machine types"
+SPECS_ID = "request_specs"
 API = DATABASE + DATABASE.replace("[database]", "[api_database]").replace("/nova\n", "/nova_api\n")
 ONE = NovaInstance(WEB, "web-1", "alpha", "active", None, machine=OLD)
 TWO = NovaInstance(DB, "db-1", "alpha", "stopped", None, machine=OLD)
@@ -25,13 +26,54 @@ def controller(desk: Desk, nova: Nova) -> Desk:
     return desk
 
 
-def test_without_the_api_database_there_are_none_to_look_at(desk: Desk, nova: Nova) -> None:
-    """As on every compute host: that is no complaint."""
+def test_without_the_api_database_nobody_knows_what_a_cold_migration_brings(
+    desk: Desk, nova: Nova
+) -> None:
+    """A warning that says who can look, as on every compute host; on a controller there is nobody else."""
     nova.cells.append(Cell([ONE]))
 
-    code, details = desk.check(SPECS)
+    (found,) = desk.findings(SPECS_ID)
 
-    assert (code, "which isn't configured here" in details) == (0, True)
+    assert (found["kind"], found["severity"]) == ("no_api_database", "warning")
+    assert found["remedy"] == "mthook-status upgrade check --cloud"
+    assert desk.check(SPECS, "--cloud").code == 2
+
+
+def test_a_gate_in_use_gives_what_arrives_its_pin(desk: Desk, nova: Nova) -> None:
+    """In mode enforce; in audit it only watches."""
+    nova.cells.append(Cell([ONE]))
+    with desk.catalog() as catalog:
+        catalog.add_history(WEB, "rewritten", actor="gate uid 42", old=NEW, new=OLD)
+
+    assert desk.findings(SPECS_ID)[0]["kind"] == "gated"
+    desk.configure(f"{DATABASE}[hook]\nmode = audit\n")
+    assert desk.findings(SPECS_ID)[0]["severity"] == "warning"
+
+
+def test_a_host_without_nova_has_no_request_specs(web: Desk) -> None:
+    """Neither a database nor a guest of Nova's."""
+    assert web.check(SPECS) == Answer(0, "This host has no guests of Nova.")
+
+
+def test_a_guest_of_novas_makes_it_novas_host(web: Desk) -> None:
+    """Though nothing is configured."""
+    web.guest("db-1", DB, OLD, NOVA)
+
+    assert web.check(SPECS).code == 1
+
+
+def test_no_cell_at_all_is_a_failure(
+    controller: Desk, nova: Nova, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was looked at."""
+    monkeypatch.setattr(nova, "all", lambda: [])
+
+    for title in (SPECS, "Machine types recorded"):
+        code, details = controller.check(title, "--cloud")
+        assert (code, details) == (
+            2,
+            "Nova's API database names no cell that could have instances.",
+        )
 
 
 def test_specs_that_agree_are_well(controller: Desk, nova: Nova) -> None:
@@ -40,7 +82,7 @@ def test_specs_that_agree_are_well(controller: Desk, nova: Nova) -> None:
     nova.specs = {WEB: OLD}
 
     assert controller.check(SPECS) == Answer(
-        0, "In 2 cells of Nova's they have the machine types that are recorded."
+        0, "Request specs in 2 cells of Nova match what is recorded."
     )
 
 
@@ -54,9 +96,8 @@ def test_what_the_next_cold_migration_changes_is_a_failure(
 
     assert controller.check(SPECS) == Answer(
         2,
-        "The next cold migration or resize changes 1 instance: the request spec lacks the machine"
-        " type that is recorded, or has another one. mthook-sync --cloud, on a controller, writes it"
-        " there.",
+        "The next cold migration or resize changes 1 instance: the request spec lacks the recorded"
+        " machine type, or has another one. 'mthook-sync --cloud' on a controller writes it there.",
     )
     (found,) = controller.findings("request_specs")
     facts = {"host": "alpha", "recorded": OLD, "request_spec": spec}
@@ -78,7 +119,7 @@ def test_specs_of_one_host_are_those_of_its_cells(controller: Desk, nova: Nova) 
     nova.specs = {WEB: OLD, DB: None}
 
     assert controller.check(SPECS, "--host", "alpha") == Answer(
-        0, "Those of the instances that Nova has on alpha have the machine types that are recorded."
+        0, "Request specs of the instances that Nova has on alpha match what is recorded."
     )
     assert controller.check(SPECS, "--host", "beta").code == 2
     assert controller.check(SPECS, "--host", "gamma") == Answer(
@@ -111,7 +152,7 @@ def test_on_a_controller_nova_alone_is_looked_at(controller: Desk, nova: Nova) -
     assert '"machine_types_in_snapshots"' in said.out
     assert '"hook"' not in said.out
     assert controller.check("Machine types recorded", "--cloud") == Answer(
-        0, "In 1 cell of Nova's every instance has one."
+        0, "Every instance in 1 cell of Nova has a recorded machine type."
     )
     controller.configure(API + "[pin]\nstyle = alias\n")
     assert controller.status("--cloud").code == 0
@@ -157,5 +198,5 @@ def test_entries_that_nova_ignores_are_named(desk: Desk, entries: str, ignored: 
 def test_without_entries_nova_takes_its_own(desk: Desk) -> None:
     """Nothing is wrong with that."""
     assert desk.check(DEFAULTS) == Answer(
-        0, "[libvirt] hw_machine_type isn't set here: Nova takes its own."
+        0, "[libvirt] hw_machine_type isn't set here: Nova takes its built-in default."
     )

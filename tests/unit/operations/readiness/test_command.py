@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -28,9 +29,10 @@ TITLES = [
     "Pins supported by QEMU",
     "Definitions and saved state",
     "Machine types in snapshots",
-    "Stopped starts of Nova instances",
+    "Pins known to Nova",
     "Request specs",
     "Nova's default machine types",
+    "Configuration files",
 ]
 
 
@@ -51,11 +53,11 @@ def test_json_has_names_for_results_and_counts_them(web: Desk) -> None:
 
     found = json.loads(web.status("--json").out)
 
-    assert list(found) == ["name", "severity", "counts", "checks"]
+    assert list(found) == ["name", "answer", "severity", "counts", "checks"]
     assert found["severity"] == "failure"
-    assert found["counts"] == {"success": 7, "warning": 2, "failure": 1}
+    assert found["counts"] == {"success": 8, "warning": 2, "failure": 1}
     severities = {one["id"]: one["severity"] for one in found["checks"]}
-    assert list(severities) == list(checks.CHECKS)
+    assert list(severities) == list(checks.UPGRADE)
     assert severities["pins_supported"] == "failure"
     assert list(found["checks"][0]) == [
         *("check", "result", "details"),
@@ -99,8 +101,9 @@ def test_the_table_is_that_of_oslo_upgradecheck(web: Desk) -> None:
     """As nova-status prints it."""
     lines = web.status().out.splitlines()
 
-    assert lines[1].split("|")[1].strip() == "Upgrade Check Results"
-    cells = [line.strip("| ").split(": ")[0] for line in lines[3:] if not line.startswith("+")]
+    assert lines[0] == "YES: every instance looked at keeps its machine type (1 guest here)"
+    assert lines[2].split("|")[1].strip() == "Upgrade Check Results"
+    cells = [line.strip("| ").split(": ")[0] for line in lines[4:] if not line.startswith("+")]
     assert [cell for cell in cells if cell in ("Check", "Result", "Details")] == [
         "Check",
         "Result",
@@ -118,7 +121,7 @@ def test_the_table_fits_80_columns(desk: Desk) -> None:
 
     said = desk.status("--config-file", str(desk.config))
 
-    rows = [line for line in said.out.splitlines() if str(desk.hooks) not in line]
+    rows = [line for line in said.out.splitlines()[1:] if str(desk.hooks) not in line]
     assert {len(line) for line in rows if "a-rather" in line} == {len(rows[-1])}
     details = [line.strip("|").strip() for line in rows]
     assert max(len(line) for line in details if not line.startswith("+")) <= 76
@@ -174,6 +177,20 @@ def test_a_password_is_never_printed(web: Desk, option: list[str]) -> None:
     assert "Traceback" not in said.out + said.err
 
 
+def test_without_root_it_is_one_line(web: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not ten failures that all mean that; on a controller there is nothing of root's to look at."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+
+    assert web.status() == (
+        255,
+        "",
+        "mthook-status: 'mthook-status upgrade check' looks at what root alone may read:"
+        " run it as root, or with --cloud\n",
+    )
+    web.configure(DATABASE)
+    assert web.status("--cloud").err == ""
+
+
 def test_nothing_is_changed(web: Desk) -> None:
     """Neither the catalog nor the hook; there is nothing left beside them."""
     web.guest("db-1", DB, NEW)
@@ -209,7 +226,7 @@ def test_no_catalog_is_made(desk: Desk, tmp_path: Path) -> None:
     missing = f"no catalog: {tmp_path}/other does not exist: run mthook-sync."
     found = {one["check"]: one for one in json.loads(said.out)["checks"]}
     without = [title for title in TITLES if found[title]["details"] == missing]
-    assert without == [TITLES[0], TITLES[2], TITLES[3], TITLES[4], TITLES[5], TITLES[7]]
+    assert without == [TITLES[number] for number in (0, 2, 3, 4, 5, 7, 8)]
     assert {found[title]["result"] for title in without} == {2}
     assert not (tmp_path / "other").exists()
 

@@ -12,13 +12,13 @@ from .conftest import DB, NEW, OLD, WEB, Answer, Desk
 
 TITLE = "Drift"
 _LISTS = (
-    "'mthook-admin list --drift' lists them; what runs stays as it is until its next cold start."
+    "'mthook-admin list --drift' lists them. What runs stays as it is until its next cold start."
 )
 
 
 def test_a_guest_that_is_what_its_pin_says_is_well(web: Desk) -> None:
     """There is nothing to do."""
-    assert web.check(TITLE) == Answer(0, "Of 1 guest none is unlike its pin.")
+    assert web.check(TITLE) == Answer(0, "No drift: the only pinned guest matches its pin.")
 
 
 def test_an_alias_is_what_it_stands_for(web: Desk) -> None:
@@ -34,7 +34,7 @@ def test_a_definition_unlike_the_pin_is_drift(web: Desk) -> None:
     web.pin(WEB, NEW)
 
     assert web.check(TITLE) == Answer(
-        1, f"Unlike their pin: 1 guest (web-1: defined {OLD}). {_LISTS}"
+        1, f"Unlike their pins: 1 guest (web-1: defined {OLD}). {_LISTS}"
     )
 
 
@@ -76,7 +76,7 @@ def test_a_guest_that_waits_for_a_repair_is_drift(web: Desk) -> None:
     assert f"web-1: defined {NEW}, start stopped" in web.check(TITLE).details
 
     web.guest("web-1", WEB, OLD)
-    assert web.check(TITLE).details == "Of 1 guest none is unlike its pin."
+    assert web.check(TITLE).details == "No drift: the only pinned guest matches its pin."
 
 
 def test_a_record_of_novas_unlike_the_pin_is_drift(web: Desk) -> None:

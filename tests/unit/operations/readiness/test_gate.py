@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from mthook.catalog.records import Compared
 from mthook.text import now
 
 from .conftest import DATABASE, NEW, NOVA, OLD, WEB, Answer, Desk
 
-TITLE = "Stopped starts of Nova instances"
-RIGHT = "What passes the gate of 1 guest (web-1) gets its pin on the way. The gate is in use: "
+TITLE = "Pins known to Nova"
+RIGHT = "The gate gives the definitions of 1 guest (web-1) their pins on the way to libvirt. The gate is in use: "
 DAY = 86400
 
 
@@ -58,7 +59,7 @@ def test_another_uri_is_none(nova: Desk, uri: str) -> None:
     """It leads past the gate."""
     found, _ = with_nova_conf(nova, uri)
 
-    assert found.code == 1
+    assert found.code == 2
     assert found.details.endswith("The gate isn't in use.")
 
 
@@ -83,11 +84,22 @@ def test_as_data_use_is_a_kind_and_what_shows_it(nova: Desk) -> None:
     assert (use["kind"], use["facts"]) == ("gate_rewrote", {"last_rewrite_at": at})
 
 
+def test_a_gate_that_only_watches_puts_nothing_right(nova: Desk) -> None:
+    """In mode audit it logs what it would rewrite."""
+    rewrite(nova, now())
+    nova.configure("[hook]\nmode = audit\n")
+
+    assert [one["kind"] for one in nova.findings("stopped_starts")] == [
+        "no_database",
+        "gate_rewrote",
+    ]
+
+
 def test_an_old_rewrite_is_none(nova: Desk) -> None:
     """Somebody may have taken the gate away since."""
     rewrite(nova, now(time.time() - 8 * DAY))
 
-    assert nova.check(TITLE).code == 1
+    assert nova.check(TITLE).code == 2
 
 
 def test_a_socket_that_is_listened_on_is_no_use_yet(nova: Desk) -> None:
@@ -97,10 +109,10 @@ def test_a_socket_that_is_listened_on_is_no_use_yet(nova: Desk) -> None:
         gate.listen()
         found = nova.check(TITLE)
 
-    assert found.code == 1
+    assert found.code == 2
     assert found.details.endswith(
-        f"{nova.gate} is listened on, but no configuration file given here names it in [libvirt]"
-        " connection_uri. The gate isn't in use."
+        f"The gate isn't in use: {nova.gate} is listened on, but no configuration file given here"
+        " names it in [libvirt] connection_uri."
     )
 
 
@@ -123,18 +135,20 @@ def test_a_socket_that_nobody_listens_on_is_none(nova: Desk) -> None:
     with socket.socket(socket.AF_UNIX) as gate:
         gate.bind(str(nova.gate))
 
-        assert nova.check(TITLE).code == 1
+        assert nova.check(TITLE).code == 2
 
 
 def test_beside_write_back_both_are_told(nova: Desk) -> None:
     """Each is enough."""
     rewrite(nova, now())
     nova.configure(DATABASE)
+    with nova.catalog() as catalog:
+        catalog.set_compared(Compared(WEB, OLD, 1, None))
 
     found = nova.check(TITLE)
 
     assert found.code == 0
-    assert "mthook-sync writes the pins" in found.details
+    assert "mthook-sync writes them to its database" in found.details
     assert "The gate is in use: it rewrote a domain at " in found.details
 
 

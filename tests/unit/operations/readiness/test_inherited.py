@@ -9,13 +9,12 @@ from .conftest import DATABASE, Answer, Desk
 
 TITLE = "Machine types in snapshots"
 CAVEAT = (
-    "Mind that Nova then unshelves an image-backed instance as the default machine type, for its"
-    " shelved image hasn't got it either."
+    "First read about shelved instances: Nova unshelves an image-backed instance as the default"
+    " machine type if its shelved image hasn't got one."
 )
 WARNING = (
-    "Snapshots pass the machine types that mthook-sync writes to Nova's database on to new"
-    " instances; hw_machine_type in [DEFAULT] non_inheritable_image_properties of nova-api's"
-    f" nova.conf prevents it. {CAVEAT}"
+    "New instances made from a snapshot inherit its machine type. To prevent that, add hw_machine_type"
+    f" to [DEFAULT] non_inheritable_image_properties in nova-api's nova.conf. {CAVEAT}"
 )
 
 
@@ -33,8 +32,8 @@ def test_a_property_that_images_do_not_inherit_is_well(desk: Desk) -> None:
 
     assert answer(desk, listed) == Answer(
         0,
-        "non_inheritable_image_properties has hw_machine_type: snapshots don't pass it on. "
-        + CAVEAT,
+        "non_inheritable_image_properties has hw_machine_type: new instances made from a snapshot"
+        f" don't inherit it. {CAVEAT}",
     )
 
 
@@ -49,7 +48,8 @@ def test_where_no_file_has_the_list_nova_conf_is_asked_for(desk: Desk) -> None:
     """It may have it, where it isn't among the files."""
     assert answer(desk, "") == Answer(
         1,
-        f"{WARNING} No configuration file sets it: if nova.conf does, give that with --config-file.",
+        f"{WARNING} The option isn't set in the files given here: if nova.conf sets it, name that with"
+        " --config-file.",
     )
 
 
@@ -70,7 +70,7 @@ def test_as_data_it_is_the_option_and_the_files(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("own", "reason"),
     [
-        ("", "No database of Nova's is configured"),
+        ("", "No Nova database is configured"),
         (f"{DATABASE}[sync]\nwrite_back = false\n", "[sync] write_back = false"),
         (f"{DATABASE}[pin]\nstyle = alias\n", "[pin] style = alias"),
     ],
@@ -80,5 +80,5 @@ def test_where_no_versioned_name_is_written_it_does_not_matter(
 ) -> None:
     """An alias in an image is what Nova itself puts there."""
     assert answer(desk, "", own) == Answer(
-        0, f"{reason}: no machine type gets into images by mthook."
+        0, f"{reason}, so mthook puts no machine type into images."
     )

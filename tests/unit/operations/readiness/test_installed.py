@@ -133,8 +133,8 @@ def test_a_mode_that_only_watches_is_a_warning(desk: Desk, mode: str) -> None:
 
     assert desk.check(TITLE) == Answer(
         1,
-        f"[hook] mode = {mode}: it stops no start and no definition is changed;"
-        " only mode = enforce protects.",
+        f"[hook] mode = {mode}: it stops no start, and no definition is changed."
+        " Only mode = enforce protects.",
     )
 
 

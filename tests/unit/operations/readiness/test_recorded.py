@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import libvirt
 import pytest
 
 from mthook.catalog.records import Guest
+from mthook.catalog.store import Catalog
 from mthook.nova.cell import NovaInstance
 from mthook.text import now
 from tests.unit.host.fakes import FakeDomain, failure
@@ -24,7 +26,7 @@ UNSET = NovaInstance(DB, "db-1", "alpha", "active", None)
 
 def test_a_pinned_guest_is_well(web: Desk) -> None:
     """There is nothing to do."""
-    assert web.check(TITLE) == Answer(0, "Of 1 guest on this host none is without a pin.")
+    assert web.check(TITLE) == Answer(0, "The only guest on this host is pinned.")
 
 
 def test_guests_without_a_pin_are_counted(web: Desk) -> None:
@@ -33,9 +35,10 @@ def test_guests_without_a_pin_are_counted(web: Desk) -> None:
         web.guest(f"new-{number}", f"3f2c1d3e-0000-4000-8000-00000000010{number}", OLD)
 
     assert web.check(TITLE) == Answer(
-        1,
-        "Without a pin: 4 guests (new-0; new-1; new-2; ...) of this host. 'mthook-admin list"
-        " --unset' lists them; mthook-sync pins them, or their next start where a pin was released.",
+        2,
+        "Without a pin: 4 guests (new-0; new-1; new-2; ...) of this host. They get the new default."
+        " 'mthook-admin list --unset' lists them; 'mthook-sync' pins them, or their next start does where"
+        " a pin was released.",
     )
 
 
@@ -48,7 +51,7 @@ def test_as_data_all_guests_are_named(web: Desk) -> None:
     assert web.findings("machine_types_recorded") == [
         {
             "kind": "guests_unpinned",
-            "severity": "warning",
+            "severity": "failure",
             "subjects": [{"uuid": one, "name": f"new-{one[-1]}", "facts": {}} for one in uuids],
             "facts": {"guests": 5, "listed_by": "mthook-admin list --unset"},
             "remedy": "mthook-sync",
@@ -110,7 +113,37 @@ def test_without_libvirt_the_last_sync_tells(web: Desk) -> None:
     assert found.code == 1
     assert found.details.startswith(f"libvirt at {UNREACHABLE} can't be reached: ")
     assert found.details.endswith(
-        "this is how the last sync saw the guests. Of 0 guests on this host none is without a pin."
+        "this is how the last sync saw the guests. There are no guests on this host."
+    )
+
+
+def test_where_nobody_has_ever_seen_the_guests_nothing_is_well(desk: Desk, tmp_path: Path) -> None:
+    """Neither libvirt nor a sync tells whether there are any."""
+    Catalog.open(str(tmp_path / "new" / "catalog.sqlite")).close()
+    desk.configure(f"[catalog]\npath = {tmp_path}/new/catalog.sqlite\n", uri=UNREACHABLE)
+
+    for check in ("machine_types_recorded", "drift", "stopped_starts", "request_specs"):
+        (found,) = desk.findings(check)
+        assert (found["kind"], found["severity"]) == ("unavailable", "failure")
+        assert found["facts"]["cause"] == "libvirt"
+
+
+def test_where_no_guest_is_pinned_nothing_is_well(desk: Desk) -> None:
+    """That nothing is unlike a pin says nothing then."""
+    desk.guest("web-1", WEB, OLD)
+
+    for check in ("drift", "pins_supported", "definitions_and_saved_state"):
+        assert desk.findings(check) == [
+            {
+                "kind": "nothing_pinned",
+                "severity": "failure",
+                "subjects": [],
+                "facts": {"guests": 1},
+                "remedy": "mthook-sync",
+            }
+        ]
+    assert desk.check("Drift").details == (
+        "No pin of the 1 guest on this host is known: run 'mthook-sync' first."
     )
 
 
@@ -120,8 +153,8 @@ def test_a_cell_where_all_have_one_is_well(web: Desk, nova: Nova) -> None:
 
     assert web.check(TITLE) == Answer(
         0,
-        "In 2 cells of Nova's every instance has one."
-        " Of 1 guest on this host none is without a pin.",
+        "Every instance in 2 cells of Nova has a recorded machine type."
+        " The only guest on this host is pinned.",
     )
 
 
@@ -131,9 +164,9 @@ def test_novas_instances_without_one_are_counted_over_all_cells(desk: Desk, nova
 
     assert desk.check(TITLE) == Answer(
         2,
-        "Without a recorded machine type: 5 instances of Nova's. They get the new default."
-        " 'mthook-admin list --unset --guests-only' lists them, mthook-sync on their hosts records it."
-        " Of 0 guests on this host none is without a pin.",
+        "Nova has no machine type recorded for 5 instances. They get the new default."
+        " 'mthook-admin list --unset --guests-only' lists them; 'mthook-sync' on their hosts records it."
+        " There are no guests on this host.",
     )
 
 
@@ -153,14 +186,14 @@ def test_one_cell_that_fails_is_named_and_the_others_are_counted(desk: Desk, nov
 
     assert found.code == 2
     assert found.details.startswith(
-        "Nova's cell cell1: no luck. Without a recorded machine type: 1 instance of Nova's."
+        "Nova's cell cell1: no luck. Nova has no machine type recorded for 1 instance."
     )
 
 
 def test_an_api_database_that_fails_is_a_failure(desk: Desk, nova: Nova) -> None:
     """The guests of this host are counted all the same."""
     assert desk.check(TITLE) == Answer(
-        2, "Nova's API database: no luck. Of 0 guests on this host none is without a pin."
+        2, "Nova's API database: no luck. There are no guests on this host."
     )
 
 
@@ -174,7 +207,7 @@ def test_without_a_catalog_nova_is_asked_all_the_same(
     found = desk.check(TITLE)
 
     assert found.code == 2
-    assert "1 instance of Nova's" in found.details
+    assert "for 1 instance" in found.details
     assert found.details.endswith("no catalog: /nonexistent does not exist: run mthook-sync.")
 
 
@@ -186,9 +219,9 @@ def test_what_is_no_guest_of_libvirts_is_counted_apart(desk: Desk, nova: Nova) -
 
     assert desk.check(TITLE) == Answer(
         0,
-        "In 1 cell of Nova's every instance has one. Without one, and not counted, for they are no"
-        " guests of libvirt's: 1 instance of ironic's and 2 failed builds that no host has."
-        " Of 0 guests on this host none is without a pin.",
+        "Every instance in 1 cell of Nova has a recorded machine type. Not counted, because they are no"
+        " libvirt guests: 1 Ironic instance and 2 failed builds without a host."
+        " There are no guests on this host.",
     )
     apart = desk.findings("machine_types_recorded")[1]
     assert (apart["kind"], apart["severity"], apart["facts"]) == (
@@ -203,11 +236,14 @@ def test_of_one_host_that_alone_is_looked_at(desk: Desk, nova: Nova) -> None:
     """In the cells that have it; one that isn't there is a failure, not well."""
     nova.cells += [Cell([UNSET], host="alpha"), Cell([UNSET] * 7, host="gamma"), Cell(host="beta")]
 
-    assert "1 instance of Nova's." in desk.check(TITLE, "--host", "alpha").details
+    assert "for 1 instance." in desk.check(TITLE, "--host", "alpha").details
     code, details = desk.check(TITLE, "--host", "beta")
-    assert (code, details.split(" Of ")[0]) == (0, "Every instance that Nova has on beta has one.")
+    assert (code, details.split(" There ")[0]) == (
+        0,
+        "Every instance that Nova has on beta has a recorded machine type.",
+    )
     code, details = desk.check(TITLE, "--host", "delta")
-    assert (code, details.split(" Of ")[0]) == (2, "Nova has no compute host delta.")
+    assert (code, details.split(" There ")[0]) == (2, "Nova has no compute host delta.")
 
 
 def test_a_guest_whose_instance_nova_has_deleted_is_named(desk: Desk, nova: Nova) -> None:
@@ -227,7 +263,7 @@ def test_a_guest_whose_instance_nova_has_deleted_is_named(desk: Desk, nova: Nova
         " --snapshots-metadata --nvram NAME'."
     )
     assert "Without a pin" not in details
-    assert nova.asked == [{DB, WEB}]
+    assert nova.asked[0] == {DB, WEB}
 
 
 def test_where_the_database_fails_a_guest_is_not_taken_for_deleted(desk: Desk, nova: Nova) -> None:

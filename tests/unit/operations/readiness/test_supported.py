@@ -15,7 +15,7 @@ from .conftest import DB, NEW, OLD, UNREACHABLE, WEB, Answer, Desk
 TITLE = "Pins supported by QEMU"
 QEMU = "/usr/bin/qemu-system-x86_64"
 _REMEDY = (
-    "it has to offer them before their next start, or 'mthook-admin set' changes them."
+    "It has to offer them before their next start, or 'mthook-admin set' changes them."
     " 'mthook-admin list --unsupported' lists them all."
 )
 
@@ -27,11 +27,25 @@ def offer(desk: Desk, *offered: Capability) -> None:
 
 
 def test_a_pin_that_qemu_offers_is_well(web: Desk) -> None:
-    """An alias too."""
+    """However many there are."""
+    web.guest("db-1", DB, NEW)
+    web.pin(DB, NEW)
+
+    assert web.check(TITLE) == Answer(0, "This host's QEMU can run both pinned machine types.")
+
+
+def test_an_alias_keeps_no_version(web: Desk) -> None:
+    """A new QEMU gives it another one: a warning, unless aliases are what is wanted."""
     web.guest("db-1", DB, NEW)
     web.pin(DB, "pc", seen=NEW)
 
-    assert web.check(TITLE) == Answer(0, "Of 2 pins this host's QEMU can run all.")
+    (found,) = web.findings("pins_supported")
+
+    assert (found["kind"], found["severity"]) == ("aliases", "warning")
+    assert found["subjects"] == [{"uuid": DB, "name": "db-1", "facts": {"pin": "pc", "seen": NEW}}]
+    assert found["remedy"] == "mthook-admin freeze"
+    web.configure("[pin]\nstyle = alias\n")
+    assert web.check(TITLE).code == 0
 
 
 def test_a_pin_that_qemu_lacks_is_a_failure(web: Desk) -> None:
@@ -42,7 +56,7 @@ def test_a_pin_that_qemu_lacks_is_a_failure(web: Desk) -> None:
     assert web.check(TITLE) == Answer(
         2,
         "This host's QEMU can't run the pins of 1 guest (db-1: pc-i440fx-5.0, nearest"
-        f" {OLD}, {NEW}, pc-i440fx-2.0): {_REMEDY}",
+        f" {OLD}, {NEW}, pc-i440fx-2.0). {_REMEDY}",
     )
 
 
@@ -56,9 +70,9 @@ def test_a_saved_guest_of_such_a_pin_gets_advice_that_works(web: Desk) -> None:
     web.configure(uri=UNREACHABLE)
 
     assert web.check(TITLE).details.endswith(
-        "Nor can it restore the managed-save images of 1 guest (db-1): a host whose QEMU offers their pins"
-        " can, or 'virsh managedsave-remove NAME' discards the memory, as a power cut does; only then"
-        " 'mthook-admin set' can change the pin."
+        "Nor can it restore the managed-save images of 1 guest (db-1). A host whose QEMU offers their pins"
+        " can, or 'virsh managedsave-remove NAME' discards the memory, as a power cut does; only then can"
+        " 'mthook-admin set' change the pin."
     )
 
 
@@ -98,7 +112,7 @@ def test_a_deprecated_pin_is_a_warning(desk: Desk) -> None:
 
     assert desk.check(TITLE) == Answer(
         1,
-        "This host's QEMU deprecates the pins of 1 guest (web-1: pc-i440fx-2.0):"
+        "This host's QEMU deprecates the pins of 1 guest (web-1: pc-i440fx-2.0)."
         " 'mthook-admin list --deprecated' lists them.",
     )
 
@@ -147,7 +161,7 @@ def test_a_guest_that_has_left_does_not_count(desk: Desk) -> None:
     see(desk)
     desk.pin(WEB, "pc-i440fx-5.0")
 
-    assert desk.check(TITLE) == Answer(0, "Of 0 pins this host's QEMU can run all.")
+    assert desk.check(TITLE) == Answer(0, "There are no pins.")
 
 
 def test_libvirt_is_asked_for_what_its_list_lacks(

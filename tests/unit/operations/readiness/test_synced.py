@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 from mthook.catalog.store import Catalog
+from mthook.errors import Error
+from mthook.operations.acts import Failure
+from mthook.operations.sync.reported import for_catalog
 from mthook.text import now
 
-from .conftest import Answer, Desk
+from .conftest import WEB, Answer, Desk
 
 TITLE = "Last sync"
 
@@ -33,34 +37,46 @@ def test_a_sync_of_yore_is_a_warning(desk: Desk) -> None:
     assert desk.check(TITLE) == Answer(
         1,
         f"The last mthook-sync ended at {at[:19]}Z, more than an hour ago:"
-        " look after its cron job or systemd timer.",
+        " look after its cron job or systemd timer; 'mthook-admin doctor' looks for them.",
     )
 
 
-def test_a_sync_with_errors_is_a_warning(desk: Desk) -> None:
-    """It told them to cron."""
+def met(desk: Desk, *failures: Failure) -> str:
+    """Let the last sync have met errors; return when."""
     with desk.catalog() as catalog:
-        at = now()
-        catalog.set_last_sync(at, ok=False)
+        text = for_catalog(failures)
+        catalog.set_sync_errors(text)
+    return str(json.loads(text or "")["at"])
+
+
+def test_the_errors_of_the_last_sync_are_told(desk: Desk) -> None:
+    """It told them to cron, once."""
+    many = [Failure(Error(f"web-{number}: no luck"), WEB, "web-1") for number in range(30)]
+    at = met(desk, Failure(Error("Nova's database: no luck")), *many)
 
     assert desk.check(TITLE) == Answer(
         1,
-        f"The last mthook-sync ended at {at[:19]}Z with errors: 'mthook-sync -v' tells them.",
+        f"The mthook-sync at {at[:19]}Z met 31 errors, which 'mthook-sync -v' tells in full:"
+        " Nova's database: no luck; web-0: no luck; web-1: no luck; and more.",
     )
 
 
-def test_as_data_it_is_when_the_sync_ended(desk: Desk) -> None:
+def test_as_data_errors_have_their_guests(desk: Desk) -> None:
     """One finding for each fault, each with the command that shows more."""
     with desk.catalog() as catalog:
         catalog.set_last_sync("2026-01-01T00:00:00.000000Z", ok=False)
+    at = met(desk, Failure(Error("no database")), Failure(Error("web-1: no luck"), WEB, "web-1"))
 
-    found = desk.findings("last_sync")
+    old, errors = desk.findings("last_sync")
 
-    assert [(one["kind"], one["remedy"]) for one in found] == [
-        ("too_old", None),
-        ("had_errors", "mthook-sync -v"),
-    ]
-    assert [one["facts"] for one in found] == [{"ended_at": "2026-01-01T00:00:00.000000Z"}] * 2
+    assert (old["kind"], old["facts"]) == ("too_old", {"ended_at": "2026-01-01T00:00:00.000000Z"})
+    assert errors == {
+        "kind": "had_errors",
+        "severity": "warning",
+        "subjects": [{"uuid": WEB, "name": "web-1", "facts": {"message": "web-1: no luck"}}],
+        "facts": {"failed_at": at, "number": 2, "messages": ["no database", "web-1: no luck"]},
+        "remedy": "mthook-sync -v",
+    }
 
 
 def test_no_sync_at_all_is_a_failure(desk: Desk) -> None:

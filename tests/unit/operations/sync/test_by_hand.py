@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mthook import conf
+from mthook.locks import LOCK, only_one
 from tests.unit.host.fakes import OTHER, UUID, FakeDomain, domain_xml
 from tests.unit.operations.sync.setting import Setting
 
@@ -33,8 +34,7 @@ def test_on_a_terminal_each_act_is_a_line_and_the_last_one_sums_up(
         "mthook-sync: compiled the configuration for the hook: mode enforce\n"
         f"mthook-sync: pinned web-1 ({UUID}) to {OLD}, from the running guest\n"
         f"mthook-sync: realigned web-1 ({UUID}) from {NEW} to {OLD}\n"
-        "mthook-sync: guests: 1, pinned: 1, released: 0, written: 0, specified: 0, imaged: 0, realigned: 1, "
-        "repaired: 0, forgotten: 0, drift: 0, left alone: 0, errors: 0\n"
+        "mthook-sync: guests: 1, pinned: 1, realigned: 1, drift: 0, left alone: 0, errors: 0\n"
     )
 
 
@@ -156,6 +156,53 @@ def test_what_was_kept_and_cant_be_read_is_reported_again(setting: Setting, text
 
     assert setting.sync("--scheduled")[2] != ""
     assert len(json.loads(kept.read_text())) == 1
+
+
+def test_a_run_that_another_one_keeps_out_is_told_once(setting: Setting) -> None:
+    """Whichever it is; once a run came through, that is another time."""
+    setting.sync()
+    directory = os.path.dirname(setting.path)
+    said = []
+    for pid in ("4711", "4712"):
+        with only_one(directory):
+            Path(directory, LOCK).write_text(f"{pid}\n")
+            said.append(setting.sync("--scheduled"))
+    setting.sync("--scheduled")
+    with only_one(directory):
+        said.append(setting.sync("--scheduled"))
+
+    assert [code for code, _, _ in said] == [3, 3, 3]
+    assert ["another mthook-sync is running" in err for _, _, err in said] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        (("--cloud",), "--cloud: the configuration has no [api_database] connection"),
+        (("--only", "push"), "--only push: the configuration has no [database] connection"),
+    ],
+)
+def test_what_the_configuration_forbids_is_told_once_too(
+    setting: Setting, argv: tuple[str, ...], text: str
+) -> None:
+    """A timer that asks for it does so every time; exit code 2, which no timer takes for done."""
+    setting.sync()
+
+    assert setting.sync("--scheduled", *argv) == (2, "", f"mthook-sync: {text}\n")
+    assert setting.sync("--scheduled", *argv) == (2, "", "")
+    assert setting.sync(*argv) == (2, "", f"mthook-sync: {text}\n")
+
+
+def test_on_a_terminal_a_timers_run_speaks_too(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody looks on."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+
+    assert "pinned" not in setting.sync("--scheduled")[2]
+    assert setting.sync("--scheduled")[2] == (
+        "mthook-sync: guests: 0, drift: 0, left alone: 0, errors: 0\n"
+    )
 
 
 def test_what_cant_be_kept_is_reported_each_time(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -63,7 +64,45 @@ def test_libvirt_that_goes_away_ends_the_run(setting: Setting) -> None:
         "",
         f"mthook-sync: guest {UUID} can't be found: client socket is closed\n",
     )
+    assert kept_errors(setting) == [(None, f"guest {UUID} can't be found: client socket is closed")]
+    with setting.catalog() as catalog:
+        catalog.set_sync_errors(None)
     assert dump(setting.path) == before
+
+
+def kept_errors(setting: Setting) -> list[tuple[str | None, str]]:
+    """Return what the catalog keeps of the last sync's errors: name and words."""
+    with setting.catalog() as catalog:
+        text = catalog.host().last_sync_errors
+    return [(one["name"], one["message"]) for one in json.loads(text)["errors"]] if text else []
+
+
+def test_the_errors_of_a_sync_are_kept_until_one_goes_well(setting: Setting) -> None:
+    """Those of a run that breaks off too; a run of one step or a dry run says nothing about the whole."""
+    setting.libvirt.domains = [FakeDomain("<domain>", name="web-1")]
+    setting.sync()
+    ((name, words),) = kept_errors(setting)
+    assert (name, words.startswith("web-1 (")) == ("web-1", True)
+
+    setting.libvirt.domains = []
+    for args in (["--only", "seed"], ["--dry-run"]):
+        setting.sync(*args)
+        assert kept_errors(setting) == [(name, words)]
+    setting.sync()
+
+    assert kept_errors(setting) == []
+
+
+def test_of_very_many_errors_the_first_are_kept_and_the_number(setting: Setting) -> None:
+    """What a host with thousands of guests meets doesn't fill the catalog."""
+    uuids = [f"3f2c1d3e-0000-4000-8000-{number:012}" for number in range(30)]
+    setting.libvirt.domains = [FakeDomain("<domain>", uuid=uuid, name=uuid[-2:]) for uuid in uuids]
+
+    setting.sync()
+
+    assert len(kept_errors(setting)) == 20
+    with setting.catalog() as catalog:
+        assert json.loads(catalog.host().last_sync_errors or "")["number"] == 30
 
 
 def test_without_libvirt_the_policy_is_compiled_all_the_same(
