@@ -254,7 +254,7 @@ STEPS: dict[str, Step] = {
             state TEXT NOT NULL
         ) WITHOUT ROWID;
     """),
-    "0009": _script("""
+    "0010": _script("""
         -- What the last whole sync failed with, as JSON; see HostFacts.
         ALTER TABLE host ADD COLUMN last_sync_errors TEXT
     """),
