@@ -71,9 +71,9 @@ def show(stage: Stage) -> None:
     stage.expect(stage.run(alpha, "virsh", "start", "web-1", fails=True), f"pinned to {pin}")
 
     stage.step(
-        "The repair puts the definition right and starts the guest (under systemd it runs by itself)"
+        "The repair puts the definition right (under systemd by itself), and starts the guest"
     )
-    stage.run(alpha, "mthook-sync", "--only", "repair", "-v")
+    stage.run(alpha, "mthook-sync", "--only", "repair", "--start", "-v")
     stage.expect(stage.run(alpha, "virsh", "domstate", "web-1"), "running")
     stage.same(alpha.machine("web-1"), pin, "web-1 runs")
 
