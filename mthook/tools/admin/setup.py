@@ -89,6 +89,11 @@ class Setup(RootCommand):
         ExitCode.ERROR: "it isn't, or not wholly, and standard error says why; what was done stays, and setup may be"
         " called again",
     }
+    examples: ClassVar = (
+        "mthook-admin setup",
+        "mthook-admin setup --mode enforce",
+        "mthook-admin setup --yes --database /root/mthook-database-url --write-nova-conf",
+    )
     arguments: ClassVar = (
         argument("--yes", action="store_true", help="don't ask"),
         argument(
@@ -174,6 +179,10 @@ class Uninstall(RootCommand):
         ExitCode.OK: "nothing of it is left but configuration and catalog",
         ExitCode.ERROR: "something is left, and standard error says what to do; or any other error",
     }
+    examples: ClassVar = (
+        "mthook-admin uninstall",
+        "mthook-admin uninstall --yes --metadata",
+    )
     arguments: ClassVar = (
         argument("--yes", action="store_true", help="don't ask"),
         argument(
