@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shells' completion of all four programs, made of their parsers; ``make sample`` writes it to ``etc/completion``.
+"""The shells' completion of all four programs, made of their parsers; ``make sample`` writes it to ``etc/share``.
 
 A table in the scripts has the words that may follow. Only guests and machine types are asked for when they are needed.
 """
@@ -104,12 +104,14 @@ _mthook "$@"
 
 
 def scripts() -> dict[str, str]:
-    """Return the scripts by their paths below ``etc/completion``."""
+    """Return the scripts by their paths below ``etc/share``."""
     names = " ".join(PROGRAMS)
     shared = f"{_NEXT}\n{_table()}"
     return {
-        "bash/mthook-admin": _HEAD.format("bash") + shared + _BASH.replace("PROGRAMS", names),
-        "zsh/_mthook": f"#compdef {names}\n" + _HEAD.format("zsh") + shared + _ZSH,
+        "bash-completion/completions/mthook-admin": _HEAD.format("bash")
+        + shared
+        + _BASH.replace("PROGRAMS", names),
+        "zsh/site-functions/_mthook": f"#compdef {names}\n" + _HEAD.format("zsh") + shared + _ZSH,
     }
 
 
@@ -172,4 +174,4 @@ def _actions(words: Sequence[str]) -> list[argparse.Action]:
 
 if __name__ == "__main__":
     for name, text in scripts().items():
-        (Path(__file__).parents[2] / "etc" / "completion" / name).write_text(text)
+        (Path(__file__).parents[2] / "etc" / "share" / name).write_text(text)

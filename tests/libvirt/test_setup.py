@@ -141,7 +141,7 @@ def test_uninstall_takes_all_back(here: Host) -> None:
     assert said.stdout == (
         "/etc/cron.d/mthook: removed\n"
         f"{HOOK}: removed; libvirtd was told\n"
-        "/etc/bash_completion.d/mthook-admin: removed\n"
+        "completion and man pages below /usr/local/share: removed\n"
         f"web-1 ({UUID}): its pin is out of its metadata\n"
         f"left, with pins and history: {CONFIG}, /var/lib/mthook\n"
     )

@@ -20,7 +20,8 @@ from mthook.catalog.store import Catalog
 from mthook.text import now
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = ROOT / "etc" / "completion"
+SCRIPTS = ROOT / "etc" / "share"
+BASH = SCRIPTS / "bash-completion" / "completions"
 UUID = "7d3f0a52-6a0e-4c6f-9f3b-5f0a1c2d3e4f"
 
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
@@ -30,11 +31,11 @@ import completion  # noqa: E402
 SHELLS = {
     "bash": (
         ["bash", "--norc", "-i"],
-        f". {SCRIPTS}/bash/mthook-admin; bind 'set bell-style none'",
+        f". {BASH}/mthook-admin; bind 'set bell-style none'",
     ),
     "zsh": (
         ["zsh", "-f", "-i"],
-        f"fpath=({SCRIPTS}/zsh $fpath); autoload -U compinit; compinit -u -D; setopt no_beep",
+        f"fpath=({SCRIPTS}/zsh/site-functions $fpath); autoload -U compinit; compinit -u -D; setopt no_beep",
     ),
 }
 #: What is typed before TAB, and the last word of the line afterwards.
@@ -123,7 +124,7 @@ def test_tab_completes_the_last_word(tab: Tab, typed: str, completed: str) -> No
 def test_where_several_words_may_follow_options_are_left_out_until_a_dash() -> None:
     """A dozen of them would hide the guests."""
     script = f"""
-. {SCRIPTS}/bash/mthook-admin
+. {BASH}/mthook-admin
 COMP_WORDS=(mthook-admin hook ''); COMP_CWORD=2; _mthook; echo "${{COMPREPLY[@]}}"
 COMP_WORDS=(mthook-admin hook -); COMP_CWORD=2; _mthook; echo "${{COMPREPLY[@]}}"
 COMP_WORDS=(mthook-sync ''); COMP_CWORD=1; _mthook; echo "${{COMPREPLY[@]:0:2}}"
@@ -142,4 +143,4 @@ def test_the_scripts_are_what_the_programs_make() -> None:
     for name, text in completion.scripts().items():
         assert (SCRIPTS / name).read_text() == text
     for program in completion.PROGRAMS:
-        assert (SCRIPTS / "bash" / program).samefile(SCRIPTS / "bash" / "mthook-admin")
+        assert (BASH / program).samefile(BASH / "mthook-admin")

@@ -76,16 +76,15 @@ class Plan:
         return any(step.kind == kind for step in self.steps)
 
 
-def make(found: Found, choices: Choices, hooks_dir: str, completion: str) -> Plan:
+def make(found: Found, choices: Choices, hooks_dir: str) -> Plan:
     """Work out what is to be done; nothing is changed.
 
-    :param completion: what makes bash complete the commands.
     :raises Error: the configuration would be wrong, or libvirt, the catalog or a file can't be read.
     """
     text = compose(found, choices)
     conf = _read(found, text)
     nova_text = lead_to_gate(found.nova_text, conf.gate.listen)
-    steps = _steps(found, choices, hooks_dir, text, conf, nova_text, completion)
+    steps = _steps(found, choices, hooks_dir, text, conf, nova_text)
     return Plan(
         found, choices, hooks_dir, text, conf, _foresee(found, text), nova_text, tuple(steps)
     )
@@ -118,7 +117,6 @@ def _steps(
     text: str,
     conf: cfg.ConfigOpts,
     nova_text: str,
-    completion: str,
 ) -> list[Step]:
     steps = [
         Step("configuration", found.config, text == found.text),
@@ -135,9 +133,9 @@ def _steps(
         steps.append(Step("gate", next(iter(of_gate)), units.are_there(of_gate)))
         if choices.nova_conf and found.nova_conf is not None:
             steps.append(Step("nova_conf", found.nova_conf, nova_text == found.nova_text))
-    if os.path.isdir(os.path.dirname(places.COMPLETION)):
-        known = units.are_there({places.COMPLETION: completion})
-        steps.append(Step("completion", places.COMPLETION, known))
+    completion = places.completion()
+    if completion:
+        steps.append(Step("completion", places.SHARE, units.are_there(completion)))
     return steps
 
 

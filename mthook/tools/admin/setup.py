@@ -5,12 +5,9 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import io
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
-
-from cliff import complete
+from typing import ClassVar
 
 from mthook.conf import has_nova
 from mthook.errors import Error
@@ -35,11 +32,12 @@ _WHAT = {
     "timer": "run mthook-sync every five minutes: {}",
     "gate": "install mthook-gate, which Nova can connect through: {}",
     "nova_conf": "lead Nova to the gate in {}",
-    "completion": "complete commands in bash: {}",
+    "completion": "completion for bash and zsh, and man pages, below {}",
 }
 _REMOVED = {
     "file": "{}: removed",
     "hook": "{}: removed; libvirtd was told",
+    "completion": "completion and man pages below {}: removed",
     "pin": "{}: its pin is out of its metadata",
     "led_back": "{}: leads Nova back to libvirt",
 }
@@ -125,15 +123,14 @@ class Setup(RootCommand):
         choices = configuration.Choices(
             args.mode, self._database(there, args), not args.no_gate, args.write_nova_conf
         )
-        completion = self._completion()
-        planned = plan.make(there, choices, args.hooks_dir, completion)
+        planned = plan.make(there, choices, args.hooks_dir)
         self.show(*_host(there), "", *_plan(planned))
         if not self.confirmed("Do it?", args.yes):
             self.say("nothing was changed")
             return ExitCode.ERROR
         self.show("")
         result = SyncResult(self._report)
-        for step in steps.carry_out(planned, result, completion):
+        for step in steps.carry_out(planned, result):
             self.show(*() if step.done else (f"done: {_what(step)}",))
         self.show("", *_verdict(planned, result))
         return ExitCode.ERROR if result.failed or there.contained else ExitCode.OK
@@ -148,20 +145,6 @@ class Setup(RootCommand):
             return None
         url = getpass.getpass("URL of Nova's cell database (not shown; empty: none): ").strip()
         return configuration.read_database(url, "what was typed") if url else None
-
-    def _completion(self) -> str:
-        """Return what makes bash complete the commands."""
-        output = io.StringIO()
-        actions = complete.CompleteDictionary()
-        for name, _ in self.app.command_manager:
-            actions.add_command(name.split(), self._actions(name.split()))
-        complete.CompleteBash(NAME, output).write(actions.get_commands(), actions.get_data())
-        return output.getvalue()
-
-    def _actions(self, words: list[str]) -> list[argparse.Action]:
-        factory, name, _ = self.app.command_manager.find_command(words)
-        parser: Any = factory(self.app, None).get_parser(name)
-        return list(parser._get_optional_actions())
 
     def _report(self, event: Event) -> None:
         if isinstance(event, Failure):

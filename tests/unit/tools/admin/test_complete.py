@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``complete``: the guests and machine types that the shells offer. That they do so: ``tests/unit/test_completion.py``."""
+"""``complete``: the guests and machine types that the shells offer; see also ``tests/unit/test_completion.py``."""
 
 from __future__ import annotations
 

@@ -32,20 +32,19 @@ class Place:
 
     def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.systemd, self.cron = directory / "systemd", directory / "cron"
-        self.completion = directory / "completion" / "mthook-admin"
+        self.share = directory / "share"
         self.nova_conf = directory / "nova" / "nova.conf"
         self.hooks, self.booted = directory / "hooks", directory / "booted"
         self._told = directory / "told"
         for path in (self.systemd, self.cron, self.hooks, self.booted):
             path.mkdir()
-        for path in (self.completion, self.nova_conf):
-            path.parent.mkdir()
+        self.nova_conf.parent.mkdir()
         program = directory / "bin" / "systemctl"
         program.parent.mkdir()
         program.write_text(f'#!/bin/sh\necho "$@" >> {self._told}\n')
         program.chmod(0o755)
         monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-        for name in ("SYSTEMD", "CRON", "COMPLETION", "NOVA_CONF"):
+        for name in ("SYSTEMD", "CRON", "SHARE", "NOVA_CONF"):
             monkeypatch.setattr(places, name, str(getattr(self, name.lower())))
         monkeypatch.setattr(places, "SYSTEMD_RUNS", str(self.booted))
 
@@ -221,7 +220,7 @@ def test_uninstall_disables_before_it_removes(place: Place, do: Do) -> None:
     assert last == "daemon-reload"
     assert place.units() == {"other.timer"}
     assert [path.name for path in place.cron.iterdir()] == ["other"]
-    assert not place.completion.exists()
+    assert not [path for path in place.share.rglob("*") if path.is_file()]
 
 
 def test_a_systemctl_that_fails_ends_it_with_one_line(
