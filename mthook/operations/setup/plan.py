@@ -40,7 +40,8 @@ class Plan:
 
     :ivar text: what mthook.conf is to say.
     :ivar conf: the same, read.
-    :ivar foreseen: what the first sync would do in mode audit, and what mode enforce would do.
+    :ivar foreseen: what the first sync would do in mode audit, and what mode enforce would do; ``written`` is the
+        latter where the configuration has no ``write_back``.
     :ivar nova_text: what nova.conf is to say, where the gate is used.
     :ivar steps: in their order.
     """
@@ -101,9 +102,13 @@ def _read(found: Found, text: str) -> cfg.ConfigOpts:
 
 
 def _foresee(found: Found, text: str) -> SyncResult:
-    """Do a dry run in mode audit, which tells both: what is done now, and what mode enforce would do."""
+    """Do a dry run in mode audit, which tells both: what is done now, and what mode enforce would do.
+
+    Setup's mode enforce writes to Nova, too.
+    """
     conf = _read(found, text)
     conf.set_override("mode", "audit", group="hook")
+    conf.set_override("write_back", True, group="sync")
     result = SyncResult(lambda _: None, dry_run=True)
     settings = configuration.settings(conf, "")
     synchronize(conf, settings, result, None, lambda things, _: things)

@@ -80,7 +80,7 @@ def _without_pins(conf: cfg.ConfigOpts) -> Iterator[Removed]:
     with opened_host(conf) as host:
         from mthook.host import domains  # here: it takes libvirt-python
 
-        for domain in domains.list_domains(host):
+        for domain in sorted(domains.list_domains(host), key=str):
             try:
                 if domains.drop_pin(host, domain.uuid):
                     yield Removed("pin", str(domain))

@@ -38,7 +38,7 @@ _REMOVED = {
     "file": "{}: removed",
     "hook": "{}: removed; libvirtd was told",
     "completion": "completion and man pages below {}: removed",
-    "pin": "{}: its pin is out of its metadata",
+    "pin": "{}: pin removed from its metadata",
     "led_back": "{}: leads Nova back to libvirt",
 }
 
@@ -194,7 +194,7 @@ class Uninstall(RootCommand):
         paths = [*options.files(self.app.options), os.path.dirname(self.conf.catalog.path)]
         left = [path for path in paths if os.path.exists(path)]
         if left:
-            self.show(f"left, with pins and history: {', '.join(map(printable, left))}")
+            self.show(f"kept, with all pins and their history: {', '.join(map(printable, left))}")
         return code
 
 
@@ -211,34 +211,34 @@ def _left(one: removal.Removed) -> str:
 def _host(there: Found) -> Iterator[str]:
     """Yield what was found."""
     of_nova = f", {there.nova_guests} of them Nova's" if there.nova_guests else ""
-    yield f"Found: {_guests(there.guests)}{of_nova}"
+    yield f"Found: {_count(there.guests, 'guest')}{of_nova}"
     if there.daemon is not None:
         where = "in a container of its own" if there.contained else "on this host"
         yield f"  {there.daemon.name} (pid {there.daemon.pid}) runs {where}"
     if there.nova_conf is not None:
         yield f"  nova.conf: {printable(there.nova_conf)}"
     if there.other_hook is not None:
-        yield f"  {printable(there.other_hook)} is somebody else's hook; it stays, mthook's goes beside it"
+        yield f"  {printable(there.other_hook)} is another program's hook; it stays, and mthook's goes beside it"
     if there.timer is None:
-        yield "  neither systemd nor cron: see that mthook-sync runs every few minutes"
+        yield "  neither systemd nor cron runs here: have something else run mthook-sync every few minutes"
 
 
 def _plan(planned: Plan) -> Iterator[str]:
     """Yield what would be done, and what mode enforce means for the guests."""
     yield f"Plan, in mode {planned.mode}:"
     for number, step in enumerate(planned.steps, 1):
-        done = " (as it is)" if step.done else ""
+        done = " (done already)" if step.done else ""
         yield f"  {number}. {_what(step)}{done}"
     if planned.found.contained:
         yield "  no hook: the container's libvirtd doesn't see this host's hooks directory"
     yield from (f"Can't be done now: {options.failure(one)}" for one in planned.foreseen.errors)
     yield from _pins(planned.foreseen)
-    would = "does" if planned.mode == "enforce" else "would do"
-    yield from _effects(planned.foreseen.foreseen, would)
+    yield from _effects(planned.foreseen.foreseen)
+    yield from _writes(planned)
     if planned.leaves_errors:
         yield (
-            "Mind: Nova neither learns the pins (--database FILE) nor connects through the gate (--write-nova-conf),"
-            " so that a start that is stopped leaves its instance in ERROR"
+            "Careful: Nova neither learns the pins (--database FILE) nor connects through the gate (--write-nova-conf)."
+            " A start that is stopped leaves its instance in ERROR"
         )
     if planned.has("gate") and not planned.has("nova_conf"):
         yield "The line that leads Nova to the gate, in nova.conf (--write-nova-conf writes it):"
@@ -256,28 +256,41 @@ def _pins(foreseen: SyncResult) -> Iterator[str]:
     sources = sorted({act.source or "" for act in pinned})
     for source in sources:
         of_source = [act for act in pinned if act.source == source]
-        yield f"New pins from the {source}: {len(of_source)}"
+        yield f"New pins from {source if source == 'Nova' else f'the {source}'}: {len(of_source)}"
         yield from _some([f"{_who(act)}: {printable(act.new)}" for act in of_source])
     if not pinned:
         yield "New pins: none"
 
 
-def _effects(effects: Sequence[Foreseen], would: str) -> Iterator[str]:
+def _effects(effects: Sequence[Foreseen]) -> Iterator[str]:
     realigned = [one for one in effects if one.effect == "realign"]
     stopped = [one for one in effects if one.effect == "stop"]
-    yield f"Mode enforce {would} this: definitions realigned: {len(realigned)}, starts stopped: {len(stopped)}"
+    yield (
+        f"In mode enforce: {_count(len(realigned), 'definition')} to realign,"
+        f" {_count(len(stopped), 'start')} to stop"
+    )
     yield from _some([f"{_who(o)}: {printable(o.old)} → {printable(o.new)}" for o in realigned])
-    yield from _some([f"{_who(o)} isn't started: {printable(o.reason)}" for o in stopped])
+    yield from _some([f"{_who(o)} wouldn't start: {printable(o.reason)}" for o in stopped])
+
+
+def _writes(planned: Plan) -> Iterator[str]:
+    """Yield what Nova's database would get."""
+    written = [act for act in planned.foreseen.acts if act.kind == "written"]
+    if written:
+        when = "now" if planned.conf.sync.write_back else "in mode enforce"
+        yield f"To write to Nova's database, {when}: {_count(len(written), 'machine type')}"
+        yield from _some([f"{_who(act)}: {printable(act.new)}" for act in written])
 
 
 def _some(lines: Sequence[str]) -> Iterator[str]:
-    yield from (f"  {line}" for line in lines[:_SOME])
+    """Yield the first lines by guest, and how many more there are."""
+    yield from (f"  {line}" for line in sorted(lines)[:_SOME])
     if len(lines) > _SOME:
         yield f"  and {len(lines) - _SOME} more: 'mthook-sync --dry-run' names them"
 
 
-def _guests(number: int) -> str:
-    return f"{number} guest" if number == 1 else f"{number} guests"
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _who(one: Act | Foreseen) -> str:
@@ -286,9 +299,9 @@ def _who(one: Act | Foreseen) -> str:
 
 def _verdict(planned: Plan, result: SyncResult) -> Iterator[str]:
     """Yield how this host is now, and what comes next."""
-    guests, mode = _guests(result.guests), planned.mode
+    guests, mode = _count(result.guests, "guest"), planned.mode
     if result.failed:
-        yield f"Not wholly set up: {result.failed} error(s) above. Mend them, then 'mthook-sync'."
+        yield f"Not wholly set up, see above: {_count(result.failed, 'error')}. Mend that, then run 'mthook-sync'."
     if planned.found.contained:
         yield "No hook guards starts: libvirtd runs in a container. Lead its clients through mthook-gate."
     elif mode == "enforce":
@@ -300,13 +313,13 @@ def _verdict(planned: Plan, result: SyncResult) -> Iterator[str]:
 
 def _next(planned: Plan) -> Iterator[str]:
     if planned.found.nova and not has_nova(planned.conf):
-        yield "Nova's database isn't configured: Nova doesn't learn the pins. To configure it: setup --database FILE"
+        yield f"Nova doesn't learn the pins: its database isn't configured. '{NAME} setup --database FILE' does it"
     if planned.has("nova_conf"):
         yield "Next: restart nova-compute, which then connects through the gate"
     if planned.mode == "enforce":
-        yield "Next: 'mthook-status upgrade check'"
+        yield "Next: 'mthook-status upgrade check' tells whether the default may change"
         return
-    yield (
-        "Next: watch 'journalctl -t mthook' for some days, look at 'mthook-admin list --drift', then"
-        f" '{NAME} setup --mode enforce'"
-    )
+    yield "Next, after some days:"
+    yield "  journalctl -t mthook                the starts that mode enforce would have stopped"
+    yield "  mthook-admin list --drift           the guests that differ from their pins"
+    yield "  mthook-admin setup --mode enforce   protection, when you agree with both"
