@@ -21,7 +21,7 @@ _MASKS = (
     (r"\d{4}-\d\d-(?=\d\dT|\s)", "YYYY-MM-"),
     (r"\b\d\dT\d\d:\d\d", "DDThh:mm"),
     (r"(?<=DDThh:mm):\d\d(\.\d+)?", ":ss"),
-    (r":\d\dZ", ":ssZ"),
+    (r"\b\d\dZ", "ssZ"),
     (r"\(pid \d+\)", "(pid N)"),
     (r"\b\d+ (second|minute)s? (ago|old)", r"N \1s \2"),
     (r"(QEMU|libvirt|mthook) \d+\.\d+(\.\d+)*", r"\1 N.N"),
