@@ -28,8 +28,9 @@ cloud: $(VENV)/ready ## try every path of a running OpenStack; the first time it
 	@command -v debootstrap >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends debootstrap; }
 	@.ci/tidily $(BIN)/python -m tests.cloud
 
-sample: $(VENV)/ready ## write etc/mthook.conf.sample anew
+sample: $(VENV)/ready ## write etc/mthook.conf.sample and etc/share anew
 	$(BIN)/oslo-config-generator --config-file etc/config-generator.conf
+	$(BIN)/python docs/_ext/completion.py
 
 clean: ## remove what make made
 	rm -rf $(VENV) .tox .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

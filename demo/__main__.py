@@ -71,7 +71,7 @@ def show(stage: Stage) -> None:
     stage.expect(stage.run(alpha, "virsh", "start", "web-1", fails=True), f"pinned to {pin}")
 
     stage.step(
-        "The repair mends the definition and starts the guest; systemd's has it mended alone"
+        "The repair puts the definition right (under systemd by itself), and starts the guest"
     )
     stage.run(alpha, "mthook-sync", "--only", "repair", "--start", "-v")
     stage.expect(stage.run(alpha, "virsh", "domstate", "web-1"), "running")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -59,7 +60,7 @@ class Stage(contextlib.ExitStack):
 
         :raises Unexpected: it fails, or with ``fails`` doesn't.
         """
-        print(f"   {host.name}# {' '.join((program, *argv))}", flush=True)
+        print(f"   {host.name}# {shlex.join((program, *argv))}", flush=True)
         found = Path(sys.executable).with_name(program)
         done = host.run([found if found.exists() else program, *argv], check=False)
         return self._shown(done, " ".join((program, *argv)), fails)

@@ -39,6 +39,13 @@ LONGEST = (
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add an option: a change of words is read in the difference of the files that it writes."""
+    parser.addoption(
+        "--rewrite-transcripts", action="store_true", help="write tests/transcripts anew"
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest; the others stay in their order."""
     rank = {module: number for number, module in enumerate(LONGEST)}

@@ -20,6 +20,17 @@ UUID = "7d3f0a52-6a0e-4c6f-9f3b-5f0a1c2d3e4f"
 OLD, NEW = "pc-i440fx-6.2", "pc-i440fx-7.2"
 DOMAIN = f"<domain type='kvm'><uuid>{UUID}</uuid><os><type machine='pc-i440fx-7.2'>hvm</type></os></domain>"
 
+#: Completion and man pages.
+FOR_PEOPLE = (
+    "zsh/site-functions/_mthook",
+    "man/man5/mthook.conf.5",
+    *(
+        name.format(program)
+        for program in ("mthook-admin", "mthook-gate", "mthook-status", "mthook-sync")
+        for name in ("bash-completion/completions/{}", "man/man8/{}.8")
+    ),
+)
+
 
 def main() -> None:
     """Look at what is installed, then set a host up with it."""
@@ -33,10 +44,9 @@ def check_package() -> None:
     package = Path(mthook.__file__).parent
     assert sys.prefix in str(package), f"{package} isn't the installed one"
     assert (package / "py.typed").exists()
-    shared = Path(sys.prefix) / "share" / "mthook"
-    assert (shared / "mthook.conf.sample").exists() and (
-        shared / "systemd" / "mthook-sync.timer"
-    ).exists()
+    shared = Path(sys.prefix) / "share"
+    for name in ("mthook/mthook.conf.sample", "mthook/systemd/mthook-sync.timer", *FOR_PEOPLE):
+        assert (shared / name).stat().st_size, f"{name} is missing"
     with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, "state", "catalog.sqlite")
         config = os.path.join(directory, "mthook.conf")

@@ -9,6 +9,8 @@ import re
 from collections.abc import Sequence
 from unittest import mock
 
+from mthook.tools.options import EXAMPLES
+
 #: The modules whose ``main`` is a program.
 PROGRAMS = {
     "mthook-admin": "mthook.tools.admin",
@@ -72,6 +74,12 @@ def exit_codes(parser: argparse.ArgumentParser) -> dict[int, str]:
         else:
             last = None
     return codes
+
+
+def examples(parser: argparse.ArgumentParser) -> list[str]:
+    """Return the command lines that a parser's help ends with."""
+    lines = (parser.epilog or "").partition(f"{EXAMPLES}\n")[2].partition("\n\n")[0].splitlines()
+    return [line.strip() for line in lines]
 
 
 def groups(parser: argparse.ArgumentParser) -> list[tuple[str, list[argparse.Action]]]:

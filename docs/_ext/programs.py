@@ -17,7 +17,7 @@ from unittest import mock
 
 from docutils import nodes
 from docutils.parsers.rst import directives
-from parsers import commands, exit_codes, groups, parser_of
+from parsers import commands, examples, exit_codes, groups, parser_of
 from sphinx.util.docutils import SphinxDirective
 
 _QUOTED = re.compile(r"(?<!\w)'([^']+)'(?!\w)")
@@ -44,6 +44,7 @@ class ProgramHelp(SphinxDirective):
             nodes.literal_block(usage, usage),
             *_paragraphs(parser.description or ""),
             *self._options(parser),
+            *_examples(examples(parser)),
             *_paragraphs(_remarks(parser.epilog or "")),
             *_codes(exit_codes(parser)),
         ]
@@ -76,9 +77,9 @@ def _usage(parser: argparse.ArgumentParser) -> str:
 
 
 def _remarks(epilog: str) -> str:
-    """Return what an epilog says besides exit codes, and besides where there is more help."""
-    lines = epilog.splitlines()
-    return "\n".join(line for line in lines if not re.match(r" |also: |exit (codes|status):", line))
+    """Return what an epilog says besides examples and exit codes, and besides where there is more help."""
+    told = re.compile(r" |also: |examples:|exit codes:")
+    return "\n".join(line for line in epilog.splitlines() if not told.match(line))
 
 
 def _paragraphs(text: str) -> list[nodes.Node]:
@@ -108,6 +109,11 @@ def _option(action: argparse.Action, formatter: argparse.HelpFormatter) -> nodes
     return nodes.option_list_item(
         "", nodes.option_group("", *options), nodes.description("", *told)
     )
+
+
+def _examples(lines: list[str]) -> list[nodes.Node]:
+    text = "\n".join(lines)
+    return [nodes.paragraph("", "Examples:"), nodes.literal_block(text, text)]
 
 
 def _codes(codes: dict[int, str]) -> list[nodes.Node]:

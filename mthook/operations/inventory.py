@@ -154,3 +154,17 @@ def unseen(host: Host, guests: Iterable[Guest]) -> list[Guest]:
     known = {guest.uuid for guest in guests if guest.gone_since is None}
     found = (domain.as_guest() for domain in domains.list_domains(host))
     return [guest for guest in found if guest is not None and guest.uuid not in known]
+
+
+def guest_words(catalog: Catalog, beginning: str) -> set[str]:
+    """Return the names of the guests that are here; with the beginning of one, UUIDs as well."""
+    guests = [guest for guest in catalog.guests() if guest.gone_since is None]
+    return {guest.name for guest in guests} | (
+        {guest.uuid for guest in guests} if beginning else set()
+    )
+
+
+def known_machines(catalog: Catalog) -> set[str]:
+    """Return the machine types that QEMU offers here or that a guest is pinned to."""
+    offered = {one.machine for one in catalog.capabilities()}
+    return offered | {pin.machine for pin in catalog.pins() if pin.machine}

@@ -20,6 +20,11 @@ Stand between libvirt's clients and libvirtd, and give every domain that they
 define or create the machine type it is pinned to. -v also logs the domains of
 known guests that are passed unchanged."""
 
+_EXAMPLES = (
+    "mthook-gate -v",
+    "mthook-gate --config-file /etc/nova/nova.conf --config-file /etc/mthook/mthook.conf",
+)
+
 
 class Exit(options.Exit):
     """What mthook-gate ends with, and what that means."""
@@ -31,7 +36,8 @@ class Exit(options.Exit):
 
 def run(arguments: Sequence[str], spawner: Spawner) -> int:
     """Run the gate until it is told to stop."""
-    given = options.Parser(PROGRAM, _DESCRIPTION, Exit).parse_args(arguments)
+    parser = options.Parser(PROGRAM, _DESCRIPTION, Exit, examples=_EXAMPLES)
+    given = parser.parse_args(arguments)
     journal.serve(PROGRAM, verbose=given.verbose)
     try:
         files = given.config_file or configuration.default_files()

@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from mthook import __version__, conf
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 #: What every program ends with where its command line is wrong.
 USAGE = 2
-#: What a list of exit codes in a help text begins with.
+#: What lists of exit codes and of examples in a help text begin with.
 HEADING = "exit codes:"
+EXAMPLES = "examples:"
 
 _WIDTH = 78
 _WHERE = {
@@ -60,6 +61,11 @@ def describe(codes: Iterable[tuple[int, str]]) -> str:
     return "\n".join([HEADING, *lines])
 
 
+def shown(examples: Iterable[str]) -> str:
+    """Return command lines, for the end of a help text."""
+    return "\n".join([EXAMPLES, *(f"  {line}" for line in examples)])
+
+
 def drift_of(drift: Iterable[Drift]) -> str:
     """Return in what an instance is unlike its pin: ``runs pc-i440fx-7.2, start stopped``."""
     return ", ".join(_WHERE[one.where].format(printable(one.machine)) for one in drift)
@@ -86,6 +92,7 @@ def usage_error(parser: argparse.ArgumentParser, message: str) -> NoReturn:
 class Parser(argparse.ArgumentParser):
     """A parser that complains in one line, and takes no abbreviations.
 
+    :param examples: command lines; its help has them after the options.
     :param exits: the program's exit codes; its help ends with them.
     :param epilog: what its help ends with in their place.
     """
@@ -97,14 +104,16 @@ class Parser(argparse.ArgumentParser):
         exits: type[Exit] | None = None,
         usage: str = "",
         *,
-        epilog: str | None = None,
+        examples: Sequence[str],
+        epilog: str = "",
         add_help: bool = True,
     ) -> None:
+        end = describe((one, one.meaning) for one in exits) if exits else epilog
         super().__init__(
             prog=program,
             usage=usage or None,
             description=description,
-            epilog=describe((one, one.meaning) for one in exits) if exits else epilog,
+            epilog=f"{shown(examples)}\n\n{end}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
             add_help=add_help,

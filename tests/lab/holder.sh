@@ -11,8 +11,8 @@ mount -n -t tmpfs -o mode=0755 mthook-lab /run
 mkdir /run/lock /run/mthook-lab
 echo "$2" >/run/mthook-lab/owner
 
-# Mount points that this machine lacks are made in an overlay: they exist in here only.
-for directory in /etc /var/lib /var/cache /var/log; do
+# Mount points that this machine lacks are made in an overlay: they exist in here only, as does what setup writes.
+for directory in /etc /usr/local/share /var/lib /var/cache /var/log; do
     layer=/run/mthook-lab/layer$(echo "$directory" | tr / -)
     mkdir -p "$layer/upper" "$layer/work"
     mount -t overlay -o "lowerdir=$directory,upperdir=$layer/upper,workdir=$layer/work" mthook-lab "$directory"

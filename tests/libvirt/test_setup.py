@@ -82,7 +82,7 @@ def test_the_plan_is_shown_and_nothing_done_without_an_answer(here: Host) -> Non
     assert "Found: 1 guest\n" in said.stdout
     assert f"New pins from the running guest: 1\n  web-1 ({UUID}): {OLD}\n" in said.stdout
     assert (
-        "Mode enforce would do this: definitions realigned: 1, starts stopped: 0\n"
+        "In mode enforce: 1 definition to realign, 0 starts to stop\n"
         f"  web-1 ({UUID}): {NEW} → {OLD}\n"
     ) in said.stdout
     assert files(here) == before
@@ -124,7 +124,7 @@ def test_twice_is_harmless(here: Host) -> None:
     said = admin(here, "setup", "--yes")
 
     assert (said.returncode, said.stderr) == (0, "")
-    assert said.stdout.count(" (as it is)\n") == 4
+    assert said.stdout.count(" (done already)\n") == 4
     assert "\nNew pins: none\n" in said.stdout
     assert files(here) == before
 
@@ -141,15 +141,15 @@ def test_uninstall_takes_all_back(here: Host) -> None:
     assert said.stdout == (
         "/etc/cron.d/mthook: removed\n"
         f"{HOOK}: removed; libvirtd was told\n"
-        "/etc/bash_completion.d/mthook-admin: removed\n"
-        f"web-1 ({UUID}): its pin is out of its metadata\n"
-        f"left, with pins and history: {CONFIG}, /var/lib/mthook\n"
+        "completion and man pages below /usr/local/share: removed\n"
+        f"web-1 ({UUID}): pin removed from its metadata\n"
+        f"kept, with all pins and their history: {CONFIG}, /var/lib/mthook\n"
     )
     assert "urn:mthook" not in here.virsh("dumpxml", "--inactive", "web-1").stdout
     assert "urn:mthook" not in here.virsh("dumpxml", "web-1").stdout
     assert here.machine("web-1") == OLD
     assert admin(here, "uninstall", "--yes").stdout == (
-        f"left, with pins and history: {CONFIG}, /var/lib/mthook\n"
+        f"kept, with all pins and their history: {CONFIG}, /var/lib/mthook\n"
     )
     here.run(["rm", CONFIG])
     assert files(here) == before
@@ -171,7 +171,10 @@ def test_somebody_elses_hook_stays_and_mthooks_goes_beside_it(here: Host) -> Non
 
     said = admin(here, "setup", "--yes")
 
-    assert f"  {HOOK} is somebody else's hook; it stays, mthook's goes beside it\n" in said.stdout
+    assert (
+        f"  {HOOK} is another program's hook; it stays, and mthook's goes beside it\n"
+        in said.stdout
+    )
     assert here.path("/etc/libvirt/hooks/qemu.d/50-mthook").exists()
     admin(here, "uninstall", "--yes")
     assert here.path(HOOK).exists()
@@ -227,7 +230,7 @@ def test_with_nova_what_nova_conf_says_counts(here: Host) -> None:
 
     assert said.returncode == 0
     assert "Found: 2 guests, 1 of them Nova's\n" in said.stdout
-    assert "\nNova's database isn't configured: Nova doesn't learn the pins." in said.stdout
+    assert "\nNova doesn't learn the pins: its database isn't configured." in said.stdout
     text = here.path(CONFIG).read_text()
     assert "host = compute-1\n" in text
     assert "hw_machine_type = x86_64=q35\n" in text

@@ -39,12 +39,20 @@ HOLE = "…"
 
 
 def commands_to_type() -> list[str]:
-    """Return the command lines of mthook's that stand in the guide's and README's literal blocks."""
-    found = []
+    """Return the command lines that stand in literal blocks of the guide and README, and in help texts."""
+    helps = [[program] for program in parsers.PROGRAMS]
+    helps += [["mthook-admin", *name.split()] for name in parsers.commands()]
+    found = [line for words in helps for line in shown_in(words)]
     for text in [*PAGES.values(), (ROOT / "README.md").read_text()]:
         for line in re.findall(r"^ {4,}(?:[#$] )?(mthook-\w+ .*)", text, re.MULTILINE):
-            found.append(re.split(r" +(?:[|>]|\|\||#|;|→) ?", line)[0].rstrip())
-    return sorted(set(found))
+            found.append(line)
+    return sorted({re.split(r" +(?:[|>]|\|\||#|;|→) ?", line)[0].rstrip() for line in found})
+
+
+def shown_in(words: list[str]) -> list[str]:
+    """Return mthook's commands among the examples of a help text, those in pipes too."""
+    lines = parsers.examples(parsers.parser_of(words))
+    return re.findall(r"(?:^| )(mthook-\w+(?: (?![|>])\S+)*)", "\n".join(lines), re.MULTILINE)
 
 
 def split(line: str) -> tuple[list[str], list[str]]:

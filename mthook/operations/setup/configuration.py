@@ -66,7 +66,7 @@ def read_database(text: str, name: str) -> str:
         url = text.strip().replace("$", "$$")
     if not re.fullmatch(r"\w+(\+\w+)?://\S+", url):
         raise InstallError(
-            f"{name}: neither a database URL alone nor [database] connection is in it"
+            f"{name}: no database URL in it, neither alone nor as [database] connection"
         )
     return url
 

@@ -15,8 +15,11 @@ SYSTEMD = "/etc/systemd/system"
 #: It is there where systemd runs: sd_booted(3).
 SYSTEMD_RUNS = "/run/systemd/system"
 CRON = "/etc/cron.d"
-COMPLETION = "/etc/bash_completion.d/mthook-admin"
+#: Where shells look for completion, and man for pages, that an administrator has installed.
+SHARE = "/usr/local/share"
 NOVA_CONF = "/etc/nova/nova.conf"
+#: Directories of it that mthook has files for.
+_PARTS = ("bash-completion/completions", "zsh/site-functions", "man/man5", "man/man8")
 
 
 def shared(name: str) -> str:
@@ -30,6 +33,40 @@ def shared(name: str) -> str:
         if (directory / name).is_file():
             return (directory / name).read_text(encoding="utf-8")
     raise InstallError(f"{data / name} is missing: install mthook anew")
+
+
+def completion() -> dict[str, str]:
+    """Return the completion and the man pages that come with mthook: paths where they are to be, and texts.
+
+    There are none where the package has put them there itself.
+    """
+    if _is_found():
+        return {}
+    checkout = Path(mthook.__file__).parents[1] / "etc" / "share"
+    return {
+        os.path.join(SHARE, part, path.name): path.read_text(encoding="utf-8")
+        for part in _PARTS
+        for path in _of_mthook(_package() / part) or _of_mthook(checkout / part)
+    }
+
+
+def installed_completion() -> list[str]:
+    """Return the paths of completion and man pages that an administrator has put there."""
+    parts = () if _is_found() else _PARTS
+    return [str(path) for part in parts for path in _of_mthook(Path(SHARE, part))]
+
+
+def _package() -> Path:
+    return Path(sysconfig.get_path("data"), "share")
+
+
+def _is_found() -> bool:
+    """Tell whether shells and man look into the package itself."""
+    return str(_package()) in (SHARE, "/usr/share")
+
+
+def _of_mthook(directory: Path) -> list[Path]:
+    return sorted([*directory.glob("mthook[-.]*"), *directory.glob("_mthook")])
 
 
 def program(name: str) -> str:

@@ -40,7 +40,8 @@ class Plan:
 
     :ivar text: what mthook.conf is to say.
     :ivar conf: the same, read.
-    :ivar foreseen: what the first sync would do in mode audit, and what mode enforce would do.
+    :ivar foreseen: what the first sync would do in mode audit, and what mode enforce would do; ``written`` is the
+        latter where the configuration has no ``write_back``.
     :ivar nova_text: what nova.conf is to say, where the gate is used.
     :ivar steps: in their order.
     """
@@ -76,16 +77,15 @@ class Plan:
         return any(step.kind == kind for step in self.steps)
 
 
-def make(found: Found, choices: Choices, hooks_dir: str, completion: str) -> Plan:
+def make(found: Found, choices: Choices, hooks_dir: str) -> Plan:
     """Work out what is to be done; nothing is changed.
 
-    :param completion: what makes bash complete the commands.
     :raises Error: the configuration would be wrong, or libvirt, the catalog or a file can't be read.
     """
     text = compose(found, choices)
     conf = _read(found, text)
     nova_text = lead_to_gate(found.nova_text, conf.gate.listen)
-    steps = _steps(found, choices, hooks_dir, text, conf, nova_text, completion)
+    steps = _steps(found, choices, hooks_dir, text, conf, nova_text)
     return Plan(
         found, choices, hooks_dir, text, conf, _foresee(found, text), nova_text, tuple(steps)
     )
@@ -102,9 +102,13 @@ def _read(found: Found, text: str) -> cfg.ConfigOpts:
 
 
 def _foresee(found: Found, text: str) -> SyncResult:
-    """Do a dry run in mode audit, which tells both: what is done now, and what mode enforce would do."""
+    """Do a dry run in mode audit, which tells both: what is done now, and what mode enforce would do.
+
+    Setup's mode enforce writes to Nova, too.
+    """
     conf = _read(found, text)
     conf.set_override("mode", "audit", group="hook")
+    conf.set_override("write_back", True, group="sync")
     result = SyncResult(lambda _: None, dry_run=True)
     settings = configuration.settings(conf, "")
     synchronize(conf, settings, result, None, lambda things, _: things)
@@ -118,7 +122,6 @@ def _steps(
     text: str,
     conf: cfg.ConfigOpts,
     nova_text: str,
-    completion: str,
 ) -> list[Step]:
     steps = [
         Step("configuration", found.config, text == found.text),
@@ -135,9 +138,9 @@ def _steps(
         steps.append(Step("gate", next(iter(of_gate)), units.are_there(of_gate)))
         if choices.nova_conf and found.nova_conf is not None:
             steps.append(Step("nova_conf", found.nova_conf, nova_text == found.nova_text))
-    if os.path.isdir(os.path.dirname(places.COMPLETION)):
-        known = units.are_there({places.COMPLETION: completion})
-        steps.append(Step("completion", places.COMPLETION, known))
+    completion = places.completion()
+    if completion:
+        steps.append(Step("completion", places.SHARE, units.are_there(completion)))
     return steps
 
 

@@ -24,12 +24,12 @@ from mthook.text import printable
 class Removed:
     """One thing that is gone, or had to stay.
 
-    :ivar kind: ``file``, ``hook``, ``pin`` (out of a guest's metadata), ``led_back`` (nova.conf no longer leads to the
-        gate); ``gate_stays``: Nova may still be connected through it; ``pin_stays``.
+    :ivar kind: ``file``, ``hook``, ``completion`` (and man pages), ``pin`` (out of a guest's metadata), ``led_back``
+        (nova.conf no longer leads to the gate); ``gate_stays``: Nova may still be connected through it; ``pin_stays``.
     :ivar what: the path, or the guest.
     """
 
-    kind: Literal["file", "hook", "pin", "led_back", "gate_stays", "pin_stays"]
+    kind: Literal["file", "hook", "completion", "pin", "led_back", "gate_stays", "pin_stays"]
     what: str
     error: Error | None = None
 
@@ -53,7 +53,9 @@ def remove(
     path = install.uninstall(hooks_dir)
     if path is not None:
         yield Removed("hook", path)
-    yield from _remove([path for path in (places.COMPLETION,) if os.path.exists(path)])
+    completion = places.installed_completion()
+    if list(_remove(completion)):
+        yield Removed("completion", places.SHARE)
     if metadata:
         yield from _without_pins(conf)
     yield from _without_gate(conf, nova_conf or places.NOVA_CONF, gate)
@@ -78,7 +80,7 @@ def _without_pins(conf: cfg.ConfigOpts) -> Iterator[Removed]:
     with opened_host(conf) as host:
         from mthook.host import domains  # here: it takes libvirt-python
 
-        for domain in domains.list_domains(host):
+        for domain in sorted(domains.list_domains(host), key=str):
             try:
                 if domains.drop_pin(host, domain.uuid):
                     yield Removed("pin", str(domain))

@@ -20,7 +20,7 @@ from mthook.settings import fingerprint
 from mthook.text import printable
 
 
-def carry_out(plan: Plan, result: SyncResult, completion: str) -> Iterator[Step]:
+def carry_out(plan: Plan, result: SyncResult) -> Iterator[Step]:
     """Do one step after the other, and yield each that is done.
 
     :param result: takes down what the first sync does.
@@ -34,7 +34,7 @@ def carry_out(plan: Plan, result: SyncResult, completion: str) -> Iterator[Step]
         "timer": lambda: _install(units.timer(found, conf)),
         "gate": lambda: _install(units.gate(found, conf)),
         "nova_conf": lambda: _rewrite(found.nova_conf or "", plan.nova_text),
-        "completion": lambda: write(places.COMPLETION, completion, 0o644),
+        "completion": _install_completion,
     }
     for step in plan.steps:
         do[step.kind]()
@@ -74,11 +74,16 @@ def _rewrite(path: str, text: str) -> None:
 
 
 def _write_configuration(plan: Plan) -> None:
+    _make_directory(plan.found.config)
+    write(plan.found.config, plan.text, 0o600)
+
+
+def _make_directory(path: str) -> None:
+    """Make the directory of a file, where it isn't there."""
     try:
-        os.makedirs(os.path.dirname(plan.found.config), mode=0o755, exist_ok=True)
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     except OSError as error:
         raise InstallError(f"{printable(error.filename)}: {error.strerror}") from error
-    write(plan.found.config, plan.text, 0o600)
 
 
 def _synchronize(plan: Plan, result: SyncResult) -> None:
@@ -91,6 +96,12 @@ def _synchronize(plan: Plan, result: SyncResult) -> None:
 def _install_hook(plan: Plan) -> None:
     stamp = fingerprint(plan.found.files)
     install_hook(_configured(plan), plan.found.files, plan.hooks_dir, stamp)
+
+
+def _install_completion() -> None:
+    for path, text in places.completion().items():
+        _make_directory(path)
+        write(path, text, 0o644)
 
 
 def _configured(plan: Plan) -> cfg.ConfigOpts:

@@ -8,7 +8,7 @@ import functools
 import logging
 from typing import ClassVar, NoReturn
 
-from cliff import app, command, commandmanager, complete
+from cliff import app, command, commandmanager
 from cliff import help as cliff_help
 from oslo_config import cfg
 
@@ -17,6 +17,7 @@ from mthook.errors import Error
 from mthook.text import printable
 from mthook.tools import options, program
 from mthook.tools.admin.command import NAME, AdminCommand, ExitCode, exit_code_of
+from mthook.tools.admin.complete import Complete
 
 #: The entry points that are commands.
 NAMESPACE = "mthook.admin"
@@ -28,6 +29,14 @@ _EPILOG = f"""\
 Data goes to standard output, messages to standard error. The help of a
 command lists its exit codes; {int(ExitCode.USAGE)} also means a wrong command line,
 {int(ExitCode.INTERRUPTED)} interrupted, {int(ExitCode.BROKEN_PIPE)} that nobody read the output to its end."""
+
+_EXAMPLES = (
+    f"{NAME} setup",
+    f"{NAME} list --drift",
+    f"{NAME} get web-1",
+    f"{NAME} set web-1 pc-i440fx-8.0 --reason 'QEMU 9 drops 4.x'",
+    f"{NAME} history web-1",
+)
 
 
 class OneLine(logging.Formatter):
@@ -50,19 +59,11 @@ def _words(error: Exception) -> str:
     return f"unexpected {type(error).__name__}: {error} (--debug shows where)"
 
 
-class Complete(AdminCommand, complete.CompleteCommand):
-    """Print what makes bash complete the commands and options of mthook-admin.
-
-    For all users: mthook-admin complete > /etc/bash_completion.d/mthook-admin
-    """
-
-    codes: ClassVar = {ExitCode.OK: "the script is on standard output"}
-
-
 class Help(AdminCommand, cliff_help.HelpCommand):
     """Print the help of a command."""
 
     codes: ClassVar = {ExitCode.OK: "the help is on standard output"}
+    examples: ClassVar = (f"{NAME} help", f"{NAME} help set", f"{NAME} help hook install")
 
 
 class Admin(app.App):
@@ -93,6 +94,7 @@ class Admin(app.App):
             NAME,
             "Ask for and change the machine types that guests are held to.",
             usage=f"{NAME} [--config-file FILE] [-v] [--debug] COMMAND ...",
+            examples=_EXAMPLES,
             epilog=_EPILOG,
             add_help=False,
         )

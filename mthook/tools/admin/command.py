@@ -24,6 +24,7 @@ from mthook.operations.opening import opened_host
 from mthook.policy import Refusal
 from mthook.text import printable
 from mthook.tools import options, program
+from mthook.tools.admin.helptext import HelpFormatter, put_formatters_last
 from mthook.tools.admin.table import MAX_CELL, Answer, DriftCell, Table
 
 if TYPE_CHECKING:
@@ -161,36 +162,27 @@ CAUTIONS = {
 }
 
 
-class HelpFormatter(argparse.HelpFormatter):
-    """Wraps each paragraph by itself; argparse would make a single one of them all."""
-
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        if options.HEADING in text:
-            return text
-        return "\n\n".join(
-            super(HelpFormatter, self)._fill_text(part, width, indent)
-            for part in text.split("\n\n")
-        )
-
-
 class AdminCommand(command.Command):
     """A command that explains its exit codes, and speaks as all of them do.
 
     :cvar codes: what its exit codes mean, as far as that isn't the same for all.
+    :cvar examples: command lines that its help ends with.
     :cvar arguments: those of its own, see :func:`argument`.
     """
 
     codes: ClassVar[Mapping[ExitCode, str]]
+    examples: ClassVar[Sequence[str]]
     arguments: ClassVar[Sequence[Argument]] = ()
     app: Any  # an :class:`mthook.tools.admin.application.Admin`, which imports this module
 
     def get_epilog(self) -> str:
-        """Return what ends ``--help``: where the global options are, and the exit codes."""
+        """Return what ends ``--help``: examples, where the global options are, and the exit codes."""
         known = {ExitCode.ERROR: "any other error", **self.codes}
         other = known.get(ExitCode.NOT_FOUND)
         wrong = "a wrong command line"
         known[ExitCode.USAGE] = f"{other}, or {wrong}" if other else wrong
-        return f"{_GLOBAL_OPTIONS}\n\n{options.describe(sorted(known.items()))}"
+        codes = options.describe(sorted(known.items()))
+        return "\n\n".join((options.shown(self.examples), _GLOBAL_OPTIONS, codes))
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the command's parser."""
@@ -200,6 +192,7 @@ class AdminCommand(command.Command):
         parser.error = functools.partial(options.usage_error, parser)  # type: ignore[method-assign]
         for flags, more in self.arguments:
             parser.add_argument(*flags, **more)
+        put_formatters_last(parser)
         return parser
 
     @property

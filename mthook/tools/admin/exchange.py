@@ -47,6 +47,10 @@ class Export(AdminCommand):
     """
 
     codes: ClassVar = {ExitCode.OK: "all pins are on standard output"}
+    examples: ClassVar = (
+        "mthook-admin export > pins.jsonl",
+        "mthook-admin export --config-file admin.conf --host compute-1 > pins.jsonl",
+    )
 
     arguments: ClassVar = (
         argument(
@@ -102,6 +106,10 @@ class Import(AdminCommand):
     codes: ClassVar = {
         ExitCode.OK: "taken over; how many were added and changed goes to standard error"
     }
+    examples: ClassVar = (
+        "mthook-admin import pins.jsonl",
+        "ssh compute-1 mthook-admin export | mthook-admin import -",
+    )
 
     arguments: ClassVar = (
         argument("file", metavar=FILE, help="what export printed; -: standard input"),

@@ -36,6 +36,10 @@ class Install(AdminCommand):
 
     arguments: ClassVar = (HOOKS_DIR, DRY_RUN)
     codes: ClassVar = {ExitCode.OK: "installed"}
+    examples: ClassVar = (
+        "mthook-admin hook install",
+        "mthook-admin hook install --config-file /etc/nova/nova.conf --config-file /etc/mthook/mthook.conf",
+    )
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Compile the configuration for the hook, then put it in place."""
@@ -63,6 +67,7 @@ class Uninstall(AdminCommand):
 
     arguments: ClassVar = (HOOKS_DIR,)
     codes: ClassVar = {ExitCode.OK: "the hook isn't there, removed or not"}
+    examples: ClassVar = ("mthook-admin hook uninstall",)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Remove the hook."""
@@ -83,6 +88,10 @@ class Status(RowCommand):
         ExitCode.OK: "installed, current, and known to every libvirt daemon that runs",
         ExitCode.ERROR: "it isn't, and standard error says what to do; or any other error",
     }
+    examples: ClassVar = (
+        "mthook-admin hook status",
+        "mthook-admin hook status -f json",
+    )
 
     def rows(self, args: argparse.Namespace) -> Iterator[Sequence[Any]]:
         """Yield the one row."""

@@ -111,6 +111,12 @@ class List(RowCommand):
         ExitCode.NOT_FOUND: "no cell has the UUID of --cell-uuid",
         ExitCode.SOME_UNSET: "with --unset: there are instances without a pin",
     }
+    examples: ClassVar = (
+        "mthook-admin list --drift",
+        "mthook-admin list --machine 'pc-i440fx-4.*' --state running",
+        "mthook-admin list --unset -f value -c UUID",
+        "mthook-admin list -f json",
+    )
 
     arguments: ClassVar = (
         argument("--long", action="store_true", help="print all columns, as wide as they are"),
@@ -375,6 +381,10 @@ class History(RowCommand):
         ExitCode.OK: "listed, even if nothing happened yet",
         ExitCode.NOT_FOUND: "no such instance",
     }
+    examples: ClassVar = (
+        "mthook-admin history web-1",
+        "mthook-admin history web-1 -f json",
+    )
 
     arguments: ClassVar = (
         argument(

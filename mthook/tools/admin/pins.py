@@ -61,6 +61,10 @@ class Get(FieldCommand):
         ExitCode.NOT_FOUND: "no such instance",
         ExitCode.NO_PIN: "the instance has no pin, or Nova has recorded none",
     }
+    examples: ClassVar = (
+        "mthook-admin get web-1",
+        "mthook-admin get 7d3f0a52-6a0e-4c6f-9f3b-5f0a1c2d3e4f",
+    )
 
     arguments: ClassVar = (INSTANCE,)
 
@@ -166,6 +170,11 @@ class Set(_ChangeCommand):
         ExitCode.UNSUPPORTED: "no QEMU of a known host, which is this one, has the machine type; where"
         " none is known, it is of no shape that mthook knows (--allow overrides)",
     }
+    examples: ClassVar = (
+        "mthook-admin set web-1 db-1 pc-i440fx-8.0 --reason 'QEMU 9 drops 4.x'",
+        "mthook-admin set web-1 pc-i440fx-8.0 --allow running",
+        "mthook-admin set web-1 pc-q35-8.0 --allow family --dry-run",
+    )
 
     arguments: ClassVar = (
         argument(
@@ -289,6 +298,10 @@ class Accept(_ChangeCommand):
         ExitCode.NOT_FOUND: "no such instance as one of them",
         ExitCode.INCOMPATIBLE: "Nova doesn't start the instance as what it runs now",
     }
+    examples: ClassVar = (
+        "mthook-admin accept web-1 --reason 'converted by hand'",
+        "mthook-admin accept web-1 db-1 --dry-run",
+    )
 
     arguments: ClassVar = (INSTANCES, REASON, DRY_RUN)
 
@@ -332,6 +345,10 @@ class Unset(GuestsCommand):
         ExitCode.NOT_FOUND: "no such instance",
         ExitCode.WRONG_STATE: f"{_STATE}, or {_SAVED}; {_VM_STATE} (--allow overrides)",
     }
+    examples: ClassVar = (
+        "mthook-admin unset web-1 --reason 'reinstalled'",
+        "mthook-admin unset web-1 db-1 --allow running --dry-run",
+    )
 
     arguments: ClassVar = (
         INSTANCES,
@@ -403,6 +420,10 @@ class Freeze(GuestsCommand):
         ExitCode.ERROR: "some could not be frozen, or any other error; the others are frozen",
         ExitCode.NOT_FOUND: "no such instance as some of them; the others are frozen",
     }
+    examples: ClassVar = (
+        "mthook-admin freeze --all --dry-run",
+        "mthook-admin freeze web-1",
+    )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the command's parser: instances, or all of them."""

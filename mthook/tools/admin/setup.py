@@ -5,12 +5,9 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import io
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
-
-from cliff import complete
+from typing import ClassVar
 
 from mthook.conf import has_nova
 from mthook.errors import Error
@@ -35,12 +32,13 @@ _WHAT = {
     "timer": "run mthook-sync every five minutes: {}",
     "gate": "install mthook-gate, which Nova can connect through: {}",
     "nova_conf": "lead Nova to the gate in {}",
-    "completion": "complete commands in bash: {}",
+    "completion": "completion for bash and zsh, and man pages, below {}",
 }
 _REMOVED = {
     "file": "{}: removed",
     "hook": "{}: removed; libvirtd was told",
-    "pin": "{}: its pin is out of its metadata",
+    "completion": "completion and man pages below {}: removed",
+    "pin": "{}: pin removed from its metadata",
     "led_back": "{}: leads Nova back to libvirt",
 }
 
@@ -89,6 +87,11 @@ class Setup(RootCommand):
         ExitCode.ERROR: "it isn't, or not wholly, and standard error says why; what was done stays, and setup may be"
         " called again",
     }
+    examples: ClassVar = (
+        "mthook-admin setup",
+        "mthook-admin setup --mode enforce",
+        "mthook-admin setup --yes --database /root/mthook-database-url --write-nova-conf",
+    )
     arguments: ClassVar = (
         argument("--yes", action="store_true", help="don't ask"),
         argument(
@@ -120,15 +123,14 @@ class Setup(RootCommand):
         choices = configuration.Choices(
             args.mode, self._database(there, args), not args.no_gate, args.write_nova_conf
         )
-        completion = self._completion()
-        planned = plan.make(there, choices, args.hooks_dir, completion)
+        planned = plan.make(there, choices, args.hooks_dir)
         self.show(*_host(there), "", *_plan(planned))
         if not self.confirmed("Do it?", args.yes):
             self.say("nothing was changed")
             return ExitCode.ERROR
         self.show("")
         result = SyncResult(self._report)
-        for step in steps.carry_out(planned, result, completion):
+        for step in steps.carry_out(planned, result):
             self.show(*() if step.done else (f"done: {_what(step)}",))
         self.show("", *_verdict(planned, result))
         return ExitCode.ERROR if result.failed or there.contained else ExitCode.OK
@@ -143,20 +145,6 @@ class Setup(RootCommand):
             return None
         url = getpass.getpass("URL of Nova's cell database (not shown; empty: none): ").strip()
         return configuration.read_database(url, "what was typed") if url else None
-
-    def _completion(self) -> str:
-        """Return what makes bash complete the commands."""
-        output = io.StringIO()
-        actions = complete.CompleteDictionary()
-        for name, _ in self.app.command_manager:
-            actions.add_command(name.split(), self._actions(name.split()))
-        complete.CompleteBash(NAME, output).write(actions.get_commands(), actions.get_data())
-        return output.getvalue()
-
-    def _actions(self, words: list[str]) -> list[argparse.Action]:
-        factory, name, _ = self.app.command_manager.find_command(words)
-        parser: Any = factory(self.app, None).get_parser(name)
-        return list(parser._get_optional_actions())
 
     def _report(self, event: Event) -> None:
         if isinstance(event, Failure):
@@ -174,6 +162,10 @@ class Uninstall(RootCommand):
         ExitCode.OK: "nothing of it is left but configuration and catalog",
         ExitCode.ERROR: "something is left, and standard error says what to do; or any other error",
     }
+    examples: ClassVar = (
+        "mthook-admin uninstall",
+        "mthook-admin uninstall --yes --metadata",
+    )
     arguments: ClassVar = (
         argument("--yes", action="store_true", help="don't ask"),
         argument(
@@ -202,7 +194,7 @@ class Uninstall(RootCommand):
         paths = [*options.files(self.app.options), os.path.dirname(self.conf.catalog.path)]
         left = [path for path in paths if os.path.exists(path)]
         if left:
-            self.show(f"left, with pins and history: {', '.join(map(printable, left))}")
+            self.show(f"kept, with all pins and their history: {', '.join(map(printable, left))}")
         return code
 
 
@@ -219,34 +211,34 @@ def _left(one: removal.Removed) -> str:
 def _host(there: Found) -> Iterator[str]:
     """Yield what was found."""
     of_nova = f", {there.nova_guests} of them Nova's" if there.nova_guests else ""
-    yield f"Found: {_guests(there.guests)}{of_nova}"
+    yield f"Found: {_count(there.guests, 'guest')}{of_nova}"
     if there.daemon is not None:
         where = "in a container of its own" if there.contained else "on this host"
         yield f"  {there.daemon.name} (pid {there.daemon.pid}) runs {where}"
     if there.nova_conf is not None:
         yield f"  nova.conf: {printable(there.nova_conf)}"
     if there.other_hook is not None:
-        yield f"  {printable(there.other_hook)} is somebody else's hook; it stays, mthook's goes beside it"
+        yield f"  {printable(there.other_hook)} is another program's hook; it stays, and mthook's goes beside it"
     if there.timer is None:
-        yield "  neither systemd nor cron: see that mthook-sync runs every few minutes"
+        yield "  neither systemd nor cron runs here: have something else run mthook-sync every few minutes"
 
 
 def _plan(planned: Plan) -> Iterator[str]:
     """Yield what would be done, and what mode enforce means for the guests."""
     yield f"Plan, in mode {planned.mode}:"
     for number, step in enumerate(planned.steps, 1):
-        done = " (as it is)" if step.done else ""
+        done = " (done already)" if step.done else ""
         yield f"  {number}. {_what(step)}{done}"
     if planned.found.contained:
         yield "  no hook: the container's libvirtd doesn't see this host's hooks directory"
     yield from (f"Can't be done now: {options.failure(one)}" for one in planned.foreseen.errors)
     yield from _pins(planned.foreseen)
-    would = "does" if planned.mode == "enforce" else "would do"
-    yield from _effects(planned.foreseen.foreseen, would)
+    yield from _effects(planned.foreseen.foreseen)
+    yield from _writes(planned)
     if planned.leaves_errors:
         yield (
-            "Mind: Nova neither learns the pins (--database FILE) nor connects through the gate (--write-nova-conf),"
-            " so that a start that is stopped leaves its instance in ERROR"
+            "Careful: Nova neither learns the pins (--database FILE) nor connects through the gate (--write-nova-conf)."
+            " A start that is stopped leaves its instance in ERROR"
         )
     if planned.has("gate") and not planned.has("nova_conf"):
         yield "The line that leads Nova to the gate, in nova.conf (--write-nova-conf writes it):"
@@ -264,28 +256,41 @@ def _pins(foreseen: SyncResult) -> Iterator[str]:
     sources = sorted({act.source or "" for act in pinned})
     for source in sources:
         of_source = [act for act in pinned if act.source == source]
-        yield f"New pins from the {source}: {len(of_source)}"
+        yield f"New pins from {source if source == 'Nova' else f'the {source}'}: {len(of_source)}"
         yield from _some([f"{_who(act)}: {printable(act.new)}" for act in of_source])
     if not pinned:
         yield "New pins: none"
 
 
-def _effects(effects: Sequence[Foreseen], would: str) -> Iterator[str]:
+def _effects(effects: Sequence[Foreseen]) -> Iterator[str]:
     realigned = [one for one in effects if one.effect == "realign"]
     stopped = [one for one in effects if one.effect == "stop"]
-    yield f"Mode enforce {would} this: definitions realigned: {len(realigned)}, starts stopped: {len(stopped)}"
+    yield (
+        f"In mode enforce: {_count(len(realigned), 'definition')} to realign,"
+        f" {_count(len(stopped), 'start')} to stop"
+    )
     yield from _some([f"{_who(o)}: {printable(o.old)} → {printable(o.new)}" for o in realigned])
-    yield from _some([f"{_who(o)} isn't started: {printable(o.reason)}" for o in stopped])
+    yield from _some([f"{_who(o)} wouldn't start: {printable(o.reason)}" for o in stopped])
+
+
+def _writes(planned: Plan) -> Iterator[str]:
+    """Yield what Nova's database would get."""
+    written = [act for act in planned.foreseen.acts if act.kind == "written"]
+    if written:
+        when = "now" if planned.conf.sync.write_back else "in mode enforce"
+        yield f"To write to Nova's database, {when}: {_count(len(written), 'machine type')}"
+        yield from _some([f"{_who(act)}: {printable(act.new)}" for act in written])
 
 
 def _some(lines: Sequence[str]) -> Iterator[str]:
-    yield from (f"  {line}" for line in lines[:_SOME])
+    """Yield the first lines by guest, and how many more there are."""
+    yield from (f"  {line}" for line in sorted(lines)[:_SOME])
     if len(lines) > _SOME:
         yield f"  and {len(lines) - _SOME} more: 'mthook-sync --dry-run' names them"
 
 
-def _guests(number: int) -> str:
-    return f"{number} guest" if number == 1 else f"{number} guests"
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _who(one: Act | Foreseen) -> str:
@@ -294,9 +299,9 @@ def _who(one: Act | Foreseen) -> str:
 
 def _verdict(planned: Plan, result: SyncResult) -> Iterator[str]:
     """Yield how this host is now, and what comes next."""
-    guests, mode = _guests(result.guests), planned.mode
+    guests, mode = _count(result.guests, "guest"), planned.mode
     if result.failed:
-        yield f"Not wholly set up: {result.failed} error(s) above. Mend them, then 'mthook-sync'."
+        yield f"Not wholly set up, see above: {_count(result.failed, 'error')}. Mend that, then run 'mthook-sync'."
     if planned.found.contained:
         yield "No hook guards starts: libvirtd runs in a container. Lead its clients through mthook-gate."
     elif mode == "enforce":
@@ -308,13 +313,13 @@ def _verdict(planned: Plan, result: SyncResult) -> Iterator[str]:
 
 def _next(planned: Plan) -> Iterator[str]:
     if planned.found.nova and not has_nova(planned.conf):
-        yield "Nova's database isn't configured: Nova doesn't learn the pins. To configure it: setup --database FILE"
+        yield f"Nova doesn't learn the pins: its database isn't configured. '{NAME} setup --database FILE' does it"
     if planned.has("nova_conf"):
         yield "Next: restart nova-compute, which then connects through the gate"
     if planned.mode == "enforce":
-        yield "Next: 'mthook-status upgrade check'"
+        yield "Next: 'mthook-status upgrade check' tells whether the default may change"
         return
-    yield (
-        "Next: watch 'journalctl -t mthook' for some days, look at 'mthook-admin list --drift', then"
-        f" '{NAME} setup --mode enforce'"
-    )
+    yield "Next, after some days:"
+    yield "  journalctl -t mthook                the starts that mode enforce would have stopped"
+    yield "  mthook-admin list --drift           the guests that differ from their pins"
+    yield "  mthook-admin setup --mode enforce   protection, when you agree with both"

@@ -27,6 +27,7 @@ class Diff(AdminCommand):
         ExitCode.OK: "done, whether or not anything would change",
         ExitCode.NOT_FOUND: "no such instance",
     }
+    examples: ClassVar = ("mthook-admin diff web-1",)
 
     arguments: ClassVar = (INSTANCE,)
 
@@ -65,6 +66,10 @@ class Rewrite(AdminCommand):
         ExitCode.ERROR: "any other error, such as input that can't be read as a domain, or has what"
         " the machine type can't have; nothing is on standard output then",
     }
+    examples: ClassVar = (
+        "virsh dumpxml --inactive web-1 | mthook-admin rewrite - > web-1.xml",
+        "mthook-admin rewrite web-1.xml --machine pc-q35-8.0",
+    )
 
     arguments: ClassVar = (
         argument("file", metavar=FILE, help="domain XML; -: standard input"),

@@ -31,6 +31,11 @@ hw_machine_type) may be changed without changing a guest's. Nothing is changed.
 The first line is the answer, YES or NO. The checks that it comes from follow.
 
 nova.conf should be one of the configuration files on a host of Nova's."""
+_EXAMPLES = (
+    "mthook-status upgrade check",
+    "mthook-status upgrade check --json | jq '.checks[] | select(.result > 0)'",
+    "mthook-status upgrade check --config-file admin.conf --cloud",
+)
 
 #: The table is to fit a terminal of 80 columns; oslo.upgradecheck puts a heading before the details.
 _WIDTH = 75
@@ -110,7 +115,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         f"{PROGRAM} [--config-file FILE] [--hooks-dir DIR] [-v]\n"
         "                     upgrade check [--cloud] [--host HOST] [--json]"
     )
-    parser = options.Parser(PROGRAM, _DESCRIPTION, Exit, usage)
+    parser = options.Parser(PROGRAM, _DESCRIPTION, Exit, usage, examples=_EXAMPLES)
     parser.add_argument("command", nargs="*", help=argparse.SUPPRESS)
     parser.add_argument(
         "--json", action="store_true", help="print JSON: what nova-status prints, and all as data"

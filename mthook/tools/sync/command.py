@@ -30,6 +30,14 @@ PROGRAM = "mthook-sync"
 #: How many guests it takes for a progress bar to be worth its line.
 _MANY = 200
 
+_EXAMPLES = (
+    "mthook-sync --dry-run",
+    "mthook-sync -v",
+    "mthook-sync --only repair --start",
+    "mthook-sync --dry-run -f json",
+    "mthook-sync --config-file admin.conf --cloud",
+)
+
 _Thing = TypeVar("_Thing")
 
 
@@ -186,6 +194,7 @@ def _parser() -> options.Parser:
         "terminal it says what it does, and what that comes to; elsewhere nothing unless\n"
         "something is wrong. With -v also which guests are left alone.",
         Exit,
+        examples=_EXAMPLES,
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="change nothing, print what would be done"

@@ -145,7 +145,7 @@ def test_what_is_no_database_is_refused_without_quoting_it(text: str) -> None:
         read_database(text, "/root/db")
 
     assert str(caught.value) == (
-        "/root/db: neither a database URL alone nor [database] connection is in it"
+        "/root/db: no database URL in it, neither alone nor as [database] connection"
     )
 
 

@@ -47,12 +47,24 @@ def test_help_lists_every_command_in_one_line(run: Run) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_gives_examples_before_the_formatters(run: Run, command: str) -> None:
+    """What only this command has comes first; its usage isn't drowned in the options of tables."""
+    said = run(*command.split(), "--help").out
+
+    shown = said.partition("\nexamples:\n")[2].partition("\n\n")[0].splitlines()
+    assert shown and all(f"mthook-admin {command}" in line for line in shown)
+    assert all(len(line) <= 100 for line in shown)
+    assert "\noutput formatters:\n" not in said.partition("\nexit codes:\n")[0]
+    assert "--max-width" not in said.partition("\n\n")[0]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_tells_its_exit_codes(run: Run, command: str) -> None:
     """In --help, whichever way it is asked for, with 0 and 1 at least; lines fit a terminal."""
     said = run(*command.split(), "--help")
 
     assert (said.code, said.err) == (0, "")
-    codes = said.out.split("exit codes:\n")[1].splitlines()
+    codes = said.out.split("exit codes:\n")[1].partition("\n\n")[0].splitlines()
     assert [line[2] for line in codes if line[2] != " "][:2] == ["0", "1"]
     assert all(len(line) <= 78 for line in codes)
     assert said == run("help", *command.split())

@@ -32,20 +32,19 @@ class Place:
 
     def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.systemd, self.cron = directory / "systemd", directory / "cron"
-        self.completion = directory / "completion" / "mthook-admin"
+        self.share = directory / "share"
         self.nova_conf = directory / "nova" / "nova.conf"
         self.hooks, self.booted = directory / "hooks", directory / "booted"
         self._told = directory / "told"
         for path in (self.systemd, self.cron, self.hooks, self.booted):
             path.mkdir()
-        for path in (self.completion, self.nova_conf):
-            path.parent.mkdir()
+        self.nova_conf.parent.mkdir()
         program = directory / "bin" / "systemctl"
         program.parent.mkdir()
         program.write_text(f'#!/bin/sh\necho "$@" >> {self._told}\n')
         program.chmod(0o755)
         monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-        for name in ("SYSTEMD", "CRON", "COMPLETION", "NOVA_CONF"):
+        for name in ("SYSTEMD", "CRON", "SHARE", "NOVA_CONF"):
             monkeypatch.setattr(places, name, str(getattr(self, name.lower())))
         monkeypatch.setattr(places, "SYSTEMD_RUNS", str(self.booted))
 
@@ -121,7 +120,9 @@ def test_a_database_that_doesnt_answer_is_said_and_the_rest_is_done(
     assert said.err.startswith("mthook-admin: ")
     assert "127.0.0.1" in said.err
     assert "\nCan't be done now: " in said.out
-    assert "\nNot wholly set up: 1 error(s) above. Mend them, then 'mthook-sync'.\n" in said.out
+    assert (
+        "\nNot wholly set up, see above: 1 error. Mend that, then run 'mthook-sync'.\n" in said.out
+    )
     assert (place.hooks / "qemu").exists()
 
 
@@ -200,7 +201,7 @@ def test_that_a_stop_would_leave_an_instance_in_error_is_said_before(
     """Where neither Nova's database nor the gate puts a start right."""
     place.nova_conf.write_text(NOVA_CONF)
 
-    assert ("\nMind: Nova neither learns the pins " in do("setup", *options).out) == minds
+    assert ("\nCareful: Nova neither learns the pins " in do("setup", *options).out) == minds
 
 
 def test_uninstall_disables_before_it_removes(place: Place, do: Do) -> None:
@@ -221,7 +222,7 @@ def test_uninstall_disables_before_it_removes(place: Place, do: Do) -> None:
     assert last == "daemon-reload"
     assert place.units() == {"other.timer"}
     assert [path.name for path in place.cron.iterdir()] == ["other"]
-    assert not place.completion.exists()
+    assert not [path for path in place.share.rglob("*") if path.is_file()]
 
 
 def test_a_systemctl_that_fails_ends_it_with_one_line(
@@ -243,7 +244,10 @@ def test_without_systemd_and_cron_it_says_what_is_missing(place: Place, do: Do) 
     said = do("setup")
 
     assert said.code == 0
-    assert "  neither systemd nor cron: see that mthook-sync runs every few minutes\n" in said.out
+    assert (
+        "  neither systemd nor cron runs here: have something else run mthook-sync every few minutes\n"
+        in said.out
+    )
 
 
 def test_many_guests_are_counted_and_some_are_named(
@@ -270,8 +274,8 @@ def test_a_start_that_enforce_would_stop_is_named(
 
     said = do("setup")
 
-    assert "definitions realigned: 0, starts stopped: 1\n" in said.out
-    assert f"  web-1 ({WEB}) isn't started: " in said.out
+    assert "\nIn mode enforce: 0 definitions to realign, 1 start to stop\n" in said.out
+    assert f"  web-1 ({WEB}) wouldn't start: " in said.out
 
 
 def test_pins_that_guests_carry_are_taken_out_on_request(
@@ -287,7 +291,7 @@ def test_pins_that_guests_carry_are_taken_out_on_request(
 
     said = do("uninstall", "--metadata")
 
-    assert said.out.count(": its pin is out of its metadata\n") == 2
+    assert said.out.count(": pin removed from its metadata\n") == 2
     assert all(PIN_NAMESPACE not in domain.XMLDesc(0) for domain in domains)
     assert all("urn:o" in domain.XMLDesc(0) for domain in domains)
 
