@@ -39,6 +39,17 @@ LONGEST = (
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """See :mod:`tests.transcripts`."""
+    parser.addoption("--retype", action="store_true", help="write the guide's consoles anew")
+
+
+@pytest.fixture
+def retype(request: pytest.FixtureRequest) -> bool:
+    """Whether the guide's consoles are to be written anew."""
+    return bool(request.config.getoption("--retype"))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest; the others stay in their order."""
     rank = {module: number for number, module in enumerate(LONGEST)}

@@ -10,6 +10,7 @@ import functools
 import re
 import shlex
 import sys
+import urllib.parse
 import xml.etree.ElementTree
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from mthook.tools.admin.command import ExitCode
 from mthook.tools.status import command as status
 from mthook.tools.status.sentences import PROBLEMS, TITLES
 from mthook.tools.sync.command import Exit
+from tests import transcripts
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -42,7 +44,9 @@ def commands_to_type() -> list[str]:
     """Return the command lines of mthook's that stand in the guide's and README's literal blocks."""
     found = []
     for text in [*PAGES.values(), (ROOT / "README.md").read_text()]:
-        for line in re.findall(r"^ {4,}(?:[#$] )?(mthook-\w+ .*)", text, re.MULTILINE):
+        blocks = re.findall(r"^ {4,}(?:[#$] )?(mthook-\w+ .*)", text, re.MULTILINE)
+        consoles = (line for line in transcripts.commands(text) if line.startswith("mthook-"))
+        for line in (*blocks, *consoles):
             found.append(re.split(r" +(?:[|>]|\|\||#|;|→) ?", line)[0].rstrip())
     return sorted(set(found))
 
@@ -318,3 +322,45 @@ def test_the_picture_is_well_formed() -> None:
     root = xml.etree.ElementTree.parse(DOCS / "lines-of-defence.svg").getroot()
 
     assert root.find("{http://www.w3.org/2000/svg}title") is not None
+
+
+def test_links_out_of_the_guide_are_well_formed() -> None:
+    """Encrypted, and with a host; whether they lead anywhere isn't asked here."""
+    texts = {**PAGES, **{name: (ROOT / name).read_text() for name in MARKDOWN}}
+    links = [
+        (name, link)
+        for name, text in texts.items()
+        for link in re.findall(r"\bhttps?:[^\s)>`'\"]*", text)
+    ]
+
+    assert links
+    for name, link in links:
+        parts = urllib.parse.urlsplit(link)
+        assert (name, parts.scheme, "." in parts.netloc) == (name, "https", True), link
+
+
+#: What is read on its own, beside the guide.
+MARKDOWN = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+
+
+@pytest.mark.parametrize("name", MARKDOWN)
+def test_links_to_files_lead_to_files(name: str) -> None:
+    """Sphinx looks after those between the guide's pages."""
+    links = re.findall(r"\]\(([^)]+)\)", (ROOT / name).read_text())
+    files = [link for link in links if "://" not in link]
+
+    assert [link for link in files if not (ROOT / link.partition("#")[0]).exists()] == []
+
+
+def test_the_guide_names_all_that_runs_by_itself() -> None:
+    """Each unit that starts others, and how often."""
+    page = PAGES["files"].partition("\nFiles\n")[0]
+    minutes = {"1": "one minute", "2": "two minutes", "5": "five minutes", "15": "fifteen minutes"}
+    for path in (ROOT / "etc/systemd").iterdir():
+        text = path.read_text()
+        if path.suffix in (".timer", ".path") or "[Install]" in text:
+            name = path.name.replace("gate-ro", "gate")
+            assert f"``{name}``" in page
+        row = page.partition(f"``{path.name}``")[2].partition("\n   * - ")[0]
+        for found in re.findall(r"^On\w+=(\d+)min$", text, re.MULTILINE):
+            assert minutes[found] in row, path.name
