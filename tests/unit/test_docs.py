@@ -137,6 +137,16 @@ def test_every_option_that_is_named_exists() -> None:
     assert named <= known_options() | NOVAS
 
 
+def test_the_groups_that_are_checked_are_named() -> None:
+    """In them an unknown option is an error, in those that other programs may have it isn't."""
+    sentence = re.search(
+        r"own groups \((.+?)\) an unknown option is an error", PAGES["mthook.conf"]
+    )
+
+    assert sentence is not None
+    assert set(re.findall(r"\[(\w+)\]", sentence[1])) == set(conf._OWN_GROUPS)
+
+
 def test_the_reference_has_every_option() -> None:
     """It is made from what ``oslo.config.opts`` leads to."""
     setup = configparser.ConfigParser()
