@@ -40,14 +40,10 @@ LONGEST = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """See :mod:`tests.transcripts`."""
-    parser.addoption("--retype", action="store_true", help="write the guide's consoles anew")
-
-
-@pytest.fixture
-def retype(request: pytest.FixtureRequest) -> bool:
-    """Whether the guide's consoles are to be written anew."""
-    return bool(request.config.getoption("--retype"))
+    """Add an option: a change of words is read in the difference of the files that it writes."""
+    parser.addoption(
+        "--rewrite-transcripts", action="store_true", help="write the guide's consoles anew"
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import transcripts
+from tests import consoles
 from tests.lab import Host, guest_xml
 
 WEB, DB = "3f2c1d3e-0000-4000-8000-000000000003", "5b0a77c4-0000-4000-8000-000000000005"
@@ -18,6 +18,12 @@ NOVA = "<n:instance xmlns:n='http://openstack.org/xmlns/libvirt/nova/1.1'/>"
 KOLLAS = "/etc/kolla/nova-compute/nova.conf"
 TCP = "[DEFAULT]\nhost = compute-1\n\n[libvirt]\nconnection_uri = qemu+tcp://192.0.2.11/system\n"
 LOCAL = "[libvirt]\nconnection_uri = qemu:///system\n"
+
+
+@pytest.fixture
+def rewrite(pytestconfig: pytest.Config) -> bool:
+    """Whether the consoles are to be written anew."""
+    return bool(pytestconfig.getoption("rewrite_transcripts"))
 
 
 @pytest.fixture
@@ -49,33 +55,33 @@ def write(host: Host, path: str, text: str) -> None:
     host.path(path).write_text(text)
 
 
-def test_plain_libvirt(host: Host, retype: bool) -> None:
+def test_plain_libvirt(host: Host, rewrite: bool) -> None:
     """Two guests, of which one has been redefined while it runs."""
     host.boot("web-1", OLD, uuid=WEB)
     host.define(guest_xml("web-1", WEB, NEW))
     host.define(guest_xml("db-1", DB, NEW))
 
-    transcripts.check("start-libvirt.rst", host, {"redefined": lambda: redefine(host)}, retype)
+    consoles.check("start-libvirt.rst", host, {"redefined": lambda: redefine(host)}, rewrite)
 
 
-def test_nova_without_its_database(compute: Host, retype: bool) -> None:
+def test_nova_without_its_database(compute: Host, rewrite: bool) -> None:
     """What Nova has recorded isn't known."""
     write(compute, "/etc/nova/nova.conf", "[DEFAULT]\nhost = compute-1\n")
 
-    transcripts.check("start-no-database.rst", compute, {}, retype)
+    consoles.check("start-no-database.rst", compute, {}, rewrite)
 
 
-def test_kolla_ansible(compute: Host, retype: bool) -> None:
+def test_kolla_ansible(compute: Host, rewrite: bool) -> None:
     """libvirtd in a container, nova.conf elsewhere, and in it a URI that leads past the gate."""
     write(compute, KOLLAS, TCP)
     write(compute, "/etc/mthook/mthook.conf", LOCAL)
 
-    transcripts.check("start-kolla-ansible.rst", compute, {}, retype, contained=True)
+    consoles.check("start-kolla-ansible.rst", compute, {}, rewrite, contained=True)
 
 
-def test_openstack_helm(compute: Host, retype: bool) -> None:
+def test_openstack_helm(compute: Host, rewrite: bool) -> None:
     """libvirtd in a pod, and no nova.conf on the host."""
-    transcripts.check("start-openstack-helm.rst", compute, {}, retype, contained=True)
+    consoles.check("start-openstack-helm.rst", compute, {}, rewrite, contained=True)
 
 
 #: Where mthook makes files.
@@ -85,7 +91,7 @@ STATE = "/var/lib/mthook /run/mthook-cleared"
 
 def listed(path: str) -> str | None:
     """Return the mode that the guide gives a file."""
-    text = (transcripts.DOCS / "files.rst").read_text()
+    text = (consoles.DOCS / "files.rst").read_text()
     for names, mode in re.findall(r"^   \* - (``.+)\n     - 0(\d{3})$", text, re.MULTILINE):
         for name in re.findall(r"``(.+?)``", names):
             directory = "" if name.startswith("/") else "/var/lib/mthook/"
@@ -97,8 +103,8 @@ def listed(path: str) -> str | None:
 def test_the_guide_lists_every_file_with_its_mode(host: Host) -> None:
     """All that setup, a start and a stopped start leave behind."""
     host.boot("web-1", OLD, uuid=WEB)
-    transcripts.equip(host)
-    transcripts.on_terminal(host, "mthook-admin setup --mode enforce")
+    consoles.equip(host)
+    consoles.on_terminal(host, "mthook-admin setup --mode enforce")
     host.virsh("destroy", "web-1")
     host.virsh("start", "web-1")
     redefine(host)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import transcripts
+from tests import consoles
 from tests.lab import Host, guest_xml
 from tests.lab.nova import Cloud
 from tests.lab.queens import queens
@@ -17,6 +17,12 @@ WEB, DB = "3f2c1d3e-0000-4000-8000-000000000003", "5b0a77c4-0000-4000-8000-00000
 OLD = "9e1f6b20-0000-4000-8000-000000000009"
 URL = "/run/mthook-database-url"
 NOVA_CONF = "[DEFAULT]\nhost = compute-1\n\n[libvirt]\nvirt_type = kvm\n"
+
+
+@pytest.fixture
+def rewrite(pytestconfig: pytest.Config) -> bool:
+    """Whether the consoles are to be written anew."""
+    return bool(pytestconfig.getoption("rewrite_transcripts"))
 
 
 @pytest.fixture
@@ -49,16 +55,16 @@ def write_back(host: Host) -> None:
     host.run(["sed", "-i", "s/^write_back = false/write_back = true/", "/etc/mthook/mthook.conf"])
 
 
-def test_nova_before_wallaby(host: Host, cloud: Cloud, retype: bool) -> None:
+def test_nova_before_wallaby(host: Host, cloud: Cloud, rewrite: bool) -> None:
     """Nothing is recorded."""
     queens(cloud)
     fill(host, cloud, None, web="pc-i440fx-6.2", db="pc-i440fx-7.2")
 
-    transcripts.check("start-nova-old.rst", host, {"write_back": lambda: write_back(host)}, retype)
+    consoles.check("start-nova-old.rst", host, {"write_back": lambda: write_back(host)}, rewrite)
 
 
-def test_nova_since_wallaby(host: Host, cloud: Cloud, retype: bool) -> None:
+def test_nova_since_wallaby(host: Host, cloud: Cloud, rewrite: bool) -> None:
     """An alias is recorded."""
     fill(host, cloud, "pc", web="pc-i440fx-6.2", db="pc-i440fx-7.2")
 
-    transcripts.check("start-nova.rst", host, {"write_back": lambda: write_back(host)}, retype)
+    consoles.check("start-nova.rst", host, {"write_back": lambda: write_back(host)}, rewrite)

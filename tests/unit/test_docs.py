@@ -25,7 +25,7 @@ from mthook.tools.admin.command import ExitCode
 from mthook.tools.status import command as status
 from mthook.tools.status.sentences import PROBLEMS, TITLES
 from mthook.tools.sync.command import Exit
-from tests import transcripts
+from tests import consoles
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -45,8 +45,8 @@ def commands_to_type() -> list[str]:
     found = []
     for text in [*PAGES.values(), (ROOT / "README.md").read_text()]:
         blocks = re.findall(r"^ {4,}(?:[#$] )?(mthook-\w+ .*)", text, re.MULTILINE)
-        consoles = (line for line in transcripts.commands(text) if line.startswith("mthook-"))
-        for line in (*blocks, *consoles):
+        typed = (line for line in consoles.commands(text) if line.startswith("mthook-"))
+        for line in (*blocks, *typed):
             found.append(re.split(r" +(?:[|>]|\|\||#|;|→) ?", line)[0].rstrip())
     return sorted(set(found))
 

@@ -3,7 +3,7 @@
 
 A console is a ``.. code-block:: console``; its commands begin with ``root@HOST# ``. Where something has to happen on
 the host that the reader doesn't type, a comment before the console says what: ``.. here: redefined``. ``pytest
---retype`` writes the pages anew, with what the commands print now.
+--rewrite-transcripts`` writes the pages anew, with what the commands print now.
 """
 
 from __future__ import annotations
@@ -64,24 +64,24 @@ def check(
     name: str,
     host: Host,
     here: Mapping[str, Callable[[], None]],
-    retype: bool,
+    rewrite: bool,
     *,
     contained: bool = False,
 ) -> None:
     """Type the commands of a page on a host.
 
     :param here: what the page's comments stand for.
-    :param retype: write down what they print, in place of comparing it.
+    :param rewrite: write down what they print, in place of comparing it.
     :param contained: libvirtd has a hooks directory of its own, as in a container.
     """
     path = DOCS / name
     page = path.read_text()
     equip(host)
     now = retyped(page, lambda command: on_terminal(host, command, contained), here)
-    if retype and normal(now) != normal(page):
+    if rewrite and normal(now) != normal(page):
         path.write_text(now)
         return
-    assert normal(now) == normal(page), f"{name} shows something else: pytest --retype"
+    assert normal(now) == normal(page), f"{name} shows something else: pytest --rewrite-transcripts"
 
 
 def on_terminal(host: Host, command: str, contained: bool = False) -> str:
