@@ -13,6 +13,9 @@ from tests.lab.nova import Cloud
 from tests.lab.queens import queens
 from tests.nova.sync.conftest import NOVA
 
+#: A page is a dozen commands, each a program of its own.
+pytestmark = pytest.mark.timeout(400)
+
 WEB, DB = "3f2c1d3e-0000-4000-8000-000000000003", "5b0a77c4-0000-4000-8000-000000000005"
 OLD = "9e1f6b20-0000-4000-8000-000000000009"
 URL = "/run/mthook-database-url"
