@@ -15,19 +15,20 @@ author = "mthook developers"
 project_copyright = author
 version = release = mthook.__version__
 
-extensions = ["oslo_config.sphinxext", "programs"]
+extensions = ["oslo_config.sphinxext", "programs", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 nitpicky = True
 smartquotes = False  # what stands in quotes is to be typed
 highlight_language = "none"
 
-html_theme = "alabaster"  # comes with Sphinx
-html_theme_options = {
-    "description": "Keeps the machine type of libvirt guests what it was",
-    "fixed_sidebar": True,
-    "page_width": "70em",
-}
+html_theme = "furo"
+html_title = f"mthook {version}"
+html_static_path = ["_static"]
+html_css_files = ["mthook.css"]
 html_show_sourcelink = False
+# Of a console its commands are copied, of everything else all of it.
+copybutton_prompt_text = "root@[a-z0-9-]+# "
+copybutton_prompt_is_regexp = True
 
 man_pages = [
     ("mthook-admin", "mthook-admin", "ask for and change machine types of guests", author, 8),

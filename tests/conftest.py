@@ -42,7 +42,9 @@ LONGEST = (
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add an option: a change of words is read in the difference of the files that it writes."""
     parser.addoption(
-        "--rewrite-transcripts", action="store_true", help="write tests/transcripts anew"
+        "--rewrite-transcripts",
+        action="store_true",
+        help="write tests/transcripts and the guide's consoles anew",
     )
 
 

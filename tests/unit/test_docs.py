@@ -10,6 +10,7 @@ import functools
 import re
 import shlex
 import sys
+import urllib.parse
 import xml.etree.ElementTree
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from mthook.tools.admin.command import ExitCode
 from mthook.tools.findings import PROBLEMS, SUCCESSES, TITLES
 from mthook.tools.status import command as status
 from mthook.tools.sync.command import Exit
+from tests import consoles
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -44,8 +46,8 @@ def commands_to_type() -> list[str]:
     helps += [["mthook-admin", *name.split()] for name in parsers.commands()]
     found = [line for words in helps for line in shown_in(words)]
     for text in [*PAGES.values(), (ROOT / "README.md").read_text()]:
-        for line in re.findall(r"^ {4,}(?:[#$] )?(mthook-\w+ .*)", text, re.MULTILINE):
-            found.append(line)
+        found += re.findall(r"^ {4,}(?:[#$] )?(mthook-\w+ .*)", text, re.MULTILINE)
+        found += [line for line in consoles.commands(text) if line.startswith("mthook-")]
     return sorted({re.split(r" +(?:[|>]|\|\||#|;|→) ?", line)[0].rstrip() for line in found})
 
 
@@ -139,6 +141,16 @@ def test_every_option_that_is_named_exists() -> None:
 
     assert ("sync", "write_back") in named
     assert named <= known_options() | NOVAS
+
+
+def test_the_groups_that_are_checked_are_named() -> None:
+    """In them an unknown option is an error, in those that other programs may have it isn't."""
+    sentence = re.search(
+        r"own groups \((.+?)\) an unknown option is an error", PAGES["mthook.conf"]
+    )
+
+    assert sentence is not None
+    assert set(re.findall(r"\[(\w+)\]", sentence[1])) == set(conf._OWN_GROUPS)
 
 
 def test_the_reference_has_every_option() -> None:
@@ -330,3 +342,45 @@ def test_the_picture_is_well_formed() -> None:
     root = xml.etree.ElementTree.parse(DOCS / "lines-of-defence.svg").getroot()
 
     assert root.find("{http://www.w3.org/2000/svg}title") is not None
+
+
+def test_links_out_of_the_guide_are_well_formed() -> None:
+    """Encrypted, and with a host; whether they lead anywhere isn't asked here."""
+    texts = {**PAGES, **{name: (ROOT / name).read_text() for name in MARKDOWN}}
+    links = [
+        (name, link)
+        for name, text in texts.items()
+        for link in re.findall(r"\bhttps?:[^\s)>`'\"]*", text)
+    ]
+
+    assert links
+    for name, link in links:
+        parts = urllib.parse.urlsplit(link)
+        assert (name, parts.scheme, "." in parts.netloc) == (name, "https", True), link
+
+
+#: What is read on its own, beside the guide.
+MARKDOWN = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+
+
+@pytest.mark.parametrize("name", MARKDOWN)
+def test_links_to_files_lead_to_files(name: str) -> None:
+    """Sphinx looks after those between the guide's pages."""
+    links = re.findall(r"\]\(([^)]+)\)", (ROOT / name).read_text())
+    files = [link for link in links if "://" not in link]
+
+    assert [link for link in files if not (ROOT / link.partition("#")[0]).exists()] == []
+
+
+def test_the_guide_names_all_that_runs_by_itself() -> None:
+    """Each unit that starts others, and how often."""
+    page = PAGES["files"].partition("\nFiles\n")[0]
+    minutes = {"1": "one minute", "2": "two minutes", "5": "five minutes", "15": "fifteen minutes"}
+    for path in (ROOT / "etc/systemd").iterdir():
+        text = path.read_text()
+        if path.suffix in (".timer", ".path") or "[Install]" in text:
+            name = path.name.replace("gate-ro", "gate")
+            assert f"``{name}``" in page
+        row = page.partition(f"``{path.name}``")[2].partition("\n   * - ")[0]
+        for found in re.findall(r"^On\w+=(\d+)min$", text, re.MULTILINE):
+            assert minutes[found] in row, path.name
