@@ -37,6 +37,7 @@ def check_package() -> None:
     assert (shared / "mthook.conf.sample").exists() and (
         shared / "systemd" / "mthook-sync.timer"
     ).exists()
+    assert (shared / "prometheus" / "mthook-alerts.yml").exists()
     with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, "state", "catalog.sqlite")
         config = os.path.join(directory, "mthook.conf")
