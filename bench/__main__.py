@@ -7,7 +7,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from bench import conversion, gate, hook, start
+from bench import conversion, figures, gate, hook, start
 
 
 def _nova(rounds: int) -> bool:
@@ -27,6 +27,7 @@ BENCHMARKS: dict[str, Callable[[int], bool]] = {
     "start": lambda rounds: start.run(max(rounds // 4, 5)),
     "conversion": conversion.run,
     "gate": gate.run,
+    "figures": lambda rounds: figures.run(max(rounds // 4, 5)),
     "nova": lambda rounds: _nova(max(rounds // 10, 5)),
     "galera": _galera,
 }
@@ -43,7 +44,7 @@ def main() -> int:
         help="may be repeated; nova and galera, which need real Nova installed beside mthook, run only when named",
     )
     options = parser.parse_args()
-    named = options.only or ("hook", "start", "conversion", "gate")
+    named = options.only or ("hook", "start", "conversion", "gate", "figures")
     kept = [BENCHMARKS[name](options.rounds) for name in named]
     return 0 if all(kept) else 1
 

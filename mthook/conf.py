@@ -177,6 +177,20 @@ _GROUPS["repair"] = [
         "another host with the same disks: not with Pacemaker or another cluster manager.",
     ),
 ]
+_GROUPS["metrics"] = [
+    cfg.StrOpt(
+        "textfile",
+        regex=r"^/.*\.prom$",
+        help="A file that mthook-sync writes figures for Prometheus to, after each run; 'mthook-status metrics' prints "
+        "them. For the textfile collector of node_exporter it has to be in that one's directory, and its name has to "
+        "end in .prom, such as /var/lib/prometheus/node-exporter/mthook.prom.",
+    ),
+    cfg.BoolOpt(
+        "per_guest",
+        default=False,
+        help="Also have a series for each guest, with its name, pin, machine type and state.",
+    ),
+]
 _GROUPS["gate"] = [
     cfg.StrOpt(
         "listen",
@@ -219,7 +233,7 @@ _GROUPS["gate"] = [
 ]
 
 #: Groups that only mthook has.
-_OWN_GROUPS = ("catalog", "hook", "pin", "sync", "repair", "gate")
+_OWN_GROUPS = ("catalog", "hook", "pin", "sync", "repair", "metrics", "gate")
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:

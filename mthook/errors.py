@@ -22,7 +22,8 @@
     ├── RequestSpecError        a request spec of Nova's that isn't understood
     ├── NotFound                no such instance
     ├── Refused                 a rule forbids it, ``--force`` may not
-    └── InstallError            the hook can't be installed or removed
+    ├── InstallError            the hook can't be installed or removed
+    └── MetricsError            the figures can't be written
 
 The text of every error is one line that an operator can act on: it names the guest, the file or the option.
 """
@@ -140,3 +141,7 @@ class Refused(Error):
 
 class InstallError(Error):
     """The hook can't be installed, removed or found."""
+
+
+class MetricsError(Error):
+    """The figures for Prometheus can't be written."""

@@ -45,7 +45,8 @@ def check_package() -> None:
     assert sys.prefix in str(package), f"{package} isn't the installed one"
     assert (package / "py.typed").exists()
     shared = Path(sys.prefix) / "share"
-    for name in ("mthook/mthook.conf.sample", "mthook/systemd/mthook-sync.timer", *FOR_PEOPLE):
+    alerts, unit = "mthook/prometheus/mthook-alerts.yml", "mthook/systemd/mthook-sync.timer"
+    for name in ("mthook/mthook.conf.sample", unit, alerts, *FOR_PEOPLE):
         assert (shared / name).stat().st_size, f"{name} is missing"
     with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, "state", "catalog.sqlite")

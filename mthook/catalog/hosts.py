@@ -100,6 +100,11 @@ class Hosts(Rows):
         """Keep what a sync failed with that broke off (JSON text)."""
         self._set_host(last_sync_errors=errors)
 
+    def set_run(self, at: str, errors: int) -> None:
+        """Keep when a whole sync ended, also one that broke off, and how many errors it met."""
+        success = {} if errors else {"succeeded_at": at}
+        self._set_host(ran_at=at, ran_errors=errors, **success)
+
     def set_steady(self, since: str) -> None:
         """Keep since when syncs have followed each other without a gap; see :class:`.HostFacts`."""
         self._set_host(steady_since=since)

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from mthook.reconcile import Compared
 
 #: The number of the last step of :mod:`mthook.catalog.schema`, which all statements are written for.
-SCHEMA = "0010"
+SCHEMA = "0011"
 #: The numbers of the steps before it: ``mthook-sync`` brings such catalogs up to :data:`SCHEMA`.
-OLDER: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
+OLDER: tuple[str, ...] = tuple(f"{number:04}" for number in range(1, int(SCHEMA)))
 #: For how long, in seconds, a ``prepare`` is taken to belong to an accepted ``migrate`` or
 #: ``restore``.
 ARRIVAL_SECONDS = 120

@@ -56,6 +56,7 @@ class Offers:
             key = (one.emulator, one.arch, one.virt_type)
             self._lists.setdefault(key, []).append(one)
         self._own = {key: Offer(listed) for key, listed in self._lists.items()}
+        self._alike: dict[tuple[str | None, ...], Offer] = {}
 
     def __bool__(self) -> bool:
         """Tell whether anything is known."""
@@ -63,19 +64,21 @@ class Offers:
 
     def of(self, guest: Guest | Summary) -> Offer:
         """Return what a guest's own emulator offers: nothing where this host doesn't list it."""
-        return self._own.get(key_of(guest), Offer())
+        return self._own.get(key_of(guest)) or Offer()
 
     def like(
         self, arch: str | None, virt_type: str | None = None, emulator: str | None = None
     ) -> Offer:
         """Return what all emulators that fit offer together; without a value any fits."""
         wanted = (emulator, arch, virt_type)
-        return Offer(
-            one
-            for key, listed in self._lists.items()
-            if all(want in (None, "", have) for want, have in zip(wanted, key))
-            for one in listed
-        )
+        if wanted not in self._alike:  # many guests ask for the same
+            self._alike[wanted] = Offer(
+                one
+                for key, listed in self._lists.items()
+                if all(want in (None, "", have) for want, have in zip(wanted, key))
+                for one in listed
+            )
+        return self._alike[wanted]
 
 
 def key_of(guest: Guest | Summary) -> Key:

@@ -64,6 +64,24 @@ class HistoryEntry:
 
 
 @dataclass(frozen=True)
+class EventCount:
+    """How often something has happened, all guests together.
+
+    :param event: as :class:`HistoryEntry` has it.
+    :param by_hook: the hook recorded it.
+    :param number: how often.
+    :param last_at: when last.
+    :param operation: libvirt's, of what was stopped and of drift that the hook found; None: of all else.
+    """
+
+    event: str
+    by_hook: bool
+    number: int
+    last_at: str
+    operation: str | None = None
+
+
+@dataclass(frozen=True)
 class Repair:
     """A guest whose start was stopped.
 
@@ -138,6 +156,9 @@ class HostFacts:
         clock didn't jump, and the host wasn't off for long.
     :param last_sync_errors: JSON text about the errors of the last whole sync, also of one that broke off; None: it
         went well. See :func:`mthook.operations.sync.reported.for_catalog`.
+    :param ran_at: when the last whole sync ended, also one that broke off.
+    :param ran_errors: how many errors it met.
+    :param succeeded_at: when a whole sync last ended without errors.
     """
 
     hostname: str | None = None
@@ -149,6 +170,9 @@ class HostFacts:
     last_sync_ok: bool | None = None
     steady_since: str | None = None
     last_sync_errors: str | None = None
+    ran_at: str | None = None
+    ran_errors: int | None = None
+    succeeded_at: str | None = None
 
     @property
     def libvirt(self) -> int:

@@ -258,4 +258,12 @@ STEPS: dict[str, Step] = {
         -- What the last whole sync failed with, as JSON; see HostFacts.
         ALTER TABLE host ADD COLUMN last_sync_errors TEXT
     """),
+    "0011": _script("""
+        -- How the last whole sync ended, also one that broke off, and when one last went well; see HostFacts.
+        ALTER TABLE host ADD COLUMN ran_at TEXT;
+        ALTER TABLE host ADD COLUMN ran_errors INTEGER;
+        ALTER TABLE host ADD COLUMN succeeded_at TEXT;
+        UPDATE host SET ran_at = last_sync_at, ran_errors = NOT last_sync_ok;
+        UPDATE host SET succeeded_at = last_sync_at WHERE last_sync_ok
+    """),
 }

@@ -11,7 +11,7 @@ from mthook.text import now
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mthook.catalog.records import HistoryEntry, Repair
+    from mthook.catalog.records import EventCount, HistoryEntry, Repair
     from mthook.xmlrewrite.summary import Summary
 
 #: Who the history names for what is recorded here.
@@ -47,6 +47,17 @@ class Starts(Rows):
         values = (since,) if uuid is None else (since, uuid)
         rows = self._rows(f"SELECT * FROM history WHERE {which} ORDER BY id", *values)
         return [HistoryEntry(**row) for row in rows]
+
+    def event_counts(self) -> list[EventCount]:
+        """Count what ever happened, by kind: no row of the history is ever removed, so no number falls."""
+        from mthook.catalog.records import EventCount
+
+        query = """
+            SELECT event, actor = ? AS by_hook, count(*) AS number, max(at) AS last_at,
+                CASE WHEN event IN ('stopped', 'drift') THEN reason END AS operation
+            FROM history GROUP BY event, by_hook, operation
+        """
+        return [EventCount(**row) for row in self._rows(query, HOOK)]
 
     def last_rewrite(self) -> str | None:
         """Return when the gate last rewrote a domain; None: never."""

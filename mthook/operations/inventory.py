@@ -92,6 +92,7 @@ def instances(catalog: Catalog, guests: Iterable[Guest]) -> Iterator[InstanceRow
     """Yield all instances: guests by name, then pins of which no guest was ever seen here."""
     pins = {pin.uuid: pin for pin in catalog.pins()}
     aliases: dict[tuple[str | None, str, str], dict[str, str]] = {}
+    answers: dict[tuple[object, ...], bool] = {}
     recorded = {uuid: one.machine for uuid, one in catalog.compared().items()}
     stopped = {repair.uuid: repair.found for repair in catalog.repairs()}
     known = catalog.instances()
@@ -100,7 +101,7 @@ def instances(catalog: Catalog, guests: Iterable[Guest]) -> Iterator[InstanceRow
         if key not in aliases:
             aliases[key] = catalog.aliases(*key)
         pin = pins.pop(guest.uuid, None)
-        here = [*_here(guest, pin, aliases[key])]
+        here = [*_here(guest, pin, aliases[key], answers)]
         # A definition that was mended since starts.
         mended = guest.defined is not None and "defined" not in {one.where for one in here}
         found = None if mended else stopped.get(guest.uuid)
@@ -111,12 +112,22 @@ def instances(catalog: Catalog, guests: Iterable[Guest]) -> Iterator[InstanceRow
         yield InstanceRow(uuid, None, pin, tuple(elsewhere), known.get(uuid))
 
 
-def _here(guest: Guest, pin: Pin | None, aliases: dict[str, str]) -> Iterator[Drift]:
-    """Yield what a guest of this host runs and is defined as, where that is unlike its pin."""
+def _here(
+    guest: Guest, pin: Pin | None, aliases: dict[str, str], answers: dict[tuple[object, ...], bool]
+) -> Iterator[Drift]:
+    """Yield what a guest of this host runs and is defined as, where that is unlike its pin.
+
+    :param answers: whether pins are satisfied, as found before: many guests are alike.
+    """
     if pin is None or pin.machine is None or guest.gone_since is not None:
         return
     for where, machine in (("running", guest.running), ("defined", guest.defined)):
-        if machine and not policy.satisfied(pin.machine, machine, seen=pin.seen, aliases=aliases):
+        question = (pin.machine, machine, pin.seen, id(aliases))
+        if machine and question not in answers:
+            answers[question] = policy.satisfied(
+                pin.machine, machine, seen=pin.seen, aliases=aliases
+            )
+        if machine and not answers[question]:
             yield Drift(where, machine)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Optional
 
 from mthook import policy
-from mthook.catalog.offers import Offer
+from mthook.catalog.offers import Offer, key_of
 from mthook.catalog.records import Guest, Pin
 from mthook.errors import HostError
 
@@ -30,10 +30,13 @@ def pinned(catalog: Catalog, guests: Iterable[Guest], offers: Offers) -> Iterato
     gone = {guest.uuid for guest in catalog.guests() if guest.uuid not in present}
     for pin in catalog.pins():
         if pin.machine is not None and pin.uuid not in gone:
-            guest = present.get(pin.uuid)
-            # Without a guest any emulator may be the one.
-            key = (guest.arch, guest.virt_type, guest.emulator) if guest else (pin.arch,)
-            yield pin, guest, offers.like(*key)
+            yield with_offer(pin, present.get(pin.uuid), offers)
+
+
+def with_offer(pin: Pin, guest: Guest | None, offers: Offers) -> Pinned:
+    """Return a pin with what its guest's emulator offers; without a guest any emulator may be the one."""
+    key = (guest.arch, guest.virt_type, guest.emulator) if guest else (pin.arch,)
+    return pin, guest, offers.like(*key)
 
 
 def unsupported(found: Iterable[Pinned], connect: Callable[[], Host]) -> Iterator[Pinned]:
@@ -41,8 +44,12 @@ def unsupported(found: Iterable[Pinned], connect: Callable[[], Host]) -> Iterato
 
     :param connect: returns the connection to libvirt.
     """
+    answers: dict[tuple[object, ...], bool] = {}
     for pin, guest, offer in found:
-        if not _is_offered(pin, offer) and not _is_supported(pin, guest, connect):
+        question = (key_of(guest) if guest else pin.arch, pin.machine, pin.seen)
+        if question not in answers:  # many guests ask the same
+            answers[question] = _is_offered(pin, offer) or _is_supported(pin, guest, connect)
+        if not answers[question]:
             yield pin, guest, offer
 
 

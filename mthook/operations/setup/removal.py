@@ -50,6 +50,9 @@ def remove(
     yield from _remove([path for path in paths if path not in gate])
     cron = [os.path.join(places.CRON, name) for name in units.CRON]
     yield from _remove([path for path in cron if os.path.exists(path)])
+    # Figures that nobody writes any more would be taken for those of today.
+    figures: str | None = conf.metrics.textfile
+    yield from _remove([figures] if figures and os.path.exists(figures) else [])
     path = install.uninstall(hooks_dir)
     if path is not None:
         yield Removed("hook", path)

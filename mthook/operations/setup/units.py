@@ -98,6 +98,9 @@ def systemctl(*argv: str) -> None:
 
 def _unit(name: str, found: Found, conf: cfg.ConfigOpts) -> str:
     text = _named(places.shared(f"systemd/{name}"), found.files)
+    if conf.metrics.textfile is not None:
+        writable = f"ReadWritePaths=-{os.path.dirname(conf.metrics.textfile)}"
+        text = re.sub(r"^ReadWritePaths=-.*$", lambda _: writable, text, flags=re.M)
     directory = os.path.dirname(conf.catalog.path)
     if directory != _CATALOG:
         text = text.replace(_CATALOG, directory)

@@ -13,8 +13,9 @@ from collections.abc import Iterable, Sequence
 from oslo_upgradecheck import upgradecheck
 
 from mthook import conf as configuration
-from mthook.errors import ConfigError
+from mthook.errors import ConfigError, Error
 from mthook.hook import install
+from mthook.operations import exposition, metrics
 from mthook.operations.readiness import checks
 from mthook.operations.readiness.context import Context
 from mthook.operations.readiness.findings import Result
@@ -25,10 +26,12 @@ from mthook.tools.findings import TITLES, answer, details, document, wrapped
 PROGRAM = "mthook-status"
 
 _COMMAND = ["upgrade", "check"]
+_METRICS = ["metrics"]
 _DESCRIPTION = """\
 Tell whether this host's default machine type (QEMU's, or Nova's [libvirt]
 hw_machine_type) may be changed without changing a guest's. Nothing is changed.
 The first line is the answer, YES or NO. The checks that it comes from follow.
+'metrics' prints figures about this host for Prometheus.
 
 nova.conf should be one of the configuration files on a host of Nova's."""
 _EXAMPLES = (
@@ -45,7 +48,7 @@ _HEADING = "Details: "
 class Exit(options.Exit):
     """What mthook-status ends with; as with nova-status, 255 is kept apart from the answers."""
 
-    SUCCESS = 0, "yes: the default may be changed"
+    SUCCESS = 0, "yes: the default may be changed; metrics: printed or written"
     WARNING = 1, "yes, with warnings, which should be read first"
     FAILURE = 2, "no: something has to be mended first; or the command line is wrong"
     UNEXPECTED = 255, "something else went wrong, a wrong configuration included"
@@ -69,6 +72,8 @@ def run(arguments: Sequence[str]) -> int:
             options.narrated(PROGRAM, args.verbose),
             Context(conf, options.files(args), args.hooks_dir, **where) as context,
         ):
+            if args.command == _METRICS:
+                return _tell_figures(context, args.textfile)
             results = list(checks.run(context, checks.CLOUD if args.cloud else checks.UPGRADE))
         line = answer(results)
         if args.json:
@@ -79,7 +84,7 @@ def run(arguments: Sequence[str]) -> int:
             Table(results).check()
         sys.stdout.flush()
         return Exit[max(result.severity for result in results).name]
-    except ConfigError as error:
+    except Error as error:
         options.say(PROGRAM, str(error))
     except OSError:
         raise
@@ -90,6 +95,18 @@ def run(arguments: Sequence[str]) -> int:
             PROGRAM, f"unexpected {type(error).__name__}: {printable(error)} (-v shows where)"
         )
     return Exit.UNEXPECTED
+
+
+def _tell_figures(context: Context, to_textfile: bool) -> Exit:
+    """Print the figures of this host, or write them where mthook-sync does."""
+    figures, path = metrics.measure(context), context.conf.metrics.textfile
+    if not to_textfile:
+        sys.stdout.write(exposition.render(figures))
+    elif path is None:
+        raise ConfigError("--textfile needs [metrics] textfile")
+    else:
+        exposition.write(path, figures)
+    return Exit.SUCCESS
 
 
 class Table(upgradecheck.UpgradeCommands):
@@ -113,7 +130,9 @@ def _shown(_: Table, result: Result) -> upgradecheck.Result:
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     usage = (
         f"{PROGRAM} [--config-file FILE] [--hooks-dir DIR] [-v]\n"
-        "                     upgrade check [--cloud] [--host HOST] [--json]"
+        "                     upgrade check [--cloud] [--host HOST] [--json]\n"
+        f"       {PROGRAM} [--config-file FILE] [--hooks-dir DIR] [-v]\n"
+        "                     metrics [--textfile]"
     )
     parser = options.Parser(PROGRAM, _DESCRIPTION, Exit, usage, examples=_EXAMPLES)
     parser.add_argument("command", nargs="*", help=argparse.SUPPRESS)
@@ -137,8 +156,23 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         default=install.DEFAULT_DIRECTORY,
         help="libvirt's hooks directory (default: %(default)s)",
     )
+    parser.add_argument(
+        "--textfile",
+        action="store_true",
+        help="metrics: write [metrics] textfile in place of standard output",
+    )
     args = parser.parse_args(arguments)
-    if args.command != _COMMAND:
+    if args.command not in (_COMMAND, _METRICS):
         given = " ".join(args.command)
-        parser.error(f"no command '{given}'" if given else "which command? 'upgrade check'")
+        which = "which command? 'upgrade check' or 'metrics'"
+        parser.error(f"no command '{given}'" if given else which)
+    _check_options(parser, args)
     return args
+
+
+def _check_options(parser: options.Parser, args: argparse.Namespace) -> None:
+    """Refuse the options of one command with the other."""
+    if args.command == _METRICS and (args.json or args.cloud or args.host is not None):
+        parser.error("--json, --cloud and --host are for 'upgrade check'")
+    if args.command == _COMMAND and args.textfile:
+        parser.error("--textfile is for 'metrics'")

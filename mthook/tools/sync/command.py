@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from typing import TypeVar
 
 from oslo_config import cfg
@@ -17,6 +18,7 @@ from mthook import journal
 from mthook.errors import Error
 from mthook.locks import Busy
 from mthook.operations.acts import Act, Event, Failure, LeftAlone, Result, SyncResult
+from mthook.operations.sync.figures import recorded
 from mthook.operations.sync.reported import Reported
 from mthook.operations.sync.synchronize import synchronize
 from mthook.settings import fingerprint
@@ -136,7 +138,9 @@ def _synchronize(given: argparse.Namespace, result: Result, report: Report) -> i
         if isinstance(result, SyncResult):
             _check_step(conf, given.only)
             settings = configuration.settings(conf, stamp)
-            synchronize(conf, settings, result, given.only, _progress, start=given.start)
+            whole = given.only is None and not given.dry_run
+            with recorded(conf, options.files(given), result) if whole else nullcontext():
+                synchronize(conf, settings, result, given.only, _progress, start=given.start)
         else:
             cloud.check(given, conf)
             cloud.run(given, conf, result)

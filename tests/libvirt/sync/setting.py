@@ -90,11 +90,13 @@ class Setting:
             catalog.record_stop(guest, OLD, NEW, "prepare", now())
 
     def dump(self) -> list[str]:
-        """Return all that the catalog holds but when guests and host were last seen, as SQL."""
+        """Return all that the catalog holds but when guests were seen, and when and how syncs ended, as SQL."""
         connection = sqlite3.connect(self.path)
         try:
             connection.execute("UPDATE guests SET seen_at = ''")
-            connection.execute("UPDATE host SET last_sync_at = ''")
+            connection.execute(
+                "UPDATE host SET last_sync_at = '', ran_at = '', ran_errors = 0, succeeded_at = ''"
+            )
             return list(connection.iterdump())
         finally:
             connection.close()

@@ -84,6 +84,18 @@ def test_parts_of_the_host_row_are_kept_apart(catalog: Catalog) -> None:
     assert expected == catalog.host()
 
 
+def test_a_sync_that_broke_off_leaves_the_last_success(catalog: Catalog) -> None:
+    """And the last one that got to its end."""
+    catalog.set_last_sync(AT, True)
+    catalog.set_run(AT, 0)
+    catalog.set_run(LATER, 2)
+
+    expected = HostFacts(
+        last_sync_at=AT, last_sync_ok=True, ran_at=LATER, ran_errors=2, succeeded_at=AT
+    )
+    assert expected == catalog.host()
+
+
 def test_daemons_can_be_forgotten(catalog: Catalog) -> None:
     """After the hook was removed none knows it."""
     catalog.set_daemons('["libvirtd"]')

@@ -92,6 +92,8 @@ def test_every_row_is_kept(old: str, revision: str) -> None:
         row["display"] = None
     for row in expected["host"]:
         row.update(steady_since=None, last_sync_errors=None)
+        row["ran_at"] = row["succeeded_at"] = row["last_sync_at"]
+        row["ran_errors"] = 0
     assert after == expected
     assert all(rows for name, rows in before.items())
     assert names(old) == ["catalog.sqlite"]
@@ -162,7 +164,16 @@ def test_all_of_it_can_be_read(old: str, revision: str) -> None:
             catalog.capabilities("x86_64")
         )
         assert catalog.host() == HostFacts(
-            "host1", "7.2.22", "9.0.0", AT, '["libvirtd"]', LATER, True
+            "host1",
+            "7.2.22",
+            "9.0.0",
+            AT,
+            '["libvirtd"]',
+            LATER,
+            True,
+            ran_at=LATER,
+            ran_errors=0,
+            succeeded_at=LATER,
         )
         assert catalog.take_arrival(FIFTH) == "pc-q35-7.2"
         if revision == "0003":

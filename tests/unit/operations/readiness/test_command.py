@@ -258,7 +258,11 @@ def test_without_libvirts_python_the_checks_say_so(
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ([], "which command? 'upgrade check'"),
+        ([], "which command? 'upgrade check' or 'metrics'"),
+        (["metrics", "more"], "no command 'metrics more'"),
+        (["metrics", "--json"], "--json, --cloud and --host are for 'upgrade check'"),
+        (["metrics", "--host", "a"], "--json, --cloud and --host are for 'upgrade check'"),
+        (["upgrade", "check", "--textfile"], "--textfile is for 'metrics'"),
         (["upgrade"], "no command 'upgrade'"),
         (["upgrade", "chekc"], "no command 'upgrade chekc'"),
         (["upgrade", "check", "more"], "no command 'upgrade check more'"),

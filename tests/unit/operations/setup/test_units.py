@@ -53,6 +53,21 @@ def test_systemd_takes_the_units(tmp_path: Path, catalog: str) -> None:
     assert ("StateDirectory" in str(texts)) != bool(catalog)
 
 
+@pytest.mark.parametrize("catalog", ["", "[catalog]\npath = /srv/pins/catalog.sqlite\n"])
+def test_the_figures_can_be_written_where_the_option_says(tmp_path: Path, catalog: str) -> None:
+    """Else where Debian's node_exporter looks, if that is there."""
+    there, service = found(timer="systemd"), f"{places.SYSTEMD}/mthook-sync.service"
+    option = "[metrics]\ntextfile = /srv/node\\1/mthook.prom\n"
+
+    texts = [units.timer(there, conf(tmp_path, text)) for text in (catalog, catalog + option)]
+
+    wanted = ["-/var/lib/prometheus/node-exporter", "-/srv/node\\1"]
+    for text, place in zip(texts, wanted):
+        lines = [line for line in text[service].splitlines() if line.startswith("ReadWritePaths")]
+        assert f"ReadWritePaths={place}" in lines
+        assert len(lines) == 1 + bool(catalog)
+
+
 def test_without_a_database_nothing_pushes(tmp_path: Path) -> None:
     """There is nothing to push to."""
     texts = units.timer(found(timer="systemd"), conf(tmp_path))

@@ -278,6 +278,25 @@ def test_a_start_that_enforce_would_stop_is_named(
     assert f"  web-1 ({WEB}) wouldn't start: " in said.out
 
 
+def test_figures_that_nobody_writes_any_more_are_removed(
+    place: Place, do: Do, config: Path, tmp_path: Path
+) -> None:
+    """The service may write them where the option says; uninstall takes them with it."""
+    (tmp_path / "node").mkdir()
+    textfile = tmp_path / "node" / "mthook.prom"
+    config.write_text(f"{config.read_text()}[metrics]\ntextfile = {textfile}\n")
+
+    assert do("setup").code == 0
+    textfile.touch()
+    service = (place.systemd / "mthook-sync.service").read_text()
+    said = do("uninstall")
+
+    assert f"\nReadWritePaths=-{tmp_path}/node\n" in service
+    assert f"{textfile}: removed\n" in said.out
+    assert list(textfile.parent.iterdir()) == []
+    assert do("uninstall").code == 0
+
+
 def test_pins_that_guests_carry_are_taken_out_on_request(
     place: Place, do: Do, driver: libvirt.virConnect
 ) -> None:

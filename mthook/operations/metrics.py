@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The figures of a host, for whoever watches many: guests and their machine types, drift, stops, sync, hook.
+
+Guests are as the last sync or hook saw them; libvirt is asked only for pins that the catalog's offers lack.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Literal
+
+from mthook import __version__
+from mthook.catalog.offers import Offers
+from mthook.errors import InstallError
+from mthook.machinetype import MachineType, removed_in
+from mthook.operations.inventory import InstanceRow, instances
+from mthook.operations.readiness.context import Context
+from mthook.operations.readiness.installed import hook_status
+from mthook.operations.support import unsupported, with_offer
+from mthook.text import printable
+
+if TYPE_CHECKING:
+    from mthook.catalog.records import EventCount, HostFacts
+
+#: The values of a sample's labels, in the order of its metric's labels, and its own.
+Sample = tuple[tuple[str, ...], float]
+_Value = Callable[["_Found"], Iterable[Sample]]
+
+#: How many characters of a name a label has, and how many machine types that no emulator here offers have a series of
+#: their own: their names come from strangers.
+_LONGEST, _MOST = 64, 50
+_OTHER, _NONE, _UNKNOWN = "other", "none", "unknown"
+_MACHINE = re.compile(rf"[\w.+-]{{1,{_LONGEST}}}", re.ASCII)
+_DRIFT = ("running", "defined", "nova", "stopped")
+_ARRIVALS = ("migrate", "restore")
+#: By what event of the history a line of defence changes domain XML.
+_REWRITES = {"gate": "rewritten", "realign": "realigned"}
+#: The operations in which the hook records something, and what there is to look at about it.
+_OPERATIONS = ("prepare", "started", "migrate", "restore", "reconnect", "attach")
+_HOOK_CHECKS = ("installed", "current", "loaded")
+_MODES = ("audit", "enforce", "off")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure.
+
+    :ivar name: as Prometheus knows it.
+    :ivar help: what it is.
+    :ivar labels: the names of its labels.
+    :ivar kind: a counter never falls, unless the catalog is made anew.
+    """
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+    kind: Literal["gauge", "counter"] = "gauge"
+
+
+@dataclass
+class _Found:
+    """What is known of the host."""
+
+    context: Context
+
+    def __post_init__(self) -> None:
+        catalog = self.context.catalog()
+        self.host: HostFacts = catalog.host()
+        self.offers: Offers = self.context.offers()
+        self.hook = _hook(self.context)
+        self.events: list[EventCount] = catalog.event_counts()
+        self.rows = list(instances(catalog, catalog.guests()))
+        self.here = [row for row in self.rows if row.guest and row.guest.gone_since is None]
+        self.pins = [
+            with_offer(row.pin, row.guest, self.offers)
+            for row in self.rows
+            if row.pin and row.machine and not (row.guest and row.guest.gone_since)
+        ]
+        self.machines = {row.uuid: self._machine(row) for row in self.here}
+        self._named = self._choose_names()
+
+    def _choose_names(self) -> set[str]:
+        """Return the machine types that have series of their own."""
+        offered = set(self.offers.like(None).names)
+        known = [*self.machines.values(), *(row.machine for row in self.here if row.machine)]
+        others = Counter(machine for machine in known if machine not in offered)
+        named = [*offered, *(name for name, _ in others.most_common(_MOST))]
+        return {name for name in named if _MACHINE.fullmatch(name)}
+
+    def _machine(self, row: InstanceRow) -> str:
+        """Return what a guest runs, or would be started as; an alias resolved as its emulator does."""
+        guest = row.guest
+        assert guest is not None
+        return guest.running or self.offers.of(guest).stands_for(row.machine or guest.defined or "")
+
+    def label(self, machine: str | None) -> str:
+        """Return a machine type's name as a label; of names that nobody offers only so many are let in."""
+        if not machine:
+            return _NONE
+        return machine if machine in self._named else _OTHER
+
+    def deprecated(self, row: InstanceRow) -> str:
+        """Tell whether a guest's emulator deprecates its machine type."""
+        assert row.guest is not None
+        offer, machine = self.offers.of(row.guest), self.machines[row.uuid]
+        if not offer.has(machine):
+            return _UNKNOWN
+        return "yes" if machine in offer.deprecated else "no"
+
+
+def measure(context: Context) -> Iterator[tuple[Metric, list[Sample]]]:
+    """Yield all figures of this host, and those of each guest where the configuration asks for them.
+
+    :raises CatalogError: the catalog can't be read.
+    """
+    found = _Found(context)
+    for metric, value in _METRICS.items():
+        yield metric, list(value(found))
+    if context.conf.metrics.per_guest:
+        yield GUEST_INFO, list(_each_guest(found))
+
+
+def _info(found: _Found) -> Iterator[Sample]:
+    host = found.host
+    yield (__version__, host.qemu_version or _UNKNOWN, host.libvirt_version or _UNKNOWN), 1
+
+
+def _guests(found: _Found) -> Iterable[Sample]:
+    return _counted(
+        (found.label(found.machines[row.uuid]), row.state, found.deprecated(row))
+        for row in found.here
+    )
+
+
+def _each_guest(found: _Found) -> Iterator[Sample]:
+    for row in found.here:
+        assert row.guest is not None
+        machines = (found.label(row.machine), found.label(found.machines[row.uuid]))
+        drift = "yes" if row.drift else "no"
+        yield (row.uuid, printable(row.guest.name, _LONGEST), *machines, row.state, drift), 1
+
+
+def _unpinned(found: _Found) -> Iterator[Sample]:
+    yield (), sum(row.machine is None for row in found.here)
+
+
+def _drift(found: _Found) -> Iterable[Sample]:
+    return _counted(((one.where,) for row in found.rows for one in row.drift), _DRIFT)
+
+
+def _unstartable(found: _Found) -> Iterator[Sample]:
+    if found.offers:  # else nobody knows
+        yield (), sum(1 for _ in unsupported(found.pins, found.context.host))
+
+
+def _ending(found: _Found) -> Iterable[Sample]:
+    counts: Counter[tuple[str, ...]] = Counter()
+    for machine, number in Counter(pin.machine or "" for pin, *_ in found.pins).items():
+        release = removed_in(MachineType.parse(machine))
+        counts[(_UNKNOWN if release is None else "{}.{}".format(*release),)] += number
+    return sorted(counts.items())
+
+
+def _stops(found: _Found) -> Iterator[Sample]:
+    yield (), _number(found, "stopped") - _number(found, "stopped", _ARRIVALS)
+
+
+def _refusals(found: _Found) -> Iterator[Sample]:
+    for operation in _ARRIVALS:
+        yield (operation,), _number(found, "stopped", (operation,))
+
+
+def _rewrites(found: _Found) -> Iterator[Sample]:
+    for line, event in _REWRITES.items():
+        yield (line,), _number(found, event)
+
+
+def _hook_records(found: _Found) -> Iterable[Sample]:
+    counts: Counter[tuple[str, ...]] = Counter()
+    for one in found.events:
+        if one.by_hook:
+            operation = one.operation if one.operation in _OPERATIONS else _UNKNOWN
+            counts[one.event, operation] += one.number
+    return sorted(counts.items())
+
+
+def _hook_last_record(found: _Found) -> Iterator[Sample]:
+    yield (), max((_seconds(one.last_at) for one in found.events if one.by_hook), default=0)
+
+
+def _last_run(found: _Found) -> Iterator[Sample]:
+    yield (), _seconds(found.host.ran_at)
+
+
+def _last_success(found: _Found) -> Iterator[Sample]:
+    yield (), _seconds(found.host.succeeded_at)
+
+
+def _errors(found: _Found) -> Iterator[Sample]:
+    yield (), found.host.ran_errors or 0
+
+
+def _mode(found: _Found) -> Iterator[Sample]:
+    for mode in _MODES:
+        yield (mode,), mode == found.context.conf.hook.mode
+
+
+def _hook_checks(found: _Found) -> Iterator[Sample]:
+    for check, passed in found.hook.items():
+        yield (check,), passed
+
+
+def _proven(found: _Found) -> Iterator[Sample]:
+    yield (), all(found.hook.values())
+
+
+def _hook(context: Context) -> dict[str, bool]:
+    """Return what is known of the hook; what can't be looked at isn't proven, nor is it where no daemon runs."""
+    try:
+        status = hook_status(context)
+    except InstallError:
+        return dict.fromkeys(_HOOK_CHECKS, False)
+    return {check: bool(getattr(status, check)) for check in _HOOK_CHECKS}
+
+
+def _counted(things: Iterable[tuple[str, ...]], always: Sequence[str] = ()) -> list[Sample]:
+    """Count things by their labels.
+
+    :param always: labels that have a sample even if there are none.
+    """
+    counts: dict[tuple[str, ...], float] = {(label,): 0 for label in always}
+    return sorted({**counts, **Counter(things)}.items())
+
+
+def _number(found: _Found, event: str, operations: Sequence[str | None] | None = None) -> int:
+    """Return how often something has happened, in certain operations where some are given."""
+    return sum(
+        one.number
+        for one in found.events
+        if one.event == event and (operations is None or one.operation in operations)
+    )
+
+
+def _seconds(at: str | None) -> float:
+    """Return a time of the catalog's as Prometheus has it; 0: never."""
+    if at is None:
+        return 0
+    return datetime.strptime(at, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc).timestamp()
+
+
+_METRICS: dict[Metric, _Value] = {
+    Metric(
+        "mthook_info", "Versions of mthook, QEMU and libvirt", ("version", "qemu", "libvirt")
+    ): _info,
+    Metric(
+        "mthook_guests",
+        "Guests of this host, by the machine type that they run or would be started as, shut off ones too",
+        ("machine", "state", "deprecated"),
+    ): _guests,
+    Metric("mthook_unpinned_guests", "Guests of this host without a pin"): _unpinned,
+    Metric(
+        "mthook_drift",
+        "Instances whose machine type is unlike their pin, by where that is so",
+        ("kind",),
+    ): _drift,
+    Metric(
+        "mthook_unstartable_guests",
+        "Instances that this host's QEMU can't start as what they are pinned to",
+    ): _unstartable,
+    Metric(
+        "mthook_pins_ending",
+        "Pins by the first release of QEMU that lacks their machine type, as upstream plans it",
+        ("qemu",),
+    ): _ending,
+    Metric("mthook_stops_total", "Starts that the hook stopped", kind="counter"): _stops,
+    Metric(
+        "mthook_refusals_total",
+        "Migrations and restores that the hook refused",
+        ("operation",),
+        "counter",
+    ): _refusals,
+    Metric(
+        "mthook_rewrites_total",
+        "Definitions that were given their pins, by the line of defence that did it",
+        ("line",),
+        "counter",
+    ): _rewrites,
+    Metric(
+        "mthook_hook_records_total",
+        "What the hook recorded; a start that satisfies its pin leaves no record",
+        ("event", "operation"),
+        "counter",
+    ): _hook_records,
+    Metric(
+        "mthook_hook_last_record_timestamp_seconds",
+        "When the hook last recorded something; 0: never",
+    ): _hook_last_record,
+    Metric(
+        "mthook_guard_proven",
+        "1: the hook is installed, as this mthook would install it, and known to every libvirt daemon",
+    ): _proven,
+    Metric("mthook_hook_check", "1: so it is with the hook", ("check",)): _hook_checks,
+    Metric("mthook_hook_mode", "1: the configured mode of the hook", ("mode",)): _mode,
+    Metric(
+        "mthook_sync_last_run_timestamp_seconds",
+        "When mthook-sync last ended, also a run that broke off; 0: never",
+    ): _last_run,
+    Metric(
+        "mthook_sync_last_success_timestamp_seconds",
+        "When mthook-sync last ended without errors; 0: never",
+    ): _last_success,
+    Metric("mthook_sync_errors", "Errors of the last run of mthook-sync"): _errors,
+}
+GUEST_INFO = Metric(
+    "mthook_guest_info",
+    "A guest of this host; only with [metrics] per_guest",
+    ("uuid", "name", "pin", "machine", "state", "drift"),
+)
+#: All that there are.
+METRICS = (*_METRICS, GUEST_INFO)
