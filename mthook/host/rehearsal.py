@@ -19,6 +19,7 @@ from mthook.xmlrewrite import alone
 #: the QEMU can do.
 SECONDS = 60
 _MAX_LINE = 1 << 20
+_ENDED = "the rehearsal ended by itself: is libvirt's QEMU driver installed on this host?"
 #: Everything inside ends with this process, even if that is killed, and nobody there has a network.
 _NAMESPACES = (
     *("setpriv", "--pdeathsig", "KILL", "--"),
@@ -88,7 +89,7 @@ class Stage:
             self._process.stdin.write(f"{request}\n".encode())
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise HostError("the rehearsal has ended by itself") from None
+            raise HostError(_ENDED) from None
         error = self._hear().get("error")
         return None if error is None else printable(error, _WORDS)
 
@@ -109,6 +110,6 @@ class Stage:
                 raise TooLate(f"it doesn't start within {SECONDS} s")
         line = self._process.stdout.readline(_MAX_LINE)
         if not line:
-            raise HostError("the rehearsal ended by itself: is libvirt's QEMU driver installed?")
+            raise HostError(_ENDED)
         answer: dict[str, Any] = json.loads(line)
         return answer

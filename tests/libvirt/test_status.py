@@ -56,7 +56,7 @@ def test_a_host_with_mthook_at_work_is_well(here: Site) -> None:
     done = here.node.mthook("mthook-status", "upgrade", "check")
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("| Result: Success ") == 10
+    assert done.stdout.count("| Result: Success ") == 11
     assert "Of 1 guest on this host none is without a pin." in done.stdout
 
 

@@ -75,6 +75,8 @@ def _compare(node: Host, binaries: dict[str, Path], offers: dict[str, offering.O
         node.path("/etc/mthook/mthook.conf").write_text("[hook]\nmode = audit\n")
         for _, xml in domains:
             node.define(xml.decode())
+        # What is defined is what counts: libvirt has put versioned names in place of aliases.
+        domains = [(name, _defined(node, name)) for name, _ in domains]
         node.mthook("mthook-sync", check=False)
         for suite, binary in binaries.items():
             missed = [*_missed(node, domains, binary)]
@@ -158,6 +160,10 @@ def _domains(node: Host) -> Iterator[tuple[str, bytes]]:
                     yield case.name, xml
         except (DomainXMLError, AttributeError, AssertionError):  # what no host could have
             continue
+
+
+def _defined(node: Host, name: str) -> bytes:
+    return node.virsh("dumpxml", "--inactive", "--security-info", "--domain", name).stdout.encode()
 
 
 def _renamed(xml: bytes, name: str, number: int) -> bytes:

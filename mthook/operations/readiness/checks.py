@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mthook.errors import Error
-from mthook.operations.readiness import clouds, installed, pins, recorded, stopped
+from mthook.operations.readiness import clouds, coming, installed, pins, recorded, stopped
 from mthook.operations.readiness.context import Context
 from mthook.operations.readiness.findings import Result, unavailable
 
@@ -17,6 +17,7 @@ CHECKS = {
     "last_sync": installed.check_last_sync,
     "drift": pins.check_drift,
     "pins_supported": pins.check_supported,
+    "next_qemu": coming.check,
     "definitions_and_saved_state": pins.check_definitions,
     "machine_types_in_snapshots": recorded.check_inherited,
     "stopped_starts": stopped.check,

@@ -15,6 +15,7 @@ TITLES = {
     "last_sync": "Last sync",
     "drift": "Drift",
     "pins_supported": "Pins supported by QEMU",
+    "next_qemu": "Next release of QEMU",
     "definitions_and_saved_state": "Definitions and saved state",
     "machine_types_in_snapshots": "Machine types in snapshots",
     "stopped_starts": "Stopped starts of Nova instances",
@@ -52,6 +53,10 @@ SUCCESSES = {
     "drift": {"ok": "Of {guests:guest} none is unlike its pin."},
     "pins_supported": {
         "ok": "Of {pins:pin} this host's QEMU can run all.",
+    },
+    "next_qemu": {
+        "ok": "QEMU {release}, due {due}, drops no machine type of this host's guests.",
+        "unknown": "This host's version of QEMU isn't known yet.",
     },
     "definitions_and_saved_state": {
         "ok": "Of {guests:guest} none has another machine type than its pin in its definition, saved"
@@ -136,6 +141,11 @@ PROBLEMS = {
         "deprecated": "This host's QEMU deprecates the pins of {subjects}: 'mthook-admin list"
         " --deprecated' lists them.",
     },
+    "next_qemu": {
+        "libvirt_unavailable": "{reason}: what guests are defined as can't be looked at.",
+        "ends": "QEMU {release}, due {due}, drops machine types of {subjects}: 'mthook-admin forecast"
+        " --qemu {release}' tells what to do before it is installed.",
+    },
     "definitions_and_saved_state": {
         "libvirt_unavailable": "{reason}: what guests are defined as can't be looked at.",
         "unreadable": "Can't be looked at: {subjects}.",
@@ -165,6 +175,7 @@ _UNAVAILABLE = "{reason}."
 #: What is said of each guest, by kind, where that is more than its name.
 _GUESTS = {
     "unlike_pin": "{name}: {drift}",
+    "ends": "{name}: {machines}",
     "unsupported": "{name}: {pin}, nearest {nearest}",
     "unsupported_saved": "{name}",
     "deprecated": "{name}: {pin}",

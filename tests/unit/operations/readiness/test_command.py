@@ -26,6 +26,7 @@ TITLES = [
     "Last sync",
     "Drift",
     "Pins supported by QEMU",
+    "Next release of QEMU",
     "Definitions and saved state",
     "Machine types in snapshots",
     "Stopped starts of Nova instances",
@@ -53,7 +54,7 @@ def test_json_has_names_for_results_and_counts_them(web: Desk) -> None:
 
     assert list(found) == ["name", "severity", "counts", "checks"]
     assert found["severity"] == "failure"
-    assert found["counts"] == {"success": 7, "warning": 2, "failure": 1}
+    assert found["counts"] == {"success": 8, "warning": 2, "failure": 1}
     severities = {one["id"]: one["severity"] for one in found["checks"]}
     assert list(severities) == list(checks.CHECKS)
     assert severities["pins_supported"] == "failure"
@@ -209,7 +210,7 @@ def test_no_catalog_is_made(desk: Desk, tmp_path: Path) -> None:
     missing = f"no catalog: {tmp_path}/other does not exist: run mthook-sync."
     found = {one["check"]: one for one in json.loads(said.out)["checks"]}
     without = [title for title in TITLES if found[title]["details"] == missing]
-    assert without == [TITLES[0], TITLES[2], TITLES[3], TITLES[4], TITLES[5], TITLES[7]]
+    assert without == [TITLES[0], TITLES[2], TITLES[3], TITLES[4], TITLES[5], TITLES[6], TITLES[8]]
     assert {found[title]["result"] for title in without} == {2}
     assert not (tmp_path / "other").exists()
 
@@ -232,7 +233,7 @@ def test_without_libvirts_python_the_checks_say_so(
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "libvirt", None)
 
-    found = web.check(TITLES[5])
+    found = web.check(TITLES[6])
 
     assert found.code == 1
     assert "install libvirt-python" in found.details
