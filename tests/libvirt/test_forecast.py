@@ -117,6 +117,7 @@ def test_what_does_not_start_is_told_in_qemus_words(node: Host) -> None:
     assert [one["error"] for one in found["good"]["rehearsed"]] == [None]
     assert "unable to find CPU model 'nobody'" in found["bad"]["rehearsed"][0]["error"]
     assert "bad: start fails: " in said
+    assert found["bad"]["cures"] == ["virsh edit bad"]
 
 
 def test_a_qemu_that_hangs_is_given_up(node: Host, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -179,22 +180,31 @@ def _hold(guest: Guest, event: Event) -> Cure:
 
 
 def _replacement(guest: Guest, machine: str, prospect: Prospect) -> Iterator[Cure]:
-    """Yield the change to a machine type that is there before and after, the nearest newer one if there is one."""
+    """Yield the change to a machine type that is there before and after, a newer one if there is one.
+
+    That is the nearest that won't be deprecated; else the newest, which lasts longest.
+    """
     old = MachineType.parse(machine)
+    common = [MachineType.parse(name) for name in _common(guest, prospect)]
+    newer = [one for one in common if one.is_versioned and (machinetype.compare(one, old) or 0) > 0]
+    lasting = [one for one in newer if not prospect.qemu.deprecates(guest, one.name)]
+    found = sorted(lasting or newer, key=functools.cmp_to_key(_by_age))
+    names = [one.name for one in (found if lasting else found[::-1])]
+    names = names or machinetype.nearest(machine, [one.name for one in common])
+    if names:
+        yield Cure("set", names[0], tuple(_allowances(guest, names[0])))
+
+
+def _common(guest: Guest, prospect: Prospect) -> Iterator[str]:
+    """Yield the machine types, no aliases, that a guest could have now and then."""
     names = prospect.qemu.names(guest)
-    known = names if names is not None else prospect.current.names(guest) or []
-    candidates = [
-        MachineType.parse(name)
-        for name in known
-        if prospect.qemu.answer(guest, name) == (True, name)
-        and prospect.current.answer(guest, name) == (True, name)
-    ]
-    newer = [
-        one for one in candidates if one.is_versioned and (machinetype.compare(one, old) or 0) > 0
-    ]
-    near = machinetype.nearest(machine, [one.name for one in newer or candidates])
-    if near:
-        yield Cure("set", near[0], tuple(_allowances(guest, near[0])))
+    for name in names if names is not None else prospect.current.names(guest) or []:
+        if all(q.answer(guest, name) == (True, name) for q in (prospect.qemu, prospect.current)):
+            yield name
+
+
+def _by_age(a: MachineType, b: MachineType) -> int:
+    return machinetype.compare(a, b) or 0
 
 
 def _allowances(guest: Guest, machine: str) -> list[str]:

@@ -30,6 +30,9 @@ class Qemu(Protocol):
     def names(self, guest: Guest) -> list[str] | None:
         """Return what it has for a guest; None: it has no list."""
 
+    def deprecates(self, guest: Guest, machine: str) -> bool:
+        """Tell whether it deprecates a machine type that it has."""
+
 
 @dataclass(frozen=True)
 class Offered:
@@ -56,6 +59,11 @@ class Offered:
         offer = self.offering.like(guest.arch, guest.virt_type)
         return offer.names if offer else []
 
+    def deprecates(self, guest: Guest, machine: str) -> bool:
+        """Tell by the list."""
+        offer = self.offering.like(guest.arch, guest.virt_type)
+        return offer is not None and machine in offer.deprecated
+
 
 @dataclass(frozen=True)
 class Released:
@@ -73,6 +81,10 @@ class Released:
 
     def names(self, guest: Guest) -> None:  # noqa: ARG002
         """Return no list: there is none."""
+
+    def deprecates(self, guest: Guest, machine: str) -> bool:  # noqa: ARG002
+        """Tell by the rule."""
+        return releases.is_deprecated(self.release, MachineType.parse(machine))
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,7 @@ _CURES = {
     "pin": "mthook-sync --only seed",
     "record": "mthook-sync --only push",
     "specify": "mthook-sync --cloud",
+    "edit": "virsh edit {guest}",
 }
 _BINARY = argument(
     "--qemu-binary",
@@ -138,7 +139,7 @@ class Forecast(RowCommand):
         if seen.nova_problem and self.code == ExitCode.OK:
             self.code = ExitCode.ERROR
         if parsed_args.formatter == "table":
-            return self.columns, [*_table(found), *_tried(tried)]
+            return self.columns, [*_table(found), *_tried(_more(found, tried))]
         return self.fields, [_fields(one, tried) for one in found]
 
     def produce_output(
@@ -205,7 +206,7 @@ class Forecast(RowCommand):
             self.code = ExitCode.BREAKS if breaking else ExitCode.UNJUDGED
         for one in found:
             self.say_of(_shown(one.guest), [one.guest.problem] if one.guest.problem else [])
-            self.say_of(_shown(one.guest), [_command(one.guest, cure) for cure in one.cures])
+            self.say_of(_shown(one.guest), _commands(one, tried))
         for trial in tried:
             self.say_of(printable(trial.name), _told(trial))
 
@@ -264,6 +265,23 @@ def _shown(guest: Guest) -> str:
     return printable(guest.name) or guest.uuid
 
 
+def _commands(one: Outlook, tried: Sequence[Rehearsed]) -> list[str]:
+    """Return what prevents that a guest breaks, in the order in which to type it."""
+    found = [_command(one.guest, cure) for cure in one.cures]
+    # QEMU's words say what of the definition it doesn't take.
+    if any(trial.kind == START for trial in _more([one], tried)):
+        found.append(_command(one.guest, Cure("edit")))
+    return found
+
+
+def _more(found: Sequence[Outlook], tried: Iterable[Rehearsed]) -> list[Rehearsed]:
+    """Return what fails in rehearsal, and no forecast has told."""
+    told = {(one.guest.uuid, e.kind) for one in found for e in one.events if e.outcome == FAILS}
+    uuids = {one.guest.uuid for one in found}
+    failed = (one for one in tried if one.error is not None and one.uuid in uuids)
+    return [one for one in failed if (one.uuid, one.kind) not in told]
+
+
 def _command(guest: Guest, cure: Cure) -> str:
     """Return a cure as it can be typed; what a shell or virsh would misread is called by its UUID."""
     plain = guest.name and guest.name.isprintable() and not guest.name.startswith("-")
@@ -290,8 +308,7 @@ def _outcome(event: Event) -> str:
 
 def _tried(tried: Iterable[Rehearsed]) -> Iterator[Sequence[str]]:
     for one in tried:
-        if one.error is not None:
-            yield printable(one.name, _NAME), one.kind, "", "fails in rehearsal"
+        yield printable(one.name, _NAME), one.kind, "", "fails in rehearsal"
 
 
 def _told(one: Rehearsed) -> Iterator[str]:
@@ -317,7 +334,7 @@ def _fields(one: Outlook, tried: Sequence[Rehearsed]) -> Sequence[Any]:
         next((event.becomes for event in one.events if event.becomes), None),
         *((_version(one.end), releases.month(one.end)) if one.end else (None, None)),
         one.breaks,
-        [_command(guest, cure) for cure in one.cures],
+        _commands(one, tried),
         [_trial(trial) for trial in tried if trial.uuid == guest.uuid],
     )
 

@@ -39,12 +39,16 @@ def test_what_the_next_qemu_has_starts() -> None:
     assert found.end == (13, 2)
 
 
-def test_what_it_lacks_is_set_to_the_nearest_newer_one() -> None:
+def test_what_it_lacks_is_set_to_a_newer_one_that_lasts() -> None:
     """One that both have: it works before and after."""
     found = outlook(pin="pc-q35-4.2", defined="pc-q35-4.2")
-
     assert outcomes(found) == {"start": "fails"}
-    assert found.cures == [Cure("set", "pc-q35-5.2")]
+    # All that Debian 12 has too are deprecated: the newest.
+    assert found.cures == [Cure("set", "pc-q35-7.2")]
+
+    # The nearest that isn't deprecated.
+    found = outlook(NEXT, pin="pc-i440fx-2.3", defined="pc-i440fx-2.3")
+    assert found.cures == [Cure("set", "pc-i440fx-7.1")]
 
 
 def test_a_guest_that_runs_migrates_as_what_it_runs() -> None:
@@ -52,7 +56,7 @@ def test_a_guest_that_runs_migrates_as_what_it_runs() -> None:
     found = outlook(pin="pc-q35-4.2", defined="pc-q35-4.2", running="pc-q35-4.2", windows=True)
 
     assert outcomes(found) == {"start": "fails", "migration": "fails"}
-    assert found.cures == [Cure("set", "pc-q35-5.2", ("running", "windows"))]
+    assert found.cures == [Cure("set", "pc-q35-7.2", ("running", "windows"))]
 
 
 def test_saved_state_has_machine_types_of_its_own() -> None:
@@ -97,7 +101,7 @@ def test_the_rule_finds_a_cure_without_a_list() -> None:
 
     assert (outcomes(found), found.cures) == ({"start": "fails"}, [])
     found = outlook(Released((12, 2)), pin="pc-i440fx-6.2", defined="pc-i440fx-6.2")
-    assert found.cures == [Cure("set", "pc-i440fx-7.0")]
+    assert found.cures == [Cure("set", "pc-i440fx-7.2")]
 
 
 def test_nova_defines_by_its_record_and_migrates_by_the_request_spec() -> None:

@@ -75,7 +75,7 @@ def test_what_breaks_is_a_table_and_the_cure_a_command(
     assert err.splitlines() == [
         "QEMU 11.1.3 of Debian sid: 2 of 2 guests break; the first machine type ends with QEMU 9.1"
         " (2024-08)",
-        "a guest with a very long name: mthook-admin set 'a guest with a very long name' pc-i440fx-6.2",
+        "a guest with a very long name: mthook-admin set 'a guest with a very long name' pc-i440fx-7.2",
         "db-1: mthook-admin freeze db-1",
     ]
 
@@ -170,8 +170,8 @@ def test_a_name_that_a_shell_would_misread_is_quoted(
 
     err = run("forecast", "--offer", later).err
 
-    assert "mthook-admin set '$(reboot)' pc-i440fx-6.2" in err
-    assert f"mthook-admin set {DB} pc-i440fx-6.2" in err
+    assert "mthook-admin set '$(reboot)' pc-i440fx-7.2" in err
+    assert f"mthook-admin set {DB} pc-i440fx-7.2" in err
 
 
 @pytest.mark.parametrize(
