@@ -3,7 +3,7 @@ PYTHON ?= /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint bench cloud sample clean
+.PHONY: help demo test lint bench cloud matrix sample clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -27,6 +27,9 @@ bench: $(VENV)/ready ## measure what the hook costs, and the commands beside nov
 cloud: $(VENV)/ready ## try every path of a running OpenStack; the first time it downloads 330 MB
 	@command -v debootstrap >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends debootstrap; }
 	@.ci/tidily $(BIN)/python -m tests.cloud
+
+matrix: $(VENV)/ready ## compare forecasts with the QEMUs of four Debians; downloads 220 MB each time
+	@.ci/tidily $(BIN)/python -m tests.matrix
 
 sample: $(VENV)/ready ## write etc/mthook.conf.sample and etc/share anew
 	$(BIN)/oslo-config-generator --config-file etc/config-generator.conf

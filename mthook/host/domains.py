@@ -158,22 +158,39 @@ def definition(host: Host, uuid: str, *, secrets: bool = True) -> Definition:
 
 def machines_in_snapshots(host: Host, uuid: str) -> set[str]:
     """Return the machine types in a domain's snapshots."""
+    return set().union(*snapshot_machines(host, uuid).values())
+
+
+def snapshot_machines(host: Host, uuid: str) -> dict[str, set[str]]:
+    """Return the machine types in each of a domain's snapshots, by the snapshot's name."""
     with libvirt_errors(f"the snapshots of guest {printable(uuid)} can't be read"):
         snapshots = host.connection.lookupByUUIDString(uuid).listAllSnapshots(0)
-        texts = [snapshot.getXMLDesc(0) for snapshot in snapshots]
-    types = [
-        found
-        for root in map(parse, texts)
-        for path in _IN_SNAPSHOT
-        for found in root.iterfind(path)
-    ]
+        roots = {one.getName(): parse(one.getXMLDesc(0)) for one in snapshots}
+    return {name: _machines_of(root) for name, root in roots.items()}
+
+
+def _machines_of(snapshot: etree._Element) -> set[str]:
+    types = (found for path in _IN_SNAPSHOT for found in snapshot.iterfind(path))
     return {machine for machine in (found.get("machine") for found in types) if machine}
 
 
 def saved_machine(host: Host, uuid: str) -> str | None:
     """Return the machine type in a domain's managed-save image."""
+    return saved_definition(host, uuid).summary.machine
+
+
+def saved_definition(host: Host, uuid: str) -> Definition:
+    """Return the domain in the header of a managed-save image, without passwords."""
     with _domain(host, uuid, "its managed-save image can't be read") as handle:
-        return _summary(handle.managedSaveGetXMLDesc(0)).machine
+        return Definition(handle.managedSaveGetXMLDesc(0).encode())
+
+
+def snapshot_definitions(host: Host, uuid: str) -> dict[str, Definition]:
+    """Return the domain in each of a domain's snapshots as it ran, without passwords, by the snapshot's name."""
+    with _domain(host, uuid, "its snapshots can't be read") as handle:
+        found = {one.getName(): parse(one.getXMLDesc(0)) for one in handle.listAllSnapshots(0)}
+    kept = {name: root.find("domain") for name, root in found.items()}
+    return {name: Definition(etree.tostring(one)) for name, one in kept.items() if one is not None}
 
 
 def running(host: Host, uuid: str) -> Summary | None:

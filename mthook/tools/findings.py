@@ -20,6 +20,7 @@ TITLES = {
     "last_sync": "Last sync",
     "drift": "Drift",
     "pins_supported": "Pins supported by QEMU",
+    "next_qemu": "Next release of QEMU",
     "definitions_and_saved_state": "Definitions and saved state",
     "machine_types_in_snapshots": "Machine types in snapshots",
     "stopped_starts": "Pins known to Nova",
@@ -100,6 +101,10 @@ SUCCESSES: dict[str, dict[str, str | tuple[str, str, str]]] = {
             "This host's QEMU can run the only pinned machine type.",
             "This host's QEMU can run {pins:all pinned machine type}.",
         )
+    },
+    "next_qemu": {
+        "ok": "QEMU {release}, due {due}, drops no machine type of this host's guests.",
+        "unknown": "This host's version of QEMU isn't known yet.",
     },
     "definitions_and_saved_state": {
         "ok": (
@@ -220,6 +225,11 @@ PROBLEMS: dict[str, dict[str, str]] = {
         "deprecated": "This host's QEMU deprecates the pins of {subjects}. 'mthook-admin list"
         " --deprecated' lists them.",
     },
+    "next_qemu": {
+        "libvirt_unavailable": "{reason}: what guests are defined as can't be looked at.",
+        "ends": "QEMU {release}, due {due}, drops machine types of {subjects}: 'mthook-admin forecast"
+        " --qemu {release}' tells what to do before it is installed.",
+    },
     "definitions_and_saved_state": {
         "libvirt_unavailable": "{reason}: what guests are defined as can't be looked at.",
         "nothing_pinned": _NOTHING_PINNED,
@@ -252,6 +262,7 @@ _UNAVAILABLE = "{reason}."
 #: What is said of each guest, by kind, where that is more than its name.
 _GUESTS = {
     "unlike_pin": "{name}: {drift}",
+    "ends": "{name}: {machines}",
     "unsupported": "{name}: {pin}, nearest {nearest}",
     "unsupported_saved": "{name}",
     "aliases": "{name}: {pin}",

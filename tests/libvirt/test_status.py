@@ -60,7 +60,7 @@ def test_a_host_with_mthook_at_work_is_well(here: Site) -> None:
     assert done.stdout.startswith(
         "YES: every instance looked at keeps its machine type (1 guest here)\n"
     )
-    assert done.stdout.count("| Result: Success ") == 11
+    assert done.stdout.count("| Result: Success ") == 12
     assert "The only guest on this host is pinned." in done.stdout
 
 

@@ -20,7 +20,7 @@ LAYERS = (
     ("gate", "hook"),
     ("judgement",),
     ("host", "nova", "catalog"),
-    ("xmlrewrite", "policy", "reconcile", "conf"),
+    ("xmlrewrite", "policy", "reconcile", "releases", "conf"),
     ("settings", "journal", "locks", "files", "machinetype"),
     ("errors", "text"),
     ("__init__",),

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from mthook.errors import Error
 from mthook.operations.readiness import (
     clouds,
+    coming,
     configured,
     installed,
     pins,
@@ -26,6 +27,7 @@ CHECKS = {
     "last_sync": installed.check_last_sync,
     "drift": pins.check_drift,
     "pins_supported": pins.check_supported,
+    "next_qemu": coming.check,
     "definitions_and_saved_state": pins.check_definitions,
     "machine_types_in_snapshots": recorded.check_inherited,
     "stopped_starts": stopped.check,
@@ -44,6 +46,7 @@ UPGRADE = (
     "last_sync",
     "drift",
     "pins_supported",
+    "next_qemu",
     "definitions_and_saved_state",
     "machine_types_in_snapshots",
     "stopped_starts",
@@ -70,6 +73,7 @@ DOCTOR = (
     "guests_pinned",
     "drift",
     "pins_supported",
+    "next_qemu",
     "definitions_and_saved_state",
 )
 

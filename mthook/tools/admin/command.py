@@ -63,6 +63,10 @@ class ExitCode(enum.IntEnum):
     SOME_UNSET = 3
     #: ``set``: another family, alias or versioned name, an older version, or a Windows guest.
     INCOMPATIBLE = 4
+    #: ``forecast``: something breaks.
+    BREAKS = 3
+    #: ``forecast``: nothing breaks, but something can't be judged.
+    UNJUDGED = 4
     #: ``set``: no known QEMU of this host has the machine type.
     UNSUPPORTED = 5
     INTERRUPTED = program.INTERRUPTED

@@ -7,7 +7,7 @@ The real ones are in tests/nova.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -163,3 +163,7 @@ class Cloud:
     def image_property(self, uuid: str) -> str | None:
         """See :meth:`mthook.nova.cells.Cells.image_property`."""
         return self.image
+
+    def image_properties(self, uuids: Collection[str]) -> dict[str, str | None]:
+        """See :meth:`mthook.nova.cells.Cells.image_properties`."""
+        return {uuid: self.specs[uuid] for uuid in uuids if uuid in self.specs}
