@@ -60,18 +60,31 @@ def change(connection: sa.engine.Connection, uuid: str, wanted: Change) -> None:
 
 
 def _change_disk(connection: sa.engine.Connection, uuid: str, wanted: DiskChange) -> None:
-    live = sa.and_(
-        DISKS.c.id == wanted.old.row, DISKS.c.instance_uuid == uuid, DISKS.c.deleted == 0
-    )
-    row = connection.execute(sa.select(DISKS).where(live).with_for_update()).first()
-    found = Disk(row.id, row.device_name, row.disk_bus) if row else None
+    found = find_disk(connection, uuid, wanted.old.row)
     if found != wanted.old:
         raise NovaConflict(
             f"{wanted.key} of {printable(uuid)} is {printable(found or 'gone')} in Nova now, not "
             f"{printable(wanted.old)}: somebody else changed it, look again"
         )
     new = {"device_name": wanted.new.name, "disk_bus": wanted.new.bus, "updated_at": _utcnow()}
-    connection.execute(sa.update(DISKS).where(live).values(**new))
+    connection.execute(sa.update(DISKS).where(_live(uuid, wanted.old.row)).values(**new))
+
+
+def find_disk(connection: sa.engine.Connection, uuid: str, row: int) -> Disk | None:
+    """Return a row of an instance's disks, which nobody else changes until the transaction ends; None: it is gone."""
+    query = sa.select(DISKS).where(_live(uuid, row)).with_for_update()
+    found = connection.execute(query).first()
+    return Disk(found.id, found.device_name, found.disk_bus) if found else None
+
+
+def _live(uuid: str, row: int) -> sa.sql.ColumnElement[bool]:
+    return sa.and_(DISKS.c.id == row, DISKS.c.instance_uuid == uuid, DISKS.c.deleted == 0)
+
+
+def value(connection: sa.engine.Connection, uuid: str, key: str) -> str | None:
+    """Return the value of a key of an instance, which nobody else changes until the transaction ends; None: none."""
+    live, _ = _of_key(_lock_rows(connection, uuid), key)
+    return (live[-1].value or None) if live else None
 
 
 def put(

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import fnmatch
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,45 @@ class InstanceRow:
         guest = self.guest
         known = (self.machine, guest.defined if guest else None, guest.running if guest else None)
         return {machine for machine in known if machine}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which instances are asked for: those that all of its conditions hold for.
+
+    :ivar unset: without a pin, and not gone.
+    :ivar drift: unlike their pins somewhere.
+    :ivar machine: a pattern for one of their machine types.
+    :ivar deprecated: the machine types of which they have one; ``None``: any.
+    :ivar lacking: the UUIDs of which theirs is one; ``None``: any.
+    """
+
+    unset: bool = False
+    drift: bool = False
+    machine: str | None = None
+    state: str | None = None
+    deprecated: Collection[str] | None = None
+    lacking: Collection[str] | None = None
+
+    def has(self, row: InstanceRow) -> bool:
+        """Tell whether an instance of this host is asked for."""
+        return not (
+            (self.unset and (row.machine is not None or row.state == "gone"))
+            or (self.drift and not row.drift)
+            or (self.machine is not None and not fnmatch.filter(row.machines, self.machine))
+            or (self.deprecated is not None and row.machines.isdisjoint(self.deprecated))
+            or (self.lacking is not None and row.uuid not in self.lacking)
+            or (self.state is not None and row.state != self.state)
+        )
+
+    def has_in_nova(self, instance: NovaInstance) -> bool:
+        """Tell whether an instance of Nova's is asked for, by what its database has."""
+        machine = instance.machine
+        return not (
+            (self.unset and machine is not None)
+            or (self.machine and not (machine and fnmatch.fnmatch(machine, self.machine)))
+            or (self.state is not None and instance.vm_state != self.state)
+        )
 
 
 def instances(catalog: Catalog, guests: Iterable[Guest]) -> Iterator[InstanceRow]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fnmatch
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,7 +13,7 @@ from mthook.catalog.records import Guest, HistoryEntry
 from mthook.conf import has_nova
 from mthook.errors import CatalogError, HostError, NovaError
 from mthook.nova.instance import VM_STATES
-from mthook.operations.inventory import InstanceRow, instances, unseen, unset_in_nova
+from mthook.operations.inventory import InstanceRow, Selection, instances, unseen, unset_in_nova
 from mthook.operations.lookup import look_up_or_ask, uuid_of
 from mthook.operations.opening import once, opened_catalog, opened_host, opened_nova
 from mthook.operations.support import pinned, unsupported
@@ -31,6 +30,8 @@ from mthook.tools.admin.command import (
 from mthook.tools.options import drift_of
 
 if TYPE_CHECKING:
+    from oslo_config import cfg
+
     from mthook.catalog.store import Catalog
     from mthook.nova.cell import Cell
 
@@ -62,6 +63,66 @@ _IN_ENFORCE = (
     " 'mthook-sync --dry-run' tells how"
 )
 NOVA_COLUMNS = ("UUID", "Name", "State", "Host", "Cell")
+
+
+#: What selects instances, for every command that goes through them.
+FILTERS = (
+    argument(
+        "--drift",
+        action="store_true",
+        help="guests that run, are defined, or recorded in Nova, unlike their pin, or wait"
+        " for a repair",
+    ),
+    argument(
+        "--machine",
+        metavar="GLOB",
+        help="pinned, defined or running as a machine type like this: 'pc-i440fx-2.*'",
+    ),
+    argument(
+        "--deprecated",
+        action="store_true",
+        help="the same, for machine types that this host's QEMU deprecates",
+    ),
+    argument(
+        "--unsupported",
+        action="store_true",
+        help="pinned to a machine type that this host's QEMU doesn't offer: they can't start here",
+    ),
+    argument(
+        "--state",
+        metavar="STATE",
+        type=str.lower,
+        help=f"{', '.join(STATES)}; with --unset in Nova {', '.join(VM_STATES)}",
+    ),
+)
+CHANGED = "QEMU was changed since the last sync, what it offers isn't known: run mthook-sync"
+
+
+def selection_of(conf: cfg.ConfigOpts, catalog: Catalog, args: argparse.Namespace) -> Selection:
+    """Return what the options of :data:`FILTERS` select on this host.
+
+    :raises CatalogError: what this host's QEMU offers isn't known.
+    """
+    deprecated = Offers(catalog.capabilities()).like(None).deprecated
+    return Selection(
+        unset=args.unset,
+        drift=args.drift,
+        machine=args.machine,
+        state=args.state,
+        deprecated=deprecated if args.deprecated else None,
+        lacking=_unsupported(conf, catalog) if args.unsupported else None,
+    )
+
+
+def _unsupported(conf: cfg.ConfigOpts, catalog: Catalog) -> set[str]:
+    """Return the UUIDs of what can't run here, by what the last sync saw, and by libvirt's word."""
+    offers = Offers(catalog.capabilities())
+    if not offers:
+        raise CatalogError("no machine types are known yet: run mthook-sync", catalog.path)
+    present = [guest for guest in catalog.guests() if guest.gone_since is None]
+    with contextlib.ExitStack() as stack:
+        connect = once(lambda: stack.enter_context(opened_host(conf, readonly=True)))
+        return {pin.uuid for pin, *_ in unsupported(pinned(catalog, present, offers), connect)}
 
 
 class List(RowCommand):
@@ -100,33 +161,7 @@ class List(RowCommand):
             action="store_true",
             help="with --unset, in Nova: without ironic's instances and failed builds that no host has",
         ),
-        argument(
-            "--drift",
-            action="store_true",
-            help="guests that run, are defined, or recorded in Nova, unlike their pin, or wait"
-            " for a repair",
-        ),
-        argument(
-            "--machine",
-            metavar="GLOB",
-            help="pinned, defined or running as a machine type like this: 'pc-i440fx-2.*'",
-        ),
-        argument(
-            "--deprecated",
-            action="store_true",
-            help="the same, for machine types that this host's QEMU deprecates",
-        ),
-        argument(
-            "--unsupported",
-            action="store_true",
-            help="pinned to a machine type that this host's QEMU doesn't offer: they can't start here",
-        ),
-        argument(
-            "--state",
-            metavar="STATE",
-            type=str.lower,
-            help=f"{', '.join(STATES)}; with --unset in Nova {', '.join(VM_STATES)}",
-        ),
+        *FILTERS,
     )
 
     def take_action(
@@ -181,32 +216,19 @@ class List(RowCommand):
         drifting = 0
         with opened_catalog(self.conf) as catalog:
             if (args.deprecated or args.drift or args.unsupported) and catalog.changed_archs():
-                self.warn(
-                    "QEMU was changed since the last sync, what it offers isn't known: run mthook-sync"
-                )
-            deprecated = Offers(catalog.capabilities()).like(None).deprecated
+                self.warn(CHANGED)
             guests = catalog.guests()
             if args.unset:
                 guests = self._with_unseen(catalog, guests)
-            lacking = self._unsupported(catalog) if args.unsupported else None
+            selection = selection_of(self.conf, catalog, args)
             for row in instances(catalog, guests):
-                if _is_selected(row, args, deprecated) and (lacking is None or row.uuid in lacking):
+                if selection.has(row):
                     if args.unset:
                         self.code = ExitCode.SOME_UNSET
                     drifting += any(one.where == "defined" for one in row.drift)
                     yield _values(row)
         if drifting and self.conf.hook.mode != "enforce":
             self.say(_IN_ENFORCE.format(drifting))
-
-    def _unsupported(self, catalog: Catalog) -> set[str]:
-        """Return the UUIDs of what can't run here, by what the last sync saw, and by libvirt's word."""
-        offers = Offers(catalog.capabilities())
-        if not offers:
-            raise CatalogError("no machine types are known yet: run mthook-sync", catalog.path)
-        present = [guest for guest in catalog.guests() if guest.gone_since is None]
-        with contextlib.ExitStack() as stack:
-            connect = once(lambda: stack.enter_context(opened_host(self.conf, readonly=True)))
-            return {pin.uuid for pin, *_ in unsupported(pinned(catalog, present, offers), connect)}
 
     def _with_unseen(self, catalog: Catalog, guests: list[Guest]) -> list[Guest]:
         """Add the guests that libvirt has and no sync or hook has seen, and say that there are."""
@@ -275,14 +297,4 @@ def _values(row: InstanceRow) -> Sequence[str | Time]:
         pin.source if pin else "",
         Time(pin.updated_at if pin else ""),
         drift_of(row.drift) or "no",
-    )
-
-
-def _is_selected(row: InstanceRow, args: argparse.Namespace, deprecated: set[str]) -> bool:
-    return not (
-        (args.unset and (row.machine is not None or row.state == "gone"))
-        or (args.drift and not row.drift)
-        or (args.machine is not None and not fnmatch.filter(row.machines, args.machine))
-        or (args.deprecated and not row.machines & deprecated)
-        or (args.state is not None and row.state != args.state)
     )

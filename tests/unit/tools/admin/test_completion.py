@@ -22,7 +22,7 @@ printf '%%s\\n' "${COMPREPLY[@]}"
 @pytest.mark.parametrize(
     ("typed", "completed"),
     [
-        ("mthook-admin un", ["uninstall", "unset"]),
+        ("mthook-admin un", ["undo", "uninstall", "unset"]),
         ("mthook-admin h", ["help", "history", "hook"]),
         ("mthook-admin hook ''", ["install", "status", "uninstall"]),
         ("mthook-admin set --f", ["--force"]),
