@@ -185,7 +185,7 @@ def _realign(site: Site, subject: Subject, wish: Wish, actor: str) -> Prospect |
 def _here(site: Site, subject: Subject) -> Instance:
     """Return a guest as this host knows it, which alone tells what it runs."""
     if subject.local is None:
-        raise Error(f"{subject.cloud}: it isn't on {site.here}")
+        raise Error(f"{subject.cloud}: it isn't on this host, which is {site.here}")
     return subject.local
 
 

@@ -136,7 +136,7 @@ class _InNova:
             try:
                 back = restored_spec(found.spec[0], spec, machine)
             except RequestSpecError as error:
-                raise _Changed(f"its request spec: it {error}") from error
+                raise _Changed(f"its request spec isn't understood: it {error}") from error
             differs, spec = differs or back is not None, spec if back is not None else None
         return cls(cloud, before, about["made"], disks, bool(about["times"]), spec, differs)
 

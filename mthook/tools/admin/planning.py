@@ -56,17 +56,28 @@ _OUTCOMES = {
     "put_back": "put back",
     "gone": "gone",
     "elsewhere": "on another host now",
-    "changed_since": "changed since",
+    "changed_since": "left alone as changed since",
     "failed": "failed",
+}
+_LEFT = {
+    "gone": "left alone: it is gone",
+    "elsewhere": "left alone: it is on {} now",
+    "changed_since": "left alone: changed since: {}",
+}
+#: What :meth:`mthook.operations.plans.subjects.Subject.saw` tells, in words.
+_PARTS = {
+    "pin": "its pin",
+    "nova": "Nova's record",
+    "spec": "its request spec",
+    "definition": "its definition",
 }
 
 
 def _positive(text: str) -> int:
     """Return the number of an option."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("it must be at least 1")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{printable(text)} isn't a number of at least 1")
+    return int(text)
 
 
 class _Plan(AdminCommand):
@@ -262,8 +273,8 @@ class _Changing(AdminCommand):
         for caution in one.cautions:
             self.warn(f"{what}: {words(caution)}")
         if one.kind in LEFT:
-            more = f": {printable(one.detail, limit=500)}" if one.detail else ""
-            self.complain(f"{what}: left alone, it is {_OUTCOMES[one.kind]}{more}")
+            parts = (printable(_PARTS.get(part, part)) for part in one.detail.split(", "))
+            self.complain(f"{what}: {_LEFT[one.kind].format(', '.join(parts) or 'no host')}")
         elif one.kind == "failed":
             self.complain(one.detail)
         else:

@@ -490,5 +490,5 @@ def test_an_instance_that_moved_is_left_alone(
 
     said = desk.apply()
 
-    assert (said.code, "on another host now: beta" in said.err) == (1, True)
+    assert (said.code, "it is on beta now" in said.err) == (1, True)
     assert cloud.machine(WEB) == OLD
