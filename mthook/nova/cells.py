@@ -17,10 +17,9 @@ import sqlalchemy as sa
 from oslo_config import cfg
 
 from mthook.errors import NotFound, NovaConflict, NovaError, RequestSpecError
-from mthook.nova import imprint, requestspecs
+from mthook.nova import requestspecs
 from mthook.nova.cell import Cell
 from mthook.nova.connection import Deadlock, Line, TooLong, asked, engine, fill_in, parse_url
-from mthook.nova.imprint import Spec
 from mthook.nova.instance import NovaInstance
 from mthook.nova.tables import CELL_MAPPINGS, HOST_MAPPINGS, INSTANCE_MAPPINGS, REQUEST_SPECS
 from mthook.text import printable
@@ -143,18 +142,6 @@ class Cells:
             return {}
         with self._connected() as connection:
             return requestspecs.dated(connection, uuids)
-
-    def put_spec_back(self, uuid: str, before: Spec, made: str | None) -> None:
-        """Make an instance's request spec what it was, as far as it isn't yet.
-
-        :param made: the machine type that a change has written into it.
-        :raises NovaConflict: somebody else has changed it since.
-        :raises RequestSpecError: it isn't understood any more, or gone.
-        """
-        spec = self._spec(uuid)
-        new = imprint.restored_spec(spec, before, made)
-        if new is not None:
-            self.replace_spec(uuid, spec, new, imprint.moment_of(before))
 
     def image_property(self, uuid: str) -> str | None:
         """Return the machine type that the image had which an instance was made from, if any.

@@ -144,10 +144,9 @@ def _put_back(
         if before.neighbour is not None:
             _set_time(connection, PROPERTIES, *before.neighbour)
         return
-    row = writing.put(connection, uuid, PropertyChange(key, found, old.value), pinned=True)
     # A row that is made anew is an operator's wish; with the first one's times it would look like Nova's.
-    if times and found is not None:
-        _set_time(connection, PROPERTIES, row, old.updated_at)
+    at = _moment(old.updated_at) if times and found is not None else writing.PRESENT
+    writing.put(connection, uuid, PropertyChange(key, found, old.value), pinned=True, at=at)
 
 
 def _set_time(connection: sa.engine.Connection, table: sa.Table, row: int, at: str | None) -> None:

@@ -27,6 +27,8 @@ from mthook.nova.instance import REBUILD_STATES, Change, Disk, DiskChange, Prope
 from mthook.nova.tables import DISKS, INSTANCES, PROPERTIES
 from mthook.text import printable
 
+#: For :func:`put`: now.
+PRESENT = object()
 _Rows = Sequence["sa.engine.Row[Any]"]
 
 
@@ -88,11 +90,17 @@ def value(connection: sa.engine.Connection, uuid: str, key: str) -> str | None:
 
 
 def put(
-    connection: sa.engine.Connection, uuid: str, change: PropertyChange, *, pinned: bool
+    connection: sa.engine.Connection,
+    uuid: str,
+    change: PropertyChange,
+    *,
+    pinned: bool,
+    at: object = PRESENT,
 ) -> int:
     """Give a key of an instance a value; of several rows all but the last one are deleted.
 
     :param pinned: a new row is to look like one that was changed, and not like what Nova fills in by itself.
+    :param at: when a row that is there counts as changed, as Nova stores it.
     :return: the id of the row.
     :raises NovaConflict: it has another value than expected.
     """
@@ -113,7 +121,7 @@ def put(
     connection.execute(
         sa.update(PROPERTIES)
         .where(PROPERTIES.c.id == last.id)
-        .values(value=change.new, updated_at=_utcnow())
+        .values(value=change.new, updated_at=_utcnow() if at is PRESENT else at)
     )
     return int(last.id)
 

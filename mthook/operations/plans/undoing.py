@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mthook.catalog.records import Compared, Pin
 from mthook.errors import CatalogConflict, Error, NotFound, NovaConflict, RequestSpecError
 from mthook.locks import uninterrupted
-from mthook.nova.imprint import Imprint, Property, Spec, restored_spec
+from mthook.nova.imprint import Imprint, Property, Spec, moment_of, restored_spec
 from mthook.nova.instance import MACHINE_KEY, Disk, DiskChange
 from mthook.operations.caution import Caution, Kind
 from mthook.operations.lookup import CloudInstance, Instance
@@ -115,14 +115,17 @@ class _Changed(Error):
 
 @dataclass(frozen=True)
 class _InNova:
-    """What is to be put back in Nova's databases."""
+    """What is to be put back in Nova's databases.
+
+    :ivar spec: the request spec as it is, as it was, and what is known of that.
+    """
 
     cloud: CloudInstance
     before: Imprint
     made: Mapping[str, str | None]
     disks: Sequence[DiskChange]
     times: bool
-    spec: Spec | None
+    spec: tuple[str, str, Spec] | None
     differs: bool
 
     @classmethod
@@ -130,14 +133,15 @@ class _InNova:
         about = was["nova"]
         before, machine = _imprint(about["was"]), about["made"][MACHINE_KEY]
         disks = [DiskChange(Disk(**old), Disk(**new)) for old, new in about["disks"]]
-        spec = Spec(**about["spec"]) if about["spec"] and found.spec else None
-        differs = cloud.nova.machine != was["old"]
-        if spec is not None and found.spec is not None:
+        spec = None
+        if about["spec"] and found.spec:
+            was_spec, text = Spec(**about["spec"]), found.spec[0]
             try:
-                back = restored_spec(found.spec[0], spec, machine)
+                back = restored_spec(text, was_spec, machine)
             except RequestSpecError as error:
                 raise _Changed(f"its request spec isn't understood: it {error}") from error
-            differs, spec = differs or back is not None, spec if back is not None else None
+            spec = (text, back, was_spec) if back is not None else None
+        differs = cloud.nova.machine != was["old"] or spec is not None
         return cls(cloud, before, about["made"], disks, bool(about["times"]), spec, differs)
 
     def put_back(self) -> None:
@@ -145,7 +149,8 @@ class _InNova:
         uuid = self.cloud.nova.uuid
         self.cloud.cell.put_back(uuid, self.before, self.made, self.disks, times=self.times)
         if self.spec is not None:
-            self.cloud.cells.put_spec_back(uuid, self.spec, self.made[MACHINE_KEY])
+            text, back, was = self.spec
+            self.cloud.cells.replace_spec(uuid, text, back, moment_of(was))
 
 
 @dataclass(frozen=True)

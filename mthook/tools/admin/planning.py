@@ -318,7 +318,10 @@ class Apply(_Changing):
     }
     arguments: ClassVar = (
         argument(
-            "plan", metavar="PLAN", type=utf8, help="what 'mthook-admin plan' printed, a file"
+            "plan",
+            metavar="PLAN",
+            type=utf8,
+            help="a file with a plan as mthook-admin has printed it",
         ),
         argument("--max", metavar="N", type=_positive, help="change so many guests at most"),
         argument(
