@@ -22,6 +22,12 @@ def _galera(rounds: int) -> bool:
     return galera.run(rounds)
 
 
+def _plans(rounds: int) -> bool:
+    from bench import plans
+
+    return plans.run(rounds)
+
+
 BENCHMARKS: dict[str, Callable[[int], bool]] = {
     "hook": hook.run,
     "start": lambda rounds: start.run(max(rounds // 4, 5)),
@@ -30,6 +36,7 @@ BENCHMARKS: dict[str, Callable[[int], bool]] = {
     "figures": lambda rounds: figures.run(max(rounds // 4, 5)),
     "nova": lambda rounds: _nova(max(rounds // 10, 5)),
     "galera": _galera,
+    "plans": _plans,
 }
 
 
@@ -41,7 +48,8 @@ def main() -> int:
         "--only",
         action="append",
         choices=BENCHMARKS,
-        help="may be repeated; nova and galera, which need real Nova installed beside mthook, run only when named",
+        help="may be repeated; nova, galera and plans, which need real Nova installed beside mthook, run only"
+        " when named",
     )
     options = parser.parse_args()
     named = options.only or ("hook", "start", "conversion", "gate", "figures")

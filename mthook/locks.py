@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One mthook-sync of a kind at a time, and none interrupted between a change and its record."""
+"""One program of a kind at a time, and none interrupted between a change and its record."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ LOCK = "sync.lock"
 
 
 class Busy(Error):
-    """Another mthook-sync is running."""
+    """Another one of the same kind is running."""
 
 
 @contextlib.contextmanager
-def only_one(directory: str, name: str = LOCK) -> Iterator[None]:
+def only_one(directory: str, name: str = LOCK, what: str = "mthook-sync") -> Iterator[None]:
     """Hold a lock in a catalog's directory. It ends with the process; the file stays.
 
+    :param what: what messages call the other one.
     :raises Busy: another process has it; the message names its PID.
     :raises CatalogError: the file can't be opened.
     """
@@ -36,11 +37,10 @@ def only_one(directory: str, name: str = LOCK) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.read(descriptor, 20).decode("ascii", "replace").strip()
-            raise Busy(
-                f"another mthook-sync is running: PID {printable(holder) or 'unknown'}"
-            ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            raise Busy(f"another {what} is running: PID {printable(holder) or 'unknown'}") from None
+        with contextlib.suppress(OSError):  # on a full disk others learn no PID
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)

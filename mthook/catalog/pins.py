@@ -220,6 +220,36 @@ class Pins(Starts):
             )
         return "changed" if old else "added"
 
+    def put_back(
+        self, uuid: str, pin: Pin | None, *, since: object, actor: str, reason: str
+    ) -> Pin | None:
+        """Give an instance the row again that it had; that is a change of now.
+
+        :param pin: the row; None: it had none.
+        :param since: when the row that it has now was changed; None: it has none.
+        :return: the row as it is written.
+        :raises CatalogConflict: somebody else has changed it since.
+        """
+        from mthook.catalog.records import Pin
+
+        with self.transaction():
+            self.expect(uuid, since)
+            old = self._pin(uuid)
+            was, at = old["machine"] if old else None, now()
+            at = after(old["updated_at"], at) if old else at
+            self._call_off_repair(uuid)
+            if pin is None:
+                self._change("DELETE FROM pins WHERE uuid = ?", uuid)
+            else:
+                pin = Pin(**{**vars(pin), "updated_at": at})
+                self._put("pins", vars(pin))
+            machine = pin.machine if pin else None
+            event = "unset" if machine is None else "changed" if was else "pinned"
+            source = pin.source if pin and machine else None
+            about = {"old": was, "new": machine, "source": source, "reason": reason, "at": at}
+            self.add_history(uuid, event, actor=actor, **about)
+        return pin
+
     def compared(self) -> dict[str, Compared]:
         """Return what Nova's database said when pins were last compared with it, by UUID."""
         from mthook.catalog.records import Compared

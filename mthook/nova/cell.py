@@ -6,18 +6,20 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
 import sqlalchemy as sa
 
 from mthook.errors import NovaError
-from mthook.nova import hardware, reading, rights, tables, writing
-from mthook.nova.connection import Deadlock, asked, engine
+from mthook.nova import hardware, imprint, reading, rights, tables, writing
+from mthook.nova.connection import Deadlock, Line, asked, engine
+from mthook.nova.imprint import Imprint
 from mthook.nova.instance import (
     MACHINE_KEY,
     Change,
+    DiskChange,
     Hardware,
     NovaInstance,
     PropertyChange,
@@ -41,15 +43,28 @@ class Cell:
 
     def __init__(self, url: sa.engine.URL | NovaError, name: str, seconds: int) -> None:
         self.name, self._seconds = name, seconds
-        self._engine = url if isinstance(url, NovaError) else engine(url, name, seconds)
+        self._line = url if isinstance(url, NovaError) else Line(engine(url, name, seconds))
 
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def place(self) -> str:
+        """Where it is, without user and password."""
+        if isinstance(self._line, NovaError):
+            raise self._line
+        url = self._line.way.url
+        return f"{url.host}:{url.port or 3306}/{url.database}"
+
     def close(self) -> None:
         """Close all connections."""
-        if not isinstance(self._engine, NovaError):
-            self._engine.dispose()
+        if not isinstance(self._line, NovaError):
+            self._line.close()
+
+    def keep(self) -> None:
+        """Keep the connection between questions; see :class:`.Line`."""
+        if not isinstance(self._line, NovaError):
+            self._line.kept = True
 
     def of_host(self, host: str) -> list[NovaInstance]:
         """Return the instances of a host, without deleted ones and those that Nova still builds."""
@@ -68,6 +83,36 @@ class Cell:
         """Return the UUIDs of a few instances that have this name, or whose UUID begins with it."""
         with self._connected() as connection:
             return reading.named(connection, text)
+
+    def some(self, uuids: Sequence[str]) -> list[NovaInstance]:
+        """Return those of some instances that this cell has and that aren't deleted."""
+        with self._connected() as connection:
+            return reading.some(connection, uuids)
+
+    def imprints(self, uuids: Sequence[str], *, disks: bool) -> dict[str, Imprint]:
+        """Return what a change can change of instances; see :func:`mthook.nova.imprint.read`."""
+        with self._connected() as connection:
+            return imprint.read(connection, uuids, disks=disks)
+
+    def put_back(
+        self,
+        uuid: str,
+        before: Imprint,
+        after: Mapping[str, str | None],
+        disks: Sequence[DiskChange],
+        *,
+        times: bool,
+    ) -> None:
+        """Take a change back, all of it or nothing; see :func:`mthook.nova.imprint.put_back`.
+
+        :raises NovaConflict: somebody else has changed something since.
+        :raises NotFound: the instance is deleted.
+        """
+
+        def work(connection: sa.engine.Connection) -> None:
+            imprint.put_back(connection, uuid, before, after, disks, times=times)
+
+        self._write(work)
 
     def hardware(self, uuid: str) -> Hardware:
         """Return what of an instance's hardware depends on its machine type."""
@@ -194,7 +239,7 @@ class Cell:
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[sa.engine.Connection]:
-        if isinstance(self._engine, NovaError):
-            raise self._engine
-        with asked(self.name, self._seconds), self._engine.connect() as connection:
+        if isinstance(self._line, NovaError):
+            raise self._line
+        with asked(self.name, self._seconds), self._line.connected() as connection:
             yield connection

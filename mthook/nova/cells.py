@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,7 +19,7 @@ from oslo_config import cfg
 from mthook.errors import NotFound, NovaConflict, NovaError, RequestSpecError
 from mthook.nova import requestspecs, rights, tables
 from mthook.nova.cell import Cell
-from mthook.nova.connection import Deadlock, TooLong, asked, engine, fill_in, parse_url
+from mthook.nova.connection import Deadlock, Line, TooLong, asked, engine, fill_in, parse_url
 from mthook.nova.instance import NovaInstance
 from mthook.nova.tables import CELL_MAPPINGS, HOST_MAPPINGS, INSTANCE_MAPPINGS, REQUEST_SPECS
 from mthook.text import printable
@@ -45,17 +46,26 @@ class Cells:
         self._conf = conf
         self._seconds = seconds
         self._opened: dict[str, Cell] = {}
-        self._api: sa.engine.Engine | None = None
+        self._api: Line | None = None
+        self._kept = False
         if conf.api_database.connection:
             url = parse_url(conf.api_database.connection, "[api_database] connection")
-            self._api = engine(url, _API, seconds)
+            self._api = Line(engine(url, _API, seconds))
 
     def close(self) -> None:
         """Close all connections."""
         for cell in self._opened.values():
             cell.close()
         if self._api is not None:
-            self._api.dispose()
+            self._api.close()
+
+    def keep(self) -> None:
+        """Keep connections between questions, for many of them at a time."""
+        self._kept = True
+        for cell in self._opened.values():
+            cell.keep()
+        if self._api is not None:
+            self._api.kept = True
 
     def all(self) -> list[Cell]:
         """Return all cells but cell0, whose instances never ran."""
@@ -68,7 +78,7 @@ class Cells:
         """Return what the user lacks of the rights that mthook needs in the API database, where that is configured."""
         if self._api is None:
             return []
-        with asked(_API, self._seconds), self._api.connect() as connection:
+        with asked(_API, self._seconds), self._api.connected() as connection:
             return list(rights.lacking(connection, tables.API, writes=writes))
 
     def cell(self, uuid: str) -> Cell:
@@ -113,6 +123,37 @@ class Cells:
         """Return the UUIDs of a few instances that have this name, or whose UUID begins with it, of all cells."""
         return [uuid for cell in self.all() for uuid in cell.named(text)]
 
+    def found(self, uuids: Sequence[str]) -> dict[str, tuple[Cell, NovaInstance]]:
+        """Return those of some instances that there are, and the cell of each; see :meth:`find`."""
+        places: dict[Cell, list[str]] = {}
+        if self._api is None:
+            places[self._only()] = list(uuids)
+        else:
+            one = INSTANCE_MAPPINGS.c.instance_uuid
+            query = _joined(INSTANCE_MAPPINGS, one.in_(uuids)).add_columns(one)
+            for row in self._ask(query):
+                places.setdefault(self._mapped(row), []).append(row.instance_uuid)
+        return {
+            found.uuid: (cell, found) for cell, own in places.items() for found in cell.some(own)
+        }
+
+    def identity(self) -> list[str]:
+        """Return what tells this cloud from another one: the UUIDs of its cells, else where the one database is."""
+        if self._api is None:
+            return [self._only().place]
+        rows = self._ask(sa.select(CELL_MAPPINGS).order_by(CELL_MAPPINGS.c.id))
+        return [row.uuid for row in rows]
+
+    def dated_specs(self, uuids: Sequence[str]) -> dict[str, tuple[str, datetime | None]]:
+        """Return the request specs of those instances that have one, and when each was changed.
+
+        Without the API database there are none.
+        """
+        if self._api is None:
+            return {}
+        with self._connected() as connection:
+            return requestspecs.dated(connection, uuids)
+
     def image_property(self, uuid: str) -> str | None:
         """Return the machine type that the image had which an instance was made from, if any.
 
@@ -129,35 +170,38 @@ class Cells:
         if self._api is None:
             return {}
         key = next(uuid for uuid, one in self._opened.items() if one is cell)
-        with asked(_API, self._seconds), self._api.connect() as connection:
+        with self._connected() as connection:
             return requestspecs.of_cell(connection, key, uuids)
 
-    def replace_spec(self, uuid: str, old: str, new: str) -> None:
+    def replace_spec(
+        self, uuid: str, old: str, new: str, at: object = requestspecs.PRESENT
+    ) -> None:
         """Put a request spec in the place of the one that was read.
 
+        :param at: when it counts as changed, as Nova stores it.
         :raises NovaConflict: somebody else has changed it.
         :raises RequestSpecError: it is longer than the column.
         """
-        assert self._api is not None
         try:
-            with asked(_API, self._seconds), self._api.begin() as connection:
-                requestspecs.replace(connection, uuid, old, new)
+            with self._connected() as connection, connection.begin():
+                requestspecs.replace(connection, uuid, old, new, at)
         except Deadlock as error:
             raise NovaConflict(str(error)) from None
         except TooLong:
             raise RequestSpecError("it is too large for its column", "spec_too_large") from None
 
-    def specify(self, uuid: str, machine: str | None) -> str | None:
+    def specify(self, uuid: str, machine: str | None, spec: str | None = None) -> str | None:
         """Write a machine type to an instance's request spec, and return what it had.
 
         :param machine: None: take it out. Without the API database nothing happens.
+        :param spec: the spec as it was read a moment ago, if it was.
         :raises RequestSpecError: the spec is left alone.
         :raises NovaConflict: others change it all the time.
         """
         if self._api is None:
             return machine
         for left in reversed(range(_TRIES)):
-            spec = self._spec(uuid)
+            spec = self._spec(uuid) if spec is None else spec
             before = requestspecs.machine_of(spec)
             if before == machine:
                 break
@@ -167,6 +211,7 @@ class Cells:
             except NovaConflict:
                 if not left:
                     raise
+                spec = None
         return before
 
     def _spec(self, uuid: str) -> str:
@@ -174,8 +219,7 @@ class Cells:
 
         :raises RequestSpecError: there is none.
         """
-        assert self._api is not None
-        with asked(_API, self._seconds), self._api.connect() as connection:
+        with self._connected() as connection:
             spec = requestspecs.read(connection, uuid)
         if spec is None:
             raise RequestSpecError("there is none", "spec_missing")
@@ -208,9 +252,14 @@ class Cells:
         return {row.instance_uuid for row in self._ask(sa.select(of).where(of.in_(uuids)))}
 
     def _ask(self, query: sa.sql.Select[Any]) -> list[sa.engine.Row[Any]]:
-        assert self._api is not None
-        with asked(_API, self._seconds), self._api.connect() as connection:
+        with self._connected() as connection:
             return list(connection.execute(query))
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[sa.engine.Connection]:
+        assert self._api is not None
+        with asked(_API, self._seconds), self._api.connected() as connection:
+            yield connection
 
     def _only(self) -> Cell:
         connection = self._conf.database.connection
@@ -231,6 +280,8 @@ class Cells:
             except NovaError as error:
                 url = error  # the other cells have nothing to do with that
             self._opened[key] = Cell(url, name, self._seconds)
+            if self._kept:
+                self._opened[key].keep()
         return self._opened[key]
 
 

@@ -113,6 +113,45 @@ def engine(url: sa.engine.URL, name: str, seconds: int) -> sa.engine.Engine:
     return made
 
 
+class Line:
+    """The connections to a database, one after the other.
+
+    :ivar kept: whether the next question goes over the same one, without being asked first whether it is still there:
+        for many questions at a time. After an error it is another one.
+    """
+
+    def __init__(self, way: sa.engine.Engine) -> None:
+        self.way, self.kept = way, False
+        self._connection: sa.engine.Connection | None = None
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._drop()
+        self.way.dispose()
+
+    @contextlib.contextmanager
+    def connected(self) -> Iterator[sa.engine.Connection]:
+        """Yield a connection without a transaction."""
+        if not self.kept:
+            with self.way.connect() as connection:
+                yield connection
+            return
+        if self._connection is None:
+            self._connection = self.way.connect()
+        try:
+            yield self._connection
+            self._connection.rollback()  # what was only read has begun one, too
+        except BaseException:
+            self._drop()
+            raise
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.invalidate()
+            connection.close()
+
+
 def _give_up(context: sa.engine.ExceptionContext) -> None:
     """Have a connection closed that is of no use any more."""
     if reason_of(context.original_exception)[0] in _FATAL:

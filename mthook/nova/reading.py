@@ -63,6 +63,11 @@ def get(connection: sa.engine.Connection, uuid: str) -> NovaInstance:
     return found[0]
 
 
+def some(connection: sa.engine.Connection, uuids: Sequence[str]) -> list[NovaInstance]:
+    """See :meth:`mthook.nova.cell.Cell.some`."""
+    return _instances(connection, sa.and_(INSTANCES.c.uuid.in_(uuids), INSTANCES.c.deleted == 0))
+
+
 def unset(
     connection: sa.engine.Connection, after: str, host: str | None
 ) -> tuple[list[NovaInstance], str | None]:

@@ -23,6 +23,8 @@ _NAME, _NAMESPACE, _VERSION = "nova_object.name", "nova_object.namespace", "nova
 _DATA, _CHANGES = "nova_object.data", "nova_object.changes"
 #: Another one may mean something else by the same names.
 _MAJOR = "1"
+#: For :func:`replace`: now.
+PRESENT = object()
 
 
 def machine_of(text: str) -> str | None:
@@ -75,18 +77,31 @@ def of_cell(
     return {row.instance_uuid: row.spec for row in rows}
 
 
-def replace(connection: sa.engine.Connection, uuid: str, old: str, new: str) -> None:
+def dated(
+    connection: sa.engine.Connection, uuids: Sequence[str]
+) -> dict[str, tuple[str, datetime | None]]:
+    """Return the specs of instances that have one, and when each was last changed."""
+    query = sa.select(REQUEST_SPECS).where(REQUEST_SPECS.c.instance_uuid.in_(uuids))
+    rows = connection.execute(query)
+    return {row.instance_uuid: (row.spec, row.updated_at) for row in rows}
+
+
+def replace(
+    connection: sa.engine.Connection, uuid: str, old: str, new: str, at: object = PRESENT
+) -> None:
     """Put a spec in the place of the one that was read.
 
+    :param at: when it counts as changed, as Nova stores it.
     :raises NovaConflict: it is no longer that one, byte by byte.
     """
     table, now = REQUEST_SPECS.c, datetime.now(timezone.utc)
+    moment = now.replace(microsecond=0, tzinfo=None) if at is PRESENT else at
     # A binary comparison: upper and lower case are the same to the database.
     same = sa.cast(table.spec, sa.LargeBinary) == old.encode()
     done = connection.execute(
         sa.update(REQUEST_SPECS)
         .where(table.instance_uuid == uuid, same)
-        .values(spec=new, updated_at=now.replace(microsecond=0, tzinfo=None))
+        .values(spec=new, updated_at=moment)
     )
     if done.rowcount != 1:
         raise NovaConflict(

@@ -27,6 +27,8 @@ from mthook.nova.instance import REBUILD_STATES, Change, Disk, DiskChange, Prope
 from mthook.nova.tables import DISKS, INSTANCES, PROPERTIES
 from mthook.text import printable
 
+#: For :func:`put`: now.
+PRESENT = object()
 _Rows = Sequence["sa.engine.Row[Any]"]
 
 
@@ -60,26 +62,45 @@ def change(connection: sa.engine.Connection, uuid: str, wanted: Change) -> None:
 
 
 def _change_disk(connection: sa.engine.Connection, uuid: str, wanted: DiskChange) -> None:
-    live = sa.and_(
-        DISKS.c.id == wanted.old.row, DISKS.c.instance_uuid == uuid, DISKS.c.deleted == 0
-    )
-    row = connection.execute(sa.select(DISKS).where(live).with_for_update()).first()
-    found = Disk(row.id, row.device_name, row.disk_bus) if row else None
+    found = find_disk(connection, uuid, wanted.old.row)
     if found != wanted.old:
         raise NovaConflict(
             f"{wanted.key} of {printable(uuid)} is {printable(found or 'gone')} in Nova now, not "
             f"{printable(wanted.old)}: somebody else changed it, look again"
         )
     new = {"device_name": wanted.new.name, "disk_bus": wanted.new.bus, "updated_at": _utcnow()}
-    connection.execute(sa.update(DISKS).where(live).values(**new))
+    connection.execute(sa.update(DISKS).where(_live(uuid, wanted.old.row)).values(**new))
+
+
+def find_disk(connection: sa.engine.Connection, uuid: str, row: int) -> Disk | None:
+    """Return a row of an instance's disks, which nobody else changes until the transaction ends; None: it is gone."""
+    query = sa.select(DISKS).where(_live(uuid, row)).with_for_update()
+    found = connection.execute(query).first()
+    return Disk(found.id, found.device_name, found.disk_bus) if found else None
+
+
+def _live(uuid: str, row: int) -> sa.sql.ColumnElement[bool]:
+    return sa.and_(DISKS.c.id == row, DISKS.c.instance_uuid == uuid, DISKS.c.deleted == 0)
+
+
+def value(connection: sa.engine.Connection, uuid: str, key: str) -> str | None:
+    """Return the value of a key of an instance, which nobody else changes until the transaction ends; None: none."""
+    live, _ = _of_key(_lock_rows(connection, uuid), key)
+    return (live[-1].value or None) if live else None
 
 
 def put(
-    connection: sa.engine.Connection, uuid: str, change: PropertyChange, *, pinned: bool
+    connection: sa.engine.Connection,
+    uuid: str,
+    change: PropertyChange,
+    *,
+    pinned: bool,
+    at: object = PRESENT,
 ) -> int:
     """Give a key of an instance a value; of several rows all but the last one are deleted.
 
     :param pinned: a new row is to look like one that was changed, and not like what Nova fills in by itself.
+    :param at: when a row that is there counts as changed, as Nova stores it.
     :return: the id of the row.
     :raises NovaConflict: it has another value than expected.
     """
@@ -100,7 +121,7 @@ def put(
     connection.execute(
         sa.update(PROPERTIES)
         .where(PROPERTIES.c.id == last.id)
-        .values(value=change.new, updated_at=_utcnow())
+        .values(value=change.new, updated_at=_utcnow() if at is PRESENT else at)
     )
     return int(last.id)
 

@@ -194,10 +194,27 @@ def apply(plan: Plan) -> Sequence[str]:
             raise
         if realignment is None:
             return ()
-        old, new = realignment.old, realignment.new
-        catalog.add_history(pin.uuid, "realigned", actor=request.actor, old=old, new=new)
-        catalog.touch_defined(pin.uuid, new)
+        _note(catalog, pin, realignment, request.actor)
         return realignment.changes if realignment.converted else ()
+
+
+def realign(instance: Instance, pin: Pin, realignment: Realignment, actor: str) -> None:
+    """Let an instance's definition follow the pin that it has.
+
+    :raises Error: nothing is changed.
+    """
+    from mthook.host import realign
+
+    catalog = instance.catalog
+    assert instance.host is not None
+    realign.realign(instance.host, pin, realignment, offers(catalog), catalog)
+    _note(catalog, pin, realignment, actor)
+
+
+def _note(catalog: Catalog, pin: Pin, realignment: Realignment, actor: str) -> None:
+    old, new = realignment.old, realignment.new
+    catalog.add_history(pin.uuid, "realigned", actor=actor, old=old, new=new)
+    catalog.touch_defined(pin.uuid, new)
 
 
 def preview(plan: Plan) -> tuple[str, Sequence[str]]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -86,6 +87,63 @@ class InstanceRow:
         guest = self.guest
         known = (self.machine, guest.defined if guest else None, guest.running if guest else None)
         return {machine for machine in known if machine}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which instances are asked for: those that all of its conditions hold for.
+
+    :ivar unset: without a pin, and present.
+    :ivar drift: unlike their pins somewhere.
+    :ivar name: a pattern for one of their names.
+    :ivar machine: a pattern for one of their machine types.
+    :ivar family: of one of their machine types.
+    :ivar source: where their pins come from, in lower case.
+    :ivar states: theirs is one of these; none: any.
+    :ivar deprecated: the machine types of which they have one; ``None``: any.
+    :ivar lacking: the UUIDs of which theirs is one; ``None``: any.
+    """
+
+    unset: bool = False
+    drift: bool = False
+    name: str | None = None
+    machine: str | None = None
+    family: str | None = None
+    source: str | None = None
+    states: Collection[str] = ()
+    deprecated: Collection[str] | None = None
+    lacking: Collection[str] | None = None
+
+    def has(self, row: InstanceRow) -> bool:
+        """Tell whether an instance of this host is asked for."""
+        pin = row.pin if row.machine else None
+        return (
+            not (self.unset and (row.machine is not None or not row.present))
+            and not (self.drift and not row.drift)
+            and is_like(self.name, row.names)
+            and is_like(self.machine, row.machines)
+            and self.family in (None, *row.families)
+            and self.source in (None, pin.source.lower() if pin else "")
+            and (not self.states or row.state in self.states)
+            and (self.deprecated is None or not row.machines.isdisjoint(self.deprecated))
+            and (self.lacking is None or row.uuid in self.lacking)
+        )
+
+    def has_in_nova(self, instance: NovaInstance) -> bool:
+        """Tell whether an instance of Nova's is asked for, by what its database has."""
+        machines = [instance.machine] if instance.machine else []
+        return (
+            not (self.unset and machines)
+            and is_like(self.name, [instance.name])
+            and is_like(self.machine, machines)
+            and self.family in (None, *(MachineType.parse(one).family for one in machines))
+            and (not self.states or instance.vm_state in self.states)
+        )
+
+
+def is_like(pattern: str | None, names: Iterable[str]) -> bool:
+    """Tell whether one of some names is like a pattern; any is like none."""
+    return pattern is None or any(fnmatch.fnmatchcase(name, pattern) for name in names)
 
 
 def instances(catalog: Catalog, guests: Iterable[Guest]) -> Iterator[InstanceRow]:

@@ -114,6 +114,7 @@ class CloudInstance:
     :ivar catalog: this host's catalog, or why it can't be used.
     :ivar local: the instance as this host knows it; ``None`` where it is another host's, or without a catalog.
     :ivar problem: why libvirt can't be asked here, '' where it can or needn't be.
+    :ivar spec: its request spec, where it was read.
     """
 
     cells: Cells
@@ -122,6 +123,7 @@ class CloudInstance:
     catalog: Catalog | CatalogError
     local: Instance | None = None
     problem: str = ""
+    spec: str | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         known = (self.local.domain or self.local.guest) if self.local else None
@@ -199,6 +201,19 @@ def found_in_nova(
                     problem = str(error)
             found = replace(found, local=_known_here(found, host), problem=problem)
         yield found
+
+
+def known_here(found: CloudInstance, here: str, host: Host | None, problem: str) -> CloudInstance:
+    """Add to an instance of Nova's what this host knows of it, if it is this host's.
+
+    :param here: this host, as Nova calls it.
+    :param problem: why libvirt can't be asked, if it can't.
+    """
+    if not _is_here(here, found):
+        return found
+    if found.nova.host is None:  # one that is offloaded has no domain
+        host, problem = None, ""
+    return replace(found, local=_known_here(found, host), problem=problem)
 
 
 def in_nova(cells: Cells, instance: Instance) -> CloudInstance | None:

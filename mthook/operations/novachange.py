@@ -221,7 +221,7 @@ def _specify(
     """
     cells, uuid = found.cells, found.nova.uuid
     try:
-        before = cells.specify(uuid, machine)
+        before = cells.specify(uuid, machine, found.spec)
     except RequestSpecError as error:
         return [Caution(Kind.SPEC, (str(error),))]
     undo.append(functools.partial(cells.specify, uuid, before))
@@ -263,9 +263,10 @@ def _note(
     if machine == old:
         return []
     event = "unset" if machine is None else "changed" if old else "pinned"
+    # Not raised: one that is raised again and again keeps what it went through each time.
+    if isinstance(catalog, CatalogError):
+        return _not_kept(catalog)
     try:
-        if isinstance(catalog, CatalogError):
-            raise catalog
         catalog.add_history(
             found.nova.uuid,
             event,
@@ -275,8 +276,12 @@ def _note(
             source=change.SOURCE if machine else None,
             reason=reason,
         )
-    except CatalogMissing:
-        return [Caution(Kind.NO_CATALOG)]
     except CatalogError as error:
-        return [Caution(Kind.NO_HISTORY, (str(error),))]
+        return _not_kept(error)
     return []
+
+
+def _not_kept(error: CatalogError) -> list[Caution]:
+    if isinstance(error, CatalogMissing):
+        return [Caution(Kind.NO_CATALOG)]
+    return [Caution(Kind.NO_HISTORY, (str(error),))]

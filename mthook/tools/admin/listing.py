@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fnmatch
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +17,14 @@ from mthook.conf import has_nova
 from mthook.errors import CatalogError, HostError, MachineTypeError, NovaError
 from mthook.machinetype import MachineType
 from mthook.nova.instance import VM_STATES
-from mthook.operations.inventory import InstanceRow, instances, unseen, unset_in_nova
+from mthook.operations.inventory import (
+    InstanceRow,
+    Selection,
+    instances,
+    is_like,
+    unseen,
+    unset_in_nova,
+)
 from mthook.operations.lookup import look_up_or_ask, uuid_of
 from mthook.operations.opening import once, opened_catalog, opened_host, opened_nova
 from mthook.operations.support import pinned, unsupported
@@ -34,6 +40,8 @@ from mthook.tools.admin.command import (
 from mthook.tools.admin.table import DriftCell, Name, PinCell, Time
 
 if TYPE_CHECKING:
+    from oslo_config import cfg
+
     from mthook.catalog.store import Catalog
     from mthook.nova.cell import Cell
 
@@ -50,7 +58,7 @@ STATES = (
     "gone",
 )
 #: Those, and Nova's for what has no guest here.
-_ALL_STATES = tuple(dict.fromkeys((*STATES, *VM_STATES)))
+ALL_STATES = tuple(dict.fromkeys((*STATES, *VM_STATES)))
 #: Options that ask for what Nova's database can't tell.
 _LOCAL = ("drift", "machine", "family", "source", "deprecated", "unsupported")
 #: What libvirt calls a hook for, in words for operators.
@@ -87,6 +95,105 @@ def _moment(text: str) -> str:
     return given
 
 
+#: What selects instances, for every command that goes through them.
+FILTERS = (
+    argument(
+        "--name",
+        metavar="GLOB",
+        type=utf8,
+        help="libvirt's or Nova's name is like this: 'web-*'",
+    ),
+    argument(
+        "--state",
+        metavar="STATE",
+        type=str.lower,
+        action="append",
+        default=[],
+        help=f"{', '.join(STATES)}; of an instance without a guest here, and in Nova,"
+        f" {', '.join(VM_STATES)}; may be repeated",
+    ),
+    argument(
+        "--source",
+        metavar="SOURCE",
+        type=utf8,
+        help="the pin comes from there: 'first boot', operator, Nova",
+    ),
+    argument(
+        "--family",
+        metavar="FAMILY",
+        type=utf8,
+        help="pinned, defined or running as a machine type of this family: pc, q35, virt",
+    ),
+    argument(
+        "--machine",
+        metavar="GLOB",
+        type=utf8,
+        help="pinned, defined or running as a machine type like this: 'pc-i440fx-2.*'",
+    ),
+    argument(
+        "--drift",
+        action="store_true",
+        help="guests that run, are defined, or recorded in Nova, unlike their pin, or wait"
+        " for a repair",
+    ),
+    argument(
+        "--deprecated",
+        action="store_true",
+        help="pinned, defined or running as a machine type that this host's QEMU deprecates",
+    ),
+    argument(
+        "--unsupported",
+        action="store_true",
+        help="pinned to a machine type that this host's QEMU doesn't offer: they can't start here",
+    ),
+)
+CHANGED = "QEMU was changed since the last sync, what it offers isn't known: run mthook-sync"
+
+
+def selection_of(conf: cfg.ConfigOpts, catalog: Catalog, args: argparse.Namespace) -> Selection:
+    """Return what the options of :data:`FILTERS` select on this host.
+
+    :raises CatalogError: what this host's QEMU offers isn't known.
+    :raises UsageError: there is no such family.
+    """
+    deprecated = Offers(catalog.capabilities()).like(None).deprecated
+    return Selection(
+        unset=args.unset,
+        drift=args.drift,
+        name=args.name,
+        machine=args.machine,
+        family=family_of(args.family),
+        source=args.source.lower() if args.source is not None else None,
+        states=args.state,
+        deprecated=deprecated if args.deprecated else None,
+        lacking=_unsupported(conf, catalog) if args.unsupported else None,
+    )
+
+
+def family_of(name: str | None) -> str | None:
+    """Return a family by its own name, or as machine types begin: ``pc``, ``pc-i440fx``.
+
+    :raises UsageError: there is none such.
+    """
+    if name is None:
+        return None
+    try:
+        return MachineType.parse(name if name == "pc" else name.removeprefix("pc-")).family
+    except MachineTypeError as error:
+        raise UsageError(f"--family: {error}") from error
+
+
+def _unsupported(conf: cfg.ConfigOpts, catalog: Catalog) -> set[str]:
+    """Return the UUIDs of what can't run here, by what the last sync saw, and by libvirt's word."""
+    offers = Offers(catalog.capabilities())
+    if not offers:
+        raise CatalogError("no machine types are known yet: run mthook-sync", catalog.path)
+    present = [guest for guest in catalog.guests() if guest.gone_since is None]
+    with contextlib.ExitStack() as stack:
+        connect = once(lambda: stack.enter_context(opened_host(conf, readonly=True)))
+        return {pin.uuid for pin, *_ in unsupported(pinned(catalog, present, offers), connect)}
+
+
 class List(RowCommand):
     """List instances and their pins, as the last sync and the hook have seen them.
 
@@ -120,55 +227,7 @@ class List(RowCommand):
 
     arguments: ClassVar = (
         argument("--long", action="store_true", help="print all columns, as wide as they are"),
-        argument(
-            "--name",
-            metavar="GLOB",
-            type=utf8,
-            help="libvirt's or Nova's name is like this: 'web-*'",
-        ),
-        argument(
-            "--state",
-            metavar="STATE",
-            type=str.lower,
-            action="append",
-            default=[],
-            help=f"{', '.join(STATES)}; of an instance without a guest here, and with --unset in"
-            f" Nova, {', '.join(VM_STATES)}; may be repeated",
-        ),
-        argument(
-            "--source",
-            metavar="SOURCE",
-            type=utf8,
-            help="the pin comes from there: 'first boot', operator, Nova",
-        ),
-        argument(
-            "--family",
-            metavar="FAMILY",
-            type=utf8,
-            help="pinned, defined or running as a machine type of this family: pc, q35, virt",
-        ),
-        argument(
-            "--machine",
-            metavar="GLOB",
-            type=utf8,
-            help="pinned, defined or running as a machine type like this: 'pc-i440fx-2.*'",
-        ),
-        argument(
-            "--drift",
-            action="store_true",
-            help="guests that run, are defined, or recorded in Nova, unlike their pin, or wait"
-            " for a repair",
-        ),
-        argument(
-            "--deprecated",
-            action="store_true",
-            help="pinned, defined or running as a machine type that this host's QEMU deprecates",
-        ),
-        argument(
-            "--unsupported",
-            action="store_true",
-            help="pinned to a machine type that this host's QEMU doesn't offer: they can't start here",
-        ),
+        *FILTERS,
         argument(
             "--unset",
             action="store_true",
@@ -193,7 +252,7 @@ class List(RowCommand):
     ) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
         """Return the headings and the rows."""
         in_nova = parsed_args.unset and has_nova(self.conf)
-        states = VM_STATES if in_nova else _ALL_STATES
+        states = VM_STATES if in_nova else ALL_STATES
         for state in parsed_args.state:
             if state not in states:
                 raise UsageError(f"no state '{printable(state)}', there are {', '.join(states)}")
@@ -270,7 +329,7 @@ class List(RowCommand):
                     self.complain(str(found))
                     self.code = ExitCode.ERROR
                     continue
-                if not _is_like(args.name, [found.name]):
+                if not is_like(args.name, [found.name]):
                     continue
                 self.code = self.code or ExitCode.SOME_UNSET
                 name = cell.name.removeprefix("Nova's cell ")  # what messages call it
@@ -281,32 +340,18 @@ class List(RowCommand):
         self._known = 0
         with opened_catalog(self.conf) as catalog:
             if (args.deprecated or args.drift or args.unsupported) and catalog.changed_archs():
-                self.warn(
-                    "QEMU was changed since the last sync, what it offers isn't known: run mthook-sync"
-                )
+                self.warn(CHANGED)
             self._last_sync = catalog.host().last_sync_at
             guests = catalog.guests()
             if args.unset:
                 guests = self._with_unseen(catalog, guests)
-            selection = Selection(args, catalog, self._unsupported(catalog, args))
+            selection = selection_of(self.conf, catalog, args)
             for row in instances(catalog, guests):
                 self._known += 1
                 if selection.has(row):
                     if args.unset:
                         self.code = ExitCode.SOME_UNSET
                     yield _values(row)
-
-    def _unsupported(self, catalog: Catalog, args: argparse.Namespace) -> set[str] | None:
-        """Return the UUIDs of what can't run here, by what the last sync saw, and by libvirt's word, if asked for."""
-        if not args.unsupported:
-            return None
-        offers = Offers(catalog.capabilities())
-        if not offers:
-            raise CatalogError("no machine types are known yet: run mthook-sync", catalog.path)
-        present = [guest for guest in catalog.guests() if guest.gone_since is None]
-        with contextlib.ExitStack() as stack:
-            connect = once(lambda: stack.enter_context(opened_host(self.conf, readonly=True)))
-            return {pin.uuid for pin, *_ in unsupported(pinned(catalog, present, offers), connect)}
 
     def _with_unseen(self, catalog: Catalog, guests: list[Guest]) -> list[Guest]:
         """Add the guests that libvirt has and no sync or hook has seen, and say that there are."""
@@ -322,49 +367,6 @@ class List(RowCommand):
             self.say(f"no sync has seen {names} yet")
         known = [guest for guest in guests if guest.uuid not in new]
         return sorted([*known, *new.values()], key=lambda guest: (guest.name, guest.uuid))
-
-
-class Selection:
-    """The filters of ``list``.
-
-    :param lacking: the UUIDs of what --unsupported lists; ``None``: it isn't asked for.
-    :raises UsageError: there is no such family.
-    """
-
-    def __init__(
-        self, args: argparse.Namespace, catalog: Catalog, lacking: set[str] | None
-    ) -> None:
-        self._args, self._lacking = args, lacking
-        self._deprecated = Offers(catalog.capabilities()).like(None).deprecated
-        self._source = args.source if args.source is None else args.source.lower()
-        self._family = _family(args.family) if args.family is not None else None
-
-    def has(self, row: InstanceRow) -> bool:
-        """Tell whether an instance matches all of them."""
-        args, pin = self._args, row.pin if row.machine else None
-        return (
-            not (args.unset and (row.machine is not None or not row.present))
-            and not (args.drift and not row.drift)
-            and not (args.deprecated and not row.machines & self._deprecated)
-            and not (args.state and row.state not in args.state)
-            and _is_like(args.name, row.names)
-            and _is_like(args.machine, row.machines)
-            and self._family in (None, *row.families)
-            and self._source in (None, pin.source.lower() if pin else "")
-            and (self._lacking is None or row.uuid in self._lacking)
-        )
-
-
-def _family(name: str) -> str:
-    """Return a family by its own name, or as machine types begin: ``pc``, ``pc-i440fx``."""
-    try:
-        return MachineType.parse(name if name == "pc" else name.removeprefix("pc-")).family
-    except MachineTypeError as error:
-        raise UsageError(f"--family: {error}") from error
-
-
-def _is_like(pattern: str | None, names: Iterable[str]) -> bool:
-    return pattern is None or any(fnmatch.fnmatchcase(name, pattern) for name in names)
 
 
 class History(RowCommand):

@@ -7,11 +7,12 @@ The real ones are in tests/nova.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from mthook.errors import Error, NotFound, NovaConflict, NovaError
+from mthook.nova.imprint import Imprint, Property
 from mthook.nova.instance import (
     MACHINE_KEY,
     Change,
@@ -44,6 +45,24 @@ class Cell:
         if uuid not in self.instances:
             raise NotFound(f"no instance has the UUID {uuid}")
         return self.instances[uuid]
+
+    def imprints(self, uuids: Sequence[str], *, disks: bool) -> dict[str, Imprint]:
+        """See :meth:`mthook.nova.cell.Cell.imprints`."""
+        rows = {uuid: self.get(uuid) for uuid in uuids}
+        known = {uuid: {MACHINE_KEY: one.machine, **one.buses} for uuid, one in rows.items()}
+        return {
+            uuid: Imprint({key: Property(text, None, None) for key, text in one.items() if text})
+            for uuid, one in known.items()
+        }
+
+    def put_back(
+        self, uuid: str, before: Imprint, after: Mapping[str, str | None], *_: Any, times: bool
+    ) -> None:
+        """See :meth:`mthook.nova.cell.Cell.put_back`; of a machine type alone."""
+        old = before.properties.get(MACHINE_KEY)
+        if self.get(uuid).machine not in (after[MACHINE_KEY], old.value if old else None):
+            raise NovaConflict(f"{MACHINE_KEY} of {uuid} is another in Nova now")
+        self.instances[uuid] = replace(self.get(uuid), machine=old.value if old else None)
 
     def of_host(self, host: str) -> list[NovaInstance]:
         """See :meth:`mthook.nova.cell.Cell.of_host`."""
@@ -152,7 +171,25 @@ class Cloud:
         found = [one for cell in self.cells.values() for one in cell.instances.values()]
         return [one.uuid for one in found if one.name == text or one.uuid.startswith(text)]
 
-    def specify(self, uuid: str, machine: str | None) -> str | None:
+    def keep(self) -> None:
+        """See :meth:`mthook.nova.cells.Cells.keep`."""
+
+    def identity(self) -> list[str]:
+        """See :meth:`mthook.nova.cells.Cells.identity`."""
+        return list(self.cells)
+
+    def found(self, uuids: Sequence[str]) -> dict[str, tuple[Cell, NovaInstance]]:
+        """See :meth:`mthook.nova.cells.Cells.found`."""
+        return {uuid: self.find(uuid) for uuid in uuids if self._has(uuid)}
+
+    def _has(self, uuid: str) -> bool:
+        return any(uuid in cell.instances for cell in self.cells.values())
+
+    def dated_specs(self, uuids: Sequence[str]) -> dict[str, Any]:
+        """See :meth:`mthook.nova.cells.Cells.dated_specs`: there are none."""
+        return {}
+
+    def specify(self, uuid: str, machine: str | None, spec: str | None = None) -> str | None:
         """See :meth:`mthook.nova.cells.Cells.specify`."""
         if isinstance(self.spec_fault, Error):
             raise self.spec_fault

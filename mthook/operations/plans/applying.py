@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Apply a plan: each guest is looked at again, and left alone where it isn't what the plan saw."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from mthook.errors import Error, NotFound
+from mthook.nova import imprint
+from mthook.nova.instance import MACHINE_KEY, Change, DiskChange, PropertyChange
+from mthook.operations.plans import acts, journal, outcomes, subjects
+from mthook.operations.plans.document import Document, Planned
+from mthook.operations.plans.journal import Journal, State
+from mthook.operations.plans.outcomes import Limits, Outcome
+from mthook.operations.plans.subjects import Found, Site, Subject
+from mthook.reconcile import SOMEBODY
+from mthook.text import now
+
+if TYPE_CHECKING:
+    from oslo_config import cfg
+
+#: A guest to be changed.
+Ready = tuple[Planned, Subject, acts.Prospect]
+
+
+@dataclass(frozen=True)
+class Application:
+    """A plan that is being applied.
+
+    :ivar path: of its journal; None: nothing is changed, it is only looked at what would be.
+    :ivar state: what the journal said at first.
+    """
+
+    conf: cfg.ConfigOpts
+    plan: Document
+    path: str | None
+    state: State
+    actor: str
+    limits: Limits
+
+    def __len__(self) -> int:
+        """How many guests are left to look at."""
+        return sum(1 for _ in self._left())
+
+    def run(self, number: int = 0, of: int = 1) -> Iterator[Outcome]:
+        """Change one guest after the other; yield what becomes of each.
+
+        :param number: of several processes that share the guests, this one's.
+        :raises Error: the next guest would fail of it likewise. Another run goes on where this one ended.
+        """
+        mine = (one for index, one in enumerate(self._left()) if index % of == number)
+        origin, parent = self.plan.origin, os.getppid()
+        with subjects.opened(self.conf, all_hosts=origin.all_hosts) as site:
+            outcomes.check_origin(site, origin.host, origin.cloud, all_hosts=origin.all_hosts)
+            for batch in subjects.batched(mine):
+                if self.limits.used_up or (of > 1 and os.getppid() != parent):
+                    return
+                yield from self._batch(site, batch)
+
+    def _left(self) -> Iterator[Planned]:
+        done, undone = self.state.done, self.state.undone
+        for one in self.plan.guests():
+            if one.refused is None and one.uuid not in done and one.uuid not in undone:
+                yield one
+
+    def _batch(self, site: Site, batch: Sequence[Planned]) -> Iterator[Outcome]:
+        found = site.subjects([one.uuid for one in batch])
+        ready: list[Ready] = []
+        for planned in batch:
+            outcome = self._look(site, planned, found[planned.uuid])
+            if isinstance(outcome, Outcome):
+                yield outcome
+            else:
+                ready.append(outcome)
+        if self.path is None:
+            yield from (_foreseen(one, prospect) for one, _, prospect in ready)
+            return
+        with Journal(self.path) as notes:
+            # One that was begun before keeps what it was then.
+            fresh = [one for one in ready if _is_untouched(*one[:2])]
+            notes.begin(_imprints(site, fresh))
+            for one in ready:
+                if not self.limits.take():
+                    return
+                yield self._do(notes, *one)
+
+    def _look(self, site: Site, planned: Planned, found: Found) -> Outcome | Ready:
+        """Return what is to be done to a guest, or why nothing is."""
+        if isinstance(found, Error):
+            return _outcome(
+                "gone" if isinstance(found, NotFound) else "failed", planned, str(found)
+            )
+        where, begun = site.where(found), planned.uuid in self.state.begun
+        if where != planned.host:
+            return _outcome("elsewhere", planned, where or "")
+        if not _is_untouched(planned, found) and not (begun and _is_half_done(planned, found)):
+            return _outcome("changed_since", planned, ", ".join(_changed(planned, found)))
+        try:
+            prospect = self._foresee(site, planned, found)
+        except Error as error:
+            return self._failed(planned, error)
+        if prospect.new != planned.new:
+            return _outcome("changed_since", planned, str(prospect.new))
+        return planned, found, prospect
+
+    def _foresee(self, site: Site, planned: Planned, found: Subject) -> acts.Prospect:
+        wish = self.plan.wish
+        if _is_untouched(planned, found):
+            prospect = acts.foresee(site, found, wish, self.actor)
+        else:
+            prospect = acts.finish(site, found, wish, self.actor, planned.new)
+        # Done, and the process killed before that was noted.
+        return prospect or acts.Prospect(planned.old, planned.new, planned.why, (), lambda: ())
+
+    def _do(
+        self, notes: Journal, planned: Planned, subject: Subject, prospect: acts.Prospect
+    ) -> Outcome:
+        try:
+            cautions = prospect.act()
+        except Error as error:
+            self.limits.give_back()
+            return self._failed(planned, error)
+        notes.note(done=planned.uuid, **_became(subject))
+        return replace(_outcome("changed", planned), cautions=[*prospect.cautions, *cautions])
+
+    def _failed(self, planned: Planned, error: Error) -> Outcome:
+        if outcomes.is_fatal(error):
+            raise error
+        self.limits.fail()
+        return _outcome("failed", planned, str(error))
+
+
+def begin(
+    conf: cfg.ConfigOpts, plan: Document, directory: str | None, actor: str, limits: Limits
+) -> Application:
+    """Return the application of a plan; one that was begun goes on.
+
+    :param directory: of the journals; None: nothing is to be changed.
+    :raises Error: the plan has been taken back.
+    """
+    path = journal.path_of(directory, plan.id) if directory is not None else None
+    state = journal.load(path) if path is not None else None
+    if state is None:
+        origin, wish = plan.origin, plan.wish
+        state = State(
+            journal.head(
+                action=wish.action,
+                began_at=now(),
+                by=actor,
+                host=origin.host,
+                cloud=origin.cloud,
+                all_hosts=origin.all_hosts,
+            )
+        )
+        if path is not None:
+            with Journal(path) as notes:
+                notes.begin([state.head])
+    if state.undone:
+        raise Error(f"change {plan.id} was taken back: make a new plan")
+    return Application(conf, plan, path, state, actor, limits)
+
+
+def _outcome(kind: outcomes.Kind, planned: Planned, detail: str = "") -> Outcome:
+    return Outcome(kind, planned.uuid, planned.name, planned.old, planned.new, detail)
+
+
+def _foreseen(planned: Planned, prospect: acts.Prospect) -> Outcome:
+    return replace(_outcome("foreseen", planned), cautions=prospect.cautions)
+
+
+def _is_untouched(planned: Planned, found: Subject) -> bool:
+    return not _changed(planned, found)
+
+
+def _changed(planned: Planned, found: Subject) -> list[str]:
+    """Return the parts of a guest that aren't what the plan saw."""
+    # As JSON has it: the plan has been through that.
+    return [part for part, is_now in found.saw().items() if planned.saw[part] != is_now]
+
+
+def _is_half_done(planned: Planned, found: Subject) -> bool:
+    """Tell whether each machine type of a guest is what the plan saw, or what it was to become."""
+    seen, is_now = planned.saw, found.saw()
+    pairs = [
+        (seen["spec"], is_now["spec"]),
+        *(
+            (seen[part] and seen[part][0], is_now[part] and is_now[part][0])
+            for part in ("pin", "nova")
+        ),
+    ]
+    return all(one in (then, planned.new) for then, one in pairs)
+
+
+def _imprints(site: Site, ready: Sequence[Ready]) -> Iterator[dict[str, Any]]:
+    """Yield the lines that tell what guests were."""
+    cells: dict[Any, list[str]] = {}
+    for _, subject, _ in ready:
+        if subject.cloud is not None:
+            cells.setdefault(subject.cloud.cell, []).append(subject.uuid)
+    disks = any(isinstance(one, DiskChange) for *_, prospect in ready for one in prospect.beside)
+    rows: dict[str, imprint.Imprint] = {}
+    for cell, uuids in cells.items():
+        rows.update(cell.imprints(uuids, disks=disks))
+    for planned, subject, prospect in ready:
+        yield {
+            "begun": planned.uuid,
+            **{"name": planned.name, "host": planned.host, "old": planned.old, "new": planned.new},
+            "nova": _in_nova(subject, planned.new, prospect.beside, rows.get(subject.uuid)),
+            "here": _here(subject),
+        }
+
+
+def _in_nova(
+    subject: Subject, new: str | None, beside: Sequence[Change], was: imprint.Imprint | None
+) -> dict[str, Any] | None:
+    if subject.cloud is None or was is None:
+        return None
+    spec = imprint.spec_of(*subject.spec, new) if subject.spec else None
+    buses = {one.key: one.new for one in beside if isinstance(one, PropertyChange)}
+    disks = [[asdict(one.old), asdict(one.new)] for one in beside if isinstance(one, DiskChange)]
+    return {
+        "was": asdict(was),
+        "spec": asdict(spec) if spec else None,
+        "made": {MACHINE_KEY: new, **buses},
+        "disks": disks,
+        # What Nova wrote by itself must not look so when an operator brings it back.
+        "times": subject.cloud.nova.author == SOMEBODY,
+    }
+
+
+def _here(subject: Subject) -> dict[str, Any] | None:
+    local = subject.local
+    if local is None:
+        return None
+    return {
+        "pin": vars(local.pin) if local.pin else None,
+        "defined": likeness_of(local.host, local.uuid),
+    }
+
+
+def likeness_of(host: Any, uuid: str) -> Mapping[str, Any] | None:
+    """Return by what a guest's definition is known again, where there is one that may follow its pin."""
+    if host is None:
+        return None
+    from mthook.host import putback
+
+    try:
+        found = putback.likeness(host, uuid)
+    except NotFound:
+        return None
+    return asdict(found) if found else None
+
+
+def _became(subject: Subject) -> dict[str, Any]:
+    """Return what a guest of this host is after its change; nothing of others."""
+    if subject.local is None:
+        return {}
+    pin = subject.local.catalog.get_pin(subject.uuid)
+    at = pin.updated_at if pin else None
+    return {"pin_at": at, "defined": likeness_of(subject.local.host, subject.uuid)}

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Take a change back: each guest becomes what it was, where nobody has changed it since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mthook.catalog.records import Compared, Pin
+from mthook.errors import CatalogConflict, Error, NotFound, NovaConflict, RequestSpecError
+from mthook.locks import uninterrupted
+from mthook.nova.imprint import Imprint, Property, Spec, moment_of, restored_spec
+from mthook.nova.instance import MACHINE_KEY, Disk, DiskChange
+from mthook.operations.caution import Caution, Kind
+from mthook.operations.lookup import CloudInstance, Instance
+from mthook.operations.plans import outcomes, subjects
+from mthook.operations.plans.journal import Journal, State
+from mthook.operations.plans.outcomes import Outcome
+from mthook.operations.plans.subjects import Found, Site, Subject
+from mthook.text import printable
+
+if TYPE_CHECKING:
+    from oslo_config import cfg
+
+    from mthook.host.putback import PutBack
+
+
+@dataclass(frozen=True)
+class Undoing:
+    """A change that is being taken back.
+
+    :ivar change: its ID.
+    :ivar path: of its journal.
+    """
+
+    conf: cfg.ConfigOpts
+    change: str
+    path: str
+    state: State
+    actor: str
+
+    def run(self, only: str | None = None) -> Iterator[Outcome]:
+        """Put one guest back after the other; yield what becomes of each.
+
+        :param only: the UUID of the one guest that is to be put back.
+        :raises NotFound: the change isn't about that one.
+        :raises Error: the next guest would fail of it likewise. Another run goes on where this one ended.
+        """
+        uuids = [uuid for uuid in self.state.left if only in (None, uuid)]
+        if only is not None and not uuids:
+            raise NotFound(f"there is nothing of {only} in change {self.change} to be taken back")
+        head = self.state.head
+        everywhere = bool(head["all_hosts"])
+        with subjects.opened(self.conf, all_hosts=everywhere) as site:
+            outcomes.check_origin(site, head["host"], head["cloud"], all_hosts=everywhere)
+            with Journal(self.path) as notes:
+                for batch in subjects.batched(uuids):
+                    found = site.subjects(batch)
+                    for uuid in batch:
+                        yield from self._one(site, notes, uuid, found[uuid])
+
+    def _one(self, site: Site, notes: Journal, uuid: str, found: Found) -> Iterator[Outcome]:
+        was = self.state.was(uuid)
+
+        def outcome(kind: outcomes.Kind, detail: str = "", cautions: Any = ()) -> Outcome:
+            return Outcome(kind, uuid, was["name"], was["new"], was["old"], detail, cautions)
+
+        if isinstance(found, Error):
+            yield outcome("gone" if isinstance(found, NotFound) else "failed", str(found))
+            return
+        if site.where(found) != was["host"]:
+            yield outcome("elsewhere", site.where(found) or "")
+            return
+        try:
+            cautions = self._put_back(found, was)
+        except (NovaConflict, CatalogConflict, _Changed) as error:
+            yield outcome("changed_since", str(error))
+        except Error as error:
+            if outcomes.is_fatal(error):
+                raise
+            yield outcome("failed", str(error))
+        else:
+            notes.note(undone=uuid)
+            # What was begun and never done is as it was.
+            if cautions is not None:
+                yield outcome("put_back", "", cautions)
+
+    def _put_back(self, found: Subject, was: Mapping[str, Any]) -> Sequence[Caution] | None:
+        """Put one guest back, Nova first; return ``None`` where it is as it was already.
+
+        What fails half-way is done by the next run: what is as it was stays.
+        """
+        local, cloud, reason = found.local, found.cloud, f"change {self.change} taken back"
+        became = self.state.became(found.uuid)
+        here = _Here.of(local, was, became) if local is not None and was["here"] else None
+        nova = _InNova.of(cloud, was, found) if cloud is not None and was["nova"] else None
+        if not (here or (nova and (became or nova.differs))):
+            return None
+        with uninterrupted():
+            if nova is not None:
+                nova.put_back()
+            if here is not None:
+                here.put_back(self.actor, reason)
+            if cloud is not None and local is not None:
+                now = cloud.cell.get(found.uuid)
+                compared = Compared(found.uuid, now.machine, now.row, now.rebuild)
+                local.catalog.set_compared(compared)
+        return _cautions(found, was)
+
+
+class _Changed(Error):
+    """A guest was changed since."""
+
+
+@dataclass(frozen=True)
+class _InNova:
+    """What is to be put back in Nova's databases.
+
+    :ivar spec: the request spec as it is, as it was, and what is known of that.
+    """
+
+    cloud: CloudInstance
+    before: Imprint
+    made: Mapping[str, str | None]
+    disks: Sequence[DiskChange]
+    times: bool
+    spec: tuple[str, str, Spec] | None
+    differs: bool
+
+    @classmethod
+    def of(cls, cloud: CloudInstance, was: Mapping[str, Any], found: Subject) -> _InNova:
+        about = was["nova"]
+        before, machine = _imprint(about["was"]), about["made"][MACHINE_KEY]
+        disks = [DiskChange(Disk(**old), Disk(**new)) for old, new in about["disks"]]
+        spec = None
+        if about["spec"] and found.spec:
+            was_spec, text = Spec(**about["spec"]), found.spec[0]
+            try:
+                back = restored_spec(text, was_spec, machine)
+            except RequestSpecError as error:
+                raise _Changed(f"its request spec isn't understood: it {error}") from error
+            spec = (text, back, was_spec) if back is not None else None
+        differs = cloud.nova.machine != was["old"] or spec is not None
+        return cls(cloud, before, about["made"], disks, bool(about["times"]), spec, differs)
+
+    def put_back(self) -> None:
+        """Make the rows of the cell what they were, then the request spec."""
+        uuid = self.cloud.nova.uuid
+        self.cloud.cell.put_back(uuid, self.before, self.made, self.disks, times=self.times)
+        if self.spec is not None:
+            text, back, was = self.spec
+            self.cloud.cells.replace_spec(uuid, text, back, moment_of(was))
+
+
+@dataclass(frozen=True)
+class _Here:
+    """What is to be put back on this host: pin and definition.
+
+    :ivar pin: the row that was there; None: there was none.
+    :ivar since: when the row that is there was changed.
+    :ivar stays: the row is as it was.
+    """
+
+    local: Instance
+    pin: Pin | None
+    since: str | None
+    stays: bool
+    definition: PutBack | None
+
+    @classmethod
+    def of(cls, local: Instance, was: Mapping[str, Any], became: Mapping[str, Any]) -> _Here | None:
+        before = was["here"]
+        pin = Pin(**before["pin"]) if before["pin"] else None
+        since = local.pin.updated_at if local.pin else None
+        stays = since == (pin.updated_at if pin else None)
+        is_ours = since == became["pin_at"] if became else local.machine == was["new"]
+        if not stays and not is_ours:
+            raise _Changed(f"its pin was changed since, to {local.machine or 'none'}")
+        definition = _definition(local, before["defined"], became.get("defined"))
+        if stays and definition is None:
+            return None
+        return cls(local, pin, since, stays, definition)
+
+    def put_back(self, actor: str, reason: str) -> None:
+        """Put the pin back, then the definition; or neither."""
+        local, pin = self.local, self.pin
+        if not self.stays:
+            about = {"actor": actor, "reason": reason}
+            pin = local.catalog.put_back(local.uuid, pin, since=self.since, **about)
+        if self.definition is None or local.host is None:
+            return
+        from mthook.host import putback
+
+        try:
+            putback.carry_out(local.host, self.definition, pin)
+        except Error as error:
+            if not self.stays:
+                since = pin.updated_at if pin else None
+                again = f"as before: {error}"
+                local.catalog.put_back(
+                    local.uuid, local.pin, since=since, actor=actor, reason=again
+                )
+            raise
+        old, new = self.definition.old, self.definition.new
+        local.catalog.add_history(
+            local.uuid, "realigned", actor=actor, old=old, new=new, reason=reason
+        )
+        local.catalog.touch_defined(local.uuid, new)
+
+
+def _definition(
+    local: Instance, old: Mapping[str, Any] | None, made: Mapping[str, Any] | None
+) -> PutBack | None:
+    """Work out how a definition becomes what it was; ``None``: it is, or there was none that may follow."""
+    if local.host is None or old is None:
+        return None
+    from mthook.host import putback
+
+    # What the change made of it wasn't noted any more where its process was killed.
+    known = putback.Likeness(**made) if made else putback.likeness(local.host, local.uuid)
+    if known is None:
+        raise _Changed("its definition is gone")
+    try:
+        return putback.prepare(
+            local.host, local.uuid, putback.Likeness(**old), known, local.catalog
+        )
+    except putback.Unlike as error:
+        raise _Changed(str(error)) from error
+
+
+def _imprint(about: Mapping[str, Any]) -> Imprint:
+    properties = {key: Property(**one) for key, one in about["properties"].items()}
+    beside = about["neighbour"]
+    return Imprint(properties, tuple(beside) if beside else None, about["disks"])
+
+
+def _cautions(found: Subject, was: Mapping[str, Any]) -> list[Caution]:
+    """Return what an operator should know: nothing that runs changes, and another host may have its own mind."""
+    nova, old = found.cloud.nova if found.cloud else None, was["old"]
+    cautions = []
+    if nova is not None and old is None and found.local is None and nova.host is not None:
+        cautions.append(Caution(Kind.OTHER_HOST, (printable(nova.host),)))
+    if nova is not None and old is not None and not nova.stopped:
+        cautions.append(Caution(Kind.COLD_START, (old,)))
+    return cautions
