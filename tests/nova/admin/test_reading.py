@@ -80,7 +80,7 @@ def test_the_rows_tell_where_an_instance_is(
         for line in run("list", "--unset", "-f", "csv", "--quote", "none").out.splitlines()
     ]
 
-    assert rows[0] == ["UUID", "Name", "State", "Host", "Cell"]
+    assert rows[0] == ["UUID", "Display name", "State", "Host", "Cell"]
     assert [fleet["stopped in cell2"], "web", "stopped", "beta", "cell2"] in rows
     assert [fleet["offloaded in cell1"], "web", "shelved_offloaded", "", "cell1"] in rows
     assert [row[4] for row in rows[1:]] == ["cell1"] * 6 + ["cell2"] * 6
