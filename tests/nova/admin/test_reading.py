@@ -10,6 +10,7 @@ import pytest
 
 from tests.lab.nova import Cloud
 from tests.nova.client import Nova
+from tests.programs import Said
 
 from .conftest import Run
 
@@ -80,7 +81,7 @@ def test_the_rows_tell_where_an_instance_is(
         for line in run("list", "--unset", "-f", "csv", "--quote", "none").out.splitlines()
     ]
 
-    assert rows[0] == ["UUID", "Name", "State", "Host", "Cell"]
+    assert rows[0] == ["UUID", "Display name", "State", "Host", "Cell"]
     assert [fleet["stopped in cell2"], "web", "stopped", "beta", "cell2"] in rows
     assert [fleet["offloaded in cell1"], "web", "shelved_offloaded", "", "cell1"] in rows
     assert [row[4] for row in rows[1:]] == ["cell1"] * 6 + ["cell2"] * 6
@@ -152,3 +153,21 @@ def test_one_cell_without_an_api_database_is_listed_too(
 
     said = run("list", "--unset", "--cell-uuid", UNKNOWN)
     assert (said.code, said.err.count("\n")) == (1, 1)
+
+
+def test_an_instance_is_named_by_novas_name_or_the_beginning_of_its_uuid(
+    cloud: Cloud, run: Run
+) -> None:
+    """The database takes upper for lower case, Nova doesn't. A deleted one has no name."""
+    uuid = cloud.add_instance(machine="pc-q35-7.2", display_name="Shop")
+    cloud.add_instance(machine="pc", display_name="shop")
+    cloud.add_instance(machine="pc", display_name="Shop", deleted=True)
+
+    for text in ("Shop", uuid[:13], uuid[:13].upper(), uuid):
+        assert run("get", text) == Said(0, "pc-q35-7.2\n", "")
+    assert run("get", "SHOP").code == 2
+    other = cloud.add_instance(machine="pc", display_name="Shop")
+    said = run("get", "Shop")
+    assert (said.code, said.out) == (1, "")
+    assert said.err.startswith("mthook-admin: several guests match 'Shop', say which: ")
+    assert uuid in said.err and other in said.err
