@@ -15,8 +15,8 @@ from tests.cloud.machine import Machine
 from tests.lab.requirements import LabError
 
 _CHECKOUT = Path(__file__).parents[2]
-_SOURCES = ("mthook", "etc", "hooks")
-_FILES = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+_SOURCES = (".ci", "docs", "etc", "hooks", "mthook")
+_FILES = ("MANIFEST.in", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 _BIN = "/opt/mthook/bin"
 
 

@@ -25,7 +25,8 @@ QUOTED = re.compile(
     r"(mthook-(?:admin|gate|status|sync)(?:[ \t]+[^\s'`\"|;&>:,()]+)*)",
     re.MULTILINE,
 )
-DOCUMENTS = ("*.md", "*.rst", "docs/**/*.md", "docs/**/*.rst", "etc/**/*", "hooks/*")
+#: The completion in etc/share has beginnings of command lines as well, and a test of its own.
+DOCUMENTS = ("*.md", "*.rst", "docs/**/*.md", "docs/**/*.rst", "etc/*", "etc/systemd/*", "hooks/*")
 
 
 def texts() -> Iterator[tuple[str, str]]:
