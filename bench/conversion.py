@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from bench.timing import medians, report
@@ -17,7 +18,7 @@ BACK = "a typical domain, back to what it was"
 LARGE = "a domain of 1 MiB with 500 devices, i440fx → q35"
 LARGE_BACK = "a domain of 1 MiB with 500 devices, back"
 DENSE = "a domain of 1 MiB with 4500 devices, i440fx → q35"
-#: Milliseconds that each may take.
+#: Milliseconds of processor time that each may take.
 LIMITS = {TYPICAL: 3.0, NOVA: 3.0, BACK: 3.0, LARGE: 50.0, LARGE_BACK: 50.0}
 _MIB = 1024 * 1024
 
@@ -39,8 +40,8 @@ def run(rounds: int) -> bool:
         ),
         DENSE: lambda: rewrite(dense, Target("pc-q35-7.2")),
     }
-    cost = medians(things, rounds)
-    kept = report("Another family for a domain's XML (median)", cost, [])
+    cost = medians(things, rounds, clock=time.process_time)
+    kept = report("Another family for a domain's XML (median processor time)", cost, [])
     for name, limit in LIMITS.items():
         within = cost[name] * 1000 <= limit
         kept = kept and within

@@ -17,9 +17,9 @@ from tests.lab.site import UUID
 CALL, CALL_GATE = "a trivial call, direct", "a trivial call, through the gate"
 DEFINE, DEFINE_GATE = "a define, direct", "a define that is rewritten, through the gate"
 #: What each may cost more than directly, in milliseconds.
-MOST_CALL, MOST_DEFINE = 0.25, 5.0
+MOST_CALL, MOST_DEFINE = 0.1, 5.0
 #: How much of the direct rate of calls a crowd must reach.
-LEAST_RATE = 0.5
+LEAST_RATE = 0.8
 CROWD = 50
 _CALLS = 20
 OLD, NEW = "pc-i440fx-6.2", "pc-i440fx-7.2"
