@@ -88,6 +88,11 @@ class Forecast(RowCommand):
         ExitCode.BREAKS: "a guest wouldn't start, restore, revert or migrate, or its hardware would change",
         ExitCode.UNJUDGED: "nothing breaks as far as can be told, but some guests can't be judged",
     }
+    examples: ClassVar = (
+        "mthook-admin forecast --qemu 11.2",
+        "mthook-admin forecast --offer new-host.json -f json",
+        "mthook-admin forecast --default x86_64=q35",
+    )
 
     arguments: ClassVar = (
         argument(
@@ -215,6 +220,7 @@ class Offer(AdminCommand):
     """Print what this host's QEMU offers, or another binary's, for 'mthook-admin forecast --offer'."""
 
     codes: ClassVar = {ExitCode.OK: "the offer is on standard output"}
+    examples: ClassVar = ("mthook-admin offer > new-host.json",)
     arguments: ClassVar = (_BINARY,)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:

@@ -190,6 +190,10 @@ class PlanSet(_Plan):
     """
 
     action = "set"
+    examples: ClassVar = (
+        "mthook-admin plan set --machine 'pc-q35-6.*' --to pc-q35-7.2 > plan.json",
+        "mthook-admin plan set --all-hosts --state stopped --to pc-q35-7.2 > plan.json",
+    )
     arguments: ClassVar = (
         argument("--to", metavar="TYPE", type=utf8, required=True, help="the machine type to be"),
         _ALL_HOSTS,
@@ -213,6 +217,7 @@ class PlanAccept(_Plan):
     """
 
     action = "accept"
+    examples: ClassVar = ("mthook-admin plan accept --drift > plan.json",)
     arguments: ClassVar = (_UNSET, *FILTERS, REASON)
 
 
@@ -223,6 +228,7 @@ class PlanFreeze(_Plan):
     """
 
     action = "freeze"
+    examples: ClassVar = ("mthook-admin plan freeze --machine pc > plan.json",)
     arguments: ClassVar = (_UNSET, *FILTERS)
 
 
@@ -234,6 +240,7 @@ class PlanUnset(_Plan):
     """
 
     action = "unset"
+    examples: ClassVar = ("mthook-admin plan unset --name 'test-*' > plan.json",)
     arguments: ClassVar = (
         _ALL_HOSTS,
         _UNSET,
@@ -251,6 +258,7 @@ class PlanRealign(_Plan):
     """
 
     action = "realign"
+    examples: ClassVar = ("mthook-admin plan realign --drift > plan.json",)
     arguments: ClassVar = (_UNSET, *FILTERS, ALLOW)
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -322,6 +330,10 @@ class Apply(_Changing):
         ExitCode.OK: "all guests of the plan are changed, those it refuses apart; or --max of them",
         ExitCode.ERROR: "some were left alone or failed, or any other error",
     }
+    examples: ClassVar = (
+        "mthook-admin apply plan.json --dry-run",
+        "mthook-admin apply plan.json --max 10 --pause-after-errors 3",
+    )
     arguments: ClassVar = (
         argument(
             "plan",
@@ -378,6 +390,7 @@ class Undo(_Changing):
         ExitCode.ERROR: "some were left alone or failed, or any other error",
         ExitCode.NOT_FOUND: "no such change",
     }
+    examples: ClassVar = ("mthook-admin undo --last",)
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the command's parser: one change, or the last one."""
