@@ -111,7 +111,7 @@ def test_a_guest_whose_arguments_name_another_machine_type_gets_another_remedy(
     assert answer.code == fast.STOPPED
     assert answer.errors.endswith(
         "; take -machine out of its <qemu:commandline>,"
-        f" or 'mthook-admin set {UUID} pc-i440fx-7.2 --force' accepts the change\n"
+        f" or 'mthook-admin set {UUID} pc-i440fx-7.2' accepts the change\n"
     )
 
 

@@ -120,12 +120,12 @@ def test_each_path_has_its_way_back(
 def test_a_shelved_image_gets_no_bus_that_the_pin_hasnt(hooked: Hooked, nova: StandIn) -> None:
     """A q35 has no IDE."""
     with hooked.catalog() as catalog:
-        catalog.set_pin(UUID, "pc-q35-6.2", source="operator", actor="root")
-    nova.say("pc-q35-6.2", SOMEBODY, "unshelve", IMAGE, image_hw_cdrom_bus="ide")
+        catalog.set_pin(UUID, "pc-q35-7.2", source="operator", actor="root")
+    nova.say("pc-q35-7.2", SOMEBODY, "unshelve", IMAGE, image_hw_cdrom_bus="ide")
 
     answer = hooked.call("prepare", WRONG)
 
-    assert "--property hw_machine_type=pc-q35-6.2 --property hw_cdrom_bus=sata" in answer.errors
+    assert "--property hw_machine_type=pc-q35-7.2 --property hw_cdrom_bus=sata" in answer.errors
 
 
 @pytest.mark.parametrize("more", ["", "[sync]\nwrite_back = false\n"])

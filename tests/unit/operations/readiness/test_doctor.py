@@ -75,7 +75,7 @@ def test_a_host_where_all_is_well_is_told_in_lines_for_people(host: Host) -> Non
 
     assert (said.code, said.err) == (0, "")
     lines = said.out.splitlines()
-    assert lines[0] == "OK: 10 checks found nothing wrong"
+    assert lines[0] == "OK: 11 checks found nothing wrong"
     assert [line.split(":")[0] for line in lines[1:] if not line.startswith(" ")] == [
         "Success  Hook",
         "Success  Hook called",
@@ -261,7 +261,7 @@ def test_without_a_catalog_each_check_says_so(host: Host, tmp_path: Path) -> Non
     said = host.ask()
 
     assert said.code == 1
-    assert "NOT OK: 6 failures (Hook called, Last sync, Guests pinned, ...)" in said.out
+    assert "NOT OK: 7 failures (Hook called, Last sync, Guests pinned, ...)" in said.out
     assert not (tmp_path / "none").exists()
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -300,7 +301,7 @@ def test_who_is_killed_half_way_goes_on(
 
     with monkeypatch.context() as patch:
         where = "mthook.host.realign" if step == "realign" else "mthook.operations.change"
-        patch.setattr(f"{where}.{step}", kill)
+        patch.setattr(importlib.import_module(where), step, kill)
         with pytest.raises(Killed):
             desk.apply()
 
@@ -468,7 +469,7 @@ def test_a_full_disk_stops_it_and_it_goes_on_later(
     ("words", "complaint"),
     [
         (["plan", "set", "--to", NEW, "--all-hosts"], "--all-hosts needs"),
-        (["plan", "accept", "--state", "stopped"], "no state 'stopped'"),
+        (["plan", "accept", "--state", "halted"], "no state 'halted'"),
         (["undo", "..passwd"], "no change is called"),
         (["undo", f"{'0' * 12}"], "no change is called"),
         (["undo", f"{'0' * 12}/web"], "is no UUID"),
