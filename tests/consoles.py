@@ -26,6 +26,7 @@ _WIDTH = 93
 #: What is different each time.
 _VARYING = (
     (re.compile(r"\(pid \d+\)"), "(pid …)"),
+    (re.compile(r"\b\d+ (s|min) ago"), "… ago"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "…"),
 )
 #: virsh on a terminal of a host without polkit.
@@ -87,7 +88,7 @@ def check(
 def on_terminal(host: Host, command: str, contained: bool = False) -> str:
     """Return what a command prints on a terminal of 80 columns where questions are answered with yes."""
     path = f"{_STAND_IN}:{Path(sys.executable).parent}:$PATH"
-    line = f"stty cols 80 rows 50; PATH={path}; {command}"
+    line = f"stty cols 80 rows 50; export NO_COLOR=1 PATH={path}; {command}"
     cover = "mount -n -t tmpfs none /etc/libvirt/hooks;" if contained else ""
     typed = shlex.join([sys.executable, str(_TYPIST), line])
     done = host.run(["unshare", "--mount", "sh", "-c", f"{cover}{typed}"])

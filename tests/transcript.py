@@ -24,6 +24,7 @@ _MASKS = (
     (r"\b\d\dZ", "ssZ"),
     (r"\(pid \d+\)", "(pid N)"),
     (r"\b\d+ (second|minute)s? (ago|old)", r"N \1s \2"),
+    (r"\b\d+ (s|min) ago", "N s ago"),
     (r"(QEMU|libvirt|mthook) \d+\.\d+(\.\d+)*", r"\1 N.N"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
     (r"Child process \(.*?\) unexpected", "Child process (…) unexpected"),

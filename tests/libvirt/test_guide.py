@@ -85,7 +85,7 @@ def test_openstack_helm(compute: Host, rewrite: bool) -> None:
 
 
 #: Where mthook makes files.
-PLACES = "/etc/mthook /etc/libvirt/hooks /etc/systemd/system/mthook-* /etc/bash_completion.d/mthook-admin"
+PLACES = "/etc/mthook /etc/libvirt/hooks /etc/systemd/system/mthook-* $(find /usr/local/share -type f -name '*mthook*')"
 STATE = "/var/lib/mthook /run/mthook-cleared"
 
 
