@@ -62,14 +62,18 @@ class Plan:
         return mode
 
     @property
-    def leaves_errors(self) -> bool:
-        """Whether a start of Nova's may be stopped that nothing on its way can put right."""
+    def gated(self) -> bool:
+        """Whether nova.conf leads Nova through the gate, or is made to."""
         found = self.found
-        gated = self.has("nova_conf") or (found.nova and self.nova_text == found.nova_text)
+        return self.has("nova_conf") or (found.nova and self.nova_text == found.nova_text)
+
+    @property
+    def leaves_errors(self) -> bool:
+        """Whether a start may be stopped that Nova asks for and nothing on its way can put right."""
         return (
-            found.nova
+            self.found.nova
             and self.mode == "enforce"
-            and not (gated or configuration.has_nova(self.conf))
+            and not (self.gated or configuration.has_nova(self.conf))
         )
 
     def has(self, kind: Kind) -> bool:

@@ -143,7 +143,10 @@ class Setup(RootCommand):
         known = any(inifile.get(text, "database", "connection") for text in texts)
         if known or args.yes or not there.nova or not self.app.stdin.isatty():
             return None
-        url = getpass.getpass("URL of Nova's cell database (not shown; empty: none): ").strip()
+        try:
+            url = getpass.getpass("URL of Nova's cell database (not shown; empty: none): ").strip()
+        except EOFError:
+            raise Error("nobody answers: give --database FILE, or --yes to go without") from None
         return configuration.read_database(url, "what was typed") if url else None
 
     def _report(self, event: Event) -> None:
@@ -240,7 +243,7 @@ def _plan(planned: Plan) -> Iterator[str]:
             "Careful: Nova neither learns the pins (--database FILE) nor connects through the gate (--write-nova-conf)."
             " A start that is stopped leaves its instance in ERROR"
         )
-    if planned.has("gate") and not planned.has("nova_conf"):
+    if planned.has("gate") and not planned.gated:
         yield "The line that leads Nova to the gate, in nova.conf (--write-nova-conf writes it):"
         yield "  [libvirt]"
         yield f"  connection_uri = {configuration.gate_uri(planned.conf.gate.listen)}"

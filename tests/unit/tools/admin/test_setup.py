@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import getpass
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -157,6 +159,7 @@ def test_the_line_is_written_on_request_and_taken_back_first(place: Place, do: D
     said = do("setup", "--write-nova-conf")
 
     assert GATE_LINE in place.nova_conf.read_text()
+    assert "The line that leads Nova" not in do("setup").out
     assert "\nNext: restart nova-compute, which then connects through the gate\n" in said.out
     status = place.nova_conf.stat()
     assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (1, 5, 0o640)
@@ -173,6 +176,26 @@ def test_the_line_is_written_on_request_and_taken_back_first(place: Place, do: D
 
     assert do("uninstall").code == 0
     assert place.units() == set()
+
+
+def test_nobody_who_answers_is_no_url(
+    place: Place, run: Run, driver: libvirt.virConnect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-D at the question: one line, and nothing is done."""
+    place.nova_conf.write_text(NOVA_CONF)
+
+    def end(_: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr(getpass, "getpass", end)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+
+    said = run("setup", "--hooks-dir", str(place.hooks))
+
+    assert (said.code, said.out, place.units()) == (1, "", set())
+    assert said.err == (
+        "mthook-admin: nobody answers: give --database FILE, or --yes to go without\n"
+    )
 
 
 def test_a_line_of_somebody_elses_stays_and_so_does_the_gate(place: Place, do: Do) -> None:
