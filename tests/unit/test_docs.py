@@ -48,7 +48,7 @@ def commands_to_type() -> list[str]:
     for text in [*PAGES.values(), (ROOT / "README.md").read_text()]:
         found += re.findall(r"^ {4,}(?:[#$] )?(mthook-\w+ .*)", text, re.MULTILINE)
         found += [line for line in consoles.commands(text) if line.startswith("mthook-")]
-    return sorted({re.split(r" +(?:[|>]|\|\||#|;|→) ?", line)[0].rstrip() for line in found})
+    return sorted({re.split(r" {3,}| +(?:[|>]|\|\||#|;|→) ?", line)[0].rstrip() for line in found})
 
 
 def shown_in(words: list[str]) -> list[str]:
