@@ -150,7 +150,7 @@ def status(directory: str, settings: Settings, told: Sequence[str]) -> Status:
     unaware = [d for d in running if d.identity not in told and d.since < os.stat(path).st_ctime]
     for daemon in unaware:
         problems.append(
-            f"not loaded: {daemon.name} (pid {daemon.pid}) runs since before the hook was there: "
+            f"not loaded: {daemon.name} (pid {daemon.pid}) was started before the hook was installed: "
             "run 'mthook-admin hook install'"
         )
     return Status(path, installed, current, not unaware if running else None, tuple(problems))

@@ -28,7 +28,7 @@ _MAX_MESSAGE = 2000
 _EPILOG = f"""\
 Data goes to standard output, messages to standard error. The help of a
 command lists its exit codes; {int(ExitCode.USAGE)} also means a wrong command line,
-{int(ExitCode.INTERRUPTED)} interrupted, {int(ExitCode.BROKEN_PIPE)} that nobody read the output to its end."""
+{int(ExitCode.INTERRUPTED)} interrupted, {int(ExitCode.BROKEN_PIPE)} that the reader of the pipe went away."""
 
 _EXAMPLES = (
     f"{NAME} setup",
@@ -147,7 +147,7 @@ class Admin(app.App):
         names = sorted(name for name, _ in self.command_manager if name.startswith(f"{word} "))
         if names:
             known = ", ".join(f"'{name}'" for name in names)
-            self.parser.error(f"'{printable(word)}' is no command by itself, there are {known}")
+            self.parser.error(f"'{printable(word)}' needs a subcommand: {known}")
 
     def clean_up(self, cmd: command.Command, result: int, err: BaseException | None) -> None:
         """Keep the error, from which the exit code comes."""

@@ -67,7 +67,7 @@ _BINARY = argument(
 
 
 class Forecast(RowCommand):
-    """Tell what another QEMU, or another default machine type, would do to this host's guests.
+    """Tell what another QEMU or default machine type would do to the guests.
 
     Every guest's next start, restore of a managed-save image, revert to a snapshot and migration is judged. The table
     shows what breaks; other formats show all guests. The commands that prevent it go to standard
@@ -217,7 +217,7 @@ class Forecast(RowCommand):
 
 
 class Offer(AdminCommand):
-    """Print what this host's QEMU offers, or another binary's, for 'mthook-admin forecast --offer'."""
+    """Print what this host's QEMU, or another binary, offers."""
 
     codes: ClassVar = {ExitCode.OK: "the offer is on standard output"}
     examples: ClassVar = ("mthook-admin offer > new-host.json",)

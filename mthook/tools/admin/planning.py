@@ -320,7 +320,7 @@ def _counted(counts: Counter[str]) -> str:
 
 
 class Apply(_Changing):
-    """Do what a plan says: each guest is looked at again, and left alone where it has changed since.
+    """Do what a plan says. A guest that has changed since is left alone.
 
     A plan that was interrupted, by whatever, is gone on with by the same command: no guest is
     changed twice. 'mthook-admin undo' takes it back.

@@ -53,7 +53,7 @@ class Exit(options.Exit):
     FAILURE = 2, "no: something has to be mended first; or the command line is wrong"
     UNEXPECTED = 255, "something else went wrong, a wrong configuration included"
     INTERRUPTED = program.INTERRUPTED, "interrupted"
-    BROKEN_PIPE = program.BROKEN_PIPE, "nobody read the answer to its end"
+    BROKEN_PIPE = program.BROKEN_PIPE, "the reader of the pipe went away"
 
 
 def run(arguments: Sequence[str]) -> int:

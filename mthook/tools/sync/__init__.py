@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``mthook-sync``: what the hook can't do while libvirtd waits for it; for cron or a systemd timer.
 
-One run compiles the configuration for the hook, takes down what the host's emulators offer, gives
+One run updates the settings of the hook, records what the host's emulators offer, gives
 guests without a pin theirs, realigns definitions, repairs guests whose start was stopped, and
 forgets those that are long gone.
 """

@@ -54,7 +54,7 @@ class Exit(options.Exit):
     )
     BUSY = 3, "another mthook-sync is running"
     INTERRUPTED = program.INTERRUPTED, "interrupted before it began"
-    BROKEN_PIPE = program.BROKEN_PIPE, "nobody read what it printed to its end"
+    BROKEN_PIPE = program.BROKEN_PIPE, "the reader of the pipe went away"
 
 
 def run(arguments: Sequence[str]) -> int:

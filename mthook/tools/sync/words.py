@@ -22,7 +22,7 @@ from mthook.tools.options import failure
 
 #: How a dry run and the system log begin.
 _VERBS: dict[Kind, tuple[str, str]] = {
-    "compiled": ("compile", "compiled"),
+    "compiled": ("update", "updated"),
     "pinned": ("pin", "pinned"),
     "released": ("release", "released"),
     "written": ("write", "wrote"),
@@ -135,7 +135,7 @@ def _what(act: Act) -> str:
     """Return an act without its verb."""
     who, new = _who(act), printable(act.new)
     return {
-        "compiled": f"the configuration for the hook: mode {new}",
+        "compiled": f"the settings of the hook: mode {new}",
         "pinned": f"{who} to {new}{_evidence(act)}",
         "released": f"{who}: {act.reason}",
         "written": f"{new} of {who} to Nova{_replaced(act)}{_origin(act)}{_reason(act)}",

@@ -12,7 +12,7 @@ from lxml import etree
 from mthook.xmlrewrite.family import drives
 from mthook.xmlrewrite.family.naming import named
 
-#: What tells an element from its siblings: its identity, and the how manieth of it it is.
+#: What tells an element from its siblings: its identity, and its ordinal among siblings with the same identity.
 Key = tuple[tuple[str, ...], int]
 
 

@@ -272,7 +272,7 @@ def test_status_names_a_daemon_that_never_looked(
 
     assert (found.installed, found.current, found.loaded) == (True, True, False)
     assert found.problems == (
-        "not loaded: virtqemud (pid 9) runs since before the hook was there: run 'mthook-admin hook install'",
+        "not loaded: virtqemud (pid 9) was started before the hook was installed: run 'mthook-admin hook install'",
     )
 
 

@@ -86,6 +86,7 @@ def test_a_host_where_all_is_well_is_told_in_lines_for_people(host: Host) -> Non
         "Success  Guests pinned",
         "Success  Drift",
         "Success  Pins supported by QEMU",
+        "Success  Next release of QEMU",
         "Success  Definitions and saved state",
     ]
     assert max(len(line) for line in lines if str(host.desk.hooks.parent) not in line) <= 80

@@ -59,13 +59,13 @@ def test_a_hook_that_libvirt_may_not_run_is_a_failure(desk: Desk) -> None:
 
 
 def test_a_daemon_that_does_not_know_is_a_failure(desk: Desk) -> None:
-    """It runs since before the hook was there."""
+    """It was started before the hook was installed."""
     desk.daemons.append(FakeDaemon(4712, "virtqemud", 98, 1e9))
 
     found = desk.check(TITLE)
 
     assert found.code == 2
-    assert "not loaded: virtqemud (pid 4712) runs since before" in found.details
+    assert "not loaded: virtqemud (pid 4712) was started before" in found.details
 
 
 def test_a_daemon_that_was_told_knows(desk: Desk) -> None:

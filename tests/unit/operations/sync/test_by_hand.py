@@ -31,7 +31,7 @@ def test_on_a_terminal_each_act_is_a_line_and_the_last_one_sums_up(
 
     assert (code, out) == (0, "")
     assert err == (
-        "mthook-sync: compiled the configuration for the hook: mode enforce\n"
+        "mthook-sync: updated the settings of the hook: mode enforce\n"
         f"mthook-sync: pinned web-1 ({UUID}) to {OLD}, from the running guest\n"
         f"mthook-sync: realigned web-1 ({UUID}) from {NEW} to {OLD}\n"
         "mthook-sync: guests: 1, pinned: 1, realigned: 1, drift: 0, left alone: 0, errors: 0\n"

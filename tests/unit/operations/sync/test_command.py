@@ -156,7 +156,7 @@ def test_what_is_done_is_logged(setting: Setting, log: socket.socket) -> None:
 
     setting.sync()
     assert logged(log) == [
-        "<30>sync: compiled the configuration for the hook: mode enforce",
+        "<30>sync: updated the settings of the hook: mode enforce",
         f"<30>sync: pinned web-1 ({UUID}) to pc-i440fx-6.2, from the running guest",
         f"<30>sync: realigned web-1 ({UUID}) from pc-i440fx-7.2 to pc-i440fx-6.2",
     ]

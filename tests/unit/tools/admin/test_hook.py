@@ -158,7 +158,7 @@ def test_status_of_a_stale_hook_is_code_1(run: Run, hooks: Path) -> None:
 def test_status_of_a_daemon_that_does_not_know_is_code_1(
     run: Run, hooks: Path, running: list[daemons.Daemon]
 ) -> None:
-    """It runs since before the hook was there, and nobody told it."""
+    """It was started before the hook was installed, and nobody told it."""
     run("hook", "install", "--hooks-dir", str(hooks))
     running.append(FakeDaemon(4711, "libvirtd", 99, time.time() - 1000))
 
