@@ -96,7 +96,7 @@ _UNWRITTEN = {
 
 
 class Import(AdminCommand):
-    """Take over pins that 'mthook-admin export' printed elsewhere; a pin that is newer here stays.
+    """Take over pins that 'mthook-admin export' printed elsewhere. A newer pin here stays.
 
     All of them are taken over or, when one line is bad, none. Where Nova's database is configured,
     and [sync] write_back is on, those that Nova lacks are then written there. For each pin that is

@@ -155,7 +155,7 @@ class Setup(RootCommand):
 
 
 class Uninstall(RootCommand):
-    """Take mthook off this host: timer, hook, gate, figures and completion. Guests stay as they are.
+    """Take mthook off this host: timer, hook, gate and all that it wrote. Guests stay as they are.
 
     The configuration and the catalog stay as well. Where setup has led Nova to the gate in nova.conf, that is
     taken back first; the gate goes when uninstall is called again, after nova-compute was restarted.
