@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a catalog is opened, what SQLite's errors mean to an operator. On the hook's fast path."""
+"""How to open a catalog, and what SQLite's errors mean to an operator. On the hook's fast path."""
 
 from __future__ import annotations
 
-# sqlite3's own core: the converters of dates that the package puts on top cost every start of a guest
-# more than its look-up.
+# sqlite3's own core: the date converters that the package adds on top would cost every guest start
+# more than the look-up.
 import _sqlite3 as sqlite3
 import os
 
@@ -12,8 +12,8 @@ from mthook.catalog import files
 from mthook.errors import CatalogError, CatalogUnwritable
 from mthook.text import printable
 
-#: What SQLite says, what that means, and what to do about it. SQLite's error codes reach Python
-#: only from 3.11 on.
+#: SQLite's messages, what they mean, and what to do about them. Python passes on SQLite's error
+#: codes only from 3.11 on.
 _ADVICE = (
     ("is locked", "is in use by another process for too long: see who with fuser, then try again"),
     ("locking protocol", "is in use by too many processes: try again"),
@@ -29,10 +29,10 @@ _ADVICE = (
     ("no such", "is not a whole catalog: restore a copy, or move it away and run mthook-sync"),
 )
 
-#: What it says where it can't make or fill the journal and its index.
+#: Its messages when it can't create or fill the journal and its index.
 _UNWRITABLE = ("unable to open", "disk I/O")
 
-# What SQLite keeps as 0 or 1 comes back as what it was, from connections that detect types.
+# Booleans, which SQLite stores as 0 or 1, come back as such from connections that detect types.
 sqlite3.register_converter("BOOLEAN", lambda value: value != b"0")
 
 
@@ -45,10 +45,10 @@ class Connection(sqlite3.Connection):
 def open_database(path: str, timeout: float, options: str = "mode=rw") -> Connection:
     """Open a catalog that exists, without looking at its content.
 
-    Transactions are begun by us alone (``isolation_level=None``).
+    Only we begin transactions (``isolation_level=None``).
 
     :param timeout: seconds to wait for other processes that write.
-    :param options: of SQLite's, in place of those to read and write.
+    :param options: SQLite's, in place of those to read and write.
     :raises CatalogError: see :func:`mthook.catalog.files.check`; or SQLite can't open it.
     """
     files.check(path)
@@ -92,9 +92,9 @@ class Guard:
 
 
 class Transaction(Guard):
-    """A ``with`` block that writes all or nothing, and on the disk when it ends well.
+    """A ``with`` block that writes all or nothing; once it ends well, that is on the disk.
 
-    Inside another one it is part of that.
+    Inside another one it is part of that one.
     """
 
     def __enter__(self) -> Connection:
@@ -134,5 +134,5 @@ def _uri(path: str) -> str:
     quoted = "".join(
         chr(b) if chr(b).isalnum() and b < 128 or b in b"/._-" else f"%{b:02X}" for b in whole
     )
-    # Exactly three slashes: what stands between two and the next one would be a host.
+    # Exactly three slashes: text between the second and the third would be a host.
     return f"file:///{quoted.lstrip('/')}"

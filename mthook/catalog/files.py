@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The catalog's directory and file: whose they are, who may touch them. On the hook's fast path.
 
-What the catalog says decides which hardware a guest gets, so nobody but root may be able to change
-it. SQLite gives the ``-wal`` and ``-shm`` files beside a database the database's own mode, whatever
-the umask, so the modes of the directory and of the one file are all that has to be looked after.
+The catalog decides which hardware a guest gets, so only root may be able to change it. SQLite gives
+the ``-wal`` and ``-shm`` files beside a database the database's own mode, whatever the umask, so
+only the modes of the directory and of that one file need looking after.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: Modes of what mthook creates.
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
-#: The user every part of the catalog belongs to: root, as who libvirtd calls its hooks.
+#: The user who owns every part of the catalog: root, the user libvirtd runs hooks as.
 OWNER = 0
 
 
@@ -30,9 +30,9 @@ def check(path: str) -> None:
 
     :param path: the catalog's file.
     :raises CatalogMissing: there is no such directory or file.
-    :raises CatalogUnsafe: the directory or the file is a symbolic link, something else than a
-        directory or a regular file, not root's, or open to group or others.
-    :raises CatalogError: the directory can't be looked into.
+    :raises CatalogUnsafe: the directory or the file is a symbolic link, anything but a directory or
+        a regular file, not root's, or open to group or others.
+    :raises CatalogError: the directory can't be accessed.
     """
     check_directory(os.path.dirname(path) or ".")
     _check_one(path, _status(path), FILE_MODE, stat.S_ISREG, "a regular file")
@@ -44,9 +44,9 @@ def check_directory(directory: str) -> None:
 
 
 def create_directory(directory: str) -> None:
-    """Create the catalog's directory, its parent being there; one that exists must already be safe.
+    """Create the catalog's directory in an existing one; if it is there already, it must be safe.
 
-    :raises CatalogUnsafe: it exists and others than root can reach into it.
+    :raises CatalogUnsafe: it exists, and users other than root can reach into it.
     :raises CatalogError: it can't be created.
     """
     try:

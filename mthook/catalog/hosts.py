@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mthook.xmlrewrite.target import Kept, Original
 
 
-#: What a name of Nova's, or the beginning of a UUID, may mean: of guests, and of what has no guest here.
+#: What a Nova name, or the beginning of a UUID, may mean: among guests, and among UUIDs without a guest here.
 _LIKE = "SELECT uuid, gone_since IS NULL AS present FROM guests WHERE display = ?1 OR uuid GLOB ?2"
 _NAMED = (
     "SELECT uuid FROM instances WHERE name = ?1 OR uuid GLOB ?2"
@@ -25,7 +25,7 @@ _NAMED = (
 
 
 class Hosts(Rows):
-    """The part of the catalog about this host and the guests on it."""
+    """The part of the catalog that covers this host and the guests on it."""
 
     def replace_capabilities(self, capabilities: Sequence[Capability], facts: HostFacts) -> None:
         """Replace what is known of the host's emulators and of its versions."""
@@ -55,7 +55,7 @@ class Hosts(Rows):
         return [one for one in found if one.arch not in changed]
 
     def changed_archs(self) -> set[str]:
-        """Return the architectures of which an emulator's file has changed since it was asked what it offers."""
+        """Return the architectures of emulators whose files have changed since they were asked."""
         rows = self._rows("SELECT DISTINCT arch, emulator, stamp FROM capabilities")
         changed = lookup.has_changed
         return {row["arch"] for row in rows if changed(row["emulator"], row["stamp"])}
@@ -67,7 +67,7 @@ class Hosts(Rows):
         return lookup.aliases(self.connection, emulator, arch, virt_type)
 
     def compile_settings(self, settings: Settings, at: str | None = None) -> None:
-        """Keep what the hook needs of the configuration; what is kept already is not written.
+        """Keep what the hook needs from the configuration; write only what has changed.
 
         :param at: when it was read; None: now.
         """
@@ -97,11 +97,11 @@ class Hosts(Rows):
         self._set_host(last_sync_at=at, last_sync_ok=ok, last_sync_errors=errors)
 
     def set_sync_errors(self, errors: str | None) -> None:
-        """Keep what a sync failed with that broke off (JSON text)."""
+        """Keep the errors of a sync that broke off (JSON text)."""
         self._set_host(last_sync_errors=errors)
 
     def set_run(self, at: str, errors: int) -> None:
-        """Keep when a whole sync ended, also one that broke off, and how many errors it met."""
+        """Keep when a whole sync ended, even if it broke off, and how many errors it met."""
         success = {} if errors else {"succeeded_at": at}
         self._set_host(ran_at=at, ran_errors=errors, **success)
 
@@ -110,11 +110,11 @@ class Hosts(Rows):
         self._set_host(steady_since=since)
 
     def see_guests(self, guests: Iterable[Guest], at: str) -> None:
-        """Keep all guests of this host as they are now; those not among them are gone since then.
+        """Keep all guests of this host as they are now; any others count as gone from then on.
 
-        What a hook has recorded since stays: the guest has just been started.
+        Anything that a hook has recorded since stays: that guest has just been started.
 
-        :param guests: all guests there are.
+        :param guests: all guests on this host.
         :param at: when listing them began.
         """
         gone = (
@@ -126,7 +126,7 @@ class Hosts(Rows):
             self._change(gone, at, now())
 
     def see_guest(self, guest: Guest, at: str) -> None:
-        """Keep one guest as it is now; of the others nothing is known. As in :meth:`see_guests`.
+        """Keep one guest as it is now; leave the others alone. Otherwise like :meth:`see_guests`.
 
         :param at: when looking at it began.
         """
@@ -137,18 +137,18 @@ class Hosts(Rows):
         self._change("UPDATE guests SET defined = ? WHERE uuid = ?", machine, uuid)
 
     def guests(self) -> list[Guest]:
-        """Return all guests by name, those that are gone too."""
+        """Return all guests by name, including those that are gone."""
         return self._guests("ORDER BY name, uuid")
 
     def find(self, name_or_uuid: str) -> list[Guest]:
-        """Return the guests of that UUID or name; present ones first: names are used again."""
+        """Return the guests with that UUID or name, present ones first: names get reused."""
         which = "WHERE uuid = ? OR name = ? ORDER BY gone_since NOT NULL, uuid"
         return self._guests(which, name_or_uuid.lower(), name_or_uuid)
 
     def find_like(self, text: str) -> list[tuple[str, bool]]:
-        """Return the UUIDs that a text means which is no UUID or name of libvirt's: Nova's name, or a UUID's beginning.
+        """Return the UUIDs that a text may mean, as Nova's name or as the beginning of a UUID.
 
-        :return: with each whether its guest is present; those of pins without a guest count as gone.
+        :return: each with whether its guest is present; those of pins without a guest count as gone.
         """
         if not text:
             return []
@@ -159,7 +159,7 @@ class Hosts(Rows):
         return sorted(found.items())
 
     def see_instances(self, names: Mapping[str, tuple[str, str]]) -> None:
-        """Keep what Nova calls its instances on this host, and their states, by UUID; of others nothing."""
+        """Replace the names and states that are kept of Nova's instances on this host, by UUID."""
         if self.instances() != names:
             rows = [{"uuid": uuid, "name": one[0], "state": one[1]} for uuid, one in names.items()]
             with self.transaction():
@@ -167,19 +167,19 @@ class Hosts(Rows):
                 self._add("instances", *rows)
 
     def instances(self) -> dict[str, tuple[str, str]]:
-        """Return name and state of Nova's instances on this host by UUID, as the last sync saw them."""
+        """Return names and states of Nova's instances here, by UUID, as the last sync saw them."""
         rows = self._rows("SELECT * FROM instances")
         return {row["uuid"]: (row["name"], row["state"]) for row in rows}
 
     def original(self, uuid: str) -> Original | None:
-        """Return what is kept of a guest, None if nothing is."""
+        """Return the original kept of a guest; None: none is."""
         from mthook.xmlrewrite.target import Original
 
         row = self._row("SELECT * FROM originals WHERE uuid = ?", uuid)
         return Original(row["before"].encode(), row["after"].encode(), row["at"]) if row else None
 
     def keep_original(self, uuid: str, original: Original | None) -> None:
-        """Keep this of a guest in place of what was kept; None: nothing.
+        """Keep this original of a guest in place of the last one; None: keep none.
 
         :param original: as :func:`mthook.xmlrewrite.secrets.without_secrets` leaves it.
         """
@@ -212,7 +212,7 @@ class Hosts(Rows):
 
     def _see(self, guests: Iterable[Guest], at: str) -> None:
         rows = [{**vars(guest), "seen_at": at, "gone_since": None} for guest in guests]
-        # What was seen in the future was seen by a clock that was ahead.
+        # A time in the future comes from a clock that was ahead.
         older = f"guests.seen_at <= excluded.seen_at OR guests.seen_at > '{now()}'"
         self._put("guests", *rows, where=older)
 

@@ -18,12 +18,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mthook.reconcile import Compared
 
-#: The number of the last step of :mod:`mthook.catalog.schema`, which all statements are written for.
+#: The number of the last step of :mod:`mthook.catalog.schema`; all statements are written for it.
 SCHEMA = "0011"
 #: The numbers of the steps before it: ``mthook-sync`` brings such catalogs up to :data:`SCHEMA`.
 OLDER: tuple[str, ...] = tuple(f"{number:04}" for number in range(1, int(SCHEMA)))
-#: For how long, in seconds, a ``prepare`` is taken to belong to an accepted ``migrate`` or
-#: ``restore``.
+#: How many seconds after an accepted ``migrate`` or ``restore`` a ``prepare`` is taken to belong to
+#: it.
 ARRIVAL_SECONDS = 120
 
 # SQLite's options to read without writing: https://www.sqlite.org/uri.html, https://www.sqlite.org/wal.html#readonly.
@@ -34,7 +34,7 @@ class Known:
     """What the catalog knows about one guest.
 
     :ivar settings: None where none are compiled yet.
-    :ivar has_row: there is a row; with ``machine`` None that means a released pin.
+    :ivar has_row: there is a row; if ``machine`` is None, it is a released pin.
     :ivar machine: its pin, None without one.
     :ivar seen: the versioned name seen when the pin was recorded.
     :ivar updated_at: when the row last changed.
@@ -43,8 +43,8 @@ class Known:
     :ivar arrival: the machine type it was let in with, less than :data:`ARRIVAL_SECONDS` ago.
     :ivar gone_since: since when syncs no longer find it on this host.
     :ivar repair: its start was stopped, and it waits for a repair.
-    :ivar latest: the latest time that is believed of a pin that comes from elsewhere; see :func:`mthook.text.latest`.
-    :ivar kept: the checksum of the definition that is kept of it, None if none is.
+    :ivar latest: the latest time that a pin from elsewhere may plausibly have; see :func:`mthook.text.latest`.
+    :ivar kept: the checksum of its kept definition, None if none is kept.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ def connect(path: str, timeout: float, options: str = "mode=rw") -> Connection:
 
     :param timeout: seconds to wait for other processes that write.
     :param options: see :func:`.open_database`.
-    :raises CatalogError: one of its kinds says what is wrong.
+    :raises CatalogError: its subclass says what is wrong.
     """
     connection = open_database(path, timeout, options)
     try:
@@ -90,9 +90,9 @@ def connect(path: str, timeout: float, options: str = "mode=rw") -> Connection:
 
 
 def connect_to_read(path: str, timeout: float) -> Connection:
-    """Open the catalog as :func:`connect` does, also where nothing can be written: on a full disk, a read-only one.
+    """Open the catalog as :func:`connect` does, even on a full or read-only disk.
 
-    SQLite makes a journal and its index where there are none, and the index anew at the first use.
+    SQLite creates a journal and its index if there are none, and makes the index anew at the first use.
     """
     try:
         return connect(path, timeout)
@@ -101,7 +101,7 @@ def connect_to_read(path: str, timeout: float) -> Connection:
             journal = os.stat(f"{path}-wal").st_size
         except OSError:
             journal = 0
-    # Without a journal the file has everything, and nobody can write it; with one the index is made in memory.
+    # Without a journal the file has everything, and nobody can write to it; with one, the index is made in memory.
     return connect(path, timeout, _UNINDEXED if journal else _ALONE)
 
 
@@ -111,8 +111,8 @@ def read_revision(connection: Connection) -> str | None:
         try:
             row = connection.execute("SELECT max(version_num) FROM alembic_version").fetchone()
         except sqlite3.OperationalError as error:
-            # A locked catalog isn't asked a second time: the caller's patience is measured out
-            # for one wait.
+            # A locked catalog isn't asked a second time: the caller's patience is enough for only
+            # one wait.
             if (
                 "no such table" not in str(error)
                 or connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
@@ -153,7 +153,7 @@ LEFT JOIN definitions ON definitions.uuid = asked.uuid
 
 
 def lookup(conn: Connection, uuid: str, now: str) -> Known:
-    """Return all that the hook wants to know about a guest.
+    """Return everything that the hook needs to know about a guest.
 
     :param now: the present, as :func:`mthook.text.now` makes it.
     """
@@ -176,8 +176,8 @@ def aliases(
 ) -> dict[str, str]:
     """Return what the aliases of an emulator resolve to on this host; none once its file has changed.
 
-    :param emulator: where it is None or one that this host doesn't list: the aliases on which all
-        emulators of that architecture and virt type agree, if the file of none has changed.
+    :param emulator: if None or not listed on this host: the aliases on which all emulators of that
+        architecture and virt type agree, unless the file of one of them has changed.
     """
     with Guard(conn):
         rows = conn.execute(
@@ -197,9 +197,9 @@ def aliases(
 
 
 def stamp(emulator: str) -> str | None:
-    """Return what tells an emulator's file from the one that an upgrade puts in its place; None: it isn't here.
+    """Return what tells an emulator's file from an upgraded one in its place; None: it isn't here.
 
-    Not by its inode: each container has another one for the same file.
+    It leaves out the inode: each container has a different one for the same file.
     """
     try:
         status = os.stat(emulator)
@@ -209,7 +209,7 @@ def stamp(emulator: str) -> str | None:
 
 
 def has_changed(emulator: str, seen: str | None) -> bool:
-    """Tell whether an emulator is another one by now; no where it is out of sight, then or now.
+    """Tell whether an emulator has been replaced since; no if it is out of sight, then or now.
 
     :param seen: its stamp when it was asked what it offers.
     """

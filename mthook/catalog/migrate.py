@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Creates a catalog, or brings an older one up to date."""
+"""Create a catalog, or bring an older one up to date."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def bring_up(path: str, *, create: bool, timeout: float) -> None:
     """Create a catalog or bring it to the current schema. Others may do so at the same time.
 
     :param create: create it where there is none, or an empty file.
-    :raises CatalogError: one of its kinds; :class:`CatalogMissing` only where none is to be created.
+    :raises CatalogError: or a subclass; :class:`CatalogMissing` only if none is to be created.
     """
     directory = os.path.dirname(path) or "."
     if create:
@@ -37,10 +37,10 @@ def bring_up(path: str, *, create: bool, timeout: float) -> None:
 
 
 def _create(path: str, timeout: float) -> None:
-    """Make a whole catalog beside ``path``, then give it that name: nobody sees half of one."""
+    """Make a whole catalog beside ``path``, then rename it: nobody sees half of one."""
     draft = f"{path}.new"
     try:
-        _remove(draft)  # of one who was killed
+        _remove(draft)  # left by a process that was killed
         files.create_file(draft)
         _upgrade(draft, path, timeout, create=True)
         os.rename(draft, path)
@@ -54,7 +54,7 @@ def _create(path: str, timeout: float) -> None:
 
 
 def _upgrade(database: str, path: str, timeout: float, create: bool) -> None:
-    """Apply the steps a database lacks; ``path`` is what messages name."""
+    """Apply the steps that a database lacks; messages name ``path``."""
     connection = open_database(database, timeout)
     connection.path = path
     try:
@@ -66,7 +66,7 @@ def _upgrade(database: str, path: str, timeout: float, create: bool) -> None:
         if revision != lookup.SCHEMA:
             with Guard(connection):
                 if database != path:
-                    # Half of a draft is thrown away: no journal on the disk is needed.
+                    # Half a draft is thrown away, so no journal on the disk is needed.
                     connection.execute("PRAGMA journal_mode = MEMORY")
                 schema.bring_up(connection, revision)
                 connection.execute("PRAGMA journal_mode = WAL")
@@ -106,7 +106,7 @@ def _remove(draft: str) -> None:
 
 
 def _sync_directory(directory: str) -> None:
-    """Make a new name last: without this a power cut may take the whole catalog."""
+    """Make a new name durable: without this a power cut may take the whole catalog."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -15,7 +15,7 @@ from mthook.catalog.records import Capability, Guest
 if TYPE_CHECKING:
     from mthook.xmlrewrite.summary import Summary
 
-#: What a list of machine types belongs to: emulator, architecture, domain type.
+#: The key of a list of machine types: emulator, architecture, domain type.
 Key = tuple[str, str, str]
 
 
@@ -23,9 +23,9 @@ class Offer:
     """The machine types of one emulator, or of several together.
 
     :ivar names: all of them, aliases too, sorted.
-    :ivar aliases: the aliases, and the versioned name behind each; not those that mean another
-        machine type in each emulator.
-    :ivar deprecated: those that an emulator deprecates.
+    :ivar aliases: the aliases, and the versioned name behind each, except aliases whose meaning
+        differs between emulators.
+    :ivar deprecated: those that any emulator deprecates.
     """
 
     def __init__(self, capabilities: Iterable[Capability] = ()) -> None:
@@ -39,7 +39,7 @@ class Offer:
         self.aliases = {name: found.pop() for name, found in behind.items() if len(found) == 1}
 
     def has(self, machine: str) -> bool:
-        """Tell whether a machine type is among them, be it an alias."""
+        """Tell whether a machine type, or an alias, is among them."""
         return machine in self.names
 
     def stands_for(self, machine: str) -> str:
@@ -63,13 +63,13 @@ class Offers:
         return bool(self._lists)
 
     def of(self, guest: Guest | Summary) -> Offer:
-        """Return what a guest's own emulator offers: nothing where this host doesn't list it."""
+        """Return what a guest's own emulator offers: nothing if this host doesn't list it."""
         return self._own.get(key_of(guest)) or Offer()
 
     def like(
         self, arch: str | None, virt_type: str | None = None, emulator: str | None = None
     ) -> Offer:
-        """Return what all emulators that fit offer together; without a value any fits."""
+        """Return what all matching emulators offer together; a missing value matches any."""
         wanted = (emulator, arch, virt_type)
         if wanted not in self._alike:  # many guests ask for the same
             self._alike[wanted] = Offer(

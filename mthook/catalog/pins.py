@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mthook.catalog.records import Compared, Pin
     from mthook.xmlrewrite.summary import Summary
 
-#: For ``expect``: whatever the pin is now.
+#: For ``expect``: accept whatever the pin is now.
 ANY = object()
 #: How many pins are read at once.
 _BATCH = 1000
@@ -46,7 +46,7 @@ class Pins(Starts):
     def expect(self, uuid: str, since: object, compared: object = ANY) -> None:
         """Make sure, in a transaction, that nobody has changed an instance's pin since it was read.
 
-        :param since: when that was last changed, which no two changes share; None: there was no row.
+        :param since: when it was last changed, a time that no two changes share; None: there was no row.
         :param compared: what Nova's database had said; None: it was never compared.
         :raises CatalogConflict: somebody has.
         """
@@ -69,7 +69,7 @@ class Pins(Starts):
             rows = self._rows(query, rows[-1]["uuid"])
 
     def add_pin(self, pin: Pin) -> bool:
-        """Record a pin where the instance has no row; return False where it has one: it stays."""
+        """Record a pin if the instance has no row; return False if it has one, which stays."""
         with self.transaction():
             if self._pin(pin.uuid):
                 return False
@@ -91,14 +91,14 @@ class Pins(Starts):
         replace: bool = False,
         images: str | None = None,
     ) -> bool:
-        """Record a guest's pin where it has none or a released one.
+        """Record a guest's pin if it has none or a released one.
 
-        :param guest: its domain's XML in brief.
-        :param since: since when the pin holds, where it comes from elsewhere; '': since now, ``at``.
+        :param guest: a summary of its domain's XML.
+        :param since: since when the pin holds, if it comes from elsewhere; '': since now, ``at``.
         :param seen: the versioned name that it runs with.
         :param running: the machine type that it was found to run with; None when it does not run yet.
         :param images: the images its root disk was seen with; None: the one that its XML names.
-        :param replace: replace a pin as well (a rebuild; a guest that lived elsewhere since).
+        :param replace: also replace a pin (after a rebuild, or if the guest has lived elsewhere since).
         :return: False when it has a pin already, which then stays.
         """
         assert guest.uuid is not None
@@ -125,14 +125,14 @@ class Pins(Starts):
         expect: object = ANY,
         at: str | None = None,
     ) -> Pin:
-        """Give an instance a pin, whatever it had. A pin that is just so already is not written.
+        """Give an instance a pin, whatever it had. An identical pin is not written again.
 
         :param seen: the versioned name that it runs with; None keeps the one known where the pin
             stays the same.
-        :param expect: the machine type its pin must have now, None: it must have none.
-        :param at: since when the pin holds; None: now. It is later than what it replaces in any case.
+        :param expect: the machine type its pin must have now; None: it must have none.
+        :param at: since when the pin holds; None: now. In any case it is later than the one it replaces.
         :return: the pin it now has.
-        :raises CatalogConflict: its pin is another than expected.
+        :raises CatalogConflict: its pin isn't the expected one.
         """
         from mthook.catalog.records import Pin
 
@@ -182,10 +182,10 @@ class Pins(Starts):
         since: object = ANY,
         gone_since: str | None = None,
     ) -> bool:
-        """Remove all of an instance but its history; return False where there was no row.
+        """Remove everything about an instance but its history; return False if there was no row.
 
         :param since: when its pin must have been changed last; None: it must have none.
-        :param gone_since: only if the guest is gone since just then, and didn't come back.
+        :param gone_since: only if the guest has been gone since exactly then, and hasn't come back.
         :raises CatalogConflict: the pin was changed meanwhile.
         """
         still = "SELECT gone_since FROM guests WHERE uuid = ?"
@@ -204,14 +204,14 @@ class Pins(Starts):
     def merge_pin(self, pin: Pin, *, actor: str) -> Literal["added", "changed", "unchanged"]:
         """Take over a pin from elsewhere unless the one here is as new or newer.
 
-        :param actor: what or who brings it; the pin itself keeps its own.
+        :param actor: who or what brings it; the pin itself keeps its own actor.
         :return: ``added``, ``changed`` or ``unchanged``.
         """
         with self.transaction():
             old = self._pin(pin.uuid)
             if old and old["updated_at"] >= pin.updated_at:
                 return "unchanged"
-            # By its images the guest is known here, whatever is known elsewhere.
+            # This host recognises the guest by its images, whatever is known elsewhere.
             images = pin.root_image or (old["root_image"] if old else None)
             self._put("pins", {**vars(pin), "root_image": images})
             machine = old["machine"] if old else None
@@ -223,11 +223,11 @@ class Pins(Starts):
     def put_back(
         self, uuid: str, pin: Pin | None, *, since: object, actor: str, reason: str
     ) -> Pin | None:
-        """Give an instance the row again that it had; that is a change of now.
+        """Give an instance back the row that it had; that counts as a change made now.
 
         :param pin: the row; None: it had none.
         :param since: when the row that it has now was changed; None: it has none.
-        :return: the row as it is written.
+        :return: the row as written.
         :raises CatalogConflict: somebody else has changed it since.
         """
         from mthook.catalog.records import Pin
@@ -257,10 +257,10 @@ class Pins(Starts):
         return {row["uuid"]: Compared(**row) for row in self._rows("SELECT * FROM compared")}
 
     def set_compared(self, compared: Compared, *, expect: object = ANY) -> None:
-        """Keep what Nova's database says of an instance; what is kept already is not written.
+        """Keep what Nova's database says about an instance; the same again is not written.
 
         :param expect: what must be kept now: machine type, row and rebuild; None: nothing.
-        :raises CatalogConflict: it is something else.
+        :raises CatalogConflict: something else is kept.
         """
         new = tuple(vars(compared).values())[1:]
         if expect is not ANY and expect == new:
@@ -281,9 +281,9 @@ class Pins(Starts):
         return self._row("SELECT * FROM pins WHERE uuid = ?", uuid)
 
     def _renew(self, old: dict[str, Any] | None, pin: dict[str, Any], at: str) -> dict[str, Any]:
-        """Write a pin over what there was of it; return all of its row.
+        """Write a pin over the old row; return the whole new row.
 
-        A change is always later than the one it replaces, also where the clock was ahead once.
+        A change is always later than the one it replaces, even if the clock was once ahead.
         """
         if old:
             at = after(old["updated_at"], at)
@@ -303,7 +303,7 @@ class Pins(Starts):
             actor=pin["actor"],
             old=old,
             new=pin["machine"],
-            # Of a released pin nothing comes from anywhere.
+            # A released pin has no source.
             source=pin["source"] if pin["machine"] else None,
             reason=pin["reason"],
             at=pin["updated_at"],

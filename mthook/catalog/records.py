@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the catalog keeps, as plain values. Times are text as :func:`mthook.text.now` makes it.
 
-Their fields are the columns of their tables. Imported where they are used: the hook records without them, and
-:mod:`dataclasses` takes longer to load than that.
+Their fields are the columns of their tables. Imported where they are used: the hook records without them, which takes
+less time than loading :mod:`dataclasses`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ class Pin:
 
     :param machine: a versioned name or an alias; None: released, the next boot records anew.
     :param source: where the machine type came from.
-    :param actor: what or who recorded it last.
+    :param actor: who or what recorded it last.
     :param seen: the versioned name that the guest ran with when the pin was recorded.
-    :param root_image: UUIDs of the Nova images that the guest's root disk was seen with, by spaces.
+    :param root_image: UUIDs of the Nova images that the guest's root disk was seen with, separated by spaces.
     :param qemu_version: QEMU's version on the host that recorded it.
     :param libvirt_version: libvirt's version on the host that recorded it.
     """
@@ -67,11 +67,11 @@ class HistoryEntry:
 class EventCount:
     """How often something has happened, all guests together.
 
-    :param event: as :class:`HistoryEntry` has it.
+    :param event: as in :class:`HistoryEntry`.
     :param by_hook: the hook recorded it.
     :param number: how often.
-    :param last_at: when last.
-    :param operation: libvirt's, of what was stopped and of drift that the hook found; None: of all else.
+    :param last_at: when it last happened.
+    :param operation: libvirt's, for stops and for drift that the hook found; None: for anything else.
     """
 
     event: str
@@ -88,7 +88,7 @@ class Repair:
     :param pin: the machine type it is to have.
     :param found: the one that its definition had.
     :param nova: a Nova instance: Nova defines it anew at the next start.
-    :param restart: to be started again once it is mended.
+    :param restart: it is to be started again once it is repaired.
     """
 
     uuid: str
@@ -106,7 +106,7 @@ class Capability:
 
     :param virt_type: ``kvm`` or ``qemu``.
     :param canonical: the versioned name, where ``machine`` is an alias.
-    :param stamp: of the emulator's file when that was so, see :func:`mthook.catalog.lookup.stamp`.
+    :param stamp: of the emulator's file at that time, see :func:`mthook.catalog.lookup.stamp`.
     """
 
     emulator: str
@@ -126,7 +126,7 @@ class Guest:
     :param running: machine type that it runs with; None when it does not run.
     :param state: libvirt's word: ``running``, ``shut off``, ``paused``, …
     :param display: its name in Nova; None without one.
-    :param seen_at: when; the catalog fills it in.
+    :param seen_at: when it was last seen; the catalog fills it in.
     :param gone_since: since when it is no longer there; the catalog fills it in.
     """
 
@@ -152,11 +152,11 @@ class HostFacts:
     """This host, and how its last sync went.
 
     :param daemons: JSON text about the daemons that were told to look for the hook again.
-    :param steady_since: since when whole syncs have followed each other, each a little later than the one before: the
-        clock didn't jump, and the host wasn't off for long.
-    :param last_sync_errors: JSON text about the errors of the last whole sync, also of one that broke off; None: it
-        went well. See :func:`mthook.operations.sync.reported.for_catalog`.
-    :param ran_at: when the last whole sync ended, also one that broke off.
+    :param steady_since: since when each whole sync has followed shortly after the one before: the clock didn't jump,
+        and the host wasn't off for long.
+    :param last_sync_errors: JSON text about the errors of the last whole sync, even if it broke off; None: it went
+        well. See :func:`mthook.operations.sync.reported.for_catalog`.
+    :param ran_at: when the last whole sync ended, even if it broke off.
     :param ran_errors: how many errors it met.
     :param succeeded_at: when a whole sync last ended without errors.
     """
@@ -176,17 +176,17 @@ class HostFacts:
 
     @property
     def libvirt(self) -> int:
-        """libvirt's version as it counts it: 9000000 is 9.0.0; 0: not known."""
+        """libvirt's version in its own numbering: 9000000 is 9.0.0; 0: not known."""
         major, minor, micro = map(int, (self.libvirt_version or "0.0.0").split("."))
         return major * 1_000_000 + minor * 1_000 + micro
 
 
 @dataclass(frozen=True)
 class Compared:
-    """What Nova's database said of an instance when its pin was last compared with it.
+    """What Nova's database said about an instance when its pin was last compared with it.
 
     :param machine: the recorded machine type; None: none.
-    :param row: the id of the row that holds it: another one means that the first was lost.
+    :param row: the id of the row that holds it: a different one means that the first was lost.
     :param rebuild: the id of the instance's last rebuild in ``instance_actions``; None: there was none.
     """
 

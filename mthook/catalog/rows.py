@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all parts of the catalog do with their tables. A row is a dictionary, by the names of its columns."""
+"""What all parts of the catalog do with their tables. A row is a dictionary by column name."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Rows:
         self.connection.close()
 
     def transaction(self) -> Transaction:
-        """Return a ``with`` block for changes that belong together; inside another one it is part of that."""
+        """Return a ``with`` block for changes that belong together; one inside another joins it."""
         return Transaction(self.connection)
 
     def _rows(self, query: str, *values: object) -> list[dict[str, Any]]:
-        """Return what a query finds. Ids by which a table is ordered inside tell nobody anything."""
+        """Return what a query finds, without ids, which only order a table internally."""
         with Guard(self.connection):
             cursor = self.connection.execute(query, values)
             names = [column[0] for column in cursor.description]
@@ -46,7 +46,7 @@ class Rows:
         return rows[0] if rows else None
 
     def _value(self, query: str, *values: object) -> Any:
-        """Return the one value that a query finds; None: it finds none, or NULL."""
+        """Return the single value that a query finds; None: it finds none, or NULL."""
         with Guard(self.connection):
             row = self.connection.execute(query, values).fetchone()
         return row[0] if row else None
@@ -57,9 +57,9 @@ class Rows:
             connection.execute(statement, values)
 
     def _add(self, table: str, *rows: Mapping[str, object], instead: str = "") -> None:
-        """Add rows, which all have the same columns.
+        """Add rows, which must all have the same columns.
 
-        :param instead: what is done about a row that is there.
+        :param instead: what to do about a row that exists already.
         """
         if rows:
             columns, marks = ", ".join(rows[0]), ", ".join([f":{name}" for name in rows[0]])
@@ -75,10 +75,10 @@ class Rows:
         keep: Sequence[str] = (),
         where: str = "true",
     ) -> None:
-        """Add rows, or change those that are there; columns that aren't named stay.
+        """Add rows, or change those that exist; columns that aren't named stay.
 
         :param keep: columns that stay as well.
-        :param where: which of those that are there are changed; the new one is called ``excluded``.
+        :param where: which of the existing rows are changed; the new row is called ``excluded``.
         """
         if rows:
             changes = [f"{name} = excluded.{name}" for name in rows[0] if name not in (key, *keep)]

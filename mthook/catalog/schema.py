@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The catalog's tables, made by numbered steps. A step that was ever released is never changed.
+"""The catalog's tables, made by numbered steps. Once released, a step is never changed.
 
 The number of the last step is a row of the table ``alembic_version``: mthook 0.1.0 made its catalogs with Alembic,
-looks there, and refuses by that the catalog of a newer mthook. ``PRAGMA user_version`` it wouldn't see, and without
-the table it would take the catalog for a broken one and tell the operator to move it away.
+looks there, and so refuses the catalog of a newer mthook. It wouldn't see ``PRAGMA user_version``, and without the
+table it would take the catalog for a broken one and tell the operator to move it away.
 
 Times are UTC text as :func:`mthook.text.now` makes it. Rows that are looked up by UUID live in the index itself
-(``WITHOUT ROWID``), which spares the hook one search tree. SQLite as old as 3.34 has to understand all of it.
+(``WITHOUT ROWID``), which spares the hook one search tree. SQLite 3.34 must still understand all of it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def bring_up(connection: Connection, revision: str | None) -> None:
-    """Apply the steps that a catalog lacks, all in one transaction with the record of the last.
+    """Apply the steps that a catalog lacks and record the last one, all in one transaction.
 
     :param revision: the last step it has seen; None: it is empty.
     """
@@ -33,7 +33,7 @@ def bring_up(connection: Connection, revision: str | None) -> None:
 
 
 def _script(statements: str) -> Step:
-    """Return a step. SQLite's own way to execute many statements would commit what was before them."""
+    """Return a step. SQLite's own way to run many statements would commit the ones before them."""
 
     def step(connection: Connection) -> None:
         for statement in statements.split(";\n"):
@@ -42,7 +42,7 @@ def _script(statements: str) -> Step:
     return step
 
 
-#: The steps by number, in their order.
+#: The steps by number, in order.
 STEPS: dict[str, Step] = {
     "0001": _script("""
         CREATE TABLE alembic_version (version_num TEXT NOT NULL PRIMARY KEY);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What happens to guests: their history, and what the hook finds out when they start.
 
-``at`` is UTC text as :func:`mthook.text.now` makes it; ``guest`` is a domain's XML in brief.
+``at`` is UTC text as :func:`mthook.text.now` makes it; ``guest`` is a summary of a domain's XML.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from mthook.catalog.records import EventCount, HistoryEntry, Repair
     from mthook.xmlrewrite.summary import Summary
 
-#: Who the history names for what is recorded here.
+#: The actor that the history names for everything recorded here.
 HOOK = "hook"
-#: What a domain's XML says of a guest.
+#: What a domain's XML says about a guest.
 _FACTS = ("uuid", "name", "arch", "virt_type", "emulator", "nova", "windows")
 
 
 class Starts(Rows):
-    """The part of the catalog about starts of guests, the repairs that stopped ones wait for, and the history."""
+    """The part of the catalog for guest starts, the repairs of stopped ones, and the history."""
 
     def add_history(
         self,
@@ -49,7 +49,7 @@ class Starts(Rows):
         return [HistoryEntry(**row) for row in rows]
 
     def event_counts(self) -> list[EventCount]:
-        """Count what ever happened, by kind: no row of the history is ever removed, so no number falls."""
+        """Count all events ever, by kind; history rows are never removed, so no count falls."""
         from mthook.catalog.records import EventCount
 
         query = """
@@ -70,9 +70,9 @@ class Starts(Rows):
         return at
 
     def record_running(self, guest: Summary, found: str, at: str) -> None:
-        """Record what a guest runs with. Nothing is written when there is nothing new about it.
+        """Record what a guest runs with; write only what is new.
 
-        A guest that runs waits for no repair any more; an image that its pin doesn't know yet is added.
+        A running guest no longer waits for a repair; an image that its pin doesn't know yet is added.
         """
         if self.is_run_new(guest, found):
             self._see_running(guest, found, at)
@@ -101,10 +101,10 @@ class Starts(Rows):
         return not known
 
     def record_stop(self, guest: Summary, pin: str, found: str, operation: str, at: str) -> None:
-        """Record that a guest was stopped; at ``prepare`` also that its definition is to be mended.
+        """Record that a guest was stopped; at ``prepare`` also that its definition needs a repair.
 
-        What arrives by ``migrate`` or ``restore`` has no definition here that could be at fault. A
-        guest of Nova's is not to be started again by us: Nova does, with a definition made anew.
+        A guest that arrives by ``migrate`` or ``restore`` has no definition here that could be at
+        fault. We don't restart a Nova guest: Nova does, with a definition made anew.
         """
         wanted = {"at": at, "pin": pin, "found": found, "restart": not guest.nova}
         facts = {name: getattr(guest, name) for name in ("uuid", "name", "nova")}
@@ -115,20 +115,20 @@ class Starts(Rows):
             self._note(guest, "stopped", pin, found, operation, at)
 
     def repairs(self) -> list[Repair]:
-        """Return the guests that wait for a repair, those that wait longest first."""
+        """Return the guests that wait for a repair, the longest-waiting first."""
         from mthook.catalog.records import Repair
 
         return [Repair(**row) for row in self._rows("SELECT * FROM repairs ORDER BY at, uuid")]
 
     def leave_stopped(self, repair: Repair) -> None:
-        """Don't start a guest again whose start was stopped once more since this repair."""
+        """Don't restart a guest if its start was stopped once more since this repair."""
         again = "UPDATE repairs SET restart = 0 WHERE uuid = ? AND at != ?"
         self._change(again, repair.uuid, repair.at)
 
     def finish_repair(self, repair: Repair, *, event: str, reason: str | None, actor: str) -> None:
-        """Say in a guest's history how its repair ended, and take it off the repairs.
+        """Record in a guest's history how its repair ended, and remove it from the repairs.
 
-        Where its start was stopped once more meanwhile it stays there, for that.
+        If its start was stopped once more meanwhile, it stays there for that.
         """
         old, new = repair.found, repair.pin
         with self.transaction():
@@ -140,9 +140,9 @@ class Starts(Rows):
         self._put("arrivals", {"uuid": uuid, "at": at, "machine": machine})
 
     def take_arrival(self, uuid: str) -> str | None:
-        """Forget that a guest was let in; return the machine type it came with, None if it was not.
+        """Forget that a guest was let in; return the machine type it came with, None if it wasn't.
 
-        Nothing is written when there is nothing to forget.
+        Without anything to forget, nothing is written.
         """
         query = "SELECT machine FROM arrivals WHERE uuid = ?"
         if self._value(query, uuid) is None:
@@ -158,7 +158,7 @@ class Starts(Rows):
         row.update(seen_at=at, gone_since=None)
         unknown = {"managed_save": False, "snapshots": 0}
         image = "UPDATE pins SET root_image = ? WHERE uuid = ? AND root_image IS NULL"
-        # No two guests of a host have one name: what had it is gone.
+        # No two guests on a host share a name: the one that had it is gone.
         renewed = (
             "UPDATE guests SET gone_since = ?1, running = NULL"
             " WHERE name = ?2 AND uuid != ?3 AND gone_since IS NULL"
@@ -174,7 +174,7 @@ class Starts(Rows):
         return self._value(query, guest.uuid, guest.name, found) is not None
 
     def _is_known_drift(self, guest: Summary, pin: str, found: str) -> bool:
-        """Is it the last thing that happened to the guest?"""
+        """Tell whether this drift is the last thing that happened to the guest."""
         query = "SELECT event, old, new FROM history WHERE uuid = ? ORDER BY id DESC LIMIT 1"
         return self._row(query, guest.uuid) == {"event": "drift", "old": pin, "new": found}
 

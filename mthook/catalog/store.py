@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole catalog. The hook records through it: nothing is imported here that takes long."""
+"""The whole catalog. The hook records through it, so nothing slow is imported here."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ __all__ = ["ANY", "Catalog"]
 class Catalog(Pins, Hosts):
     """An open catalog; at the end of a ``with`` block it is closed.
 
-    Every method raises :class:`CatalogError` where SQLite fails; those that change something return once
-    that is on the disk.
+    Every method raises :class:`CatalogError` if SQLite fails; those that change something return once
+    the change is on the disk.
     """
 
     @classmethod
@@ -29,7 +29,7 @@ class Catalog(Pins, Hosts):
 
         :param create: create it where there is none.
         :param timeout: seconds to wait for other processes that write.
-        :raises CatalogError: one of its kinds; :class:`CatalogMissing` only where none is to be created.
+        :raises CatalogError: or a subclass; :class:`CatalogMissing` only if none is to be created.
         """
         try:
             connection = lookup.connect(path, timeout)

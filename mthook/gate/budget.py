@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much of clients' messages may wait in the gate, all clients together."""
+"""The limit on client messages that wait in the gate, all clients together."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mthook.gate.connection import Connection
 
-#: Bytes of messages that are held back. One has at most 10 MiB, a usual domain 20 KiB.
+#: Bytes of messages that may be held back. A message has at most 10 MiB, a usual domain 20 KiB.
 LIMIT = 128 * 1024 * 1024
 #: What a message takes besides its own bytes.
 _EACH = 2048
 
 
 class Budget:
-    """Counts what is held back, and ends who holds most where it is too much.
+    """Counts what is held back, and disconnects the client that holds most when it is too much.
 
-    That is the largest of the user whose clients hold the most together: nobody can have another user's clients ended.
+    That is the largest client of the user whose clients together hold the most: nobody can have another user's clients
+    disconnected.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -33,18 +34,18 @@ class Budget:
         while self._total > LIMIT:
             most = self._most()
             self.forget(most)
-            # Later: what it sends is just being read, maybe.
+            # Later: the caller may be in the middle of reading from it.
             self._loop.call_soon(most.close, "its messages wait, and there is no room for more")
 
     def keep(self, holder: Connection, size: int) -> None:
-        """Count no more than ``size`` bytes of somebody: all that was before has gone on."""
+        """Count only ``size`` bytes for this holder: everything before has gone on."""
         if holder in self._held:
             self.forget(holder)
             if size:
                 self._add(holder, size)
 
     def forget(self, holder: Connection) -> None:
-        """Count nothing of somebody any more."""
+        """Stop counting for this holder."""
         self._total -= self._held.pop(holder, 0)
 
     def _add(self, holder: Connection, size: int) -> None:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The calls whose arguments define or create a domain (libvirt ``src/remote/remote_protocol.x``).
 
-Everything else isn't looked at. A live migration's own XML, and that of a saved guest, is of a guest whose machine
-type nobody can change any more; what counts is the *persistent* definition that a migration may bring along. It goes
-with the "perform" call to the source, which hands it on to the destination.
+Nothing else is looked at. The XML of a live migration or a saved guest describes a guest whose machine type nobody can
+change any more; what counts is the *persistent* definition that a migration may bring along. It goes with the "perform"
+call to the source, which hands it on to the destination.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Carried(NamedTuple):
     """A domain's XML in a message.
 
     :ivar call: libvirt's name for what the client does.
-    :ivar begin: where its string begins in the message, with its length; so ``end`` with its padding.
+    :ivar begin: where its string begins in the message, length included; likewise ``end``, padding included.
     """
 
     call: str
@@ -61,16 +61,16 @@ def wanted(header: Header) -> bool:
 
 
 def is_open(header: Header) -> bool:
-    """Tell whether a message is about opening a connection: the last that a client does before it is one."""
+    """Tell whether a message belongs to the call that opens a connection, the last step in that."""
     return header.procedure == CONNECT_OPEN and header.program == PROGRAM
 
 
 def read(header: Header, message: bytes) -> Carried | None:
     """Find the domain in a complete message; None where it carries none.
 
-    What stands behind the arguments nobody reads, and it stays where it is.
+    Whatever follows the arguments stays where it is, unread.
 
-    :raises Malformed: the arguments aren't what is known of this call.
+    :raises Malformed: the arguments don't fit what is known of this call.
     """
     call = _CALLS[header.procedure]
     skipped = framing.HEADER_SIZE + (4 if header.kind == framing.CALL_WITH_FDS else 0)
@@ -83,14 +83,14 @@ def read(header: Header, message: bytes) -> Carried | None:
 
 
 def replace(header: Header, message: bytes, carried: Carried, xml: bytes) -> bytes:
-    """Return the message with another domain in it, and nothing else changed but its length.
+    """Return the message with another domain in it; apart from its length, all else stays the same.
 
-    :raises Malformed: the domain is longer than a string of libvirt's may be.
+    :raises Malformed: the domain is longer than libvirt allows a string to be.
     """
     if len(xml) > xdr.MAX_STRING:
         raise xdr.Malformed(f"the rewritten domain is longer than {xdr.MAX_STRING} bytes")
     body = message[framing.HEADER_SIZE : carried.begin] + xdr.string(xml) + message[carried.end :]
-    # Where it gets too long for a message it is by what stands behind the arguments.
+    # Only what follows the arguments can make it too long for a message.
     body = body[: framing.MAX_LENGTH - framing.HEADER_SIZE]
     return header._replace(length=framing.HEADER_SIZE + len(body)).pack() + body
 

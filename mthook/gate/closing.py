@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Closing what clients gave: sockets, and the descriptors that they sent."""
+"""Closing what came from clients: sockets, and the descriptors sent over them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import socket
 import threading
 from collections.abc import Iterable
 
-#: How many descriptors of one user's may wait to be closed, until there are no more connections for that user.
+#: How many of a user's descriptors may wait to be closed before that user gets no more connections.
 _MOST = 1000
 
 
 class Closer:
-    """Closes in threads, one for each user whose descriptors wait.
+    """Closes descriptors in threads, one for each user whose descriptors wait.
 
-    Whoever closes the last descriptor of a file waits for the file: for a socket with unsent data that lingers
-    (SO_LINGER, socket(7)), for a file system that a user serves. What lies unread in a closed socket goes with it.
+    Closing the last descriptor of a file can block: on a socket that lingers with unsent data (SO_LINGER, socket(7)),
+    or on a file system that a user serves. Whatever lies unread in a closed socket is closed with it.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Closer:
             self._working.add(uid)
         try:
             _thread.start_new_thread(self._work, (uid,))
-        except RuntimeError:  # there are too many: the next time
+        except RuntimeError:  # too many threads: the next call tries again
             self._working.discard(uid)
 
     def close_socket(self, uid: int, sock: socket.socket) -> None:
@@ -46,7 +46,7 @@ class Closer:
         self.close(uid, [sock.detach()])
 
     def is_stuck(self, uid: int) -> bool:
-        """Tell whether so many of a user's wait that there shall be no more."""
+        """Tell whether so many of a user's descriptors wait that no more may be added."""
         return len(self._waiting.get(uid, ())) > _MOST
 
     def _work(self, uid: int) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the configuration files say about domains, whenever one is to be judged."""
+"""The configuration that domains are judged by, kept up to date."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mthook.settings import fingerprint
 class Configuration:
     """The configuration, as new as its files.
 
-    :param tells: log what is wrong with new ones; of the gate's processes one does.
+    :param tells: log what is wrong with new files; one of the gate's processes does.
     :raises ConfigError: it is wrong from the beginning.
     """
 

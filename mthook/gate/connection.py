@@ -25,12 +25,12 @@ from mthook.gate.xdr import Malformed
 
 #: Seconds a message may take from its first byte to its last. Streams may take any time: their bytes don't wait here.
 PATIENCE = 60
-#: Seconds for a client to open its connection, where the gate is told to stop meanwhile.
+#: Seconds for a client to finish opening its connection when the gate is told to stop meanwhile.
 OPENING = 1
-#: Bytes of a first call to a libvirtd that can't be reached; real ones have 28.
+#: Bytes that a client's first call may have when libvirtd can't be reached; a real one has 28.
 _MAX_FIRST_CALL = 65536
-#: How many calls and streams of a client are told apart, where it is to be known whether any is under way: a stream's
-#: packet costs a client 28 bytes and isn't answered.
+#: How many of a client's calls and streams are tracked to know whether any is under way: a stream packet costs a client
+#: 28 bytes and isn't answered.
 _MAX_NOTED = 1000
 
 
@@ -44,7 +44,7 @@ class State(enum.Enum):
     CLOSED = "both ends are closed"
 
 
-#: How far it is once libvirtd has answered.
+#: The state that follows once libvirtd has answered.
 _ANSWERED = {State.OPENING: State.OPEN, State.OPENING_LATE: State.DRAINING}
 
 
@@ -114,7 +114,7 @@ class Connection:
             self.close()
 
     def drain(self) -> None:
-        """Close as soon as no call waits for its answer; a client that is still opening its connection may do that."""
+        """Close as soon as no call waits for its answer; a client may still finish connecting."""
         for pipe in self._pipes:
             pipe.tells = True
         if self._state is State.OPEN:
@@ -124,7 +124,7 @@ class Connection:
             self._loop.call_later(OPENING, self._close_if_idle)
 
     def close(self, reason: str = "") -> None:
-        """Close both ends. Nobody is told but the log, and that only of a reason."""
+        """Close both ends. Only the log is told, and only if there is a reason."""
         if self._state is State.CLOSED:
             return
         self._state = State.CLOSED
@@ -156,7 +156,7 @@ class Connection:
             self._open(server)
 
     def _refuse(self, number: int) -> None:
-        """Tell the client in answer to its first call what libvirt's client library says where it can't connect."""
+        """Answer the first call as libvirt's client library reports a connection that fails."""
         message = f"Failed to connect socket to '{self._upstream}': {os.strerror(number)}"
         journal.info(f"{self.client}: {message}")
 
@@ -245,7 +245,7 @@ class Connection:
         if self._domain_calls is not None:
             self._domain_calls.settle()
         inbound, outbound = self._pipes
-        # Where libvirtd has gone it would read nothing any more.
+        # Once libvirtd has gone, it reads nothing more.
         if outbound.ended and (inbound.ended or not outbound.waiting):
             self.close()
         elif self._state is State.DRAINING:
@@ -265,7 +265,7 @@ class Connection:
         self._watch()
 
     def _watch(self) -> None:
-        """Look after a message that has begun and not ended."""
+        """Watch over a message that has begun and not ended."""
         pipe = self._pipes[0]
         if pipe.ended or self._state in (State.OPENING_LATE, State.DRAINING):
             self._settle()

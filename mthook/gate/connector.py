@@ -15,7 +15,7 @@ import struct
 from mthook.errors import Error
 
 _PATH_LIMIT = 4096
-#: Seconds to wait for a libvirtd that accepts nobody.
+#: Seconds to wait for a libvirtd that doesn't accept connections.
 _PATIENCE = 30
 _NEVER = struct.pack("ll", 0, 0)
 
@@ -34,7 +34,7 @@ def serve(control: socket.socket, uid: int, gid: int, groups: list[int]) -> None
 
 
 def _become(uid: int, gid: int, groups: list[int]) -> None:
-    # The kernel lets an ordinary user look into no process that has changed to it (prctl(2), PR_SET_DUMPABLE).
+    # The kernel keeps an ordinary user from inspecting a process that became theirs (prctl(2), PR_SET_DUMPABLE).
     os.setgroups(groups)
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)

@@ -16,19 +16,19 @@ from mthook.gate.verdict import REFUSE, REWRITE, Outcome
 from mthook.gate.worker_client import WorkerClient
 from mthook.gate.xdr import Malformed
 
-#: How many domains of one connection are judged at once; the others wait in their order. As long as they do nothing is
-#: read, keepalives neither: where Nova's database is silent, few at once would outlast libvirtd's patience of 30 s.
+#: How many domains of one connection are judged at once; the others wait in their order. While any waits, nothing is
+#: read, not even keepalives: with too few at once, a silent Nova database would outlast libvirtd's patience of 30 s.
 _AT_ONCE = 32
 
 
 class DomainCalls:
     """Has the domains of one connection judged.
 
-    :param refused: is given the serial of a call that the gate answers itself.
+    :param refused: is called with the serial of a call that the gate answers itself.
     :param failed: is called with the description of an internal error.
-    :ivar is_open: libvirtd has let the client in. What comes before its answer waits for that, and where it isn't yes
-        is answered as libvirtd does: whom it doesn't let in learns nothing about pins, and nothing passes unjudged
-        because libvirtd does several calls at once.
+    :ivar is_open: libvirtd has let the client in. Calls that come earlier wait for its answer; unless that is yes, they
+        are answered as libvirtd would: a client that isn't let in learns nothing about pins, and nothing passes
+        unjudged because libvirtd handles several calls at once.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class DomainCalls:
         self._waiting: collections.deque[tuple[Piece, int, Outgoing]] = collections.deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._read, self._has_answered = asyncio.Event(), asyncio.Event()
-        #: How often the client has asked to be let in, and was answered; and how often before each call that follows.
+        #: How often the client has asked to be let in and was answered; and how often it had asked before each call.
         self._opens = self._answers = 0
         self._opens_before: collections.deque[int] = collections.deque()
-        #: What is to be written down once libvirtd has done a call, by serial.
+        #: What to write down once libvirtd has carried out a call, by serial.
         self._rewrites: dict[int, list[Rewrite]] = {}
         self.is_open = False
 
@@ -63,7 +63,7 @@ class DomainCalls:
         self._opens_before.append(self._opens)
 
     def answered(self, header: Header) -> bool:
-        """Notice an answer of libvirtd's; tell whether somebody waits for it."""
+        """Notice an answer from libvirtd; tell whether somebody waits for it."""
         if calls.is_open(header):
             self._answers += 1
             self.is_open = self.is_open or header.status == framing.OK
@@ -108,7 +108,7 @@ class DomainCalls:
             self._inbound.pump()
 
     async def _is_let_in(self, opens: int) -> bool:
-        """Wait until libvirtd has let the client in, or has said no so often."""
+        """Wait until libvirtd has let the client in, or has answered that many requests with no."""
         while not self.is_open and self._answers < opens:
             self._has_answered.clear()
             await self._has_answered.wait()
@@ -136,7 +136,7 @@ class DomainCalls:
             outgoing.data = message
 
     async def _answer(self, outgoing: Outgoing, header: Header, answer: bytes) -> None:
-        """Answer in libvirtd's place; who reads no answers gets no further."""
+        """Answer in libvirtd's place; a client that doesn't read its answers gets no further."""
         self._refused(header.serial)
         self._outbound.insert(answer)
         while self._outbound.owes:

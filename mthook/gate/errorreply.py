@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers that libvirt's clients take for an error of libvirtd's (``virNetMessageError``)."""
+"""Answers that libvirt clients take for errors from libvirtd (``virNetMessageError``)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAX_MESSAGE = 4000
 
 
 def not_open(call: framing.Header) -> bytes:
-    """Return what libvirtd answers to a call of somebody whom it hasn't let in (``remoteGetHypervisorConn``)."""
+    """Return libvirtd's answer to a client that it hasn't let in (``remoteGetHypervisorConn``)."""
     return reply(
         call,
         "hypervisor connection not open",
@@ -40,8 +40,8 @@ def reply(
 
     :param code: libvirt's number of the error.
     :param domain: libvirt's number of the part it comes from.
-    :param number: what libvirt has in ``int1``: for a system error its ``errno``.
-    :param form: what libvirt puts the message into.
+    :param number: what libvirt puts in ``int1``: for a system error its ``errno``.
+    :param form: the format string that libvirt puts the message into.
     """
     text = message.encode("utf-8", "backslashreplace")[:_MAX_MESSAGE]
     payload = b"".join(

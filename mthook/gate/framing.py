@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """libvirt's RPC messages in a stream of bytes (libvirt ``src/rpc/virnetprotocol.x``). Pure, no input or output.
 
-A message is a length of four bytes, which counts itself, a header of 24 and a payload. With a message of type
-call-with-fds or reply-with-fds the payload begins with a number; so many single bytes follow *behind* the message, each
-carrying one file descriptor (``virNetSocketSendFD``).
+A message is a length of four bytes, which counts itself, a header of 24 and a payload. In a message of type
+call-with-fds or reply-with-fds the payload begins with a number; that many single bytes follow *after* the message,
+each carrying one file descriptor (``virNetSocketSendFD``).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _COUNT = struct.Struct(">I")
 
 #: Length and header.
 HEADER_SIZE = _HEADER.size
-#: The longest message, its length included (``VIR_NET_MESSAGE_MAX`` and four).
+#: The longest message, its length field included (``VIR_NET_MESSAGE_MAX`` plus four).
 MAX_LENGTH = 32 * 1024 * 1024 + 4
 #: The most file descriptors of a message: more can't be sent at once on Linux; libvirt has 32 by now.
 MAX_FDS = 253
@@ -31,7 +31,7 @@ Buffer = Union[bytes, bytearray, memoryview]
 
 
 class Header(NamedTuple):
-    """What a message says of itself; ``length`` counts its own four bytes."""
+    """A message's header; ``length`` counts its own four bytes."""
 
     length: int
     program: int
@@ -49,9 +49,9 @@ class Header(NamedTuple):
 class Piece(NamedTuple):
     """Some bytes to send on, in order.
 
-    :ivar header: of a message that was held back for its whole content, else None.
+    :ivar header: of a message that was held back until it was complete, else None.
     :ivar fds: descriptors that belong to ``data``, which then is a single byte.
-    :ivar descriptor: whether ``data`` is such a byte, also one that came without its descriptor.
+    :ivar descriptor: whether ``data`` is such a byte, even one that came without its descriptor.
     """
 
     data: Buffer
@@ -65,9 +65,10 @@ class Frames:
 
     :param wanted: which messages to hold back until they are complete; the others pass as they come.
     :param note: is told of every message when its header is complete, and tells whether anybody waits for it.
-    :param carriers: types of messages behind which the reader of this direction looks for descriptors. libvirtd reads
-        none behind a reply, nor a client behind a call: taking bytes for such would lose the place of the next message.
-    :ivar awaited: what ``note`` has told of the last one.
+    :param carriers: types of messages after which the reader of this direction looks for descriptors. libvirtd reads
+        none after a reply, nor a client after a call: to take bytes for descriptors there would lose the start of the
+        next message.
+    :ivar awaited: what ``note`` returned for the last message.
     :ivar count: how many messages have ended.
     :ivar stray: descriptors that came where libvirt reads none: to be closed.
     """
@@ -93,9 +94,9 @@ class Frames:
         self.stray: list[int] = []
 
     def passes(self, data: Buffer, size: int) -> bool:
-        """Take what was read without descriptors, if it is one message, complete and to be passed on as it is.
+        """Take data without descriptors if it is one complete message to be passed on unchanged.
 
-        By far the most frequent case. What isn't taken is to be fed.
+        By far the most frequent case. Anything not taken must go to :meth:`feed`.
         """
         if size < HEADER_SIZE or self._left or self._head or self._descriptors or self._inserts:
             return False
@@ -121,7 +122,7 @@ class Frames:
 
     @property
     def holding(self) -> int:
-        """How long the message will be of which something is held back; 0: none."""
+        """The full length of the message that is being held back; 0: none."""
         return self._holds.length if self._holds is not None else 0
 
     @property
@@ -130,7 +131,7 @@ class Frames:
         return len(self._inserts)
 
     def insert(self, message: bytes) -> list[Piece]:
-        """Put a message of our own between two others; return it if that is here."""
+        """Put a message of our own between two others; return it if it can go right now."""
         self._inserts.append(message)
         if self._left or self._descriptors:
             return []
@@ -139,7 +140,7 @@ class Frames:
     def feed(self, data: Buffer, fds: tuple[int, ...] = ()) -> list[Piece]:
         """Take what was read and return what can go on.
 
-        :param fds: descriptors that came with the last byte of ``data``; libvirt sends and reads one with a byte.
+        :param fds: descriptors that came with the last byte of ``data``; libvirt sends and reads one per byte.
         :raises Malformed: these are no messages; the pieces before are lost, as the connection is.
         """
         if self._head:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is rewritten, written down when libvirtd has taken it and the catalog can be written to.
+"""The history of rewrites, recorded once libvirtd has accepted them and the catalog can be written.
 
-A verdict waits for nobody who writes to the catalog. Who isn't allowed to define a guest leaves no history of it:
+No verdict waits for another writer of the catalog. A client that may not define a guest leaves no history of it:
 libvirtd's access control says so in its answer.
 """
 
@@ -20,11 +20,11 @@ from mthook.gate.configuration import Configuration
 from mthook.gate.verdict import Outcome
 from mthook.hook import answer
 
-#: Seconds to wait for others that write, while there may be a domain to judge; and until the next try.
+#: Seconds to wait for other writers, while there may be a domain to judge; and until the next try.
 _PATIENCE, _PAUSE = 0.05, 1.0
-#: Seconds until it is written down: the next domain shall not have to wait for the disk, and one wait is for many.
+#: Seconds until a rewrite is written down: the next domain needn't wait for the disk, and one wait serves many.
 _LATER = 0.1
-#: Seconds, and rewrites, until those that can't be written down are given up.
+#: After how many seconds, and beyond how many rewrites, those that can't be written down are given up.
 _LIMIT, _MOST = 60.0, 1000
 
 
@@ -32,8 +32,8 @@ class Rewrite(NamedTuple):
     """One rewrite.
 
     :ivar old: the machine type that the client asked for; None: it left that open.
-    :ivar actor: for whom it was.
-    :ivar reason: libvirt's name of what the client did.
+    :ivar actor: who it was made for.
+    :ivar reason: libvirt's name for what the client did.
     :ivar at: when it was, as :func:`mthook.text.now` makes it.
     :ivar push: Nova is to have the pin, too.
     """
@@ -48,7 +48,7 @@ class Rewrite(NamedTuple):
 
     @classmethod
     def of(cls, outcome: Outcome, actor: str, call: str) -> Rewrite:
-        """Return the one that an outcome comes to."""
+        """Return the rewrite that an outcome amounts to."""
         new, push = outcome.new, outcome.push
         return cls(outcome.uuid, outcome.old, new, actor, call, text.now(), push)
 
@@ -62,7 +62,7 @@ def _write(rewrites: Iterable[Rewrite], path: str, patience: float) -> None:
 
 
 def lose(one: Rewrite, error: Error) -> None:
-    """Say that a rewrite isn't written down."""
+    """Log that a rewrite isn't written down."""
     journal.error(f"a rewrite of guest {one.uuid} isn't recorded: {error}")
 
 
@@ -100,7 +100,7 @@ class HistoryQueue:
             self._rewrites.clear()
 
     def _give_up(self, error: Error) -> None:
-        """Lose what has waited too long, or is too much, without another try for each."""
+        """Lose those that have waited too long, or are too many, without another try for each."""
         while self._rewrites and (
             time.monotonic() >= self._rewrites[0][0] or len(self._rewrites) > _MOST
         ):

@@ -23,8 +23,8 @@ _OPTION_LIMIT = 1024
 _CREDENTIALS = struct.Struct("iII")
 #: No user and no group; to the system calls that change one it means "leave it as it is", which here is root.
 _NOBODY = 0xFFFFFFFF
-#: How many processes of one user's may take their time to end, until there are no new ones for that user. Theirs is the
-#: right to stop them (SIGSTOP), and without a limit so to take all that the gate may have.
+#: How many of a user's processes may be slow to end before that user gets no new ones. Users may stop these processes
+#: (SIGSTOP), and without a limit could use up everything that the gate may have.
 _MAX_LEAVING = 16
 
 #: Gets the connection, or None and an error number.
@@ -32,7 +32,7 @@ Connected = Callable[["socket.socket | None", int], None]
 
 
 class Identity(NamedTuple):
-    """What access to libvirtd's socket, and libvirtd itself, go by."""
+    """What decides about access, both to libvirtd's socket and within libvirtd."""
 
     uid: int
     gid: int
@@ -53,7 +53,7 @@ def of_client(client: socket.socket) -> Client:
     """Return who a client was when it connected.
 
     :raises OSError: the kernel doesn't say; a client in more than 256 groups is one of these cases.
-    :raises Error: it says that it is nobody.
+    :raises Error: the kernel says that it is nobody.
     """
     raw = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     pid, uid, gid = _CREDENTIALS.unpack(raw)
@@ -76,7 +76,7 @@ class Connectors:
     def connect(self, identity: Identity, path: str, done: Connected) -> Connector:
         """Connect to a socket in a client's name.
 
-        :return: to be told, by :meth:`Connector.release`, when the connection isn't used any more.
+        :return: the connector; call :meth:`Connector.release` when the connection isn't used any more.
         :raises Error: no process can be forked, or too many of this user's don't end.
         """
         connector = self._all.get(identity)
@@ -112,7 +112,7 @@ class Connector:
     """The gate's side of one connector process.
 
     :param leaves: is called when it can't be asked any more.
-    :param gone: is called then, when the process is gone.
+    :param gone: is called after that, when the process is gone.
     :ivar ended: it can't be asked any more.
     """
 
@@ -146,7 +146,7 @@ class Connector:
             self._end()
 
     def _send(self) -> None:
-        # One question at a time: a socket of this kind takes but a few messages at once.
+        # One question at a time: a socket of this kind holds only a few messages.
         try:
             self._control.send(os.fsencode(self._waiting[0][0]))
         except OSError:

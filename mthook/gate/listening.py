@@ -24,7 +24,7 @@ _READ_ONLY = "read-only"
 class Listener(NamedTuple):
     """A socket that clients connect to.
 
-    :ivar path: of the socket, where it was made here and goes when the gate does; None: systemd's.
+    :ivar path: of a socket that was made here and is removed when the gate ends; None: it is systemd's.
     """
 
     sock: socket.socket
@@ -34,9 +34,9 @@ class Listener(NamedTuple):
 
 
 def listeners(conf: cfg.ConfigOpts) -> list[Listener]:
-    """Return the sockets to listen on: those that systemd has handed over, else those of the configuration.
+    """Return the sockets to listen on: those handed over by systemd, else the configured ones.
 
-    :raises ConfigError: an option can't be followed.
+    :raises ConfigError: an option can't be applied.
     :raises Error: another program listens there.
     """
     passed = from_systemd()

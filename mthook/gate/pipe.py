@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One direction of a connection: what is read on one socket is written to the other, in order, with its descriptors.
 
-At most what one read brought, and one message that is being judged, wait here: nothing is read while something waits.
+At most the data of one read, and one message that is being judged, wait here: nothing is read while something waits.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BUFFER = memoryview(bytearray(_READ))
 class Outgoing:
     """Something that waits to be written.
 
-    :ivar data: as long as it is None nothing behind it goes either.
+    :ivar data: as long as it is None, nothing behind it goes out either.
     :ivar fds: descriptors that go with it.
     :ivar message: the judged message that it carries a descriptor for.
     :ivar answered: the message went no further, and its descriptors don't either.
@@ -66,9 +66,9 @@ class Pipe:
     """Reads ``source``, writes ``sink``; both are non-blocking and somebody else's.
 
     :param discard: closes descriptors that go no further, or have gone.
-    :param failed: is called once with the reason when this direction is broken, '' when a socket is.
-    :param passed: is called when something has been passed on; unless ``tells`` is set not of one whole message that is
-        passed on at once, which leaves everything as it was.
+    :param failed: is called once with the reason when this direction is broken; '' means that a socket is.
+    :param passed: is called when something has been passed on; unless ``tells`` is set, not for one whole message that
+        is passed on at once, which leaves everything as it was.
     :param judge: is given the messages that ``frames`` holds back.
     """
 
@@ -91,13 +91,13 @@ class Pipe:
         #: Whether the loop tells when the sink can be written to.
         self._writing = False
         self.tells = False
-        #: The message before, if it is a judged one: the descriptors that follow are its own.
+        #: The preceding message, if it was judged: the descriptors that follow belong to it.
         self._before: Outgoing | None = None
         self._resume()
 
     @property
     def waiting(self) -> bool:
-        """Whether something is to be written yet."""
+        """Whether something is still to be written."""
         return bool(self._out)
 
     @property
@@ -107,7 +107,7 @@ class Pipe:
 
     @property
     def owes(self) -> bool:
-        """Whether something is to be written yet, or many messages of our own wait for another's end."""
+        """Whether something is still to be written, or many of our own messages wait."""
         return self._state is not _CLOSED and (bool(self._out) or self.frames.inserts > _MANY)
 
     def end(self) -> None:
@@ -120,7 +120,7 @@ class Pipe:
         self._stop_writing()
         self._discard([fd for outgoing in self._out for fd in outgoing.fds])
         self._out.clear()
-        # What it holds would stay until Python looks for cycles: up to 10 MiB.
+        # Otherwise its content, up to 10 MiB, would stay until Python looks for cycles.
         self.frames = Frames()
 
     def insert(self, message: bytes) -> None:
@@ -130,7 +130,7 @@ class Pipe:
         self.pump()
 
     def pump(self) -> None:
-        """Write what can be written; then read on, or hand on the end."""
+        """Write what can be written; then read on, or pass on the end of the stream."""
         while self._out and self._state is not _CLOSED:
             outgoing = self._out[0]
             if outgoing.data is None:
@@ -176,7 +176,7 @@ class Pipe:
         return True
 
     def _pass_on(self, data: memoryview) -> bool:
-        """Write a whole message where nothing else waits; tell whether anything else came of that."""
+        """Write a whole message while nothing else waits; tell whether that did anything else."""
         self._before = None
         try:
             sent = self._sink.send(data)

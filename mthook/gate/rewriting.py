@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What becomes of one domain on its way to libvirtd: the hook's rules, asked before there is anything to stop.
 
-A definition is judged as the hook would judge the start that follows it; where the hook would stop that, the domain is
-rewritten to its pin.
+A definition is judged as the hook would judge the start that follows it; if the hook would stop that start, the domain
+is rewritten to its pin.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _UNASKED = (
 
 
 def examine(xml: bytes, configuration: Configuration, *, may_wait: bool) -> Outcome | None:
-    """Judge a domain. Nothing is written: what Nova's database says the start that follows records.
+    """Judge a domain. Nothing is written: the start that follows records what Nova's database says.
 
     :param may_wait: whether Nova's database may be asked, within the hook's time limit.
-    :return: None: it has to be asked, and mustn't.
+    :return: None: Nova would have to be asked, and mustn't.
     """
     settings = configuration.settings
     if settings.mode == "off":
@@ -46,7 +46,7 @@ def examine(xml: bytes, configuration: Configuration, *, may_wait: bool) -> Outc
     try:
         guest = summary.read(xml)
         if guest.uuid is None:
-            # A new guest: libvirt doesn't take it for one it has by that name.
+            # A new guest: libvirt doesn't take it for an existing guest of that name.
             return Outcome()
         label = f"guest {text.label(guest.uuid, guest.name, guest.display)}"
         judged = _judge(guest, guest.uuid, configuration, may_wait)
@@ -58,7 +58,7 @@ def examine(xml: bytes, configuration: Configuration, *, may_wait: bool) -> Outc
 
 
 def _judge(guest: Summary, uuid: str, configuration: Configuration, may_wait: bool) -> Judgement:
-    """Judge a domain, anew where somebody changes its guest's pin while Nova is asked."""
+    """Judge a domain; judge it again if somebody changes its guest's pin while Nova is asked."""
     settings = configuration.settings
     deadline = time.monotonic() + settings.timeout
     known, aliases, compared = _look_up(guest, uuid, configuration)
@@ -110,7 +110,7 @@ def _rewrite(
         what = f"{label} is pinned to {judged.pin}, its definition {says}"
         return _unconvertible(what, guest, judged, error, configuration.refuses)
     settings = configuration.settings
-    # A definition unlike its pin has to do with what Nova has recorded, or will have in a moment.
+    # A definition unlike its pin stems from what Nova has recorded, or is about to record.
     push = judged.verdict == "deny" and guest.nova and settings.nova and settings.write_back
     changes = rewritten.changes if rewritten.converted else ()
     return Outcome(REWRITE, rewritten.xml, "", uuid, found, judged.pin, push, changes)
@@ -119,7 +119,7 @@ def _rewrite(
 def _target(
     definition: Definition, guest: Summary, judged: Judgement, configuration: Configuration
 ) -> pipeline.Target:
-    """Return what a domain is to become; of another family: what it was, if that is kept."""
+    """Return what a domain is to become; in another family: what it was before, if that is kept."""
     uuid, since, ports = guest.uuid or "", judged.since or None, configuration.ports
     families = {
         MachineType.parse(machine).family for machine in (guest.machine, judged.pin) if machine
@@ -130,7 +130,7 @@ def _target(
     with Catalog(lookup.connect_to_read(configuration.catalog, patience)) as catalog:
         libvirt, original = catalog.host().libvirt, catalog.original(uuid)
         last = catalog.kept(uuid)
-    # Nova makes a domain anew for each start, and nothing in it is where it was.
+    # Nova makes a domain anew for each start, and no device in it is where it was.
     original = None if guest.nova else kept.way_back(original, last, definition, judged.pin)
     return pipeline.Target(judged.pin, uuid, since, ports=ports, libvirt=libvirt, original=original)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The event loop's eye on sockets, with a short way for those that calls and answers come by."""
+"""The event loop's selector, with a shortcut for the sockets that carry calls and answers."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable
 
 _IN, _OUT = select.EPOLLIN, select.EPOLLOUT
-#: Sockets to look after in one turn.
+#: Sockets to handle in one turn.
 _MANY = 64
 
 
 class Selector(selectors.EpollSelector):
-    """asyncio's own, within another one that calls whoever waits for a watched socket by itself.
+    """asyncio's selector, inside one that calls the readers and writers of watched sockets itself.
 
-    What asyncio does between a socket and its reader takes longer than to pass a call on.
+    What asyncio does between a socket and its reader takes longer than passing a call on.
     """
 
     def __init__(self) -> None:
@@ -30,35 +30,34 @@ class Selector(selectors.EpollSelector):
         self._masks: dict[int, int] = {}
 
     def watch(self, fd: int, reader: Callable[[], bool]) -> None:
-        """Call somebody whenever there is something to read.
+        """Call a function whenever there is something to read.
 
-        :param reader: returns whether asyncio may have something to do by what was done; as long as it hasn't, it isn't
-            asked.
+        :param reader: returns whether its work may have left asyncio something to do; until then asyncio isn't asked.
         """
         self._readers[fd] = reader
         self._set(fd)
 
     def forget(self, fd: int) -> None:
-        """Call nobody who reads any more."""
+        """Stop calling a socket's reader."""
         del self._readers[fd]
         self._set(fd)
 
     def watch_room(self, fd: int, writer: Callable[[], None]) -> None:
-        """Call somebody whenever something can be written."""
+        """Call a function whenever something can be written."""
         self._writers[fd] = writer
         self._set(fd)
 
     def forget_room(self, fd: int) -> None:
-        """Call nobody who writes any more."""
+        """Stop calling a socket's writer."""
         del self._writers[fd]
         self._set(fd)
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Wait, call who is to be called, and return what is asyncio's."""
+        """Wait, make the calls that are due, and return asyncio's own events."""
         end = None if timeout is None else time.monotonic() + timeout
         wait = timeout
         while True:
-            # epoll counts milliseconds; to wake up too early would be to wake up twice.
+            # epoll counts milliseconds; waking up too early would mean waking up twice.
             wait = -1 if wait is None else math.ceil(max(wait, 0) * 1000) / 1000
             found = self._epoll.poll(wait, _MANY)
             mine = [fd for fd, events in found if self._call(fd, events)]
@@ -69,10 +68,10 @@ class Selector(selectors.EpollSelector):
             wait = None if end is None else end - time.monotonic()
 
     def _call(self, fd: int, events: int) -> bool:
-        """Call who waits for a socket; tell whether asyncio may have something to do by that."""
+        """Call whatever waits for a socket; tell whether asyncio may now have something to do."""
         if fd not in self._masks:
             return fd == self.fileno()
-        # The one may have made the other leave.
+        # The reader may have made the writer leave.
         due = False
         try:
             if events & ~_OUT and fd in self._readers:

@@ -30,11 +30,11 @@ from mthook.gate.worker_client import WorkerClient
 MAX_CLIENTS = 5000
 #: Seconds that calls may take to end once the gate is told to stop.
 DRAIN_SECONDS = 10
-#: Whose the descriptors of clients are that nobody knows.
+#: The owner of descriptors from clients that couldn't be identified.
 _UNKNOWN = -1
-#: How many clients are let in before those that are in get a turn.
+#: How many clients are let in before those already in get a turn.
 _AT_ONCE = 16
-#: Seconds until the next try where the system had nothing left for another client.
+#: Seconds until the next try when the system had no resources left for another client.
 _PAUSE = 1
 
 
@@ -47,9 +47,9 @@ class State(enum.Enum):
 
 
 class Server:
-    """All of the gate that runs in its main process.
+    """The part of the gate that runs in its main process.
 
-    :param verbose: also log the domains that are passed as they are.
+    :param verbose: also log the domains that pass unchanged.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Server:
         self._failed = False
 
     def serve(self) -> bool:
-        """Serve clients until SIGTERM or SIGINT; return whether nothing else made an end of it."""
+        """Serve clients until SIGTERM or SIGINT; return False if something else ended it."""
         selector = Selector()
         loop = asyncio.SelectorEventLoop(selector)
         try:
@@ -92,7 +92,7 @@ class Server:
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stop)
-        # "Read the configuration again": it is read at each domain anyway, and nobody needs to be cut off for that.
+        # "Reload the configuration": each domain reads it anyway, and nobody needs to be cut off for that.
         self._loop.add_signal_handler(signal.SIGHUP, lambda: None)
         self._spawner.watch(self._loop, self._spawner_ended)
         await self._worker.ready()
@@ -168,7 +168,7 @@ class Server:
             self._accept_more()
 
     def _stop(self) -> None:
-        """Let no more clients in, and those that are in go as soon as their calls are answered."""
+        """Let no more clients in, and let the others go as soon as their calls are answered."""
         if self._state is State.STOPPING:
             return
         _tell_systemd("STOPPING=1")
@@ -202,7 +202,7 @@ class Server:
 
 
 def _raise_limit() -> None:
-    """Have as many descriptors as may be had: a client takes two."""
+    """Raise the limit on descriptors as far as it goes: a client takes two."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -223,7 +223,7 @@ def _tell_systemd(state: str) -> None:
 
 
 def _watchdog_seconds() -> float | None:
-    """Return how often systemd wants to hear of us at least, None where it doesn't."""
+    """Return how many seconds to leave between two reports to systemd, None if it wants none."""
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     limit = os.environ.get("WATCHDOG_USEC", "")

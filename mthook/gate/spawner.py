@@ -37,7 +37,7 @@ class Spawner:
 
     @classmethod
     def start(cls) -> Spawner:
-        """Fork it. To be called by a process without threads and with nothing in it worth hiding."""
+        """Fork it. The caller must have no threads and hold nothing worth hiding."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         process = os.fork()
         if process == 0:
@@ -79,10 +79,10 @@ class Spawner:
 
 
 def become_helper(work: Callable[[], object]) -> NoReturn:
-    """Run ``work`` in a process just forked and end it; nothing of the caller's is ever returned to."""
+    """Run ``work`` in a process just forked and end it, without returning to the caller's code."""
     code = 1
     try:
-        # These are for the gate, which lets calls finish; helpers have to be there until then.
+        # These signals are for the gate, which lets calls finish; helpers have to be there until then.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         work()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What becomes of a domain, in words that the gate's processes share."""
+"""What becomes of a domain, in terms that the gate's processes share."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Outcome:
     :ivar verdict: :data:`PASS`, :data:`REWRITE` or :data:`REFUSE`.
     :ivar xml: the domain to send on in place of the client's.
     :ivar message: what a refused client is told, one line.
-    :ivar uuid: the guest's, where it says one and can be judged.
-    :ivar old: the machine type that its client wants; None: it leaves that open.
+    :ivar uuid: the guest's, if the domain names one and can be judged.
+    :ivar old: the machine type that the client wants; None: it leaves that open.
     :ivar new: the machine type that it has after a rewrite.
     :ivar push: Nova is to have that machine type, too.
-    :ivar changes: what a change of family changed besides, a line each.
+    :ivar changes: what else a change of family changed, a line each.
     """
 
     verdict: str = PASS
@@ -38,7 +38,7 @@ class Outcome:
     changes: Sequence[str] = ()
 
 
-#: What the worker answers of an outcome; the changes it has logged itself.
+#: The fields of an outcome that the worker sends back; it has logged the changes itself.
 ANSWERED = ("verdict", "xml", "message", "uuid", "old", "new", "push")
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The process that judges domains, so that neither lxml nor a hanging database holds up the gate's clients.
 
-It has one thread. What has to wait for Nova's database is done in a process of its own, forked for it.
+It has one thread. Anything that has to wait for Nova's database runs in a process of its own, forked for that.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from mthook.gate.spawner import become_helper, close_others
 from mthook.gate.verdict import ANSWERED, KEEP, PASS, REWRITE, Outcome, broken
 
 _PIECE = 1 << 18
-#: Seconds that a domain may take, besides what it may wait for the catalog.
+#: Seconds that a domain may take, on top of its wait for the catalog.
 _SLACK = 5.0
 
 
 def serve(control: socket.socket, files: Sequence[str], verbose: bool) -> None:
     """Judge what comes until the gate lets go.
 
-    Each message brings a socket. On it comes :data:`.verdict.JUDGE` with the XML, the call and the client's user id,
-    and on it goes the outcome; or :data:`.verdict.KEEP` with a rewrite, which is acknowledged. A message in answer
-    says that the next one can be seen to, though a process forked for Nova may not have answered yet.
+    Each message brings a socket. It carries :data:`.verdict.JUDGE` with the XML, the call and the client's user id, and
+    takes the outcome back; or :data:`.verdict.KEEP` with a rewrite, which is acknowledged. The answer to the message
+    says that the worker is ready for the next one, though a process forked for Nova may not have answered yet.
 
-    :param verbose: also log the domains that are passed as they are.
+    :param verbose: also log the domains that pass unchanged.
     """
     journal.serve("mthook-gate", verbose=verbose)
     configuration = Configuration(files, tells=False)
@@ -51,18 +51,18 @@ def serve(control: socket.socket, files: Sequence[str], verbose: bool) -> None:
             break
         for fd in fds:
             with socket.socket(fileno=fd) as channel, contextlib.suppress(ConnectionError):
-                # A domain that it hangs over ends this process, and the next one goes on.
+                # A domain that hangs it ends this process, and a new one carries on.
                 signal.setitimer(signal.ITIMER_REAL, configuration.settings.timeout + _SLACK)
                 _serve_one(channel, configuration, queue)
                 signal.setitimer(signal.ITIMER_REAL, 0)
-        with contextlib.suppress(OSError):  # the gate has gone, which the next message tells
+        with contextlib.suppress(OSError):  # the gate has gone; reading the next message shows that
             control.send(b"!")
         queue.write()
     queue.close(configuration.settings.timeout)
 
 
 def _load_for_nova() -> None:
-    """Load what asking Nova's database takes, once: each process forked for that would else load it anew."""
+    """Load once what asking Nova's database needs: else each process forked for it would do so."""
     for module in ("mthook.nova.cells", "sqlalchemy.dialects.mysql.pymysql", "pymysql"):
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
@@ -78,7 +78,7 @@ def _serve_one(channel: socket.socket, configuration: Configuration, queue: Hist
     try:
         what, *rest = marshal.loads(_read(channel))
     except (EOFError, ValueError, TypeError):
-        # The client went away meanwhile, or it's the gate that wants to know whether we are there.
+        # The client went away meanwhile, or the gate only wants to know whether we are there.
         return
     configuration.refresh()
     if what == KEEP:
@@ -96,7 +96,7 @@ def _serve_one(channel: socket.socket, configuration: Configuration, queue: Hist
 def _fork_for_nova(
     channel: socket.socket, configuration: Configuration, xml: bytes, call: str, uid: int
 ) -> Outcome | None:
-    """Have a process of its own ask Nova's database and answer; return what is to be answered where there is none."""
+    """Have a forked process ask Nova's database and answer; if it can't fork, return the answer."""
     try:
         child = os.fork()
     except OSError as error:
@@ -110,7 +110,7 @@ def _wait_for_nova(
     channel: socket.socket, configuration: Configuration, xml: bytes, call: str, uid: int
 ) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    # As long as this process held the worker's socket, the gate wouldn't learn of the worker's end.
+    # If this process kept the worker's socket, the gate wouldn't learn of the worker's end.
     close_others(channel.fileno())
     signal.setitimer(signal.ITIMER_REAL, 2 * configuration.settings.timeout + _SLACK)
     outcome = rewriting.examine(xml, configuration, may_wait=True)

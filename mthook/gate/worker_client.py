@@ -20,23 +20,23 @@ from mthook.gate.spawner import Spawner
 from mthook.gate.verdict import ANSWERED, JUDGE, KEEP, Outcome, broken
 
 _PIECE = 1 << 18
-#: How many domains of one user are judged at once: each takes descriptors, and where Nova's database has to be asked
-#: two processes and a connection to it.
+#: How many domains of one user are judged at once: each takes descriptors, and if Nova's database has to be asked, two
+#: processes and a connection to it.
 _OF_A_USER = 32
-#: Bytes of a domain that is a large one. A usual one has 20 KiB, and is judged in milliseconds.
+#: Bytes from which a domain counts as large. A usual one has 20 KiB, and is judged in milliseconds.
 _LARGE = 64 * 1024
-#: Seconds that a domain may take in all, whatever the time limit: libvirtd ends a connection of which it hears nothing
-#: for 30 (``keepalive_interval`` times ``keepalive_count``), and nothing of a client's is read meanwhile.
+#: Seconds that a domain may take in all, whatever the time limit: libvirtd ends a connection on which it hears nothing
+#: for 30 (``keepalive_interval`` times ``keepalive_count``), and nothing is read from a client meanwhile.
 _PATIENCE = 20.0
-#: Whose turn it is where the gate itself has something to ask.
+#: Stands for a user where the gate itself has something to ask.
 _OWN = -1
 
 
 class WorkerClient:
     """Asks worker processes: one for domains of usual size, and one, forked when it is needed, for large ones.
 
-    :param configuration: decides where there is no answer.
-    :param verbose: have them log the domains that are passed as they are, too.
+    :param configuration: decides when there is no answer.
+    :param verbose: have them also log the domains that pass unchanged.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class WorkerClient:
         await self._usual.ask((), _OWN)
 
     async def ask(self, xml: bytes, call: str, uid: int) -> Outcome:
-        """Have a domain judged. Users have their turns, and large domains keep nobody else's from having one."""
+        """Have a domain judged. Users take turns, and large domains don't hold up others."""
         worker = self._large if len(xml) > _LARGE else self._usual
         self._configuration.refresh()
         limit = min(2 * self._configuration.settings.timeout + 5, _PATIENCE)
@@ -102,7 +102,7 @@ class WorkerClient:
 
 
 class _Worker:
-    """One process, and who waits for it. When it is gone a new one is forked.
+    """One process, and those who wait for it. When it is gone, a new one is forked.
 
     It is given one question at a time, so that the next one can be that of whoever has waited longest for a turn.
     """
@@ -120,7 +120,7 @@ class _Worker:
         )
 
     async def ask(self, question: tuple[Any, ...], uid: int) -> bytes:
-        """Ask in a user's turn; return the answer, or less than one if the process died of the question.
+        """Ask in a user's turn; return the answer, cut short if the process died of the question.
 
         :raises Error: no process can be forked.
         :raises OSError: there are no more descriptors.
@@ -137,7 +137,7 @@ class _Worker:
         return answer
 
     async def end(self, limit: float) -> None:
-        """Let the process end, and wait for that so many seconds."""
+        """Let the process end, and wait that many seconds for it."""
         control, self._control = self._control, None
         if control is None:
             return
@@ -161,7 +161,7 @@ class _Worker:
     async def _converse(self, channel: socket.socket, asked: bytes) -> bytes | None:
         """Send a question; return the answer.
 
-        :return: less than an answer if the process ended over the question; None if it hadn't even read it: the kernel
+        :return: an answer cut short if the process died of the question; None if it hadn't even read it: the kernel
             tells one from the other.
         """
         answer = b""
@@ -177,7 +177,7 @@ class _Worker:
             return None
 
     async def _turn(self, uid: int) -> None:
-        """Wait until the process is somebody's to be given a question."""
+        """Wait until it is this user's turn to give the process a question."""
         if not self._is_busy:
             self._is_busy = True
             return

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The little of XDR (RFC 4506) that libvirt's calls with domain XML need.
+"""The small part of XDR (RFC 4506) that libvirt's calls with domain XML need.
 
-As lenient as the library that libvirtd reads with (libtirpc ``xdr.c``): whatever that takes is understood here, too.
+As lenient as the library that libvirtd reads with (libtirpc ``xdr.c``): whatever that accepts is understood here, too.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ class Reader:
         return self.uint() != 0
 
     def fixed(self, size: int) -> bytes:
-        """Read opaque bytes of a known number, with what pads them to a multiple of four, whatever that is."""
+        """Read a known number of opaque bytes, then skip their padding to a multiple of four."""
         value = self._take(size)
         self._take(-size % 4)
         return value
 
     def opaque(self, limit: int) -> bytes:
-        """Read opaque bytes that come with their number.
+        """Read opaque bytes preceded by their number.
 
-        :param limit: how many there may be.
+        :param limit: how many bytes there may be.
         """
         size = self.uint()
         if size > limit:
@@ -89,7 +89,7 @@ def integer(value: int) -> bytes:
 
 
 def string(value: bytes) -> bytes:
-    """Write a string or opaque bytes with their number."""
+    """Write a string or opaque bytes, preceded by their number."""
     return _UINT.pack(len(value)) + value + bytes(-len(value) % 4)
 
 

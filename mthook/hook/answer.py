@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the hook does by a judgement: it writes to catalog and log, and lets the guest go on or stops it.
+"""How the hook carries out a judgement: record it, log it, and let the guest go on or stop it.
 
-On the fast path, but left alone by the start of a guest whose pin is exactly what its definition says.
+On the fast path, but not loaded when a guest starts whose definition says exactly what its pin does.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
     from mthook.judgement import Judgement
     from mthook.xmlrewrite.summary import Summary
 
-    #: What was read of a pin, as :meth:`.Pins.expect` takes it.
+    #: The state of a pin when it was read, as :meth:`.Pins.expect` takes it.
     Read = tuple[Optional[str], object]
 
-#: The hook touches this file beside the catalog when it stopped a start; systemd's path unit then runs the repair.
+#: The hook touches this file beside the catalog when it stops a start; systemd's path unit then runs the repair.
 TRIGGER = "repair-wanted"
 
-#: It adds a guest's UUID and the time to this one when what Nova has recorded is to be compared with the guest's pin;
-#: systemd's path unit then runs the push.
+#: It adds a guest's UUID and the time to this file to have Nova's record compared with the guest's pin; systemd's path
+#: unit then runs the push.
 PUSH_TRIGGER = "push-wanted"
 
-#: What systemd watches the first of them by, once it is enabled.
+#: The enabled path unit by which systemd watches the first of these files.
 REPAIR_UNIT = "/etc/systemd/system/paths.target.wants/mthook-repair.path"
-#: Where libvirt keeps the definitions of QEMU's guests; that of a transient one is nowhere.
+#: Where libvirt keeps the definitions of QEMU guests; a transient guest has none here.
 DEFINITIONS = "/etc/libvirt/qemu"
-#: What removes a guest for good whose instance Nova has deleted.
+#: The command that removes a guest for good once Nova has deleted its instance.
 REMOVE = "virsh undefine --managed-save --snapshots-metadata --nvram"
 
 # Why a start can't be mended: this host's QEMU doesn't offer the pin; there is no definition; no conversion leads to
@@ -52,13 +52,13 @@ _WORDS = {"prepare": "start", "migrate": "migration", "restore": "restore"}
 def carry_out(
     call: HookCall, guest: Summary, judged: Judgement, read: Read, connection: Connection
 ) -> bool:
-    """Record what a judgement is about and do what it says; return whether the guest may go on.
+    """Record a judgement and carry it out; return whether the guest may go on.
 
     A verdict holds whether or not it can be recorded.
 
     :param read: see :func:`record_pin`.
     :param connection: an open catalog, which is closed then; it needn't be open for a start.
-    :raises CatalogConflict: the pin isn't any more what was judged by; nothing is recorded.
+    :raises CatalogConflict: the pin has changed since the judgement; nothing is recorded.
     """
     who = _who(call.operation, call, guest)
     catalog = Catalog(connection)
@@ -82,7 +82,7 @@ def _who(what: str, call: HookCall, guest: Summary) -> str:
 
 
 def _wanted(call: HookCall, guest: Summary, judged: Judgement) -> list[tuple[str, str]]:
-    """Return the files by which systemd's path units are asked for work, and what is to be added to each."""
+    """Return the files that trigger systemd's path units, and the line to add to each."""
     settings, wanted = call.settings, []
     if settings and settings.nova and settings.write_back and _concerns_nova(guest, judged):
         wanted.append((_beside(call.catalog, PUSH_TRIGGER), f"{guest.uuid} {text.now()}\n"))
@@ -92,7 +92,7 @@ def _wanted(call: HookCall, guest: Summary, judged: Judgement) -> list[tuple[str
 
 
 def _has_news(catalog: Catalog, guest: Summary, judged: Judgement) -> bool:
-    """Tell whether there is anything to record: what is known already needn't wait for a lock."""
+    """Tell whether there is anything new to record; if not, the call needn't wait for a lock."""
     if judged.event == judgement.RUN and not judged.changes_pin:
         return catalog.is_run_new(guest, judged.found)
     if judged.event == judgement.DRIFT and not judged.changes_pin:
@@ -113,7 +113,7 @@ def _record(
 ) -> None:
     """Record a judgement, all of it or nothing, in a child process: the disk may hang.
 
-    It has its own limit of waiting for others who write, and may be done when the hook has answered.
+    The child has its own limit on waiting for other writers, and may finish after the hook has answered.
 
     :raises CatalogConflict: see :func:`record_pin`.
     """
@@ -153,10 +153,10 @@ def _write(call: HookCall, guest: Summary, judged: Judgement, read: Read) -> lis
 
 
 def ask_for_push(catalog: str, uuid: str, at: str | None = None) -> None:
-    """Ask for a guest's pin to be written to Nova, once Nova has finished what it does with the guest.
+    """Ask for a guest's pin to be written to Nova, once Nova has finished its work on the guest.
 
     :param catalog: its path.
-    :param at: since when that is asked for; None: now.
+    :param at: when this was first asked for; None: now.
     """
     _add(_beside(catalog, PUSH_TRIGGER), f"{uuid} {at or text.now()}\n")
 
@@ -172,7 +172,7 @@ def keep(call: HookCall, guest: Summary) -> None:
 
 
 def _concerns_nova(guest: Summary, judged: Judgement) -> bool:
-    """Tell whether Nova's record may be to be put right: a new pin, or a guest unlike its pin."""
+    """Tell whether Nova's record may need to be put right: a new pin, or a guest unlike its pin."""
     if not guest.nova:
         return False
     new = judged.new_pin is not None and judged.new_pin.source != judgement.NOVA
@@ -185,9 +185,9 @@ def record_pin(
     """Record in a transaction what becomes of a guest's pin; return that, a line each.
 
     :param actor: whom the history names.
-    :param read: when the pin was last changed that was judged by, and what Nova's database had said then; as
+    :param read: when the pin that was judged by was last changed, and what Nova's database had said then; as
         :meth:`.Pins.expect` takes them.
-    :raises CatalogConflict: it isn't that pin any more.
+    :raises CatalogConflict: the pin has changed since.
     """
     assert guest.uuid is not None
     lines = []
@@ -234,7 +234,7 @@ def _record_event(catalog: Catalog, guest: Summary, judged: Judgement, operation
 
 
 def _warn(judged: Judgement, who: str, *, news: bool) -> None:
-    """Log what an operator should look at; a drift that is known was logged."""
+    """Log what an operator should look at; known drift has been logged already."""
     if judged.event in (judgement.DRIFT, judgement.ARRIVE) and news:
         journal.warning(f"{who}: drift: pinned to {judged.pin}, it runs {judged.found}")
     elif judged.event == judgement.WARN:
@@ -268,7 +268,7 @@ def _hindrance(call: HookCall, guest: Summary, judged: Judgement) -> str:
 
 
 def _stop(call: HookCall, guest: Summary, judged: Judgement) -> None:
-    """Say in one line, which libvirt hands on to the client, what is stopped, why and what to do."""
+    """Say what is stopped, why, and what to do, in one line that libvirt hands on to the client."""
     what = "its definition says" if call.operation == "prepare" else "it comes with"
     message = (
         f"{_who(_WORDS[call.operation], call, guest)} stopped: "
@@ -280,7 +280,7 @@ def _stop(call: HookCall, guest: Summary, judged: Judgement) -> None:
 
 
 def _remedy(call: HookCall, guest: Summary, judged: Judgement) -> str:
-    """Return what there is to do, which is only what works."""
+    """Return what the operator can do; name only what works."""
     assert call.settings is not None
     pin, uuid = judged.pin, guest.uuid
     allow = policy.allow_option(pin, judged.found, windows=guest.windows, running=guest.nova)
@@ -338,7 +338,7 @@ def _way_back(call: HookCall, guest: Summary, judged: Judgement) -> str:
 
 
 def _put_right(call: HookCall, guest: Summary, pin: str, recorded: str | None) -> bool:
-    """Write a pin to Nova's database in what is left of the time limit; return whether that worked."""
+    """Write a pin to Nova's database in the time that is left; return whether that worked."""
     from mthook.hook import slow  # here: so few guests need it
 
     who = _who(call.operation, call, guest)
@@ -369,7 +369,7 @@ def _add(path: str, line: str) -> None:
 
 
 def _rename(call: HookCall, guest: Summary, judged: Judgement, who: str) -> None:
-    """Print the domain with the name that the pin has for its machine type; printing nothing changes nothing."""
+    """Print the domain with its machine type as pinned; without output libvirt changes nothing."""
     from mthook.hook import slow  # here: so few guests need it
 
     try:

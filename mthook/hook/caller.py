@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The libvirt daemon that calls the hook, and what that may be told. Builtins only."""
+"""The libvirt daemon that calls the hook, and which answers it can take. Builtins only."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _GENERATIONS = 4
 
 
 def for_restore(settings: Settings) -> Settings:
-    """Return the settings for a restore: it is let in where libvirt would make the worst of a refusal."""
+    """Return the settings for a restore: accept it where libvirt would mishandle a refusal."""
     if policy.may_refuse_restore(libvirt_version()):
         return settings
     return settings.but(migrate_mismatch="accept")
 
 
 def libvirt_version() -> Version | None:
-    """Return the version of libvirt in the nearest ancestor of this process that has it, None if that can't be told."""
+    """Return libvirt's version from the nearest ancestor process that loads it; None: unknown."""
     pid = os.getppid()
     for _ in range(_GENERATIONS):
         version = _version(pid)

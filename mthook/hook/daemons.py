@@ -16,8 +16,8 @@ from dataclasses import dataclass
 #: The daemons with the QEMU driver: the monolithic one and the modular one.
 NAMES = ("libvirtd", "virtqemud")
 
-#: Where a daemon looks for hooks (``LIBVIRT_HOOK_DIR`` in libvirt's src/util/virhook.c), built as packages are. Meson
-#: puts it below the prefix where that isn't /usr.
+#: Where a daemon built as a package looks for hooks (``LIBVIRT_HOOK_DIR`` in libvirt's src/util/virhook.c). With a
+#: prefix other than /usr, Meson puts it below that.
 DIRECTORY = "/etc/libvirt/hooks"
 
 
@@ -69,10 +69,10 @@ class Daemon:
 
 
 def running(directory: str) -> list[Daemon]:
-    """Return the daemons that run the hooks in a directory of this process: it is where they look for hooks.
+    """Return the daemons that look for their hooks in a directory, given as this process sees it.
 
-    In a container that may be under another name than here. That a daemon can see the directory says nothing: a
-    container or another namespace may share it, and have hooks of its own.
+    In a container the directory may have another name. That a daemon can see it proves nothing: a container or another
+    namespace may share it, and have hooks of its own.
 
     :param directory: an absolute path.
     """
@@ -91,7 +91,7 @@ def everywhere() -> list[Daemon]:
 
 
 def serving(path: str) -> Daemon | None:
-    """Return the daemon that listens on a Unix socket; ``None`` where that is another program, as systemd for it."""
+    """Return the daemon listening on a Unix socket; ``None``: another program does, say systemd."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
         client.settimeout(5)
         client.connect(path)
@@ -109,7 +109,7 @@ def _places(process: str) -> Iterator[str]:
 
 
 def _identity(path: str) -> tuple[int, int] | None:
-    """Return what tells a directory from all others, wherever it is mounted."""
+    """Return what identifies a directory, wherever it is mounted."""
     try:
         seen = os.stat(path)
     except OSError:

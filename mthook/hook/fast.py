@@ -3,8 +3,8 @@
 
 A call of an operation that matters reads the domain XML, makes one look-up in the catalog and has the guest judged
 (:mod:`mthook.judgement`).
-Configuration files are not read: what they say is compiled into the catalog, and only when one of them is newer than
-that does the slow path read them, once. Modules that a guest with a satisfied pin doesn't need are imported where they
+Configuration files are not read here: they are compiled into the catalog, and the slow path reads them again, once,
+only when one of them is newer than that. Modules that a guest with a satisfied pin doesn't need are imported where they
 are used: every start of a guest waits for this one.
 
 What libvirt does with a hook's answer: https://libvirt.org/hooks.html, and as measured: it reads standard output at
@@ -33,17 +33,18 @@ if TYPE_CHECKING:
     from mthook.judgement import NovaAnswer
 
 ALLOWED = 0
-#: The status by which ``hooks/qemu`` tells mthook's own "stop it" from any accident of the interpreter.
+#: The exit status by which ``hooks/qemu`` tells mthook's own "stop it" from any failure of the interpreter.
 STOPPED = 77
 
 #: The part of the time limit that one wait for a locked catalog may take; a second wait or the slow path may follow.
 LOCK_SHARE = 0.5
 
-#: Seconds over the time limit until a call that hangs on the catalog's disk is ended. What has the limit is over then.
+#: Seconds past the time limit after which a call that hangs on the catalog's disk is killed. By then everything that
+#: keeps to the limit has ended.
 _GRACE = 1.0
 #: The descriptor of libvirtd's standard error, as ``hooks/qemu`` passes it on.
 _ERRORS = 3
-#: How often a guest is judged anew whose pin is changed by others meanwhile.
+#: How often a guest is judged when others keep changing its pin meanwhile.
 _TRIES = 3
 
 
@@ -54,7 +55,7 @@ class HookCall:
         arguments: the guest's name, the operation, the sub-operation and an extra one. ``hooks/qemu`` puts ``hung`` for
         the sub-operation where the first call was ended by its alarm.
     :ivar alarmed: an alarm ends the process when the catalog hangs.
-    :ivar catalog: path of the catalog; moves on to what the configuration says when that is newer.
+    :ivar catalog: path of the catalog; follows the configuration when that is newer.
     :ivar clear: all is in order, and ``started`` will have nothing to record.
     :ivar hung: the catalog's disk hangs.
     :ivar note: the file by which ``prepare`` tells ``hooks/qemu`` so.
@@ -84,8 +85,8 @@ class HookCall:
 
     @property
     def patience(self) -> float:
-        """The seconds to wait for other writers, once. What a busy machine takes to run us doesn't count against it:
-        with hundreds of hooks at once, the last of them would else be too late before they begin.
+        """The seconds to wait for other writers, once. The time until a busy machine runs us doesn't count:
+        with hundreds of hooks at once, the last of them would otherwise be too late before they begin.
         """
         return self.limit * LOCK_SHARE
 
@@ -94,21 +95,21 @@ class HookCall:
         return max(self.begun + self.limit - time.monotonic(), 0.0)
 
     def set_alarm(self) -> None:
-        """Have the process ended if what comes now takes longer than the time limit: libvirt has none of its own.
+        """Have the process killed if the next step outlasts the time limit: libvirt has no limit of its own.
 
-        The kernel lets a process wait for a disk that doesn't answer, and lets it go at most to its death.
+        A process that waits for a disk that doesn't answer can't be interrupted: at best the kernel lets it die.
         """
         if self.alarmed:
             _signal.signal(_signal.SIGALRM, _signal.SIG_DFL)
             _signal.setitimer(_signal.ITIMER_REAL, self.limit + _GRACE)
 
     def tell(self, line: str) -> None:
-        """Say something to libvirtd's client. What can't be said changes nothing about what is done."""
+        """Say something to libvirtd's client. Whether it arrives doesn't change the answer."""
         try:
             self.errors.write(f"{line}\n")
             self.errors.flush()
         except (AttributeError, OSError, ValueError):
-            # There may be no standard error, or nobody who reads it.
+            # Standard error may be closed, or nobody may be reading it.
             return
 
     def __str__(self) -> str:
@@ -118,12 +119,12 @@ class HookCall:
 def run(argv: Sequence[str]) -> NoReturn:
     """Answer a call of ``hooks/qemu`` and leave.
 
-    The interpreter's tidying up is left out: it costs as much as the answer. So is closing the catalog: SQLite would
-    write what the journal holds to the database and remove the journal, at every call anew; the next sync does it.
+    The interpreter's cleanup is skipped: it costs as much as the answer. So is closing the catalog: at every call
+    SQLite would write the journal to the database and remove it; the next sync does that.
     """
     try:
         os.dup2(_ERRORS, 2)
-        os.close(_ERRORS)  # no child may hold what libvirtd waits for the end of
+        os.close(_ERRORS)  # libvirtd waits until nobody holds it any more, so no child may
     except OSError:
         pass  # not called by hooks/qemu
     call = HookCall(argv, sys.stdout.buffer, sys.stderr)
@@ -168,9 +169,9 @@ def _respond(call: HookCall, source: BinaryIO) -> int:
 def _leave_note(call: HookCall) -> None:
     """Tell ``hooks/qemu`` whether the ``started`` of this start has anything to record.
 
-    What the catalog knows of a guest's state then stays as the last sync saw it. A name that no file can have, or
-    a full disk, costs a second interpreter and nothing else. The note names the guest by its UUID: another one of that
-    name has a start of its own to record.
+    If it hasn't, the catalog keeps the guest's state as the last sync saw it. A name that no file can have, or a full
+    disk, costs a second interpreter and nothing else. The note names the guest by its UUID: another guest of that name
+    has a start of its own to record.
     """
     if "/" in call.name:
         return
@@ -241,7 +242,7 @@ def _reload(call: HookCall) -> Settings | None:
 def _judge(
     call: HookCall, guest: summary.Summary, connection: Connection, known: lookup.Known
 ) -> int:
-    """Answer about a guest that could be read by a catalog that could be read."""
+    """Answer when both the guest and the catalog could be read."""
     settings = call.settings
     assert settings is not None
     if settings.mode == "off":
@@ -266,7 +267,7 @@ def _judge(
 def _judge_whole(
     call: HookCall, guest: summary.Summary, connection: Connection, known: lookup.Known
 ) -> int:
-    """Judge a guest and do what comes of it.
+    """Judge a guest and carry the judgement out.
 
     :raises CatalogConflict: somebody has changed its pin meanwhile; nothing is done.
     """
@@ -299,7 +300,7 @@ def _judge_whole(
 def _keep(
     call: HookCall, guest: summary.Summary, known: lookup.Known, connection: Connection
 ) -> None:
-    """Keep what a guest is about to start as, if that is new. Nova makes that of its instances anew."""
+    """Keep the definition a guest is about to start with, if new. Nova makes its guests' anew."""
     if not guest.nova and known.kept != summary.checksum(call.xml):
         from mthook.hook import answer  # here: most starts are like the one before
 
@@ -315,7 +316,7 @@ def _ask_nova(call: HookCall, connection: Connection, wrong: str) -> NovaAnswer:
     from mthook.hook import slow
     from mthook.judgement import NovaAnswer
 
-    # Before Nova: what is compared by others meanwhile doesn't belong to what Nova is about to say.
+    # Read before asking Nova: a comparison made meanwhile doesn't belong to the answer that Nova is about to give.
     compared = lookup.compared(connection, call.uuid)
     connection.close()  # SQLite's locks don't survive the slow path's fork
     recorded = slow.ask_nova(call.files, call.uuid, call.left(), wrong)

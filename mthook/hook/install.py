@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Install, remove and inspect the hook in libvirt's hooks directory.
 
-What is installed is ``hooks/qemu`` with five lines filled in: interpreter, package, catalog, configuration and the
-directory of the notes. libvirt gives a hook next to no environment, so it has to know these by itself.
+It installs ``hooks/qemu`` with five lines filled in: interpreter, package, catalog, configuration and the directory of
+the notes. libvirt gives a hook next to no environment, so it has to know these by itself.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mthook.text import explain, printable
 
 DEFAULT_DIRECTORY = daemons.DIRECTORY
 
-#: libvirt calls the scripts in ``qemu.d`` after ``qemu`` itself, since this version (https://libvirt.org/hooks.html).
+#: Since this version libvirt also calls the scripts in ``qemu.d``, after ``qemu`` (https://libvirt.org/hooks.html).
 QEMU_D_SINCE = (6, 5, 0)
 
 #: Where ``prepare`` leaves notes for ``started``: no disk can hang there, and a reboot empties it.
@@ -34,8 +34,8 @@ _BESIDE = os.path.join("qemu.d", "50-mthook")
 _MARK = "# mthook:"
 _MADE = "# mthook made: "
 
-# A daemon answers SIGHUP from a thread of its own and tells nobody when it has looked; a start that follows at once
-# would run without the hook. Seconds, many times what it takes.
+# Seconds, many times what a daemon needs. It handles SIGHUP in a thread of its own and doesn't report when it has
+# looked; a start that follows at once would run without the hook.
 _LOOK_SECONDS = 0.5
 
 
@@ -58,7 +58,7 @@ class Settings:
 
     @classmethod
     def of_this_process(cls, catalog: str, config_files: Sequence[str]) -> Settings:
-        """Return the settings by which the hook runs as this command does."""
+        """Return the settings that make the hook run as this command does."""
         package = os.path.dirname(os.path.dirname(os.path.abspath(mthook.__file__)))
         return cls(
             sys.executable, package, catalog, [os.path.abspath(path) for path in config_files]
@@ -86,7 +86,7 @@ class Status:
 def install(directory: str, settings: Settings) -> tuple[str, list[daemons.Daemon]]:
     """Put the hook in place, or bring an installed one up to date, and make the running daemons look.
 
-    A hook of somebody else is left alone: mthook's then goes to ``qemu.d`` beside it.
+    Somebody else's hook is left alone: mthook's then goes to ``qemu.d`` beside it.
 
     :return: the path of the hook and the daemons that were told.
     :raises InstallError: the directory can't be written, or libvirt is too old for ``qemu.d``.
@@ -97,7 +97,7 @@ def install(directory: str, settings: Settings) -> tuple[str, list[daemons.Daemo
     try:
         for missing in reversed(made):
             os.makedirs(missing, mode=0o755, exist_ok=True)
-        # It grows in the hooks directory itself, where libvirt runs nothing but the names that it knows.
+        # The draft is written in the hooks directory itself: libvirt runs only the names that it knows.
         files.replace(path, render(settings, made), 0o755, directory)
     except OSError as error:
         raise InstallError(explain(error.filename or path, error)) from error
@@ -252,7 +252,7 @@ def _read(path: str) -> str:
 
 
 def _faults(path: str) -> list[str]:
-    """Return what keeps libvirtd from running the hook, or lets others than root change it."""
+    """Return what keeps libvirtd from running the hook, or lets users other than root change it."""
     seen = os.stat(path)
     faults = []
     if not seen.st_mode & 0o100:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The hook's slow path: what needs more than the standard library or may have to wait, within a time limit.
 
-It runs in a child process, so that nothing it does, hanging and crashing included, can hold up or harm the guest:
-libvirt sets a hook no limit of its own. The parent stays on the fast path and only waits; a child that not even SIGKILL
-ends, because its disk hangs, it leaves behind. Every function raises :class:`SlowPathError` with the child's own error
-message, or that its time is up.
+It runs in a child process, so that nothing it does, even a hang or a crash, can hold up or harm the guest: libvirt sets
+no time limit for hooks. The parent stays on the fast path and only waits; it leaves behind a child that even SIGKILL
+can't end, because its disk hangs. Every function raises :class:`SlowPathError` with the child's own error message, or
+because its time is up.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def in_child(work: Callable[[], Any], seconds: float, *, outlives: bool = False)
 
     :param work: its result has to be of plain types that :mod:`marshal` knows.
     :param seconds: the child is killed when it takes longer.
-    :param outlives: it isn't killed, but nobody waits any longer: on a busy machine others have had all that time.
+    :param outlives: don't kill it then, just stop waiting: on a busy machine others may have had all that time.
     """
     receive, send = os.pipe()
     child = os.fork()
@@ -68,9 +68,9 @@ def in_child(work: Callable[[], Any], seconds: float, *, outlives: bool = False)
 
 
 def _wait_for(child: int, *, patient: bool) -> None:
-    """Wait until a child is gone that ends or has been killed.
+    """Wait for the end of a child that is ending or has been killed.
 
-    :param patient: it has ended by itself, else a moment has to do.
+    :param patient: the child is ending by itself; otherwise wait only a moment.
     """
     options, deadline = 0 if patient else os.WNOHANG, time.monotonic() + _LAST_WAIT
     while os.waitpid(child, options) == (0, 0) and time.monotonic() < deadline:
@@ -87,11 +87,11 @@ def _be_child(work: Callable[[], Any], send: int) -> None:
         answer = (True, work())
     except Error as error:
         answer = (False, str(error))
-    except BaseException as error:  # the parent has to learn of it, whatever it is
+    except BaseException as error:  # whatever it is, the parent has to learn of it
         answer = (False, f"{type(error).__name__}: {error}")
     try:
         _write_all(send, marshal.dumps(answer))
-    finally:  # also where nobody waits for the answer any longer
+    finally:  # also when nobody waits for the answer any longer
         os._exit(0)
 
 
@@ -123,7 +123,7 @@ def _read_all(descriptor: int, deadline: float) -> bytes | None:
 
 
 def read_configuration(files: Sequence[str], seconds: float) -> tuple[str, Settings]:
-    """Return the catalog's path and the settings as the configuration files say now.
+    """Return the catalog's path and the settings as the configuration files have them now.
 
     A file that doesn't exist counts as empty, so that removing one brings its defaults back.
     """
@@ -143,7 +143,7 @@ def read_configuration(files: Sequence[str], seconds: float) -> tuple[str, Setti
 def ask_nova(files: Sequence[str], uuid: str, seconds: float, wrong: str) -> Recorded | None:
     """Return what Nova has recorded for an instance; see :func:`mthook.nova.question.ask`.
 
-    :param wrong: in what the guest is unlike its pin, '' in nothing.
+    :param wrong: how the guest differs from its pin; '' if it doesn't.
     """
 
     def work() -> tuple[Any, ...] | None:
@@ -175,7 +175,7 @@ def put_right(
 
 
 def keep(catalog: str, xml: bytes, uuid: str, machine: str, seconds: float) -> None:
-    """Keep a guest's definition in the catalog, without what may be secret in it."""
+    """Keep a guest's definition in the catalog, without anything in it that may be secret."""
 
     def work() -> None:
         _find_packages()

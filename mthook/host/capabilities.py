@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The machine types that this host's emulators offer, as libvirt tells them.
+"""The machine types that this host's emulators offer, as libvirt reports them.
 
-QEMU's own ``-machine help`` doesn't count, for libvirt refuses some of what it lists.
+QEMU's own ``-machine help`` doesn't count: libvirt refuses some of what it lists.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def host_facts(host: Host, hostname: str) -> HostFacts:
 def read_capabilities(host: Host, domains: Iterable[Domain] = ()) -> list[Capability]:
     """Return every machine type of every emulator, sorted.
 
-    :param domains: where they use an emulator that libvirt's capabilities don't list, it is asked
-        for the machine types that they name and for the aliases of those families: nothing gives
-        its whole list.
+    :param domains: where they use an emulator that libvirt's capabilities don't list, libvirt is
+        asked about the machine types that they name and the aliases of those families: there is no
+        way to get such an emulator's whole list.
     """
     with libvirt_errors("libvirt doesn't tell its capabilities"):
         document = parse(host.connection.getCapabilities())
@@ -59,7 +59,7 @@ def read_capabilities(host: Host, domains: Iterable[Domain] = ()) -> list[Capabi
 
 
 def supports(host: Host, guest: Guest | Summary, machine: str) -> bool:
-    """Tell whether libvirt lets a guest's emulator run a machine type; no if it can't ask that one."""
+    """Tell whether libvirt lets a guest's emulator run a machine type; no if it can't be asked."""
     return _canonical(host, key_of(guest), machine) is not None
 
 
@@ -86,7 +86,7 @@ def _read_arch(arch: etree._Element) -> Iterator[Capability]:
 
 
 def _unlisted(domains: Iterable[Domain], listed: set[Key]) -> dict[Key, set[str]]:
-    """Return the machine types to ask for, by emulators that the capabilities leave out."""
+    """Return the machine types to ask about, by emulator; only those that the capabilities lack."""
     wanted: dict[Key, set[str]] = {}
     for domain in domains:
         for summary in (domain.defined, domain.running):
@@ -104,7 +104,7 @@ def _family_aliases(machine: str) -> list[str]:
 
 
 def _probe(host: Host, key: Key, machine: str) -> Iterator[Capability]:
-    """Yield a machine type as an emulator knows it, and what an alias stands for, if it does."""
+    """Yield a machine type if an emulator knows it; for an alias, also what it stands for."""
     canonical = _canonical(host, key, machine)
     if canonical is None:
         return

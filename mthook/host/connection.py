@@ -20,7 +20,7 @@ class Host:
 
     :ivar uri: the connection URI it was opened with.
     :ivar connection: libvirt's own object; only the modules of this package use it.
-    :ivar ports: how many PCIe root ports a guest gets here when it becomes a q35; 0: libvirt counts.
+    :ivar ports: how many PCIe root ports a guest gets when it becomes a q35; 0: libvirt decides.
     """
 
     def __init__(self, uri: str, connection: Any, ports: int = 0) -> None:
@@ -35,11 +35,11 @@ class Host:
             return int(self.connection.getLibVersion())
 
     def is_alive(self) -> bool:
-        """Tell whether the connection still stands: the daemon at its other end may have gone."""
+        """Tell whether the connection is still up: the daemon at the other end may have gone."""
         return bool(self.connection.isAlive())
 
 
-#: What libvirt says to who lacks rights; its error codes for that are those of many another error.
+#: What libvirt says to a client that lacks rights; its error codes for that also mean other errors.
 _RIGHTS = re.compile("Permission denied|[Aa]uthentication|access denied")
 
 
@@ -75,8 +75,8 @@ def connect(uri: str, *, readonly: bool = False, ports: int = 0) -> Iterator[Hos
 def libvirt_errors(failure: str) -> Iterator[None]:
     """Turn libvirt's errors into mthook's, in one line.
 
-    :param failure: what it means when the call fails; libvirt's reason follows it.
-    :raises NotFound: there is no such domain, any more or at all.
+    :param failure: what it means when the call fails; libvirt's reason is added to it.
+    :raises NotFound: there is no such domain, or no longer.
     :raises HostError: any other error.
     """
     try:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The domains of this host: what each is defined as, what it runs, what its saved image holds.
 
-Every function raises :class:`HostError` where libvirt refuses, and those about one domain :class:`NotFound` where it
-is gone.
+Every function raises :class:`HostError` if libvirt refuses; those about one domain raise :class:`NotFound` if it is
+gone.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _STATES = {
     libvirt.VIR_DOMAIN_CRASHED: "crashed",
     libvirt.VIR_DOMAIN_PMSUSPENDED: "pmsuspended",
 }
-#: Where a ``<domainsnapshot>`` has the domain: as it ran, and as it was defined.
+#: Where a ``<domainsnapshot>`` holds the domain: as it ran, and as it was defined.
 _IN_SNAPSHOT = ("domain/os/type", "inactiveDomain/os/type")
 
 
@@ -47,11 +47,11 @@ class Domain:
     :ivar managed_save: a start would restore an image instead of booting.
     :ivar snapshots: how many; each holds a machine type of its own.
     :ivar defined: the inactive definition; ``None`` for a transient domain.
-    :ivar checksum: of that, see :func:`mthook.xmlrewrite.summary.checksum`.
+    :ivar checksum: of that definition, see :func:`mthook.xmlrewrite.summary.checksum`.
     :ivar running: what an active domain really runs.
     :ivar saved: the machine type in the managed-save image.
-    :ivar problem: what is wrong with the domain's XML, in one line that names the domain; nothing
-        of the XML is known then.
+    :ivar problem: what is wrong with the domain's XML, in one line that names the domain; then
+        nothing else is known from its XML.
     """
 
     uuid: str
@@ -99,7 +99,7 @@ class Domain:
 
 
 def parse(text: str) -> etree._Element:
-    """Read XML of libvirt's own."""
+    """Parse XML that libvirt wrote."""
     parser = etree.XMLParser(resolve_entities=False, load_dtd=False, no_network=True)
     return etree.fromstring(text.encode(), parser)
 
@@ -113,8 +113,8 @@ def count_domains(host: Host) -> int:
 def list_domains(host: Host) -> Iterator[Domain]:
     """Yield every domain, active or not. One that vanishes meanwhile is left out.
 
-    :raises HostError: libvirt refused the list, or the connection broke: what was yielded is not
-        all there is.
+    :raises HostError: libvirt refused the list, or the connection broke: the list is incomplete
+        then.
     """
     with libvirt_errors("the domains can't be listed"):
         handles = host.connection.listAllDomains(0)
@@ -129,7 +129,7 @@ def list_domains(host: Host) -> Iterator[Domain]:
 
 
 def find_domain(host: Host, name_or_uuid: str) -> Domain:
-    """Return one domain; a UUID is looked for first, for a guest may be named like another's UUID."""
+    """Return one domain; try it as a UUID first: a guest's name may be another's UUID."""
     with contextlib.suppress(ValueError, NotFound):
         return get_domain(host, str(uuidlib.UUID(name_or_uuid)))
     with libvirt_errors(f"guest {printable(name_or_uuid)} can't be found"):
@@ -140,7 +140,7 @@ def find_domain(host: Host, name_or_uuid: str) -> Domain:
 def get_domain(host: Host, uuid: str, *, xml: bool = True) -> Domain:
     """Return the domain of a UUID.
 
-    :param xml: read its XML too; nothing that stands there is known otherwise.
+    :param xml: read its XML too; otherwise nothing from it is known.
     """
     return _read(_handle(host, uuid), xml=xml)
 
@@ -148,8 +148,8 @@ def get_domain(host: Host, uuid: str, *, xml: bool = True) -> Domain:
 def definition(host: Host, uuid: str, *, secrets: bool = True) -> Definition:
     """Return a domain's inactive definition.
 
-    :param secrets: *with its passwords*, as :func:`redefine` needs it: without them a redefined
-        guest would lose them. Never print, log or keep it.
+    :param secrets: *include its passwords*, which :func:`redefine` needs: otherwise a redefined
+        guest would lose them. Never print, log or keep that definition.
     """
     flags = libvirt.VIR_DOMAIN_XML_INACTIVE | (libvirt.VIR_DOMAIN_XML_SECURE if secrets else 0)
     with _domain(host, uuid, "the definition can't be read") as handle:
@@ -194,7 +194,7 @@ def snapshot_definitions(host: Host, uuid: str) -> dict[str, Definition]:
 
 
 def running(host: Host, uuid: str) -> Summary | None:
-    """Return what a domain runs, None if it doesn't run."""
+    """Return what a domain runs; None: it isn't running."""
     with _domain(host, uuid, "its XML can't be had") as handle:
         return _running(handle) if handle.isActive() else None
 
@@ -210,7 +210,7 @@ def redefine(host: Host, uuid: str, xml: bytes) -> None:
 
 
 def carry(host: Host, uuid: str, machine: str, since: str) -> None:
-    """Put a pin into an active domain's live metadata, where it moves with the guest."""
+    """Put a pin into an active domain's live metadata, which moves with the guest."""
     pin = etree.Element("pin", instance=uuid, machine=machine, since=since)
     with _domain(host, uuid, "can't be given its pin to carry") as handle:
         handle.setMetadata(
@@ -223,7 +223,7 @@ def carry(host: Host, uuid: str, machine: str, since: str) -> None:
 
 
 def drop_pin(host: Host, uuid: str) -> bool:
-    """Take the pin out of a domain's metadata, its definition's and what runs; tell whether there was one.
+    """Take the pin out of a domain's metadata, live and defined; tell whether there was one.
 
     libvirt changes nothing else: no definition is read and written back.
     """
@@ -258,7 +258,7 @@ def start(host: Host, uuid: str) -> None:
 
 @contextlib.contextmanager
 def _domain(host: Host, uuid: str, failure: str) -> Iterator[Any]:
-    """Find a domain; what fails with it is raised with what that means."""
+    """Find a domain for a block; raise what fails there with what it means."""
     handle = _handle(host, uuid)
     with libvirt_errors(f"{printable(handle.name())} ({uuid}): {failure}"):
         yield handle
@@ -271,7 +271,7 @@ def _handle(host: Host, uuid: str) -> Any:
 
 
 def _read(handle: Any, *, xml: bool = True) -> Domain:
-    """Read all of one domain; that its XML can't be read is part of the answer."""
+    """Read everything about one domain; unreadable XML is reported in the result."""
     who = f"{printable(handle.name())} ({handle.UUIDString()})"
     with libvirt_errors(f"{who}: can't be looked at"):
         state = handle.state()[0]
@@ -295,7 +295,7 @@ def _read(handle: Any, *, xml: bool = True) -> Domain:
 
 
 def _read_xml(handle: Any, persistent: bool, active: bool, saved: bool) -> dict[str, Any]:
-    """Return what a domain's definition, live XML and saved image say, where it has them."""
+    """Return what a domain's definition, live XML and saved image say, as far as it has them."""
     found: dict[str, Any] = {}
     if persistent:
         xml = handle.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
@@ -310,7 +310,7 @@ def _read_xml(handle: Any, persistent: bool, active: bool, saved: bool) -> dict[
 
 def _running(handle: Any) -> Summary | None:
     summary = _summary(handle.XMLDesc(0))
-    # A guest that ended meanwhile has given its definition instead.
+    # If the guest ended meanwhile, libvirt has returned its definition instead.
     return summary if handle.isActive() else None
 
 

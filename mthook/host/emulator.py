@@ -18,18 +18,18 @@ from mthook.catalog.records import Capability
 from mthook.errors import HostError
 from mthook.text import printable
 
-#: Seconds that a binary has to answer; one that is asked for the first time is read from disk.
+#: Seconds that a binary has to answer; the first time it must be read from disk.
 _SECONDS = 30
-#: A QEMU's whole answer has some 100 KB.
+#: A limit on the answer; QEMU's is some 100 KB long.
 _MAX_BYTES = 1 << 22
-#: What else than QMP is said is quoted so far.
+#: How many lines of output other than QMP are quoted.
 _MAX_LINES = 20
 _ARGUMENTS = (
     *("-nodefaults", "-no-user-config", "-display", "none", "-machine", "none"),
     *("-S", "-qmp", "stdio"),
 )
 _COMMANDS = ("qmp_capabilities", "query-version", "query-target", "query-machines", "quit")
-#: Of QEMU's machine types libvirt leaves this one out (src/qemu/qemu_capabilities.c).
+#: The one QEMU machine type that libvirt leaves out (src/qemu/qemu_capabilities.c).
 _NO_BOARD = "none"
 _VIRT_TYPES = ("kvm", "qemu")
 
@@ -39,7 +39,7 @@ class Emulator:
     """What a QEMU binary says of itself.
 
     :ivar version: as people write it: ``7.2.22``.
-    :ivar capabilities: its machine types, for either domain type; libvirt tells with which of them a host can run it.
+    :ivar capabilities: its machine types, for either domain type; libvirt tells which domain types a host can run.
     """
 
     path: str
@@ -51,7 +51,7 @@ class Emulator:
 def ask(path: str) -> Emulator:
     """Ask a QEMU binary for its version, its architecture and its machine types.
 
-    :raises HostError: it can't be run, isn't a QEMU, or doesn't answer in time; its own words follow.
+    :raises HostError: it can't be run, isn't QEMU, or doesn't answer in time; its own words follow.
     """
     output = _run(path)
     answers, words = _read(output)
@@ -71,7 +71,7 @@ def ask(path: str) -> Emulator:
 
 
 def _run(path: str) -> bytes:
-    """Run a binary on the commands, and return what it has written; nothing of it is left."""
+    """Run a binary on the commands and return its output; no process is left over."""
     if not (os.path.isfile(path) and os.access(path, os.X_OK)):
         raise HostError(f"{printable(path)} isn't a program that can be run")
     # It ends with this process, even if that is killed.
@@ -112,13 +112,13 @@ def _give_up(process: subprocess.Popen[bytes], late: threading.Event) -> None:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process and all that it started."""
+    """Kill a process and everything that it started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
 def _read(output: bytes) -> tuple[list[Any], str]:
-    """Return what the commands return, in their order, and in one line what else was said first."""
+    """Return the commands' results, in order, and the first other output as one line."""
     lines = output.decode(errors="replace").splitlines()
     answers = [found["return"] for found in map(_message, lines) if "return" in found]
     words = itertools.islice((line for line in lines if not _message(line)), _MAX_LINES)

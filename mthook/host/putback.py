@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make a domain's definition again what it was before its machine type was changed.
+"""Restore a domain's definition to what it was before its machine type was changed.
 
-What it was can't be kept whole, for it may hold passwords. So what is kept is its machine type and a checksum of all
-else that is no secret: the definition is led back by the same pipeline, and only where the outcome is that very one.
+The old definition can't be kept whole, because it may hold passwords. So only its machine type and a checksum of all
+else that isn't secret are kept: the same pipeline leads the definition back, and the result counts only if it matches.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Unlike(HostError):
 
 @dataclass(frozen=True)
 class Likeness:
-    """By what a definition is known for the one that it was; its own pin in the metadata doesn't count."""
+    """What identifies a definition, apart from the pin in its metadata."""
 
     machine: str
     checksum: int
@@ -34,7 +34,7 @@ class Likeness:
 
 @dataclass(frozen=True)
 class PutBack:
-    """A definition that is to be what it was.
+    """A definition that is to become what it was.
 
     :ivar old: the machine type that it has.
     :ivar new: the machine type that it had.
@@ -48,7 +48,7 @@ class PutBack:
 
 
 def likeness(host: Host, uuid: str) -> Likeness | None:
-    """Return by what a domain's definition is known again; None: it has none."""
+    """Return what identifies a domain's definition; None: it has no definition."""
     if not domains.get_domain(host, uuid, xml=False).persistent:
         return None
     return _likeness(domains.definition(host, uuid, secrets=False))
@@ -59,10 +59,10 @@ def _likeness(definition: Definition) -> Likeness:
 
 
 def _content(definition: Definition) -> str:
-    """Return what a definition says that is no secret, however it is laid out."""
+    """Return everything in a definition that isn't secret, regardless of its layout."""
     parts = []
     for element in safexml.parse_kept(without_secrets(definition)).iter("*"):
-        # What is left of it where a pin was the only one in it.
+        # Empty metadata is left over where a pin was the only thing in it.
         if element.tag != "metadata" or len(element):
             depth = sum(1 for _ in element.iterancestors())
             text = (element.text or "").strip()
@@ -73,7 +73,7 @@ def _content(definition: Definition) -> str:
 def prepare(
     host: Host, uuid: str, old: Likeness, made: Likeness, catalog: Catalog
 ) -> PutBack | None:
-    """Work out how a definition becomes again what it was; None: it is so already.
+    """Work out how a definition becomes what it was; None: it already is.
 
     :param made: what the change has made of it.
     :raises Unlike: somebody has changed it since, or nothing leads back to just what it was.
@@ -96,7 +96,7 @@ def prepare(
 def carry_out(host: Host, planned: PutBack, pin: Pin | None) -> None:
     """Redefine a domain as it was.
 
-    :param pin: the one that counts now, for its metadata.
+    :param pin: the one in force now, for the metadata.
     :raises HostError: libvirt refused, or the definition changed meanwhile; it is unchanged then.
     """
     uuid, after = planned.uuid, planned.after

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bring a domain's definition back to its pin, through libvirt's API.
 
-Only the definition, what the *next* cold start boots, can be changed; nobody can change what a
-guest runs or what a saved image holds, for libvirt compares machine types when it restores or
-migrates one.
+Only the definition, which the *next* cold start boots, can be changed. Nobody can change what a
+guest runs or what a saved image holds, because libvirt compares machine types when it migrates or
+restores one.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class Realignment:
 
     :ivar old: the machine type it has.
     :ivar new: the machine type it is to have.
-    :ivar domain: whose it is; what its XML says isn't read into it.
-    :ivar since: since when its pin holds.
+    :ivar domain: whose definition it is; read without the XML.
+    :ivar since: since when the pin holds.
     :ivar before: the definition.
     :ivar after: the rewritten definition.
     :ivar changes: what differs, a line each.
-    :ivar converted: whether the domain becomes one of another family.
+    :ivar converted: whether the domain changes to another family.
     """
 
     old: str
@@ -62,21 +62,21 @@ def prepare(
     secrets: bool = True,
     asked: bool = True,
 ) -> Realignment | None:
-    """Look at a pin's domain as it is now and work out what realigning it means; change nothing.
+    """Look at a pin's domain as it is now and work out how to realign it; change nothing.
 
     :param offers: what the emulators of this host offer.
-    :param originals: what guests were before they changed their family, and when they were right;
-        ``None``: nothing is kept.
-    :param snapshots: also a domain that has snapshots. They keep machine types of their own: what
-        is realigned lasts until the next revert, but the domain can be started until then.
+    :param originals: keeps what guests were before they changed family, and their last definitions
+        that satisfied the pin; ``None``: nothing is kept.
+    :param snapshots: realign a domain even if it has snapshots. They keep machine types of their
+        own: the new one lasts until the next revert, but the domain can be started until then.
     :param secrets: False: to be shown, not to be carried out; see :func:`.domains.definition`.
-    :param asked: somebody wants this guest converted. Otherwise it only becomes what it was, unless
-        it is Nova's, which makes it anew at every start.
+    :param asked: somebody wants this guest converted. Otherwise it can only become what it was,
+        unless it is a Nova guest, which Nova makes anew at every start.
     :return: ``None`` when there is nothing to do: no persistent definition, or one that satisfies
         the pin.
     :raises Refused: saved state forbids it, or this host can't run what the pin says.
-    :raises ConversionError: the pinned machine type can't have something that the domain has, or
-        would give it hardware that it never had, and nobody has asked for that.
+    :raises ConversionError: the pinned machine type doesn't support something that the domain has,
+        or would give it hardware that it never had, and nobody has asked for that.
     """
     domain = domains.get_domain(host, pin.uuid, xml=False)
     if not domain.persistent:
@@ -137,12 +137,12 @@ def realign(
 ) -> None:
     """Redefine a pin's domain so that its definition satisfies the pin.
 
-    Where that takes another family, what the definition was is kept, to lead it back one day.
+    If the family changes, the old definition is kept, to lead the guest back one day.
 
-    Where the guest runs something else, the pin is put into its live metadata as well: a host that
+    If the guest runs something else, the pin is put into its live metadata as well: a host that
     the guest moves to learns it from there.
 
-    :param pin: the one that was prepared for, or what was recorded since of the same machine type.
+    :param pin: the one that was prepared for, or a later one with the same machine type.
     :param realignment: as :func:`prepare` returned it.
     :raises HostError: libvirt refused, or the definition changed meanwhile; it is unchanged then.
     :raises NotFound: the domain was undefined meanwhile; it stays so.
@@ -158,8 +158,8 @@ def _redefine(host: Host, pin: Pin, realignment: Realignment, originals: Catalog
     if pin.updated_at != realignment.since:
         assert pin.machine == realignment.new
         after = pipeline.carrying(after, pipeline.Target(realignment.new, pin.uuid, pin.updated_at))
-    # libvirt can't be told to define only what is there still: look again at the last moment, lest
-    # somebody else's definition be overwritten.
+    # libvirt can't be told to redefine only what is unchanged: look again at the last moment, so
+    # that nobody else's definition is overwritten.
     with watching.still_there(host, pin.uuid):
         if domains.definition(host, pin.uuid).xml != realignment.before.xml:
             raise HostError(f"{realignment.domain}: changed meanwhile, try again")
@@ -172,7 +172,7 @@ def _redefine(host: Host, pin: Pin, realignment: Realignment, originals: Catalog
 def _convert(
     host: Host, uuid: str, before: Definition, after: Definition, originals: Catalog
 ) -> None:
-    """Redefine a domain as one of another family, and keep what it was and what libvirt made of it."""
+    """Redefine a domain in another family; keep what it was and what libvirt made of it."""
     earlier, at = originals.original(uuid), now()
     planned = pipeline.Original(without_secrets(before), without_secrets(after), at)
     originals.keep_original(uuid, planned)
@@ -182,7 +182,7 @@ def _convert(
         originals.keep_original(uuid, earlier)
         raise
     with contextlib.suppress(Error):  # the definition is right; what was planned is kept
-        # Only now are there the addresses that libvirt chose.
+        # The addresses that libvirt chose exist only now.
         made = without_secrets(domains.definition(host, uuid))
         originals.keep_original(uuid, pipeline.Original(planned.before, made, at))
 
@@ -210,7 +210,7 @@ def is_aligned(pin: Pin, summary: Summary, offer: Offer) -> bool:
 def _check_state(
     host: Host, domain: domains.Domain, snapshots: bool, summary: Summary, offer: Offer
 ) -> None:
-    """Refuse a domain that keeps a machine type elsewhere: start or revert brings it back."""
+    """Refuse a domain that keeps a machine type elsewhere: a start or revert brings that back."""
     if domain.managed_save:
         raise Refused(
             f"{domain}: left alone: it has a managed-save image, which holds its own machine type"
@@ -226,7 +226,7 @@ def _check_state(
 
 
 def about_image(host: Host, domain: domains.Domain, summary: Summary, offer: Offer) -> str:
-    """Return what is left to do about a managed-save image that this host can't restore, '' for another."""
+    """Return what to do about a managed-save image that this host can't restore; '' if it can."""
     machine = domains.saved_machine(host, domain.uuid)
     if machine is None or offer.has(machine) or capabilities.supports(host, summary, machine):
         return ""
@@ -240,9 +240,9 @@ def about_image(host: Host, domain: domains.Domain, summary: Summary, offer: Off
 def _check_offer(
     host: Host, domain: domains.Domain, pin: Pin, summary: Summary, offer: Offer
 ) -> None:
-    """Refuse a machine type that the domain's emulator doesn't have, or has from another vendor."""
+    """Refuse a machine type that the domain's emulator lacks, or has only from another vendor."""
     machine = pin.machine or ""
-    # What libvirt's capabilities leave out may exist all the same: ask.
+    # A machine type that libvirt's capabilities leave out may still exist: ask.
     if not offer.has(machine) and not capabilities.supports(host, summary, machine):
         known = ", ".join(nearest(machine, offer.names)) or "none"
         raise Refused(

@@ -15,18 +15,18 @@ from mthook.errors import HostError
 from mthook.text import printable
 from mthook.xmlrewrite import alone
 
-#: Seconds that a domain has to start, after which its QEMU is killed; the first one waits for libvirt to learn what
-#: the QEMU can do.
+#: Seconds that a domain has to start before its QEMU is killed; the first one also waits for libvirt to learn what that
+#: QEMU can do.
 SECONDS = 60
 _MAX_LINE = 1 << 20
 _ENDED = "the rehearsal ended by itself: is libvirt's QEMU driver installed on this host?"
-#: Everything inside ends with this process, even if that is killed, and nobody there has a network.
+#: Everything inside ends with this process, even if that is killed, and has no network.
 _NAMESPACES = (
     *("setpriv", "--pdeathsig", "KILL", "--"),
     *("unshare", "--mount", "--net", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc"),
     *("--propagation", "private", "--"),
 )
-#: libvirt's errors begin with what kind they are; QEMU's own words come after.
+#: A limit on a reason: libvirt's errors begin with their kind; QEMU's own words come last.
 _WORDS = 1000
 
 
@@ -37,7 +37,7 @@ class TooLate(HostError):
 def start_each(domains: Iterator[tuple[bytes, str]]) -> Iterator[str | None]:
     """Start domains, one at a time, and yield for each why it doesn't start; None: it does.
 
-    :param domains: what :func:`mthook.xmlrewrite.alone.alone` makes of one, and its architecture.
+    :param domains: each as :func:`mthook.xmlrewrite.alone.alone` returns it, and its architecture.
     :raises HostError: no domain can be started at all.
     """
     stage = None
@@ -94,7 +94,7 @@ class Stage:
         return None if error is None else printable(error, _WORDS)
 
     def close(self) -> None:
-        """End it, with all that it started."""
+        """End it, and everything that it started."""
         self._process.kill()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:

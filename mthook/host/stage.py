@@ -21,7 +21,7 @@ from typing import Any
 
 import libvirt
 
-#: Covered by empty directories: what of the host's no domain here is to reach.
+#: Directories of the host that no domain here may reach; empty ones cover them.
 _COVERED = ("/run", "/dev/shm", "/etc/libvirt", "/var/lib/libvirt")
 _ROOT = "/run/libvirt-embed"
 _QEMU_CONF = """\
@@ -34,13 +34,13 @@ stdio_handler = "file"
 cgroup_controllers = [ ]
 namespaces = [ ]
 """
-#: Bytes of a disk; empty, and none of it is stored.
+#: Bytes of a disk, which is empty and takes no space.
 _DISK = 1 << 20
 _NICE = 19
 
 
 def main() -> int:
-    """Be the first process: reap what ends in here, and end with the one that works."""
+    """Be the first process: reap processes that end in here, and end when the worker does."""
     worker = os.fork()
     if worker:
         while True:
@@ -73,7 +73,7 @@ def _say(document: dict[str, Any]) -> None:
 
 def _isolate() -> None:
     os.nice(_NICE)
-    # Without cgroups libvirt makes none, which would outlive all this.
+    # Without a cgroup mount libvirt creates no cgroups, which would outlive all this.
     subprocess.run(["umount", "-n", "-R", "-l", "/sys/fs/cgroup"], check=False, capture_output=True)
     for directory in filter(os.path.isdir, _COVERED):
         subprocess.run(
@@ -95,7 +95,7 @@ def _connect() -> Any:
 
 
 def _serve() -> None:
-    """Run libvirt's event loop, in which QEMU is listened to."""
+    """Run libvirt's event loop, which listens to QEMU."""
     while True:
         libvirt.virEventRunDefaultImpl()
 

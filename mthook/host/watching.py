@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Notice that a domain was undefined while it is being redefined: libvirt would then define it anew.
 
-libvirt can't be told to define only what is there still, but it tells in their order what has become of a domain.
+libvirt can't be told to redefine only a domain that still exists, but it reports in order what happens to one.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _UNDEFINED, _DEFINED = libvirt.VIR_DOMAIN_EVENT_UNDEFINED, libvirt.VIR_DOMAIN_EV
 
 @contextlib.contextmanager
 def still_there(host: Host, uuid: str) -> Iterator[None]:
-    """Have the domain, which the block redefines, undefined again if somebody undefined it meanwhile.
+    """Undefine a domain again after the block redefines it, if somebody undefined it meanwhile.
 
-    :raises NotFound: so it was.
+    :raises NotFound: somebody did.
     :raises HostError: libvirt is gone.
     """
     seen: list[int] = []

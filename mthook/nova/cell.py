@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One cell database of Nova's. What it is asked is in :mod:`.reading`, what it is told in :mod:`.writing`."""
+"""One of Nova's cell databases. Queries are in :mod:`.reading`, changes in :mod:`.writing`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from mthook.nova.instance import (
 )
 from mthook.nova.rights import Lacking
 
-#: How often a write is tried when others write the same rows.
+#: How often a write is tried while others write the same rows.
 _TRIES = 5
 _Result = TypeVar("_Result")
 
@@ -35,10 +35,10 @@ _Result = TypeVar("_Result")
 class Cell:
     """One cell database.
 
-    :param url: where it is, with its password; or why that isn't known, which every use of it then raises.
+    :param url: where it is, with the password; or an error that says why that isn't known: any use then raises it.
     :param name: what messages call it.
     :param seconds: to wait for a connection, for each answer and for rows that others have locked.
-    :raises NovaError: by every method, where the database fails; the message never holds the password.
+    :raises NovaError: from every method, if the database fails; the message never holds the password.
     """
 
     def __init__(self, url: sa.engine.URL | NovaError, name: str, seconds: int) -> None:
@@ -67,7 +67,7 @@ class Cell:
             self._line.kept = True
 
     def of_host(self, host: str) -> list[NovaInstance]:
-        """Return the instances of a host, without deleted ones and those that Nova still builds."""
+        """Return the instances of a host, without those that are deleted or still being built."""
         with self._connected() as connection:
             return reading.of_host(connection, host)
 
@@ -85,12 +85,12 @@ class Cell:
             return reading.named(connection, text)
 
     def some(self, uuids: Sequence[str]) -> list[NovaInstance]:
-        """Return those of some instances that this cell has and that aren't deleted."""
+        """Return those of the given instances that this cell has and that aren't deleted."""
         with self._connected() as connection:
             return reading.some(connection, uuids)
 
     def imprints(self, uuids: Sequence[str], *, disks: bool) -> dict[str, Imprint]:
-        """Return what a change can change of instances; see :func:`mthook.nova.imprint.read`."""
+        """Return what a change can alter in instances; see :func:`mthook.nova.imprint.read`."""
         with self._connected() as connection:
             return imprint.read(connection, uuids, disks=disks)
 
@@ -115,7 +115,7 @@ class Cell:
         self._write(work)
 
     def hardware(self, uuid: str) -> Hardware:
-        """Return what of an instance's hardware depends on its machine type."""
+        """Return the part of an instance's hardware that depends on its machine type."""
         with self._connected() as connection:
             return hardware.of(connection, uuid)
 
@@ -125,7 +125,7 @@ class Cell:
             return reading.has_host(connection, host)
 
     def unset(self, host: str | None = None) -> Iterator[NovaInstance]:
-        """Yield the instances without a machine type, by UUID; a few at a time are in memory.
+        """Yield the instances without a machine type, by UUID; only a few at a time are in memory.
 
         :param host: only those of this host; None: all.
         """
@@ -133,7 +133,7 @@ class Cell:
             yield from page
 
     def recorded(self, host: str | None = None) -> Iterator[list[NovaInstance]]:
-        """Yield the instances that have a machine type, by UUID, a few at a time; as :meth:`unset` else."""
+        """Yield lists of the instances with a machine type, by UUID; else like :meth:`unset`."""
         return self._pages(reading.recorded, host)
 
     def _pages(self, read: reading.Page, host: str | None) -> Iterator[list[NovaInstance]]:
@@ -145,7 +145,7 @@ class Cell:
             yield found
 
     def pages(self) -> Iterator[list[NovaInstance]]:
-        """Yield all instances by UUID, some at a time; without those that Nova still builds, and Ironic's."""
+        """Yield all instances by UUID, some at a time; not Ironic's or those still being built."""
         last: str | None = ""
         while last is not None:
             with self._connected() as connection:
@@ -158,7 +158,7 @@ class Cell:
             return reading.newest_change(connection)
 
     def changed(self, since: datetime) -> Iterator[list[NovaInstance]]:
-        """Yield the instances that Nova has changed since, some at a time; without those that it builds, and Ironic's.
+        """Yield the instances that Nova has changed since, some at a time; else like :meth:`pages`.
 
         :param since: a moment as Nova stores it: UTC, without a zone.
         """
@@ -174,12 +174,12 @@ class Cell:
             return reading.whereabouts(connection, list(uuids))
 
     def moved_from(self, host: str, uuids: Iterable[str]) -> set[str]:
-        """Return those of some instances that were ever to be moved from a host, whatever came of that."""
+        """Return those of the given instances that anyone ever tried to move from a host."""
         with self._connected() as connection:
             return reading.moved_from(connection, host, list(uuids))
 
     def lacking_rights(self, *, writes: bool) -> list[Lacking]:
-        """Return what the user lacks of the rights that mthook needs here, those to write only if they count."""
+        """Return the rights that mthook needs here and its user lacks; rights to write if asked."""
         with self._connected() as connection:
             return list(rights.lacking(connection, tables.CELL, writes=writes))
 
@@ -192,12 +192,12 @@ class Cell:
         host: str | None = None,
         changes: Sequence[Change] = (),
     ) -> int:
-        """Record an instance's machine type, all of it or nothing; afterwards just one row counts.
+        """Record an instance's machine type, all of it or nothing; afterwards only one row counts.
 
         :param expect: what is recorded now; None: nothing.
-        :param host: it is this host's pin, and counts only while the instance is there and not being rebuilt; None:
+        :param host: the pin is this host's, and counts only while the instance is there and not being rebuilt; None:
             wherever it is.
-        :param changes: of other rows, in the same transaction.
+        :param changes: to other rows, in the same transaction.
         :return: the id of the row.
         :raises NovaConflict: something else is recorded, or Nova is rebuilding the instance.
         :raises NotFound: the instance is deleted, or no longer on that host.
@@ -213,7 +213,7 @@ class Cell:
         return self._write(work)
 
     def erase(self, uuid: str, *, expect: str) -> None:
-        """Take back an instance's machine type.
+        """Remove an instance's machine type.
 
         :param expect: what is recorded now.
         :raises NovaConflict: something else is recorded.
@@ -227,7 +227,7 @@ class Cell:
         self._write(work)
 
     def _write(self, work: Callable[[sa.engine.Connection], _Result]) -> _Result:
-        """Do some work in a transaction, again where others who write the same rows are in its way."""
+        """Do some work in a transaction; retry if others who write the same rows get in the way."""
         for _ in range(_TRIES - 1):
             try:
                 with self._connected() as connection, connection.begin():

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All of Nova's databases that the configuration leads to.
+"""All Nova databases that the configuration leads to.
 
-With ``[api_database] connection`` those are the cells of its ``cell_mappings``; with ``[database] connection``
-alone it is that one. Where both are configured the API database is asked: in a controller's nova.conf the other one
+With ``[api_database] connection`` those are the cells in its ``cell_mappings``; with ``[database] connection``
+alone, just that one. If both are configured, the API database is asked: in a controller's nova.conf the other one
 is often cell0's.
 """
 
@@ -24,13 +24,13 @@ from mthook.nova.instance import NovaInstance
 from mthook.nova.tables import CELL_MAPPINGS, HOST_MAPPINGS, INSTANCE_MAPPINGS, REQUEST_SPECS
 from mthook.text import printable
 
-#: The cell of instances that no host could be found for (nova/objects/cell_mapping.py, ``CELL0_UUID``).
+#: The cell for instances that got no host (nova/objects/cell_mapping.py, ``CELL0_UUID``).
 CELL0 = "00000000-0000-0000-0000-000000000000"
 #: Seconds to wait for a database, once.
 SECONDS = 10
 
 _API = "Nova's API database"
-#: How often a request spec is tried that others write, too.
+#: How often a write to a request spec is tried while others write it, too.
 _TRIES = 5
 
 
@@ -39,7 +39,7 @@ class Cells:
 
     :param conf: the configuration; it has at least one of the two connections.
     :param seconds: to wait for a database, once.
-    :raises NovaError: a URL is none, or PyMySQL is missing. Every method raises it where a database fails.
+    :raises NovaError: a URL is invalid, or PyMySQL is missing. Every method raises it if a database fails.
     """
 
     def __init__(self, conf: cfg.ConfigOpts, seconds: int = SECONDS) -> None:
@@ -60,7 +60,7 @@ class Cells:
             self._api.close()
 
     def keep(self) -> None:
-        """Keep connections between questions, for many of them at a time."""
+        """Keep connections open between questions, when there are many in a row."""
         self._kept = True
         for cell in self._opened.values():
             cell.keep()
@@ -75,7 +75,7 @@ class Cells:
         return [self._mapped(row) for row in rows if row.uuid != CELL0]
 
     def lacking_rights(self, *, writes: bool) -> list[rights.Lacking]:
-        """Return what the user lacks of the rights that mthook needs in the API database, where that is configured."""
+        """Return the rights that mthook's user lacks in the API database, if that is configured."""
         if self._api is None:
             return []
         with asked(_API, self._seconds), self._api.connected() as connection:
@@ -85,7 +85,7 @@ class Cells:
         """Return the cell of a UUID.
 
         :raises NotFound: there is none.
-        :raises NovaError: only [database] connection is configured, which tells no UUID.
+        :raises NovaError: only [database] connection is configured, which gives no UUID.
         """
         if self._api is None:
             raise NovaError("cells have UUIDs only with [api_database] connection")
@@ -120,11 +120,11 @@ class Cells:
         return cell, cell.get(uuid)
 
     def named(self, text: str) -> list[str]:
-        """Return the UUIDs of a few instances that have this name, or whose UUID begins with it, of all cells."""
+        """Return the UUIDs of a few instances, in any cell, with this name or start of UUID."""
         return [uuid for cell in self.all() for uuid in cell.named(text)]
 
     def found(self, uuids: Sequence[str]) -> dict[str, tuple[Cell, NovaInstance]]:
-        """Return those of some instances that there are, and the cell of each; see :meth:`find`."""
+        """Return those of the given instances that exist, each with its cell; see :meth:`find`."""
         places: dict[Cell, list[str]] = {}
         if self._api is None:
             places[self._only()] = list(uuids)
@@ -138,14 +138,14 @@ class Cells:
         }
 
     def identity(self) -> list[str]:
-        """Return what tells this cloud from another one: the UUIDs of its cells, else where the one database is."""
+        """Return what identifies this cloud: its cells' UUIDs, else where its one database is."""
         if self._api is None:
             return [self._only().place]
         rows = self._ask(sa.select(CELL_MAPPINGS).order_by(CELL_MAPPINGS.c.id))
         return [row.uuid for row in rows]
 
     def dated_specs(self, uuids: Sequence[str]) -> dict[str, tuple[str, datetime | None]]:
-        """Return the request specs of those instances that have one, and when each was changed.
+        """Return the request specs of the instances that have one, and when each was changed.
 
         Without the API database there are none.
         """
@@ -155,7 +155,7 @@ class Cells:
             return requestspecs.dated(connection, uuids)
 
     def image_property(self, uuid: str) -> str | None:
-        """Return the machine type that the image had which an instance was made from, if any.
+        """Return the machine type, if any, of the image that an instance was made from.
 
         Nova's scheduler keeps the image's properties in the API database.
         """
@@ -176,9 +176,9 @@ class Cells:
     def replace_spec(
         self, uuid: str, old: str, new: str, at: object = requestspecs.PRESENT
     ) -> None:
-        """Put a request spec in the place of the one that was read.
+        """Replace the request spec that was read.
 
-        :param at: when it counts as changed, as Nova stores it.
+        :param at: the time of change to record, as Nova stores it.
         :raises NovaConflict: somebody else has changed it.
         :raises RequestSpecError: it is longer than the column.
         """
@@ -193,10 +193,10 @@ class Cells:
     def specify(self, uuid: str, machine: str | None, spec: str | None = None) -> str | None:
         """Write a machine type to an instance's request spec, and return what it had.
 
-        :param machine: None: take it out. Without the API database nothing happens.
+        :param machine: None: remove it. Without the API database nothing happens.
         :param spec: the spec as it was read a moment ago, if it was.
         :raises RequestSpecError: the spec is left alone.
-        :raises NovaConflict: others change it all the time.
+        :raises NovaConflict: others keep changing it.
         """
         if self._api is None:
             return machine
@@ -226,17 +226,17 @@ class Cells:
         return spec
 
     def image_properties(self, uuids: Collection[str]) -> dict[str, str | None]:
-        """Return the same of some instances; those that have no request spec are left out."""
+        """Return the same for several instances; those without a request spec are left out."""
         if self._api is None:
             return {}
         query = sa.select(REQUEST_SPECS).where(REQUEST_SPECS.c.instance_uuid.in_(uuids))
         return {row.instance_uuid: _machine_of(row.spec) for row in self._ask(query)}
 
     def deleted(self, cell: Cell, uuids: Collection[str], seen: Collection[str]) -> set[str]:
-        """Return those of a cell's instances that Nova has deleted, also such as are archived and in no table any more.
+        """Return those of a cell's instances that Nova has deleted, even if archived since.
 
-        :param seen: guests of Nova's that libvirt has or had. Where the cell knows none of them it may be another
-            cloud's: then nothing is said of what isn't in it.
+        :param seen: Nova guests that libvirt has or had. A cell that knows none of them may belong to another cloud:
+            then an instance that isn't in it isn't taken for deleted.
         """
         places = cell.whereabouts({*uuids, *seen})
         gone = {uuid for uuid in uuids if uuid in places and places[uuid].deleted}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The way to a database of Nova's, and what goes wrong on it in one line without a password."""
+"""The connection to a Nova database, and its errors in one line without a password."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from mthook.errors import NovaError
 from mthook.text import printable
 
-#: MySQL's code for a deadlock; Galera has the same for a write that another node was faster with.
+#: MySQL's code for a deadlock; Galera also uses it for a write that lost against another node's.
 _DEADLOCK = 1213
-#: A value is longer than its column.
+#: MySQL's code for a value that is longer than its column.
 _TOO_LONG = 1406
-#: Galera's for a node that takes no part in its cluster; MySQL's for a command that it doesn't know.
+#: Galera's code for a node that isn't part of its cluster; MySQL's for an unknown command.
 _NOT_READY = 1047
-#: After these a connection is of no use any more, not even for a rollback; the second one is of a failed commit.
+#: After these a connection is useless, even for a rollback; the second one is the code for a failed commit.
 _FATAL = (_NOT_READY, 1180)
-#: How many times one wait's seconds all answers of one block may take together.
+#: How long all answers of one block may take together, as a multiple of the seconds for one wait.
 _SHARES = 3
 
 
 class Deadlock(NovaError):
-    """The database has undone a transaction in favour of another one."""
+    """The database has rolled back a transaction in favour of another one."""
 
 
 class TooLong(NovaError):
@@ -41,7 +41,7 @@ def parse_url(connection: str, what: str) -> sa.engine.URL:
     """Return a database URL for PyMySQL, whatever MySQL driver it names.
 
     :param what: what messages call it; they never quote it.
-    :raises NovaError: it is none, or not one of MySQL or MariaDB.
+    :raises NovaError: it isn't a URL, or not one for MySQL or MariaDB.
     """
     try:
         url = sa.engine.make_url(connection)
@@ -52,18 +52,18 @@ def parse_url(connection: str, what: str) -> sa.engine.URL:
     if url.get_backend_name() not in ("mysql", "mariadb"):
         raise NovaError(f"{what}: mthook reads Nova's data from MySQL and MariaDB only")
     if "@" in (url.host or ""):
-        # Messages name the host: it would be the end of the password.
+        # Messages name the host, which here would be the end of the password.
         raise NovaError(f"{what} has more than one @: in a password it is written %40")
     return url.set(drivername=f"{url.get_backend_name()}+pymysql")
 
 
 def fill_in(template: str, default: str | None, what: str) -> str:
-    """Return a cell's connection with the parts that it takes from ``[database] connection``.
+    """Return a cell's connection, with the parts it takes from ``[database] connection`` filled in.
 
-    As nova/objects/cell_mapping.py, ``_format_url``.
+    Works like ``_format_url`` in nova/objects/cell_mapping.py.
 
     :param what: what messages call it; they never quote it.
-    :raises NovaError: it takes parts that there aren't.
+    :raises NovaError: it takes parts that don't exist.
     """
     if default is None:
         if re.search(r"{[a-z]+}", template):
@@ -79,7 +79,7 @@ def fill_in(template: str, default: str | None, what: str) -> str:
 
 
 def engine(url: sa.engine.URL, name: str, seconds: int) -> sa.engine.Engine:
-    """Return a way to a database of Nova's; it isn't reached yet.
+    """Return an engine for a Nova database, without connecting to it yet.
 
     :param name: what messages call it.
     :param seconds: to wait for a connection, for each answer and for rows that others have locked.
@@ -88,7 +88,7 @@ def engine(url: sa.engine.URL, name: str, seconds: int) -> sa.engine.Engine:
     try:
         made = sa.create_engine(
             url,
-            # future: the one style that SQLAlchemy 1.4 and 2 share.
+            # future: the only style that both SQLAlchemy 1.4 and 2 support.
             future=True,
             isolation_level="REPEATABLE READ",  # whose locks also cover rows that aren't there yet
             pool_size=1,
@@ -99,7 +99,7 @@ def engine(url: sa.engine.URL, name: str, seconds: int) -> sa.engine.Engine:
                 "connect_timeout": seconds,
                 "read_timeout": seconds,
                 "write_timeout": seconds,
-                # Sooner than an answer is waited for: it says what the matter is.
+                # Shorter than the wait for an answer: its error says what is wrong.
                 # Strict: a value that doesn't fit is refused, not cut.
                 "init_command": f"SET SESSION innodb_lock_wait_timeout = {max(seconds // 2, 1)},"
                 " SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')",
@@ -116,8 +116,8 @@ def engine(url: sa.engine.URL, name: str, seconds: int) -> sa.engine.Engine:
 class Line:
     """The connections to a database, one after the other.
 
-    :ivar kept: whether the next question goes over the same one, without being asked first whether it is still there:
-        for many questions at a time. After an error it is another one.
+    :ivar kept: whether the next question uses the same connection, without checking first that it is still there: for
+        many questions in a row. After an error a new one is used.
     """
 
     def __init__(self, way: sa.engine.Engine) -> None:
@@ -140,7 +140,7 @@ class Line:
             self._connection = self.way.connect()
         try:
             yield self._connection
-            self._connection.rollback()  # what was only read has begun one, too
+            self._connection.rollback()  # even reading has begun a transaction
         except BaseException:
             self._drop()
             raise
@@ -153,16 +153,16 @@ class Line:
 
 
 def _give_up(context: sa.engine.ExceptionContext) -> None:
-    """Have a connection closed that is of no use any more."""
+    """Have a useless connection closed."""
     if reason_of(context.original_exception)[0] in _FATAL:
         context.is_disconnect = True
 
 
 @contextlib.contextmanager
 def asked(name: str, seconds: int) -> Iterator[None]:
-    """Turn what a database of Nova's fails with into one line of a :class:`NovaError`.
+    """Turn the errors of a Nova database into a :class:`NovaError` of one line.
 
-    :param seconds: as of :func:`engine`; all that is asked of it in the block has to be answered in a few times that.
+    :param seconds: as for :func:`engine`; all questions in the block must be answered within a few times that.
     """
     try:
         with _deadline(_SHARES * seconds):
@@ -175,12 +175,12 @@ def asked(name: str, seconds: int) -> Iterator[None]:
         raise kind(f"{name}: {printable(text)}") from None
     except SQLAlchemyError as error:
         raise NovaError(f"{name}: {type(error).__name__}") from None
-    except OSError as error:  # what goes wrong on the network comes as an error of MySQL's
+    except OSError as error:  # network errors come as MySQL errors instead
         reason = printable(error.strerror or error)
         raise NovaError(
             f"{name}: the TLS files that its URL names can't be used: {reason}"
         ) from None
-    except UnicodeError:  # it quotes the character, which may be of the password
+    except UnicodeError:  # it quotes the character, which may be part of the password
         raise NovaError(
             f"{name}: its URL has a user, password or host in letters that can't be used"
         ) from None
@@ -192,7 +192,7 @@ def asked(name: str, seconds: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _deadline(seconds: int) -> Iterator[None]:
-    """Interrupt the block when its time is up: a database that sends a byte now and then keeps each single wait short.
+    """Interrupt the block when its time is up: if a database trickles bytes, each wait is short.
 
     Only the main thread can be interrupted; mthook asks from no other.
     """
@@ -204,7 +204,7 @@ def _deadline(seconds: int) -> Iterator[None]:
         raise TimeoutError(f"no whole answer within {seconds} s")
 
     before = signal.signal(signal.SIGALRM, give_up)
-    # Again each second: an interruption in the midst of a finalizer gets lost.
+    # Repeated every second: an interruption inside a finalizer gets lost.
     left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, 1)
     begun = time.monotonic()
     try:
@@ -219,7 +219,7 @@ def _deadline(seconds: int) -> Iterator[None]:
 
 
 def reason_of(error: BaseException | None) -> tuple[int, str]:
-    """Return MySQL's code and words. Neither holds a statement, its values or a password."""
+    """Return MySQL's code and message. Neither holds a statement, its values or a password."""
     args = error.args if error is not None else ()
     if len(args) > 1 and isinstance(args[0], int):
         about = "this node takes no part in its Galera cluster: " if args[0] == _NOT_READY else ""

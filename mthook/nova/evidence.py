@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Nova's database tells about how an instance's machine type came to be recorded."""
+"""What Nova's database reveals about how an instance's machine type came to be recorded."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from mthook.nova.instance import WORKING_STATES
 #: Rows, oldest first, by key of the property, name of the action or type of the migration.
 Rows = Mapping[str, "list[sa.engine.Row[Any]]"]
 
-#: The actions that tell something.
+#: The actions that reveal something.
 ACTION_NAMES = tuple(
     name
     for name in (*reconcile.OVERWRITING, *reconcile.FILLING_IN, *reconcile.TELLING)
     if name != reconcile.REFUSED
 )
-#: The migrations at which the new host makes a guest anew.
+#: The migrations in which the new host makes a guest anew.
 MOVES = ("migration", "resize", "evacuation")
-#: What a migration's ``status`` is once the new host is done with it.
+#: A migration's ``status`` once the new host is done with it.
 _ENDED = (
     "finished",
     "confirming",
@@ -35,18 +35,18 @@ _ENDED = (
     "error",
     "failed",
 )
-#: What Nova writes of an action that failed.
+#: What Nova writes about an action that failed.
 _FAILED = "Error"
 
 
 def refused(instance: sa.engine.Row[Any], image: str | None, actions: Rows) -> set[int]:
-    """Return the rows of an instance's last rebuilds if those were refused before anything was done.
+    """Return the rows of an instance's last rebuilds if they were refused before anything was done.
 
-    The new image's properties are recorded by then, and where the scheduler finds no host for them, nova-conductor puts
-    the old image back without its properties (``rebuild_instance`` in nova/conductor/manager.py). A rebuild that fails
+    The new image's properties are recorded by then. If the scheduler finds no host for them, nova-conductor restores
+    the old image but not its properties (``rebuild_instance`` in nova/conductor/manager.py). A rebuild that fails
     later leaves the new image in both places.
 
-    :param image: the one that the properties are of.
+    :param image: the one that the properties belong to.
     """
     found: set[int] = set()
     if not instance.image_ref or image in (None, instance.image_ref):
@@ -93,5 +93,5 @@ def author(
 
 
 def seconds(stored: datetime) -> float:
-    """Return a time of Nova's, which is UTC without saying so, as seconds since the epoch."""
+    """Return a time from Nova, which is UTC without saying so, as seconds since the epoch."""
     return stored.replace(tzinfo=timezone.utc).timestamp()

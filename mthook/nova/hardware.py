@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a cell database has of an instance's hardware that depends on its machine type."""
+"""An instance's hardware that depends on its machine type, as a cell database has it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from mthook.nova.instance import Disk, Hardware
 from mthook.nova.tables import DISKS, EXTRAS, PROPERTIES
 
-#: Image properties that matter; a flavor's extra specs of the same meaning have a colon after the first word.
+#: Image properties that matter; flavor extra specs with the same meaning have a colon after the first word.
 _NAMES = (
     "hw_firmware_type",
     "hw_mem_encryption",
@@ -41,12 +41,12 @@ def _properties(connection: sa.engine.Connection, uuid: str) -> dict[str, str]:
     query = sa.select(PROPERTIES).where(
         of.instance_uuid == uuid, of.key.in_(keys), of.deleted == 0, of.value != ""
     )
-    # Of several rows the last one counts for Nova.
+    # If there are several rows, Nova uses the last one.
     return {row.key[len(_PREFIX) :]: row.value for row in connection.execute(query.order_by(of.id))}
 
 
 def _specs(connection: sa.engine.Connection, uuid: str) -> dict[str, str]:
-    """Return extra specs of the flavor that an instance has now; none where they can't be understood.
+    """Return extra specs of an instance's present flavor; none if they can't be understood.
 
     See nova/objects/instance.py, ``_flavor_from_db``.
     """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What goes along with a machine type wherever Nova keeps it: the buses, as far as a board has them.
 
-On the hook's fast path: what it takes is imported where it is asked for.
+On the hook's fast path: modules it needs are imported where they are used.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: The board that has IDE, and what takes its place on the others.
+#: The board that has IDE, and the bus that takes its place on the others.
 IDE_FAMILY, IDE, IN_PLACE_OF_IDE = "i440fx", "ide", "sata"
 #: What Nova puts before the names of image properties.
 _PREFIX = "image_"
 
 
 def on_board(buses: Mapping[str, str], machine: str) -> dict[str, str]:
-    """Return the buses that a machine type has in place of those recorded for an instance, by key.
+    """Return the buses recorded for an instance, by key, adapted to what a machine type has.
 
-    No board but the i440fx has IDE; Nova would still ask for it, and every start would fail.
+    Only the i440fx has IDE; Nova would still ask for it elsewhere, and every start would fail.
     """
     if MachineType.parse(machine).family == IDE_FAMILY:
         return dict(buses)
@@ -30,7 +30,7 @@ def on_board(buses: Mapping[str, str], machine: str) -> dict[str, str]:
 
 
 def properties(buses: Mapping[str, str], machine: str) -> dict[str, str]:
-    """Return what an image must have for an instance that is unshelved from it."""
+    """Return the properties that an image needs for an instance to be unshelved from it."""
     fitting = sorted(on_board(buses, machine).items())
     return {"hw_machine_type": machine, **{key[len(_PREFIX) :]: bus for key, bus in fitting}}
 

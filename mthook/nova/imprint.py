@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a change can change of an instance in Nova's databases, as it was: enough to take the change back.
+"""What a change can alter about an instance in Nova's databases: enough to take the change back.
 
-Of the rows of machine type and buses those are kept that count. Surplus rows, which a change deletes, stay gone: Nova
-has them by mistake.
+Only the rows of machine type and buses that count are kept. Surplus rows, which a change deletes, stay gone: Nova has
+them by mistake.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class Property:
 
 @dataclass(frozen=True)
 class Imprint:
-    """What counted of an instance in its cell database.
+    """The rows that counted for an instance in its cell database.
 
     :ivar properties: by key.
-    :ivar neighbour: id and time of change of its oldest row of another key, which adding a row changes too; None where
-        no row is to be added.
+    :ivar neighbour: id and time of change of its oldest row of another key, which adding a row also changes; None if no
+        row is to be added.
     :ivar disks: when the rows of its disks were last changed, by their ids.
     """
 
@@ -51,7 +51,7 @@ class Spec:
     """An instance's request spec.
 
     :ivar machine: the machine type in it.
-    :ivar text: all of it, where writing the machine type back wouldn't make it byte for byte what it was.
+    :ivar text: all of it, if writing the machine type back wouldn't restore it byte for byte.
     """
 
     machine: str | None
@@ -62,9 +62,9 @@ class Spec:
 def read(
     connection: sa.engine.Connection, uuids: Sequence[str], *, disks: bool
 ) -> dict[str, Imprint]:
-    """Return what counts of instances.
+    """Return the rows that count for instances.
 
-    :param disks: their disks, too.
+    :param disks: include their disks.
     """
     own, of = PROPERTIES.c, DISKS.c
     live = sa.select(PROPERTIES).where(
@@ -105,11 +105,11 @@ def put_back(
     *,
     times: bool,
 ) -> None:
-    """Make an instance's rows what they were, as far as they aren't yet.
+    """Restore an instance's rows to what they were, where they differ.
 
-    :param after: what the change made of keys that it changed; None: nothing.
-    :param disks: what it changed of disks.
-    :param times: the time of change of the machine type's row, too.
+    :param after: what the change made of the keys that it changed; None: nothing.
+    :param disks: what it changed about disks.
+    :param times: also restore the time of change of the machine type's row.
     :raises NovaConflict: they are neither what they were nor what the change made of them.
     """
     writing.lock_instance(connection, uuid, None)
@@ -144,7 +144,7 @@ def _put_back(
         if before.neighbour is not None:
             _set_time(connection, PROPERTIES, *before.neighbour)
         return
-    # A row that is made anew is an operator's wish; with the first one's times it would look like Nova's.
+    # A row made anew is an operator's wish; with the times of the first one it would look like Nova's.
     at = _moment(old.updated_at) if times and found is not None else writing.PRESENT
     writing.put(connection, uuid, PropertyChange(key, found, old.value), pinned=True, at=at)
 
@@ -155,7 +155,7 @@ def _set_time(connection: sa.engine.Connection, table: sa.Table, row: int, at: s
 
 
 def spec_of(text: str, updated_at: datetime | None, machine: str | None) -> Spec | None:
-    """Return what is to be known of a request spec to take a change back; None: it isn't understood, and never changed.
+    """Return what taking a change back needs of a request spec; None: not understood, so unchanged.
 
     :param machine: the machine type that the change writes into it.
     """
@@ -168,12 +168,12 @@ def spec_of(text: str, updated_at: datetime | None, machine: str | None) -> Spec
 
 
 def restored_spec(found: str, before: Spec, made: str | None) -> str | None:
-    """Return a request spec as it was; None: it is so already.
+    """Return a request spec as it was; None: it already is.
 
     :param found: what it is now.
     :param made: the machine type that the change has written into it.
     :raises NovaConflict: it is neither what it was nor what the change made of it.
-    :raises RequestSpecError: it isn't understood any more.
+    :raises RequestSpecError: it is no longer understood.
     """
     machine = requestspecs.machine_of(found)
     if machine == before.machine:

@@ -11,7 +11,7 @@ from mthook import reconcile
 
 #: The key of the machine type in ``instance_system_metadata``.
 MACHINE_KEY = "image_hw_machine_type"
-#: The buses that Nova keeps beside it, and that a change of family can make invalid.
+#: The buses that Nova keeps beside it; a change of family can make them invalid.
 BUS_KEYS = ("image_hw_cdrom_bus", "image_hw_disk_bus", "image_hw_rescue_bus")
 
 ACTIVE, ERROR = "active", "error"
@@ -21,14 +21,14 @@ BUILDING = "building"
 RESIZED = "resized"
 #: An instance's ``task_state`` while Nova starts a rescue image in the guest's place, and its ``vm_state`` then.
 RESCUING, RESCUED = "rescuing", "rescued"
-#: Its ``task_state`` while Nova starts it by a user's wish; a start that fails leaves it stopped.
+#: Its ``task_state`` while Nova starts it at a user's request; a start that fails leaves it stopped.
 POWERING_ON = "powering-on"
-#: It is shelved, and no host has it.
+#: It is shelved and on no host.
 OFFLOADED = "shelved_offloaded"
 #: Its ``vm_state`` while it is shelved, also after an unshelving that failed.
 SHELVED_STATES = ("shelved", OFFLOADED)
 
-#: What an instance's ``vm_state`` can be but for ``building``.
+#: All values of an instance's ``vm_state`` except ``building``.
 VM_STATES = (
     ACTIVE,
     "paused",
@@ -46,7 +46,7 @@ VM_STATES = (
 STOPPED_STATES = ("stopped", *SHELVED_STATES)
 #: Its ``task_state`` while Nova rebuilds or evacuates it (nova/compute/task_states.py, ``rebuild_states``).
 REBUILD_STATES = ("rebuilding", "rebuild_block_device_mapping", "rebuild_spawning")
-#: Its ``task_state`` while an action goes on by which Nova may write its machine type.
+#: Its ``task_state`` during actions in which Nova may write its machine type.
 WORKING_STATES = (
     RESCUING,
     POWERING_ON,
@@ -62,20 +62,20 @@ WORKING_STATES = (
 class NovaInstance:
     """An instance as Nova has it.
 
-    :ivar host: of the host it is on; None for a shelved and offloaded one.
+    :ivar host: the host it is on; None for a shelved and offloaded one.
     :ivar machine: the machine type recorded for it; None: none.
     :ivar row: the id of the row that has it.
-    :ivar recorded_at: when that was written, as :func:`mthook.text.now` has it; '' where nothing tells.
-    :ivar rows: how many rows for it count, where one should.
+    :ivar recorded_at: when that was written, as :func:`mthook.text.now` has it; '' if unknown.
+    :ivar rows: how many rows for it count; there should be one.
     :ivar arch: the architecture that its image asks for; None: the host's.
     :ivar buses: what is recorded for device buses, by key.
-    :ivar rebuild: the id of its last rebuild in ``instance_actions``, a refused one apart; None: never rebuilt.
+    :ivar rebuild: the id of its last rebuild in ``instance_actions``, refused ones excepted; None: never rebuilt.
     :ivar rebuild_at: when that began, as :func:`mthook.text.now` has it; '' without one.
     :ivar evacuated: an evacuation is more recent than that.
     :ivar updated_at: when Nova last changed its row in ``instances``, as :func:`mthook.text.now` has it.
     :ivar author: who wrote ``machine``, see :func:`mthook.reconcile.author`.
-    :ivar shelved_image: the image that it is unshelved from; None: none, as for one with its root on a volume.
-    :ivar ironic: it is on a node of ironic's; told by lists alone.
+    :ivar shelved_image: the image that it is unshelved from; None: none, as when its root is on a volume.
+    :ivar ironic: it is on an ironic node; only lists set this.
     """
 
     uuid: str
@@ -105,32 +105,32 @@ class NovaInstance:
 
     @property
     def must_run(self) -> bool:
-        """Whether it must have a domain: it is active, and Nova isn't at work on it."""
+        """Whether it must have a domain: it is active, and Nova isn't working on it."""
         return self.vm_state == ACTIVE and self.task_state is None
 
     @property
     def free(self) -> bool:
-        """Whether Nova isn't at work on it, and its domain isn't a rescue image's."""
+        """Whether Nova isn't working on it, and its domain isn't that of a rescue image."""
         return self.task_state is None and self.vm_state != RESCUED
 
     @property
     def settled(self) -> bool:
-        """Whether what its host has decided about it is to last: it is free, and no resize is to be confirmed."""
+        """Whether its host's decisions will last: it is free, and no resize awaits confirmation."""
         return self.free and self.vm_state != RESIZED
 
     @property
     def offloaded(self) -> bool:
-        """Whether no host has it, as it is shelved."""
+        """Whether it is on no host because it is shelved."""
         return self.host is None and self.vm_state == OFFLOADED
 
     @property
     def has_guest(self) -> bool:
-        """Whether it is a guest of libvirt's, or can be: not ironic's, nor a failed build that no host has."""
+        """Whether it is or can be a libvirt guest: not ironic's, nor a hostless failed build."""
         return not (self.ironic or (self.host is None and self.vm_state == ERROR))
 
     @property
     def way_back(self) -> str:
-        """What the command ``openstack server`` is told, to start it again once its start was stopped."""
+        """The ``openstack server`` subcommand that starts it again once its start was stopped."""
         if self.task_state == POWERING_ON:
             return "start"
         if self.vm_state in SHELVED_STATES:
@@ -139,7 +139,7 @@ class NovaInstance:
 
     @property
     def rebuilding(self) -> bool:
-        """Whether Nova rebuilds or evacuates it at present."""
+        """Whether Nova is rebuilding or evacuating it."""
         return self.task_state in REBUILD_STATES
 
 
@@ -148,7 +148,7 @@ class Whereabouts:
     """Where Nova says that an instance is.
 
     :ivar settled: not on its way from one host to another.
-    :ivar busy: Nova is at work on it.
+    :ivar busy: Nova is working on it.
     """
 
     host: str | None
@@ -171,10 +171,10 @@ class PropertyChange:
 
 @dataclass(frozen=True)
 class Disk:
-    """What a row of ``block_device_mapping`` says of a disk's place in the guest.
+    """What a row of ``block_device_mapping`` says about a disk's place in the guest.
 
     :ivar name: such as ``/dev/hda``; None: Nova chooses one.
-    :ivar bus: None: it is that of the image, or follows from the name.
+    :ivar bus: None: the image's, or implied by the name.
     """
 
     row: int
@@ -204,9 +204,9 @@ Change = Union[PropertyChange, DiskChange]
 
 @dataclass(frozen=True)
 class Hardware:
-    """What of an instance's hardware depends on its machine type.
+    """The part of an instance's hardware that depends on its machine type.
 
-    :ivar asked: image properties by their names and extra specs of the flavor by theirs, with a colon.
+    :ivar asked: image properties by their names, and flavor extra specs by theirs, with a colon.
     """
 
     disks: Sequence[Disk]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Nova has recorded for one instance: the question that is asked before a start is stopped, and what follows it.
+"""What Nova has recorded for one instance: read before a start is stopped, corrected afterwards.
 
-On the hook's fast path: what the answer takes is imported where it is asked for.
+On the hook's fast path: modules the answer needs are imported where they are used.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 class Recorded:
-    """What Nova's database says of an instance at present; what isn't explained here is in :class:`.NovaInstance`.
+    """What Nova's database says about an instance; for the other fields see :class:`.NovaInstance`.
 
     :ivar rebuilding: Nova is rebuilding it.
     :ivar rescuing: Nova is starting a rescue image in the guest's place.
     :ivar default: the machine type that Nova would record from its configuration; None: none.
-    :ivar way_back: what ``openstack server`` is told to start it again once its start was stopped.
+    :ivar way_back: the ``openstack server`` subcommand that starts it again once its start was stopped.
     :ivar image: the image that it is unshelved from; None: it isn't shelved, or has its root on a volume.
     :ivar buses: what is recorded for device buses, by key.
     """
@@ -85,13 +85,13 @@ def put_right(files: Sequence[str], uuid: str, machine: str, expect: str | None)
     :param machine: the pin.
     :param expect: what is recorded; None: nothing.
     :raises ConfigError: the configuration is wrong.
-    :raises NovaError: the database can't be written, or it has something else recorded by now.
-    :raises NotFound: there is no such instance any more.
+    :raises NovaError: the database can't be written, or something else is recorded by now.
+    :raises NotFound: the instance no longer exists.
     """
     from mthook import conf
     from mthook.nova import cells
 
     options = conf.load([path for path in files if os.path.exists(path)])
     with cells.opened(options) as nova:
-        # An instance that is evacuated to this host is still on the old one, says Nova.
+        # Nova says that an instance being evacuated to this host is still on the old one.
         nova.find(uuid)[0].record(uuid, machine, expect=expect)

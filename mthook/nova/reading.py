@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is read from a cell database: the machine types recorded there, and what tells how they came about."""
+"""What is read from a cell database: the recorded machine types, and how they came about."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from mthook.nova.instance import (
 from mthook.nova.tables import ACTIONS, COMPUTE_NODES, INSTANCES, MIGRATIONS, PROPERTIES
 from mthook.text import may_begin_uuid, now, printable
 
-#: The guest's architecture, the first that is there: one that QEMU emulates isn't the host's
+#: The guest's architecture, the first key that exists: one that QEMU emulates isn't the host's
 #: (nova/virt/libvirt/driver.py, ``_check_emulation_arch``).
 _ARCH_KEYS = ("image_hw_emulation_architecture", "image_hw_architecture", "image_architecture")
 _TYPE_KEY, _DISTRO_KEY = "image_os_type", "image_os_distro"
 _SHELVED_KEY = "shelved_image_id"
-#: The image that the others are of.
+#: The image that the other properties belong to.
 _IMAGE_KEY = "image_base_image_ref"
 _KEYS = (
     *(MACHINE_KEY, *BUS_KEYS, *_ARCH_KEYS),
     *(_TYPE_KEY, _DISTRO_KEY, _SHELVED_KEY, _IMAGE_KEY),
 )
-#: By how many seconds this host's clock may differ from the database's and count as the same.
+#: How many seconds this host's clock may differ from the database's and still count as the same.
 _SAME_TIME = 5
 
 #: How many instances one query is about.
@@ -80,7 +80,7 @@ def unset(
 
 
 def page(connection: sa.engine.Connection, after: str) -> tuple[list[NovaInstance], str | None]:
-    """Return some instances by UUID, and where the next ones begin; see :func:`unset`. Ironic's are left out."""
+    """Return some instances by UUID, not Ironic's, and where the next begin; see :func:`unset`."""
     found, last = _page(connection, after, None)
     return _instances(connection, sa.and_(found, _exists(), ~_is_ironics())), last
 
@@ -96,12 +96,12 @@ def newest_change(connection: sa.engine.Connection) -> datetime | None:
 def changed(
     connection: sa.engine.Connection, since: datetime, after: str
 ) -> tuple[list[NovaInstance], tuple[datetime, str] | None]:
-    """Return some instances that Nova has changed since, and where the next ones begin; None: there are no more.
+    """Return some instances that Nova has changed since, and where the next begin; None: no more.
 
     Both conditions are there for the index on ``updated_at``. Ironic's are left out.
 
     :param since: a moment as Nova stores it.
-    :param after: the UUID after which to begin among those changed at just that moment, '' at first.
+    :param after: the UUID after which to begin among those changed at exactly that moment, '' at first.
     """
     at, uuid = INSTANCES.c.updated_at, INSTANCES.c.uuid
     query = sa.select(at, uuid).where(at >= since, sa.or_(at > since, uuid > after))
@@ -154,7 +154,7 @@ def moved_from(connection: sa.engine.Connection, host: str, uuids: Sequence[str]
 
 
 def _has_machine() -> sa.sql.ColumnElement[bool]:
-    """Return the condition on which rows of the two tables are joined."""
+    """Return the condition for joining rows of the two tables."""
     return sa.and_(
         PROPERTIES.c.instance_uuid == INSTANCES.c.uuid,
         PROPERTIES.c.key == MACHINE_KEY,
@@ -184,14 +184,14 @@ def named(connection: sa.engine.Connection, text: str) -> list[str]:
 
 
 def _listed(source: sa.sql.FromClause, *more: sa.Column[Any]) -> sa.sql.Select[Any]:
-    """Return the query for a list of instances by UUID, which tells ironic's from the others."""
+    """Return the query for a list of instances by UUID that tells ironic's from the others."""
     columns = [column for column in INSTANCES.c if column.name not in ("deleted", "node")]
     query = sa.select(*columns, _is_ironics().label("ironic"), *more)
     return query.select_from(source).where(_exists()).order_by(INSTANCES.c.uuid)
 
 
 def _is_ironics() -> sa.sql.ColumnElement[bool]:
-    """Return the condition that an instance is a machine of its own, on a node of ironic's."""
+    """Return the condition that an instance is a physical machine, on an ironic node."""
     node = COMPUTE_NODES.c
     return sa.exists().where(
         node.host == INSTANCES.c.host,
@@ -212,8 +212,8 @@ def _page(
 ) -> tuple[sa.sql.ColumnElement[bool], str | None]:
     """Return a condition for the next instances by UUID, deleted ones too, and the last one's UUID.
 
-    It bounds what a query has to look at, not just what it returns: of a large cloud in which nothing is found that
-    would take longer than anybody waits. The database need not be clever for it, both ends are in an index.
+    It bounds what a query has to look at, not just what it returns: on a large cloud, a query that finds nothing would
+    otherwise take longer than anybody waits. The database needn't be clever for it: both ends are in an index.
     """
     uuid, rest = INSTANCES.c.uuid, INSTANCES.c.uuid > after
     if host is not None:
@@ -243,7 +243,7 @@ def _instances(
 
 
 def _behind(connection: sa.engine.Connection) -> float:
-    """Return by how many seconds the database's clock is behind this host's, if that matters."""
+    """Return how many seconds the database's clock is behind this host's, if that matters."""
     told: Any = connection.execute(sa.select(sa.func.utc_timestamp(type_=sa.DateTime))).scalar()
     behind = time.time() - evidence.seconds(told)
     return behind if abs(behind) > _SAME_TIME else 0.0
@@ -256,7 +256,7 @@ def _by_instance(
     uuids: Sequence[str],
     *conditions: sa.sql.ColumnElement[bool],
 ) -> dict[str, dict[str, list[sa.engine.Row[Any]]]]:
-    """Return the rows of instances that have one of some names in a column, by instance and name, oldest first."""
+    """Return instances' rows with given names in a column, by instance and name, oldest first."""
     of = column.table.c
     query = sa.select(column.table).where(of.instance_uuid.in_(uuids), column.in_(names))
     found: dict[str, dict[str, list[sa.engine.Row[Any]]]] = {}
@@ -304,18 +304,18 @@ def _with_details(
 
 
 def _is_windows(values: Mapping[str, str]) -> bool:
-    """Tell it by what the image says of the operating system; libosinfo's names are ``win10`` or ``win2k22``."""
+    """Tell by the image's operating system; libosinfo's names are like ``win10`` or ``win2k22``."""
     distro = values.get(_DISTRO_KEY, "").lower()
     return values.get(_TYPE_KEY, "").lower() == "windows" or distro.startswith("win")
 
 
 def _moment(stored: datetime | None, behind: float) -> str:
-    """Return a time of Nova's as text by this host's clock, which those of pins are by; '' for none."""
+    """Return a time from Nova as text by this host's clock, like the times of pins; '' for none."""
     return now(evidence.seconds(stored) + behind) if stored else ""
 
 
 def _canonical(arch: str) -> str:
-    """Return an architecture's name as Nova understands it (nova/objects/fields.py, ``Architecture``)."""
+    """Return Nova's name for an architecture (nova/objects/fields.py, ``Architecture``)."""
     arch = arch.lower()
     return {"amd64": "x86_64", "x64": "x86_64", "i386": "i686", "i486": "i686", "i586": "i686"}.get(
         arch, arch

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Request specs: what Nova asked its scheduler for, for each instance one in the API database.
+"""Request specs: what Nova asked its scheduler for, one per instance in the API database.
 
-Cold migration and resize take an instance's image properties from there, and not from its own metadata
+Cold migration and resize take an instance's image properties from there, not from its own metadata
 (nova/conductor/tasks/migrate.py). A spec is JSON as oslo.versionedobjects writes it (nova/objects/request_spec.py).
 """
 
@@ -21,9 +21,9 @@ from mthook.text import printable
 _PROPERTY = "hw_machine_type"
 _NAME, _NAMESPACE, _VERSION = "nova_object.name", "nova_object.namespace", "nova_object.version"
 _DATA, _CHANGES = "nova_object.data", "nova_object.changes"
-#: Another one may mean something else by the same names.
+#: Another version may use the same names with another meaning.
 _MAJOR = "1"
-#: For :func:`replace`: now.
+#: For :func:`replace`: the present time.
 PRESENT = object()
 
 
@@ -37,7 +37,7 @@ def machine_of(text: str) -> str | None:
 
 
 def with_machine(text: str, machine: str | None) -> str:
-    """Return a spec with another machine type, and all else as it was.
+    """Return a spec with another machine type, and everything else as it was.
 
     :param machine: None: without one.
     :raises RequestSpecError: the spec isn't understood.
@@ -63,7 +63,7 @@ def read(connection: sa.engine.Connection, uuid: str) -> str | None:
 def of_cell(
     connection: sa.engine.Connection, cell: str, uuids: Sequence[str]
 ) -> dict[str, str | None]:
-    """Return the specs of instances, those alone that are mapped to a cell.
+    """Return the specs of those instances that are mapped to a cell.
 
     :param cell: the UUID of the cell.
     :return: None for an instance without a spec.
@@ -89,10 +89,10 @@ def dated(
 def replace(
     connection: sa.engine.Connection, uuid: str, old: str, new: str, at: object = PRESENT
 ) -> None:
-    """Put a spec in the place of the one that was read.
+    """Replace the spec that was read.
 
-    :param at: when it counts as changed, as Nova stores it.
-    :raises NovaConflict: it is no longer that one, byte by byte.
+    :param at: the time of change to record, as Nova stores it.
+    :raises NovaConflict: the stored spec is no longer the same, byte for byte.
     """
     table, now = REQUEST_SPECS.c, datetime.now(timezone.utc)
     moment = now.replace(microsecond=0, tzinfo=None) if at is PRESENT else at
@@ -117,7 +117,7 @@ def _parsed(text: str) -> Any:
 
 
 def _properties(spec: Any) -> dict[str, Any]:
-    """Return the object that has the image properties of a spec."""
+    """Return the object with a spec's image properties."""
     image = _data(spec, "RequestSpec").get("image")
     if image is None:
         raise RequestSpecError("it has no image", "spec_no_image")
@@ -130,7 +130,7 @@ def _properties(spec: Any) -> dict[str, Any]:
 
 
 def _data(found: Any, name: str) -> dict[str, Any]:
-    """Return the fields of an object of Nova's, which must be one of that name."""
+    """Return the fields of a Nova object, which must have that name."""
     if (
         not isinstance(found, dict)
         or (found.get(_NAME), found.get(_NAMESPACE)) != (name, "nova")
@@ -148,7 +148,7 @@ def _data(found: Any, name: str) -> dict[str, Any]:
 
 
 def _note_change(properties: dict[str, Any], present: bool) -> None:
-    """Keep the list of fields that were changed right, where there is one: it names fields that there are."""
+    """Keep the list of changed fields correct, if there is one: it names only fields that exist."""
     changes = properties.get(_CHANGES)
     if isinstance(changes, list):
         others = [name for name in changes if name != _PROPERTY]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rights that mthook needs in Nova's databases, column by column, and which of them its user lacks.
+"""The rights that mthook needs in Nova's databases, column by column, and which its user lacks.
 
-They are those of the GRANT statements in the operator guide: a test compares them.
+They match the GRANT statements in the operator guide: a test compares them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from mthook.nova import tables
 from mthook.nova.connection import reason_of
 
-#: What is written, by right and table; DELETE is a right to whole rows.
+#: The columns that are written, by right and table; DELETE is a right to whole rows.
 WRITTEN: tuple[tuple[str, sa.Table, tuple[str, ...]], ...] = (
     (
         "INSERT",
@@ -26,16 +26,16 @@ WRITTEN: tuple[tuple[str, sa.Table, tuple[str, ...]], ...] = (
     ("UPDATE", tables.DISKS, ("device_name", "disk_bus", "updated_at")),
     ("UPDATE", tables.REQUEST_SPECS, ("spec", "updated_at")),
 )
-#: MySQL's codes for a command that a user may not give, for a table or a column.
+#: MySQL's codes for a command that a user may not run on a table or a column.
 _DENIED = (1142, 1143)
 
 
 @dataclass(frozen=True)
 class Lacking:
-    """The rights that a user lacks to one table.
+    """The rights to one table that a user lacks.
 
     :ivar user: as the server knows it, such as ``mthook@10.0.0.%``.
-    :ivar rights: as GRANT has them, such as ``SELECT (uuid, host)``.
+    :ivar rights: as GRANT spells them, such as ``SELECT (uuid, host)``.
     """
 
     database: str
@@ -53,7 +53,7 @@ class Lacking:
 def lacking(
     connection: sa.engine.Connection, schema: sa.MetaData, *, writes: bool
 ) -> Iterator[Lacking]:
-    """Yield what the connection's user lacks, table by table. Statements are only explained, none is carried out.
+    """Yield what the connection's user lacks, by table. Statements are only explained, not run.
 
     :param schema: :data:`.tables.CELL` or :data:`.tables.API`.
     :param writes: whether the rights to write count.
@@ -74,7 +74,7 @@ def lacking(
 def _lacking(
     connection: sa.engine.Connection, verb: str, table: str, columns: tuple[str, ...]
 ) -> str | None:
-    """Return what a user lacks of one right to a table, as GRANT has it."""
+    """Return the part of one right to a table that a user lacks, as GRANT spells it."""
     if _may(connection, verb, table, columns):
         return None
     denied = [name for name in columns if not _may(connection, verb, table, (name,))]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nova's tables: only columns that Nova has had since Queens, and only those used.
 
-The rights that the operator guide has mthook granted are those of these columns: a test compares them.
+The operator guide grants mthook rights to exactly these columns: a test compares them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ ACTIONS = sa.Table(
     sa.Column("instance_uuid", sa.String(36)),
     sa.Column("action", sa.String(255)),
     sa.Column("start_time", sa.DateTime),
-    # Nova sets it at each of an action's events; finish_time it leaves out.
+    # Nova sets this at each event of an action, but not finish_time.
     sa.Column("updated_at", sa.DateTime),
     sa.Column("message", sa.String(255)),
 )

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is written to a cell database, on a connection with a transaction.
 
-No unique key guards Nova's table: first the instance is locked, then all its rows, and the gaps between them.
+No unique key guards Nova's table, so the instance is locked first, then all its rows and the gaps between them.
 
-A Galera cluster keeps locks to the node they were made on. When transactions of two nodes have changed a row in common,
-as two that change one value have, it lets the later one fail at its commit. Two that each *add* a row have none: of 500
-such pairs 343 left two rows, both writers being told that theirs was done. So whoever adds a row also changes, of the
-instance's oldest other row, ``updated_at``, which Nova doesn't read (:func:`_contend`): none of 500 did then. Tried as
-well (``python -m bench --only galera``):
+A Galera cluster keeps locks local to a node. If transactions on two nodes have changed a row in common, as two that
+change the same value have, the later one fails at its commit. Two that each *add* a row have none in common: of 500
+such pairs, 343 left two rows, and both writers were told that they had succeeded. So whoever adds a row also changes
+``updated_at``, which Nova doesn't read, in the instance's oldest other row (:func:`_contend`): after that, none of 500
+pairs left two rows. Also tried (``python -m bench --only galera``):
 
-* a row in a table of mthook's own does it, too, and needs a database and rights of its own;
+* a row in a table of mthook's own works, too, but needs a database and rights of its own;
 * so does looking again after the commit, with two more statements, and two rows for a moment;
-* an update that changes nothing doesn't: it isn't replicated.
+* an update that changes nothing doesn't work: it isn't replicated.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from mthook.nova.instance import REBUILD_STATES, Change, Disk, DiskChange, Prope
 from mthook.nova.tables import DISKS, INSTANCES, PROPERTIES
 from mthook.text import printable
 
-#: For :func:`put`: now.
+#: For :func:`put`: the present time.
 PRESENT = object()
 _Rows = Sequence["sa.engine.Row[Any]"]
 
 
 def lock_instance(connection: sa.engine.Connection, uuid: str, host: str | None) -> None:
-    """Make sure that an instance exists, on a host, and stays so until the transaction ends.
+    """Make sure that an instance exists, and is on a host, until the transaction ends.
 
-    :param host: also that it isn't being rebuilt there; None: wherever it is.
+    :param host: also make sure that it isn't being rebuilt there; None: wherever it is.
     :raises NotFound: it is deleted, or no longer on that host.
     :raises NovaConflict: Nova is rebuilding it.
     """
@@ -73,7 +73,7 @@ def _change_disk(connection: sa.engine.Connection, uuid: str, wanted: DiskChange
 
 
 def find_disk(connection: sa.engine.Connection, uuid: str, row: int) -> Disk | None:
-    """Return a row of an instance's disks, which nobody else changes until the transaction ends; None: it is gone."""
+    """Return a row of an instance's disks, locked until the transaction ends; None: it is gone."""
     query = sa.select(DISKS).where(_live(uuid, row)).with_for_update()
     found = connection.execute(query).first()
     return Disk(found.id, found.device_name, found.disk_bus) if found else None
@@ -84,7 +84,7 @@ def _live(uuid: str, row: int) -> sa.sql.ColumnElement[bool]:
 
 
 def value(connection: sa.engine.Connection, uuid: str, key: str) -> str | None:
-    """Return the value of a key of an instance, which nobody else changes until the transaction ends; None: none."""
+    """Return the value of an instance's key, locked until the transaction ends; None: none."""
     live, _ = _of_key(_lock_rows(connection, uuid), key)
     return (live[-1].value or None) if live else None
 
@@ -97,10 +97,10 @@ def put(
     pinned: bool,
     at: object = PRESENT,
 ) -> int:
-    """Give a key of an instance a value; of several rows all but the last one are deleted.
+    """Give an instance's key a value; if it has several rows, delete all but the last.
 
-    :param pinned: a new row is to look like one that was changed, and not like what Nova fills in by itself.
-    :param at: when a row that is there counts as changed, as Nova stores it.
+    :param pinned: make a new row look like one that was changed, not like one that Nova fills in by itself.
+    :param at: the time of change to record for an existing row, as Nova stores it.
     :return: the id of the row.
     :raises NovaConflict: it has another value than expected.
     """
@@ -127,7 +127,7 @@ def put(
 
 
 def erase(connection: sa.engine.Connection, uuid: str, key: str, old: str) -> None:
-    """Delete all rows of a key of an instance.
+    """Delete all rows of an instance's key.
 
     :raises NovaConflict: it has another value than expected.
     """
@@ -150,10 +150,10 @@ def _of_key(rows: _Rows, key: str) -> tuple[_Rows, _Rows]:
 
 
 def _contend(connection: sa.engine.Connection, key: str, rows: _Rows) -> None:
-    """Change what everybody changes who adds a row of a key, so that on a Galera cluster one of them does."""
+    """Change a row that everyone adding to a key changes: on a Galera cluster only one succeeds."""
     row = next((row for row in rows if row.key != key), None)
     if row is not None:
-        # It must become another time, or nothing is replicated.
+        # The time must differ, or nothing is replicated.
         now = _utcnow()
         moment = now if row.updated_at != now else now + timedelta(seconds=1)
         connection.execute(
@@ -162,7 +162,7 @@ def _contend(connection: sa.engine.Connection, key: str, rows: _Rows) -> None:
 
 
 def _check_value(uuid: str, key: str, old: str | None, rows: _Rows) -> None:
-    """Make sure that a value is still what it is to be replaced for."""
+    """Make sure that a value is still the one to be replaced."""
     value = (rows[-1].value or None) if rows else None
     if value != old:
         raise NovaConflict(
@@ -172,7 +172,7 @@ def _check_value(uuid: str, key: str, old: str | None, rows: _Rows) -> None:
 
 
 def _delete(connection: sa.engine.Connection, rows: _Rows) -> None:
-    """Delete rows for good, as Nova does: of a living instance it reads those marked deleted, too.
+    """Delete rows for good, as Nova does: for a living instance it also reads those marked deleted.
 
     See nova/db/main/api.py, ``_instance_metadata_update_in_place``, and nova/utils.py, ``instance_sys_meta``.
     """
