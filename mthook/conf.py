@@ -242,7 +242,7 @@ def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
 
 
 def default_files() -> list[str]:
-    """Return the configuration files that count when none is named; they need not exist."""
+    """Return the configuration files to read when none is named; they need not exist."""
     return [DEFAULT_FILE]
 
 
@@ -250,7 +250,7 @@ def load(config_files: Sequence[str] | None = None) -> cfg.ConfigOpts:
     """Read the configuration and check the value of every option.
 
     :param config_files: files in the order in which they are read; ``None``: the default file, where it exists.
-    :raises ConfigError: a file can't be read or parsed, or an option has a value that it can't have.
+    :raises ConfigError: a file can't be read or parsed, or an option has an invalid value.
     """
     if config_files is None:
         config_files = [path for path in default_files() if os.path.exists(path)]
@@ -273,12 +273,12 @@ def load(config_files: Sequence[str] | None = None) -> cfg.ConfigOpts:
 
 
 def has_nova(conf: cfg.ConfigOpts) -> bool:
-    """Tell whether a database of Nova's is configured."""
+    """Tell whether a Nova database is configured."""
     return bool(conf.database.connection or conf.api_database.connection)
 
 
 def settings(conf: cfg.ConfigOpts, fingerprint: str) -> Settings:
-    """Return what the hook's fast path needs of the configuration.
+    """Return the part of the configuration that the hook's fast path needs.
 
     :param fingerprint: the :func:`~mthook.settings.fingerprint` of the files, taken *before* they were read: a file
         that changes in between then counts as newer, and is read again.
@@ -297,9 +297,9 @@ def settings(conf: cfg.ConfigOpts, fingerprint: str) -> Settings:
 
 
 def _check_names(files: Sequence[str]) -> None:
-    """Refuse an option or a group that can only be a slip of the pen: oslo.config ignores those.
+    """Refuse an option or a group that can only be a typo: oslo.config would ignore it.
 
-    Groups that other programs may have in the same file, as in nova.conf, aren't looked into.
+    Groups that other programs may have in the same file, as in nova.conf, aren't checked.
     """
     own = {name: options for name, options in _GROUPS.items() if name in _OWN_GROUPS}
     for path in files:
@@ -325,7 +325,7 @@ def _meant(name: str, known: Iterable[str], likeness: float) -> str:
 
 
 def _check_values(conf: cfg.ConfigOpts) -> None:
-    """Read every option once: oslo.config judges a value only when it is asked for."""
+    """Read every option once: oslo.config checks a value only when it is asked for."""
     for group, options in _GROUPS.items():
         values = conf if group == "DEFAULT" else conf[group]
         for option in options:

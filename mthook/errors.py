@@ -19,9 +19,9 @@
     │   └── NovaConflict        somebody else changed the machine type there meanwhile
     ├── GlanceError             Glance can't be used
     ├── HostError               libvirt said no
-    ├── RequestSpecError        a request spec of Nova's that isn't understood
+    ├── RequestSpecError        a Nova request spec that isn't understood
     ├── NotFound                no such instance
-    ├── Refused                 a rule forbids it, ``--force`` may not
+    ├── Refused                 a rule forbids it; ``--force`` may allow it
     ├── InstallError            the hook can't be installed or removed
     └── MetricsError            the figures can't be written
 
@@ -74,7 +74,7 @@ class CatalogMissing(CatalogError):
 
 
 class CatalogUnsafe(CatalogError):
-    """The catalog could be read or changed by others than root."""
+    """Users other than root could read or change the catalog."""
 
 
 class CatalogOlder(CatalogError):
@@ -104,7 +104,7 @@ class NovaConflict(NovaError):
 class RequestSpecError(Error):
     """A request spec can't be changed: it is missing, not understood, or too large. The text goes on from "it".
 
-    :param reason: which; as :data:`mthook.operations.acts.Why` has it.
+    :param reason: which of these, as :data:`mthook.operations.acts.Why` has it.
     """
 
     def __init__(self, message: str, reason: str) -> None:
@@ -131,7 +131,7 @@ class NotFound(Error):
 class Refused(Error):
     """A rule forbids a change of machine type.
 
-    :param reason: which; one of :class:`mthook.policy.Refusal`.
+    :param reason: which rule; one of :class:`mthook.policy.Refusal`.
     """
 
     def __init__(self, message: str, reason: str) -> None:

@@ -14,10 +14,10 @@ def replace(
     directory: str | None = None,
     owner: tuple[int, int] = (-1, -1),
 ) -> None:
-    """Write a file anew; whoever reads it sees the old text or the new one.
+    """Replace a file's text; a reader sees either the old text or the new one.
 
-    :param mode: its permissions, from the beginning on.
-    :param directory: where the new file grows; ``None``: beside the old one.
+    :param mode: its permissions from the start.
+    :param directory: where the new file is written; ``None``: beside the old one.
     :param owner: user and group; -1: this process's.
     :raises OSError: it can't be written; the old one stays.
     """

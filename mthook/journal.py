@@ -31,7 +31,7 @@ def serve(name: str, *, verbose: bool = False) -> None:
 
 
 def detail(message: str) -> None:
-    """Log what only a service asked to say more logs."""
+    """Log a detail: only a service that was asked for details logs it."""
     if _verbose:
         _log(_INFO, message)
 
@@ -62,11 +62,11 @@ def _log(severity: int, message: str) -> None:
 
 
 def _send(line: str) -> None:
-    """Send one datagram without ever waiting: :func:`syslog.syslog` blocks when the log daemon hangs,
+    """Send one datagram without ever waiting; a line that can't be sent at once is lost.
 
-    and a guest would wait with it. A line that can't be sent at once is lost.
+    :func:`syslog.syslog` blocks when the log daemon hangs, and a guest would wait with it.
     """
-    import socket  # here: it costs the hook more than all else, and most calls log nothing
+    import socket  # here: it costs the hook more than anything else, and most calls log nothing
 
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as log:

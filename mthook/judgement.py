@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What becomes of a guest: its XML, its pin, the settings and Nova's database, in one judgement.
 
-Pure, and builtins only. The hook has judged what libvirtd is about to do, the gate a definition on its way to libvirtd;
-both carry out themselves what comes of it: :mod:`mthook.hook.answer`, :mod:`mthook.gate.rewriting`.
+Pure, and builtins only. The hook submits what libvirtd is about to do, the gate a definition on its way to libvirtd;
+each carries out the result itself: :mod:`mthook.hook.answer`, :mod:`mthook.gate.rewriting`.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
     from mthook.settings import Settings
     from mthook.xmlrewrite.summary import Summary
 
-#: An operation beside libvirt's own: a definition, which is judged as the start that follows it.
+#: An operation besides libvirt's own: a definition, which is judged as the start that follows it.
 DEFINE = policy.DEFINE
-#: Where a pin comes from that Nova's database has just brought.
+#: The origin of a pin that has just come from Nova's database.
 NOVA = "Nova"
 
-# What happens to a guest, as far as the catalog or the log keeps it. ARRIVE: it is let in unlike its pin; WARN: it
-# starts unlike its pin, as nothing is enforced; PASS: likewise, by [hook] nova_stop. Whether that comes to drift is
+# What happens to a guest, where the catalog or the log keeps it. ARRIVE: it is let in unlike its pin; WARN: it
+# starts unlike its pin, as nothing is enforced; PASS: likewise, by [hook] nova_stop. Whether that becomes drift is
 # known when it runs.
 STOP, RUN, DRIFT, ARRIVE, WARN, PASS = "stop", "run", "drift", "arrive", "warn", "pass"
 
 #: Operations before a start, which can still get another machine type.
 _STARTS = policy.STARTS
-#: Operations that tell of a guest that runs on this host by now.
+#: Operations that report a guest as already running on this host.
 _RUNS = ("started", "reconnect", "attach")
-#: Operations at which libvirt brings a guest with its own machine type, which nobody can change any more.
+#: Operations in which libvirt brings in a guest whose machine type can no longer be changed.
 _ARRIVES = ("migrate", "restore")
 #: What stands for the machine type of a domain that leaves the choice to libvirt. QEMU's own word for a board without
 #: anything on it; no guest is pinned to it.
 _LEFT_OPEN = "none"
-#: How many images a guest is known by, the new one besides.
+#: How many images a guest is known by, not counting the new one.
 _KNOWN_IMAGES = 7
 
 
@@ -60,8 +60,8 @@ class NewPin:
     :ivar source: where the machine type comes from.
     :ivar running: the machine type that the guest runs with; None: it doesn't run yet.
     :ivar images: the images to know the guest by; None: the one that its XML names.
-    :ivar replaces: it takes the place of another. Where there is none somebody else may record one meanwhile, which
-        then stays.
+    :ivar replaces: it takes the place of another pin. Otherwise a pin that somebody else records
+        meanwhile stays.
     """
 
     def __init__(self, machine: str, source: str, reason: str | None, replaces: bool) -> None:
@@ -71,22 +71,22 @@ class NewPin:
 
 
 class Judgement:
-    """What becomes of a guest, and what is to be recorded of it.
+    """What becomes of a guest, and what to record about it.
 
     :ivar found: the machine type that it comes with.
     :ivar pin: the one that counts; '' without one.
     :ivar origin: where the pin comes from: ``row``, ``metadata``, :data:`NOVA` or ''.
-    :ivar since: when it was recorded; '' where nobody knows.
-    :ivar verdict: ``allow``, ``deny`` or ``rewrite``, see :class:`mthook.policy.Decision`; of a definition, too.
+    :ivar since: when it was recorded; '' if unknown.
+    :ivar verdict: ``allow``, ``deny`` or ``rewrite``, see :class:`mthook.policy.Decision`; for a definition, too.
     :ivar reason: one line that says what is wrong, '' when nothing is.
     :ivar asks_nova: Nova's database has to be asked before this is final.
     :ivar new_pin: the pin to record, if any.
-    :ivar released: the pin to release, as Nova rebuilt the guest; '' for none.
-    :ivar compared: what Nova's database says by now, to be kept with the pin that changes by it.
+    :ivar released: the pin to release because Nova rebuilt the guest; '' for none.
+    :ivar compared: what Nova's database says now, to be kept with the pin that it changes.
     :ivar recorded: what Nova's database says, once it was asked about an instance that it has.
-    :ivar mends: the pin is to take the place of what Nova has recorded.
-    :ivar unsure: Nova has something else recorded than the pin, and nothing tells who wrote it.
-    :ivar was_let_in: a ``migrate`` or ``restore`` a moment ago let it in as it is, which is to be forgotten.
+    :ivar mends: the pin is to replace Nova's record.
+    :ivar unsure: Nova's record differs from the pin, and nothing tells who wrote it.
+    :ivar was_let_in: a moment ago a ``migrate`` or ``restore`` let it in as it is, which is to be forgotten.
     :ivar event: what happens, one of this module's words in capitals; '' for nothing to keep.
     :ivar clear: the ``started`` that follows will have nothing to record.
     """
@@ -101,7 +101,7 @@ class Judgement:
 
     @property
     def changes_pin(self) -> bool:
-        """Whether the pin, or what is kept of Nova's record with it, is to be changed."""
+        """Whether to change the pin, or the part of Nova's record that is kept with it."""
         return bool(self.new_pin or self.released) or self.compared is not None
 
 
@@ -120,13 +120,13 @@ def judge(
     :param known: what the catalog knows of it.
     :param aliases: what aliases resolve to for its emulator, here.
     :param nova: what came of asking Nova's database, once a judgement wanted that.
-    :raises MachineTypeError: what the guest comes with, its pin or Nova's record is no machine type.
+    :raises MachineTypeError: what the guest comes with, its pin or Nova's record isn't a machine type.
     """
     judged = _begin(operation, guest, known)
     rebuilt = False
     if not settings.nova:
         _follow_xml(judged, operation, guest, known, aliases)
-        # Nova's database would tell of rebuilds; another root image alone is no proof of one.
+        # Nova's database would tell about rebuilds; another root image alone is no proof of one.
         rebuilt = policy.is_rebuilt(
             known.root_image, guest.root_image, pin=known.machine, recorded=guest.recorded
         )
@@ -142,7 +142,7 @@ def judge(
         aliases=aliases,
         mode="audit" if passes else settings.mode,
         migrate_mismatch=settings.migrate_mismatch,
-        # A rescue image isn't the guest, and its machine type not the guest's: to stop it would help nobody.
+        # A rescue image isn't the guest, and its machine type isn't the guest's: stopping it would help nobody.
         arrived=judged.was_let_in or (recorded is not None and recorded.rescuing),
         released=rebuilt,
     )
@@ -158,7 +158,7 @@ def judge(
         machine = policy.pin_for(judged.found, settings.style, aliases)
         judged.new_pin = _pin_of_running(judged, operation, guest, known, machine, rebuilt)
     elif judged.origin == "metadata" and (judged.event == STOP or operation in _RUNS + _ARRIVES):
-        # Also of a start that is stopped: its repair goes by the catalog's pin.
+        # For a stopped start, too: its repair goes by the catalog's pin.
         judged.new_pin = NewPin(judged.pin, "guest metadata", None, known.has_row)
     if judged.new_pin is not None and operation not in _STARTS:
         judged.new_pin.running = judged.found
@@ -167,7 +167,7 @@ def judge(
 
 
 def _may_pass(operation: str, guest: Summary, settings: Settings) -> bool:
-    """Tell whether a start isn't to be stopped. What the gate rewrites before is right all the same."""
+    """Tell whether a start must not be stopped. What the gate has rewritten before is right anyway."""
     unstopped = settings.mode == "enforce" and settings.nova_stop == "allow"
     return unstopped and guest.nova and operation == "prepare"
 
@@ -190,7 +190,7 @@ def _begin(operation: str, guest: Summary, known: Known) -> Judgement:
 def _follow_xml(
     judged: Judgement, operation: str, guest: Summary, known: Known, aliases: Mapping[str, str]
 ) -> None:
-    """Take what Nova has recorded for the pin of a guest that was never here, where it would start as something else.
+    """Pin a guest that was never here to what Nova has recorded, where it would start as something else.
 
     A cold migration brings such a guest: Nova makes it from the image's properties, and tells in the XML what it has
     recorded for the instance.
@@ -203,7 +203,7 @@ def _follow_xml(
 
 
 def _follow_nova(judged: Judgement, known: Known, nova: NovaAnswer, recorded: Recorded) -> None:
-    """Bring the pin up to what Nova's database says now: changed there a moment ago, or rebuilt."""
+    """Bring the pin up to date with Nova's database: changed there a moment ago, or rebuilt."""
     from mthook import machinetype, reconcile  # here: few guests need Nova's word
 
     by_operator = known.source == "operator" and judged.origin == "row"
@@ -252,7 +252,7 @@ def _pin_of_running(
     new = NewPin(machine, source, None, known.has_row)
     if rebuilt:
         new.reason = "rebuilt from another image"
-        if machine == known.machine:  # nothing else changed: it is known by one image more
+        if machine == known.machine:  # nothing else changed: it is known by one more image
             before = (known.root_image or "").split()[-_KNOWN_IMAGES:]
             new.images = " ".join([*before, guest.root_image or ""])
     elif not judged.pin and known.machine is not None:

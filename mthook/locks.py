@@ -16,14 +16,14 @@ LOCK = "sync.lock"
 
 
 class Busy(Error):
-    """Another one of the same kind is running."""
+    """Another program of the same kind is running."""
 
 
 @contextlib.contextmanager
 def only_one(directory: str, name: str = LOCK, what: str = "mthook-sync") -> Iterator[None]:
     """Hold a lock in a catalog's directory. It ends with the process; the file stays.
 
-    :param what: what messages call the other one.
+    :param what: what messages call the other program.
     :raises Busy: another process has it; the message names its PID.
     :raises CatalogError: the file can't be opened.
     """
@@ -38,7 +38,7 @@ def only_one(directory: str, name: str = LOCK, what: str = "mthook-sync") -> Ite
         except BlockingIOError:
             holder = os.read(descriptor, 20).decode("ascii", "replace").strip()
             raise Busy(f"another {what} is running: PID {printable(holder) or 'unknown'}") from None
-        with contextlib.suppress(OSError):  # on a full disk others learn no PID
+        with contextlib.suppress(OSError):  # on a full disk others don't learn the PID
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield

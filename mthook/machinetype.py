@@ -58,9 +58,9 @@ _ALLOWED = _LETTERS | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-")
 #: QEMU's options for the machine type, and the name of the value in them.
 _MACHINE_OPTIONS, _TYPE = ("-machine", "--machine", "-M", "--M"), "type="
 _MAX_NEAREST = 3
-#: QEMU's rule for the removal of machine types: how many major releases one is kept, and since which release.
+#: QEMU's rule for removing machine types: for how many major releases one is kept, and since which release.
 _MAJORS_KEPT, _REMOVED_SINCE = 6, (10, 1)
-# How versions are weighed to find the nearest: no vendor has had more parts, or one of three
+# How versions are weighed to find the nearest: no vendor has used more parts, or one of three
 # digits.
 _WIDTH = 3
 _PART = 100
@@ -103,7 +103,7 @@ class MachineType:
 
     @classmethod
     def parse(cls, name: str) -> MachineType:
-        """Take a name apart; a shape nobody has described is a family of its own.
+        """Take a name apart; a name of unknown shape is a family of its own.
 
         :raises MachineTypeError: if the name is empty, longer than 255 characters, starts with
             ``-`` or holds anything but ASCII letters, digits and ``._+-``.
@@ -152,7 +152,7 @@ def same_line(a: MachineType, b: MachineType) -> bool:
 
 
 def is_known(name: str) -> bool:
-    """Whether a name has one of the shapes described above, whichever QEMU has the machine type.
+    """Whether a name has one of the shapes described above, whether or not any QEMU has it.
 
     :raises MachineTypeError: if it isn't a machine type's name.
     """
@@ -165,7 +165,7 @@ def is_known(name: str) -> bool:
 def of_arguments(arguments: Iterable[str]) -> str | None:
     """Return the machine type that arguments for QEMU name; None: none, or one that QEMU can't have.
 
-    It counts more than the one that libvirt gives: of several ``-machine`` QEMU takes the last
+    It overrides the one that libvirt gives: of several ``-machine`` QEMU takes the last
     (``system/vl.c``), with one dash or two, and with or without ``type=``.
     """
     found, before = None, ""
@@ -191,7 +191,7 @@ def compare(a: MachineType, b: MachineType) -> int | None:
     """Order two names by age.
 
     :return: negative when ``a`` is the older one, 0 when both say the same, positive when ``a`` is
-        the newer one; None when they can't be ordered: other families, vendors or suffixes, code
+        the newer one; None when they can't be ordered: different families, vendors or suffixes, code
         names, aliases.
     """
     if a.is_versioned and a == b:
@@ -251,7 +251,7 @@ def _parsed(names: Iterable[str]) -> list[MachineType]:
 
 
 def _parts(machine: MachineType, width: int) -> Version:
-    """Return version and revision to compare part by part; a part that isn't there counts as 0."""
+    """Return version and revision to compare part by part; a missing part counts as 0."""
     version = (machine.version or ()) + (0,) * width
     return (*version[:width], machine.revision or 0)
 

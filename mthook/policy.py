@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 # those of a future libvirt decide nothing.
 _ARRIVING = ("migrate", "restore")
 _RUNNING = ("started", "reconnect", "attach")
-#: One beside them: a definition is made, and a start will follow.
+#: One in addition to these: a definition is made, and a start will follow.
 DEFINE = "define"
 STARTS = ("prepare", DEFINE)
 
-# libvirt's versions next to those that mistake a refused restore for a good one; see may_refuse_restore.
+# The nearest libvirt versions that don't mistake a refused restore for a good one; see may_refuse_restore.
 _RIGHT_UNTIL, _RIGHT_FROM = (10, 0, 0), (12, 8, 0)
 
 # How a message says what was found in place of the pin.
@@ -50,14 +50,14 @@ _FOUND = {
 class Refusal:
     """Why a change of a guest's machine type is refused.
 
-    An enumeration in plain words: the standard library's costs the hook as much as all the rest of this module.
+    An enumeration of plain strings: the standard library's costs the hook as much as the rest of this module.
 
     """
 
     RUNNING = "running"  # the guest isn't shut off
     SAVED = "saved"  # a managed-save image or snapshots hold a machine type of their own
     UNSUPPORTED = (
-        "unsupported"  # no known QEMU has the machine type, or it is no machine type at all
+        "unsupported"  # no known QEMU has the machine type, or it isn't a machine type at all
     )
     FAMILY = "family"  # it is of another family
     ALIAS = "alias"  # one of the two is an alias, the other a versioned name
@@ -65,7 +65,7 @@ class Refusal:
     OLDER = "older"  # it is an older version
     INCOMPARABLE = "incomparable"  # the two can't be compared
     WINDOWS = "windows"  # the guest is a Windows
-    UNCONVERTIBLE = "unconvertible"  # the guest has what the other family can't have
+    UNCONVERTIBLE = "unconvertible"  # the guest has something that the other family can't have
 
 
 #: What an operator can allow, by name: the refusals that become warnings.
@@ -82,12 +82,12 @@ ALL = frozenset([reason for reasons in ALLOWANCES.values() for reason in reasons
 
 
 def allowance(reason: str) -> str | None:
-    """Return the name by which what refuses for a reason is allowed; None: nothing allows it."""
+    """Return the name that allows what is refused for a reason; None: nothing allows it."""
     return next((name for name, reasons in ALLOWANCES.items() if reason in reasons), None)
 
 
 def allow_option(pin: str, machine: str, *, windows: bool, running: bool) -> str:
-    """Return the option by which ``mthook-admin set`` makes a machine type the pin, '' where it needs none.
+    """Return the option that ``mthook-admin set`` needs to make a machine type the pin, '' for none.
 
     :param running: the guest may be running then.
     """
@@ -102,7 +102,7 @@ class Decision:
 
     :ivar verdict: ``allow``, ``deny``, or ``rewrite``: allow, and print the XML with the pin's
         name.
-    :ivar record: what to write down: ``nothing``, ``pin`` or ``drift``; nothing with ``deny``, for
+    :ivar record: what to write down: ``nothing``, ``pin`` or ``drift``; nothing with ``deny``, as
         the guest hasn't run as what was found.
     :ivar reason: one line that says what is wrong, '' when nothing is.
     """
@@ -130,15 +130,15 @@ def decide(
 ) -> Decision:
     """Decide what happens to a guest on one of libvirt's hook operations.
 
-    :param operation: libvirt's word for it, or :data:`DEFINE`; one that isn't known is allowed.
+    :param operation: libvirt's word for it, or :data:`DEFINE`; an unknown one is allowed.
     :param observed: the machine type in the XML that libvirt handed over.
     :param pin: the machine type recorded for the guest, None without one.
     :param seen: the versioned name the guest ran as when an alias was recorded.
     :param aliases: what aliases resolve to for this guest's emulator, here.
     :param mode: ``enforce``, ``audit`` (never stop or rewrite, but record) or ``off``.
-    :param migrate_mismatch: ``accept`` or ``refuse`` a moved or restored guest unlike its pin.
+    :param migrate_mismatch: ``accept`` or ``refuse`` a moved or restored guest that doesn't match its pin.
     :param arrived: the guest's ``migrate`` or ``restore`` was accepted a moment ago.
-    :param released: the pin counts no more: the instance is being rebuilt.
+    :param released: the pin no longer counts: the instance is being rebuilt.
     :raises MachineTypeError: if ``observed`` or ``pin`` isn't a machine type's name.
     """
     if mode == "off" or operation not in _FOUND:
@@ -166,9 +166,9 @@ def decide(
 def may_refuse_restore(libvirt: Version | None) -> bool:
     """Whether a restore can be refused without harm.
 
-    libvirt 11.3 takes a managed-saved guest whose restore a hook refuses for started, and removes its image, which is
-    the guest's memory: ``ret`` is 0 by then (``qemuDomainObjRestore`` in src/qemu/qemu_driver.c). In 9.0 it is -1. 10.0
-    and 12.8 are reported to be right as well. What lies between counts as wrong.
+    Where a hook refuses to restore a managed-saved guest, libvirt 11.3 believes that it started, and removes its
+    image, the guest's memory: ``ret`` is 0 by then (``qemuDomainObjRestore`` in src/qemu/qemu_driver.c). In 9.0 it is
+    -1. 10.0 and 12.8 are reported to be right as well. Versions in between count as wrong.
 
     :param libvirt: the version that calls the hook, None where it isn't known.
     """
@@ -252,12 +252,12 @@ def is_rebuilt(
 
     Known images are remembered, because unshelving an instance shows another root image for a while, the shelved
     one, and then the first one again (Nova, ``_unshelve_instance`` in nova/compute/manager.py). What Nova has recorded
-    stays then, where a rebuild takes it from the new image.
+    stays then, whereas a rebuild takes it from the new image.
 
     :param known_images: UUIDs of the images its root disk was seen with, separated by spaces; None: none.
     :param image: UUID of the one that the guest's XML names now, if it names one.
     :param pin: the machine type recorded for the guest, None without one.
-    :param recorded: the one that Nova has recorded, as the guest's XML tells, if it does.
+    :param recorded: the one that Nova has recorded, if the guest's XML says so.
     :raises MachineTypeError: if one of the names isn't a machine type's name.
     """
     if not (known_images and image) or image in known_images.split():
@@ -277,12 +277,12 @@ def effective_pin(
 
     :param row: machine type (None: the pin was released) and time of change of the catalog's row.
     :param travelled: machine type of the pin in the guest's metadata, and since when it holds.
-    :param gone_since: since when the guest was no longer seen on this host, None if it was always here.
-    :param latest: the latest time of a change elsewhere that is believed; what is after it tells no age.
+    :param gone_since: since when the guest has not been seen on this host, None if it was always here.
+    :param latest: the latest time that is believed of a change elsewhere; a later one says nothing about age.
     :return: the machine type that counts, or None; and where it comes from: ``row``, ``metadata``
         or ''.
     """
-    # It left and comes back: how it ran elsewhere since is newer than what is written here.
+    # It left and comes back: how it has run elsewhere since is newer than what is written here.
     returns = bool(row and operation == "migrate" and gone_since and row[1] < gone_since)
     if travelled is not None:
         machine, since = travelled
@@ -314,7 +314,7 @@ def may_update(
     :param old: the pin so far; without one only the guest's state and QEMU's support count.
     :param stopped: the guest is shut off (Nova: stopped, shelved or shelved_offloaded).
     :param supported: a known host's QEMU has ``new`` for the guest's architecture.
-    :param allowed: reasons that make a warning of the refusal.
+    :param allowed: reasons for which a refusal becomes a warning.
     :param managed_save: the guest has a managed-save image.
     :param windows: the guest is a Windows.
     :param nearest: supported names to offer in place of one that isn't.
@@ -380,7 +380,7 @@ def _about_alias(pin: MachineType, wanted: MachineType) -> str:
 
 
 def _misstep(old: str, wanted: MachineType) -> tuple[str, str] | None:
-    """Return why a change is more than one to a newer version of the same line, if it is."""
+    """Return why a change isn't simply one to a newer version of the same line, if it isn't."""
     try:
         pin = MachineType.parse(old)
     except MachineTypeError:

@@ -3,9 +3,9 @@
 
 Pure, and builtins only: the hook asks it as well as the sync. What an operator put into Nova's record wins, except over
 a pin that an operator set here and that Nova hasn't got yet. What Nova wrote there by itself loses: at work on an
-instance it makes the guest from another image's properties than the instance's own (a cold migration's are those of the
+instance it makes the guest from the properties of an image other than its own (in a cold migration those of the
 request spec, nova/conductor/tasks/migrate.py), and where those name no machine type it records its configured default
-(nova/virt/libvirt/driver.py, ``_configure_guest_by_virt_type``). That the record is missing says nothing: Nova loses it
+(nova/virt/libvirt/driver.py, ``_configure_guest_by_virt_type``). A missing record says nothing: Nova loses it
 when two of its services save the same instance (nova/db/main/api.py, ``_instance_metadata_update_in_place``), and fills
 it in again when it makes the guest anew, or when nova-compute starts.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     #: What Nova's database said when a pin was last compared with it: machine type, row, last rebuild.
     Compared = tuple[Optional[str], Optional[int], Optional[int]]
-    #: A user's action on an instance: its name, when it began, and when it ended; None: it goes on.
+    #: A user's action on an instance: its name, when it began, and when it ended; None: it hasn't.
     Action = tuple[str, float, Optional[float]]
 
 #: Leave both as they are.
@@ -33,35 +33,35 @@ PULL = "pull"
 OVERRULE = "overrule"
 #: The pin becomes Nova's record.
 PUSH = "push"
-#: The pin counts no more, and Nova has no record: only the guest can tell.
+#: The pin no longer counts, and Nova has no record: only the guest can tell.
 ASK_GUEST = "ask the guest"
 #: Leave both as they are, and say so: the pin counts, and it isn't known who wrote the record.
 UNSURE = "unsure"
 
-#: Who wrote Nova's record: an operator, or nova-api of the image that was asked for.
+#: Who wrote Nova's record: an operator, or nova-api from the image that was asked for.
 SOMEBODY = "somebody"
 #: Nova by itself, at work on the instance.
 NOVA = "Nova"
 #: It was missing, and was filled in while nothing was done to the instance: by nova-compute's start, most likely.
 FILLED_IN = "filled in"
-#: Nothing tells, or what tells contradicts itself.
+#: There is no evidence, or it contradicts itself.
 NOBODY_KNOWS = "nobody knows"
 
-#: Nobody wished for what was written so.
+#: Nobody asked for what these wrote.
 UNWISHED = (NOVA, FILLED_IN)
 
-#: A rebuild that the scheduler refused. Beside Nova's own names, as its row has another one's.
+#: A rebuild that the scheduler refused. Not one of Nova's own names: its row has another action's.
 REFUSED = "refused rebuild"
 #: The actions by which a new instance or a new disk gets its image's properties.
 _MADE_ANEW = ("create", "rebuild")
-#: The actions at which Nova makes the guest from another image's properties, and writes over what is recorded.
+#: The actions in which Nova makes the guest from another image's properties, and overwrites its record.
 OVERWRITING = ("migrate", "resize", "rescue", "unshelve", REFUSED)
-#: Those at which it makes the guest anew from what is recorded: it writes where nothing is.
+#: Those in which it makes the guest anew from its record, and fills in a missing one.
 FILLING_IN = ("start", "reboot", "resume", "restore", "live-migration", "revertResize", "evacuate")
-#: Those that tell no more than how far back the list of actions reaches. The guest stays, or starts as it was defined.
+#: Those that only tell how far back the list of actions reaches. The guest stays, or starts as it was defined.
 TELLING = (*_MADE_ANEW, "stop", "shelve", "shelveOffload", "confirmResize", "unrescue")
 
-#: Seconds for which an action may go on after what its row says: its last save of the instance comes after that.
+#: Seconds for which an action may go on after the end in its row: its last save of the instance comes later.
 _AFTERMATH = 2.0
 
 #: Nova's own defaults (nova/virt/libvirt/utils.py, ``get_default_machine_type``).
@@ -89,9 +89,9 @@ def author(
     set``). All times are those of Nova's controllers, in whole seconds.
 
     :param written: when it was written; None: that isn't known.
-    :param renewed: that was a change of its row, not the row's creation.
+    :param renewed: its row was changed then, not created.
     :param actions: what was done to the instance, of the kinds above.
-    :param moves: when its migrations to other hosts began and ended, live ones left out; None: one isn't at its end.
+    :param moves: when its migrations to other hosts began and ended, except live ones; None: one hasn't ended.
     """
     if written is None:
         return NOBODY_KNOWS
@@ -103,7 +103,7 @@ def author(
         reaches_back = reaches_back or began <= written
         if _is_within(written, began, ended):
             during.add(name)
-    # Nova writes what it filled in anew when it saves the instance once more, over what was put right meanwhile.
+    # When Nova saves the instance once more, it writes again what it filled in, over what was put right meanwhile.
     if during.intersection(OVERWRITING) or during.intersection(FILLING_IN):
         return NOVA
     if any(_is_within(written, *move) for move in moves):
@@ -129,7 +129,7 @@ def reconcile(
     default: str | None,
     author: str,
 ) -> str:
-    """Return what is to be done about an instance: one of this module's first words in capitals.
+    """Return what is to be done about an instance: one of this module's first constants.
 
     :param pin: its pin here; None: none, or a released one.
     :param recorded: its machine type in Nova; None: none.
@@ -174,9 +174,9 @@ def is_rebuilt(
     *,
     by_operator: bool,
 ) -> bool:
-    """Tell whether an instance's pin was recorded before Nova rebuilt it: then it counts no more.
+    """Tell whether an instance's pin was recorded before Nova rebuilt it: then it no longer counts.
 
-    Rows of ``instance_actions`` are counted rather than clocks compared, where that can be.
+    Where possible, rows of ``instance_actions`` are compared rather than clocks.
 
     :param rebuild: the id of its last rebuild; None: there was none.
     :param began_at: when that began, as :func:`mthook.text.now` has it.
@@ -192,11 +192,11 @@ def is_rebuilt(
 
 
 def default_machine(arch: str, configured: Iterable[str]) -> str | None:
-    """Return the machine type that Nova gives an instance of which nothing else is known.
+    """Return the machine type that Nova gives an instance about which nothing else is known.
 
     :param configured: ``[libvirt] hw_machine_type``: entries such as ``x86_64=q35``; read as literally as by Nova, to
         whom ``x86_64 = q35`` is an architecture with a space at its end.
-    :return: None for an architecture for which there is none.
+    :return: None if there is none for the architecture.
     """
     for entry in configured:
         name, _, machine = entry.partition("=")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which versioned machine types which release of upstream's QEMU has, and when each ends. Pure; no host is asked.
+"""Which versioned machine types each release of upstream QEMU has, and when each ends. Pure; no host is asked.
 
-QEMU deprecates a versioned machine type after three years and deletes it after six; it has gone by that since 10.1
+QEMU deprecates a versioned machine type after three years and deletes it after six; it has followed that since 10.1
 (docs/about/deprecated.rst; ``MACHINE_VER_DELETION_MAJOR`` in include/hw/boards.h). Releases come in April, August and
 December, and the major number counts the years. Vendors' own lines have other rules.
 """
@@ -17,23 +17,23 @@ Release = tuple[int, int]
 
 #: Major releases after which a machine type is deprecated, and those after which it is deleted.
 _DEPRECATED_AFTER, _DELETED_AFTER = 3, 6
-#: The first release that goes by the rule.
+#: The first release that follows the rule.
 _RULED_FROM: Release = (10, 1)
 #: Before that: up to which version a family was deleted, by which release (docs/about/removed-features.rst).
 _DELETED_BEFORE: dict[str, tuple[tuple[Release, Release], ...]] = {
     "i440fx": (((1, 3), (6, 0)), ((1, 7), (8, 2)), ((2, 3), (9, 1))),
     "q35": (((2, 3), (2, 10)),),
 }
-#: Whose machine types the rule is about.
+#: The families that the rule covers.
 _FAMILIES = ("i440fx", "q35", "virt", "s390-ccw-virtio", "pseries")
-#: The year of the release 0.0 of the present way to count, and the month of each minor release.
+#: The year of 0.0 in the present numbering, and the month of each minor release.
 _FIRST_YEAR, _MONTHS = 2015, (4, 8, 12)
 
 
 def parse(text: str) -> Release:
     """Read ``10.0``, ``10.0.2`` or the like.
 
-    :raises Error: it is no version of QEMU.
+    :raises Error: it isn't a version of QEMU.
     """
     parts = text.split(".")
     if len(parts) not in (2, 3) or not all(p.isascii() and p.isdigit() for p in parts):
@@ -94,14 +94,14 @@ def stands_for(release: Release, alias: str) -> str:
 
 
 def _after(version: Release, majors: int) -> Release:
-    """Return the first release that is so many major ones after a version: 4.1 and 6 make 10.1."""
+    """Return the first release a number of major ones after a version: 4.1 and 6 make 10.1."""
     major, minor = version
     # Before 3.0 there were more than three releases to a major number.
     return (major + majors, minor) if minor < len(_MONTHS) else (major + majors + 1, 0)
 
 
 def _ruled(machine: MachineType) -> Release | None:
-    """Return the version of a machine type that upstream's rule is about, else None."""
+    """Return the version of a machine type that upstream's rule covers, else None."""
     if machine.vendor != "upstream" or machine.suffix or machine.version is None:
         return None
     return machine.version[:2] if machine.family in _FAMILIES else None  # type: ignore[return-value]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The part of the configuration that the hook needs, compiled into the catalog. On the hook's fast path: builtins only.
 
-The hook reads no configuration files as long as the fingerprint that is kept beside the settings is theirs.
+The hook reads no configuration files as long as they match the fingerprint kept beside the settings.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class Settings:
-    """What the options of :mod:`mthook.conf` say that the hook goes by; without arguments, their defaults.
+    """The options of :mod:`mthook.conf` that the hook goes by; without arguments, their defaults.
 
-    :ivar nova: a database of Nova's is configured.
+    :ivar nova: a Nova database is configured.
     :ivar write_back: [sync] write_back.
     :ivar nova_stop: [hook] nova_stop.
     :ivar fingerprint: of the configuration files that they were compiled from, see :func:`fingerprint`.
@@ -49,13 +49,13 @@ class Settings:
         return tuple(vars(self).values())
 
     def but(self, **options: str) -> Settings:
-        """Return the same settings but for some."""
+        """Return the same settings with some of them replaced."""
         other = Settings()
         vars(other).update({**vars(self), **options})
         return other
 
     def same_options(self, other: Settings) -> bool:
-        """Tell whether the options are the same, whatever the files and the time that they come from."""
+        """Tell whether the options are the same, whichever files and time they come from."""
         return self.values()[:-2] == other.values()[:-2]
 
 
@@ -64,7 +64,7 @@ FIELDS = tuple(vars(Settings()))
 
 
 def fingerprint(paths: Iterable[str]) -> str:
-    """Return a text that differs whenever one of the files was written, replaced, created or removed.
+    """Return a text that changes whenever one of the files is written, replaced, created or removed.
 
     The hook compares it with the one kept beside the settings: equal means that no file needs reading.
 

@@ -7,7 +7,7 @@ import time
 
 #: The longest piece of untrusted text that a message quotes, in characters.
 MAX_QUOTED = 200
-#: By how many seconds another host's clock may be ahead of this one's. A time after that is no time that can be.
+#: By how many seconds another host's clock may be ahead of this one's. A later time isn't believed.
 SKEW = 86400
 
 _DIGITS = str.maketrans("123456789", "0" * 9)
@@ -43,16 +43,16 @@ def latest() -> str:
 
 
 def after(earlier: str, at: str) -> str:
-    """Return ``at``, but the next microsecond after ``earlier`` where ``at`` isn't later than that.
+    """Return ``at``, or the microsecond after ``earlier`` where ``at`` isn't later.
 
-    So what replaces something is the later of the two, whatever the clock says: it may have been ahead once.
+    So a replacement is always later than what it replaces, whatever the clock says: it may have been ahead once.
     """
     if at > earlier or not is_time(earlier):
         return at
     micro = int(earlier[20:26]) + 1
     if micro < 1_000_000:
         return f"{earlier[:20]}{micro:06d}Z"
-    import calendar  # here: it is one time out of a million
+    import calendar  # here: it is needed one time in a million
 
     try:
         whole = calendar.timegm(time.strptime(earlier[:19], "%Y-%m-%dT%H:%M:%S"))
@@ -72,7 +72,7 @@ def label(uuid: str, name: str | None = None, display: str | None = None) -> str
 
 
 def may_begin_uuid(text: str) -> bool:
-    """Whether a text may be the beginning of a UUID; a shorter one than ``7d3f`` would be a slip of the hand."""
+    """Whether a text may be the beginning of a UUID; one shorter than ``7d3f`` is more likely a typo."""
     return len(text) >= 4 and not text.lower().strip("0123456789abcdef-")
 
 
@@ -86,16 +86,16 @@ def printable(value: object, limit: int = MAX_QUOTED) -> str:
     if len(text) > limit:
         text = text[:limit] + "..."
     if text.isprintable():
-        return text  # as nearly all is
+        return text  # as nearly all text is
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def explain(path: str, error: OSError, way_out: str = "") -> str:
-    """Return which file is at fault, why, and what to do; who isn't root is told to be that.
+    """Return which file is at fault, why, and what to do; a user other than root is told to be it.
 
     :param way_out: what root is told to do.
     """
-    import os  # here: who has no error to explain needn't wait for it
+    import os  # here: without an error to explain, nobody needs to wait for it
 
     if isinstance(error, PermissionError) and os.geteuid() != 0:
         way_out = "run it as root"

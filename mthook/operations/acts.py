@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operation has done or, in a dry run, would do: plain data, of which only tools make sentences."""
+"""What an operation has done or, in a dry run, would do: plain data, which only the tools turn into sentences."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ class Act:
     """One change of one guest, or of the hook's settings.
 
     :ivar kind: what was done; ``written``: to Nova's record; ``specified``: to the request spec; ``imaged``: to the
-        shelved image; ``drifting``: noted that the guest runs something else than its pin.
+        shelved image; ``drifting``: noted that the guest runs something other than its pin.
     :ivar name: untrusted text; None: not known.
-    :ivar old: the machine type before, or the pin that a guest is unlike; of settings the hook's mode.
-    :ivar new: the machine type after, or the one found; of settings the hook's mode.
+    :ivar old: the machine type before, or the pin that a guest doesn't match; for settings, the hook's mode.
+    :ivar new: the machine type after, or the one found; for settings, the hook's mode.
     :ivar source: where a new pin comes from, in the catalog's words.
     :ivar changes: what a change of family does to the guest's hardware, or what else of an image was changed, a line
         each.
@@ -72,7 +72,7 @@ class Act:
 class Foreseen:
     """What mode enforce would do to a guest, where the mode is another one.
 
-    :ivar effect: ``realign`` its definition; ``stop`` its next start, for its definition couldn't be realigned.
+    :ivar effect: ``realign`` its definition; ``stop`` its next start, as its definition couldn't be realigned.
     :ivar old: the machine type that it is defined as.
     :ivar new: its pin.
     :ivar reason: why its definition couldn't be realigned.
@@ -90,7 +90,7 @@ class Foreseen:
 
 @dataclass(frozen=True)
 class LeftAlone:
-    """A guest that would need something which mthook doesn't do by itself.
+    """A guest that needs something that mthook doesn't do by itself.
 
     :ivar detail: the text of the error behind it, the architecture that has no default, or the command to type.
     """
@@ -103,7 +103,7 @@ class LeftAlone:
 
 @dataclass(frozen=True)
 class Failure:
-    """An error, and the guest that it is about, if it is about one."""
+    """An error, and the guest that it concerns, if any."""
 
     error: Exception
     uuid: str | None = None
@@ -116,7 +116,7 @@ Event = Union[Act, Foreseen, LeftAlone, Failure]
 class Result:
     """What a run of mthook-sync comes to, in figures.
 
-    :param report: is called with each thing at once: what was done is to be known even if the run dies.
+    :param report: is called with each thing at once, so that what was done is known even if the run dies.
     :param dry_run: the acts are what would be done.
     :ivar guests: how many domains the host has, or how many instances were looked at.
     :ivar counts: how many acts there are of each kind.
@@ -133,7 +133,7 @@ class Result:
         self.failed = 0
 
     def add(self, event: Event) -> None:
-        """Take down what happened."""
+        """Note what happened."""
         if isinstance(event, Act):
             self.counts[event.kind] += 1
         elif isinstance(event, LeftAlone):
@@ -144,10 +144,10 @@ class Result:
 
 
 class SyncResult(Result):
-    """The same with all that happened: each thing once, however many steps meet it.
+    """The same, with everything that happened: each thing once, however many steps meet it.
 
-    :ivar foreseen: of a dry run in another mode than enforce.
-    :ivar drift: how many instances are unlike their pins at the end of the run.
+    :ivar foreseen: for a dry run in a mode other than enforce.
+    :ivar drift: how many instances don't match their pins at the end of the run.
     """
 
     def __init__(self, report: Callable[[Event], None], *, dry_run: bool = False) -> None:
@@ -160,8 +160,8 @@ class SyncResult(Result):
         self.errors: list[Failure] = []
 
     def add(self, event: Event) -> None:
-        """Take down what happened, unless it has been."""
-        # Errors are never equal, their texts are.
+        """Note what happened, unless it has been noted."""
+        # Errors are never equal, but their texts can be.
         key = (event.uuid, str(event.error)) if isinstance(event, Failure) else event
         if key in self._known:
             return

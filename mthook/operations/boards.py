@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Nova keeps beside an instance's machine type that not every board has: buses, and what only q35 can."""
+"""What Nova keeps beside an instance's machine type and not every board has: buses, and features of q35."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mthook.operations.caution import Caution, Kind
 from mthook.policy import Refusal
 from mthook.text import printable
 
-#: What begins the names of disks on either.
+#: How the names of disks on either begin.
 _IDE_NAME, _SATA_NAME = "hd", "sd"
 _DEVICES = "/dev/"
 #: As oslo.utils has it, ``bool_from_string``.
@@ -31,12 +31,12 @@ _TRUE = ("1", "t", "true", "on", "y", "yes")
 
 
 def changes(instance: NovaInstance, hardware: Hardware | None, machine: str) -> list[Change]:
-    """Return what must change of the device buses that Nova keeps for an instance.
+    """Return what must change in the device buses that Nova keeps for an instance.
 
     See :func:`mthook.nova.image.on_board`; disks and volumes on IDE are kept one by one.
 
     :param hardware: ``None``: it wasn't asked for.
-    :param machine: the machine type to be.
+    :param machine: the new machine type.
     """
     if MachineType.parse(machine).family == IDE_FAMILY:
         return []
@@ -50,8 +50,8 @@ def _disks(disks: Sequence[Disk]) -> Iterator[DiskChange]:
     taken = {(disk.name or "").removeprefix(_DEVICES) for disk in disks}
     for disk in disks:
         name = (disk.name or "").removeprefix(_DEVICES)
-        # Of a volume without a bus Nova takes the one that goes with its name (nova/virt/libvirt/blockinfo.py,
-        # ``get_info_from_bdm``): by a new name alone that would be SCSI.
+        # For a volume without a bus Nova takes the one that goes with its name (nova/virt/libvirt/blockinfo.py,
+        # ``get_info_from_bdm``): a new name alone would make that SCSI.
         if disk.bus == IDE or (not disk.bus and name.startswith(_IDE_NAME)):
             new = disk.name
             if name.startswith(_IDE_NAME):
@@ -62,7 +62,7 @@ def _disks(disks: Sequence[Disk]) -> Iterator[DiskChange]:
 
 
 def _free(name: str, taken: set[str]) -> str:
-    """Return a name for a disk that no other one has, with its own letter if that may be."""
+    """Return a free name for a disk, with its old letter if possible."""
     letters = string.ascii_lowercase
     pairs = ("".join(pair) for pair in itertools.product(letters, letters))
     wanted = (f"{_SATA_NAME}{end}" for end in (name[len(_IDE_NAME) :], *letters, *pairs))
@@ -70,7 +70,7 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def undo(change: Change) -> Change:
-    """Return what takes a change of :func:`changes` back."""
+    """Return what undoes a change from :func:`changes`."""
     if isinstance(change, DiskChange):
         return DiskChange(change.new, change.old)
     return PropertyChange(change.key, change.new, change.old or "")
@@ -112,7 +112,7 @@ def _mem_encryption(asked: Mapping[str, str]) -> list[str]:
 
 
 def _given(asked: Mapping[str, str], prefix: str, name: str) -> list[str]:
-    """Return which is there of the flavor's extra spec and the image's property."""
+    """Return whichever is set: the flavor's extra spec or the image's property."""
     return [one for one in (f"{prefix}:{name}", f"{prefix}_{name}") if one in asked]
 
 

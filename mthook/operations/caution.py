@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operator should know of a change beside that it is allowed, as data; and what policy says of it."""
+"""What an operator should know about a change that is allowed, as data; and what policy says about it."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _RESUME = "start it and shut it down"
 
 
 class Kind(enum.Enum):
-    """What there is to know; the facts that go with it stand behind."""
+    """What there is to know; the facts that go with it come after the colon."""
 
     #: Policy would refuse it if it weren't allowed: its own words.
     FORCED = "forced"
     #: A revert to a snapshot brings back another machine type: how many there are.
     SNAPSHOTS = "snapshots"
-    #: What any QEMU offers isn't known here, so whether one has the machine type isn't checked: its name.
+    #: What QEMU offers isn't known here, so the machine type isn't checked: its name.
     OFFERS_UNKNOWN = "offers_unknown"
     #: This host's QEMU deprecates the machine type: its name.
     DEPRECATED = "deprecated"
-    #: The definition may not follow, so that it stays: why.
+    #: The definition isn't allowed to follow, and stays: why.
     DEFINITION_STAYS = "definition_stays"
     #: The configuration lets no definition follow, and this one isn't as the pin will be.
     REALIGN_OFF = "realign_off"
@@ -40,9 +40,9 @@ class Kind(enum.Enum):
     SHELVED = "shelved"
     #: The same, where Glance was to be told and fails: why, and the command.
     SHELVED_FAILED = "shelved_failed"
-    #: Secure boot is asked for where it can be had, and can't be: what asks, the machine type.
+    #: Secure boot is optional, and can't be had: what asks for it, the machine type.
     NO_SECURE_BOOT = "no_secure_boot"
-    #: The instance is another host's, which would write its pin back: the host.
+    #: The instance is on another host, which would write its pin back: the host.
     OTHER_HOST = "other_host"
     #: Nova keeps device buses that the machine type doesn't have: the rows, the machine type, a bus that it has.
     BUSES = "buses"
@@ -79,11 +79,11 @@ def ask_policy(
     """Ask policy whether the machine type of an instance, ``what``, may be changed.
 
     :param names: the machine types that this host's QEMU supports, as far as they are known.
-    :param supported: whether QEMU supports the new one; ``None``: where it is known to anybody.
-    :param state: what an instance is in if it isn't stopped, for the message.
+    :param supported: whether QEMU supports the new one; ``None``: go by its name.
+    :param state: the instance's state if it isn't stopped, for the message.
     :param shut_off: what stops it.
     :param release: the pin is to go, not to change.
-    :param facts: the others of :func:`mthook.policy.may_update`, which says when it is refused.
+    :param facts: more for :func:`mthook.policy.may_update`, which says when it is refused.
     """
     try:
         known = machinetype.is_known(new) if supported is None else supported
@@ -107,7 +107,7 @@ def ask_policy(
 
 
 def may_release(what: object, **facts: Any) -> list[Caution]:
-    """Ask policy whether a pin may be released: only the guest's state counts, not the machine type to be."""
+    """Ask policy whether a pin may be released: only the guest's state counts, not a machine type."""
     return ask_policy(what, None, "pc", supported=True, release=True, **facts)
 
 
@@ -117,5 +117,5 @@ def about_age(offer: Offer, machine: str) -> list[Caution]:
 
 
 def _nearest(machine: str, names: Sequence[str]) -> list[str]:
-    """Return supported names to offer in place of one that isn't; of a bare family its newest."""
+    """Return supported names to offer in place of one that isn't; for a bare family, its newest."""
     return machinetype.nearest(machine, names) or machinetype.nearest(f"{machine}-999.0", names)

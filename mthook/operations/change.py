@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Change a pin as an operator asks: checked beforehand, and with the definition following at once.
 
-Where a guest's definition says something else than its pin, its next start is stopped: so both
+Where a guest's definition says something other than its pin, its next start is stopped: so both
 change, or neither.
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mthook.catalog.store import Catalog
     from mthook.host.realign import Realignment
 
-#: Where a pin set by an operator says it came from.
+#: The source of a pin that an operator sets.
 SOURCE = "operator"
 
 
@@ -37,8 +37,8 @@ SOURCE = "operator"
 class ChangeRequest:
     """What an operator, the actor, wants an instance's pin to be.
 
-    :ivar allowed: for what reasons policy isn't to refuse it.
-    :ivar accepts: it is what the guest has: policy isn't asked, nothing changes under it.
+    :ivar allowed: reasons for which policy must not refuse it.
+    :ivar accepts: it is what the guest has: policy isn't asked, as nothing changes for the guest.
     :ivar reason: why, in their own words.
     :ivar seen: the versioned name that the guest runs with, where it is known.
     :ivar arch: its architecture, where no guest tells it.
@@ -55,7 +55,7 @@ class ChangeRequest:
 
 @dataclass(frozen=True)
 class Plan:
-    """A change that may be made, and isn't yet.
+    """A change that is allowed but not yet made.
 
     :ivar realignment: of its definition; ``None``: none is needed, or wanted.
     """
@@ -69,7 +69,7 @@ class Plan:
 def plan(instance: Instance, request: ChangeRequest) -> Plan | None:
     """Check a change, and whether the definition can follow; change nothing.
 
-    ``None``: the pin is that already, and the definition too, where that follows.
+    ``None``: the pin says that already, and so does the definition, where it follows.
 
     :raises Refused: policy forbids it, or the definition can't follow.
     """
@@ -118,7 +118,7 @@ def check(instance: Instance, request: ChangeRequest) -> list[Caution]:
 
 
 def _about_image(instance: Instance, refusal: Refused) -> str:
-    """Return what is to be done about a managed-save image that nothing can restore here, '' about another."""
+    """Return what to do about a managed-save image that nothing can restore here, '' for any other."""
     defined = instance.domain.defined if instance.domain else None
     if refusal.reason != Refusal.SAVED or not (instance.host and instance.domain and defined):
         return ""
@@ -129,7 +129,7 @@ def _about_image(instance: Instance, refusal: Refused) -> str:
 
 
 def foresee(instance: Instance, request: ChangeRequest) -> Plan:
-    """Find out whether the instance's definition can follow its pin; it need not for a reason that is allowed.
+    """Find out whether the instance's definition can follow its pin; it need not if the reason is allowed.
 
     :raises Refused: it can't follow.
     """
@@ -269,7 +269,7 @@ def release(instance: Instance, *, actor: str, reason: str | None) -> None:
 def accepted(instance: Instance, actor: str, reason: str | None) -> ChangeRequest:
     """Return the request that makes an instance's pin what the guest runs, else what it is defined as.
 
-    :raises Error: nothing tells either.
+    :raises Error: neither is known.
     """
     guest, known = instance.guest, instance.summary or instance.guest
     seen_as = (guest.running or guest.defined) if guest else None
@@ -287,7 +287,7 @@ def offers(catalog: Catalog) -> Offers:
 
 
 def pin_of(instance: Instance, request: ChangeRequest) -> Pin:
-    """Return the pin as it is asked for."""
+    """Return the pin that the request asks for."""
     at, arch = _moment(instance), instance.arch or request.arch or ""
     pin = instance.pin or Pin(
         instance.uuid, None, arch, SOURCE, request.actor, at, at, reason=request.reason
@@ -297,7 +297,7 @@ def pin_of(instance: Instance, request: ChangeRequest) -> Pin:
 
 
 def _is_to_follow(instance: Instance, request: ChangeRequest) -> bool:
-    """Tell whether the definition may follow a pin, and isn't what that says."""
+    """Tell whether the definition may follow a pin, and doesn't match it yet."""
     defined = instance.domain.defined if instance.domain else None
     if instance.host is None or defined is None:
         return False
@@ -323,7 +323,7 @@ def _left_behind(instance: Instance, request: ChangeRequest) -> list[Caution]:
 def _write(instance: Instance, request: ChangeRequest) -> Pin:
     catalog = instance.catalog
     if instance.pin is None:
-        # Only here is the architecture known of a guest that no sync has seen yet.
+        # The architecture of a guest that no sync has seen yet is known only here.
         host = catalog.host()
         pin = replace(
             pin_of(instance, request),
@@ -348,7 +348,7 @@ def _write(instance: Instance, request: ChangeRequest) -> Pin:
 
 
 def _moment(instance: Instance) -> str:
-    """Return the present, or what is later than the pin that the guest itself carries: a clock may have been ahead."""
+    """Return the present, or a moment after the pin that the guest itself carries: a clock may have been ahead."""
     at, domain = now(), instance.domain
     for summary in (domain.defined, domain.running) if domain else ():
         if summary is not None and summary.travelled is not None:

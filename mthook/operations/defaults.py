@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Nova would give an instance of which nothing is recorded.
+"""What Nova would give an instance that has nothing recorded.
 
-The order is that of the blueprint "libvirt-default-machine-type"; after the guest, which there is none of: image
+The order is that of the blueprint "libvirt-default-machine-type"; without the guest, as there is none: image
 property, configuration, built-in default.
 """
 
@@ -39,7 +39,7 @@ def nova_would_give(
 
 
 def check_machine(machine: str) -> None:
-    """Make sure that what Nova would have is the name of a machine type.
+    """Make sure that the value Nova would have is the name of a machine type.
 
     :raises Error: it isn't.
     """

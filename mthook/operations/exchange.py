@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from mthook.catalog.store import Catalog
     from mthook.nova.cells import Cells
 
-#: What every line says it is. Another form, and another name, would be a later version's.
+#: The format that every line names. A later version would give another format another name.
 FORMAT = "mthook-pin-1"
 
 _REQUIRED = {field.name for field in fields(Pin) if field.default is MISSING}
 _TIMES = ("created_at", "updated_at")
 _MACHINES = ("machine", "seen")
-#: Those that are read by a terminal or a program as they are.
+#: Those that a terminal or a program reads as they are.
 _WORDS = ("arch", "source", "actor", "qemu_version", "libvirt_version")
-#: What a time is where Nova has none: any pin is newer.
+#: The time used where Nova has none: any pin is newer.
 _LONG_AGO = "1970-01-01T00:00:00.000000Z"
 
 
-#: What a guest is called by libvirt and by Nova. They stand in a line for who reads it; a pin has no name.
+#: What libvirt and Nova call a guest. A line has the names for its reader; a pin has none.
 _NAMES = ("name", "display_name")
 
 Fate = Literal["added", "changed", "unchanged"]
@@ -88,14 +88,14 @@ def exported_of_nova(
 ) -> Iterator[tuple[str, str | MachineTypeError]]:
     """Yield label and line of a host's instances as Nova has recorded their machine types; or why one can't be a pin.
 
-    Each is as old as the record, so that a pin that is newer stays where it is imported. What Nova may have recorded by
+    Each is as old as the record, so that a newer pin stays where it is imported. What Nova may have recorded by
     itself is older than any.
     """
     for instance in sorted(cells.of_host(host).of_host(host), key=lambda one: one.uuid):
         if instance.machine is None:
             continue
         try:
-            MachineType.parse(instance.machine)  # an import would refuse all for one
+            MachineType.parse(instance.machine)  # an import would refuse all because of one
         except MachineTypeError as error:
             yield label(instance.uuid, display=instance.name), error
         else:
@@ -112,7 +112,7 @@ def import_lines(
 
     :param catalog: ``None``, in a dry run: there is none yet.
     :param lines: what :func:`to_line` makes of pins; empty lines don't count.
-    :raises Error: a line is bad, which it names by number.
+    :raises Error: a line is bad; the message gives its number.
     """
     read = [_read(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     if catalog is None:
@@ -129,7 +129,7 @@ def import_lines(
 
 
 class _DryRun(Exception):
-    """Ends a transaction that isn't to last."""
+    """Rolls back the transaction of a dry run."""
 
 
 def write_to_nova(
@@ -146,14 +146,14 @@ def write_to_nova(
 
 
 def _write(cells: Cells, pin: Pin, machine: str) -> tuple[NovaFate, str | None]:
-    """Write a pin to Nova if Nova knows the instance, and has no machine type of it recorded."""
+    """Write a pin to Nova if Nova knows the instance, and has no machine type recorded for it."""
     try:
         cell, instance = cells.find(pin.uuid)
         if instance.machine is not None:
             return "recorded", instance.machine
         if instance.vm_state == BUILDING or instance.rebuilding:
             return "at_work", None
-        # One from before a rebuild isn't its pin any more.
+        # A pin from before a rebuild no longer counts.
         if instance.rebuild_at > pin.updated_at:
             return "rebuilt", None
         cell.record(pin.uuid, machine, expect=None)
@@ -208,7 +208,7 @@ def _check(name: str, value: object) -> None:
 
 
 def _check_time(name: str, value: str) -> None:
-    """Refuse what is no time, or would be newer than every change to come."""
+    """Refuse what isn't a time, or would be newer than every change to come."""
     if not is_time(value):
         raise ValueError(f"{name} is not a time such as 2026-11-22T13:00:00.000000Z")
     if value > latest():

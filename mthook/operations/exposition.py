@@ -25,7 +25,7 @@ def render(figures: Iterable[tuple[Metric, list[Sample]]]) -> str:
     :raises MetricsError: prometheus_client isn't installed.
     """
     try:
-        # Here: it loads a web server, and few hosts' every run needs it.
+        # Here: it loads a web server, and few runs need it.
         from prometheus_client import CollectorRegistry, generate_latest
         from prometheus_client.registry import Collector
     except ImportError as error:
@@ -35,7 +35,7 @@ def render(figures: Iterable[tuple[Metric, list[Sample]]]) -> str:
     families = list(map(_family, figures))
 
     class Measured(Collector):
-        """Hands on what was measured."""
+        """Passes on what was measured."""
 
         def collect(self) -> list[Family]:
             """Return it."""
@@ -47,7 +47,7 @@ def render(figures: Iterable[tuple[Metric, list[Sample]]]) -> str:
 
 
 def write(path: str, figures: Iterable[tuple[Metric, list[Sample]]]) -> None:
-    """Write figures to a file; whoever reads it sees all of the old or all of the new ones.
+    """Write figures to a file; a reader sees all of the old or all of the new ones.
 
     :raises MetricsError: it can't be written; the old file stays, and nothing is left beside it.
     """

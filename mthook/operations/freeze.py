@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pin an instance that is pinned to an alias to the versioned name that it really runs."""
+"""Move an instance's pin from an alias to the versioned name that it really runs."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 def aliased(catalog: Catalog, host: Host) -> Iterator[Instance]:
-    """Yield the instances that are pinned to an alias; one without a domain isn't on this host any more.
+    """Yield the instances that are pinned to an alias; one without a domain is no longer on this host.
 
-    Machine types such as isapc, of which QEMU has no versions, are left out.
+    Machine types that have no versions in QEMU, such as isapc, are left out.
     """
     for pin in catalog.pins():
         if pin.machine and MachineType.parse(pin.machine).is_alias:

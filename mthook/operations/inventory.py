@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The instances there are, beside their pins, and those that lack a machine type in Nova or that no sync has seen."""
+"""All instances with their pins, and those that lack a machine type in Nova or that no sync has seen."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class InstanceRow:
         """libvirt's word; without a guest on this host Nova's, such as ``error``, else ``gone``."""
         if self.guest is not None and self.present:
             return self.guest.state
-        # Nova takes it for running: its guest is lost.
+        # Nova believes that it runs: its guest is lost.
         return self.known[1] if self.known and self.known[1] != ACTIVE else "gone"
 
     @property
@@ -83,7 +83,7 @@ class InstanceRow:
 
     @property
     def machines(self) -> set[str]:
-        """Every machine type that has to do with the instance."""
+        """Every machine type that the instance has somewhere."""
         guest = self.guest
         known = (self.machine, guest.defined if guest else None, guest.running if guest else None)
         return {machine for machine in known if machine}
@@ -91,7 +91,7 @@ class InstanceRow:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which instances are asked for: those that all of its conditions hold for.
+    """Which instances are asked for: those that meet all of its conditions.
 
     :ivar unset: without a pin, and present.
     :ivar drift: unlike their pins somewhere.
@@ -100,8 +100,8 @@ class Selection:
     :ivar family: of one of their machine types.
     :ivar source: where their pins come from, in lower case.
     :ivar states: theirs is one of these; none: any.
-    :ivar deprecated: the machine types of which they have one; ``None``: any.
-    :ivar lacking: the UUIDs of which theirs is one; ``None``: any.
+    :ivar deprecated: they have one of these machine types; ``None``: any.
+    :ivar lacking: theirs is one of these UUIDs; ``None``: any.
     """
 
     unset: bool = False
@@ -130,7 +130,7 @@ class Selection:
         )
 
     def has_in_nova(self, instance: NovaInstance) -> bool:
-        """Tell whether an instance of Nova's is asked for, by what its database has."""
+        """Tell whether a Nova instance is asked for, by what Nova's database has."""
         machines = [instance.machine] if instance.machine else []
         return (
             not (self.unset and machines)
@@ -142,12 +142,12 @@ class Selection:
 
 
 def is_like(pattern: str | None, names: Iterable[str]) -> bool:
-    """Tell whether one of some names is like a pattern; any is like none."""
+    """Tell whether one of some names matches a pattern; without a pattern, all do."""
     return pattern is None or any(fnmatch.fnmatchcase(name, pattern) for name in names)
 
 
 def instances(catalog: Catalog, guests: Iterable[Guest]) -> Iterator[InstanceRow]:
-    """Yield all instances: guests by name, then pins of which no guest was ever seen here."""
+    """Yield all instances: guests by name, then pins whose guests were never seen here."""
     pins = {pin.uuid: pin for pin in catalog.pins()}
     aliases: dict[tuple[str | None, str, str], dict[str, str]] = {}
     answers: dict[tuple[object, ...], bool] = {}
@@ -160,7 +160,7 @@ def instances(catalog: Catalog, guests: Iterable[Guest]) -> Iterator[InstanceRow
             aliases[key] = catalog.aliases(*key)
         pin = pins.pop(guest.uuid, None)
         here = [*_here(guest, pin, aliases[key], answers)]
-        # A definition that was mended since starts.
+        # A definition that has been mended since will start.
         mended = guest.defined is not None and "defined" not in {one.where for one in here}
         found = None if mended else stopped.get(guest.uuid)
         drift = [*here, *_elsewhere(pin, recorded.get(guest.uuid), found)]
@@ -200,11 +200,11 @@ def _elsewhere(pin: Pin | None, recorded: str | None, stopped: str | None) -> It
 def unset_in_nova(
     cells: Iterable[Cell], states: Collection[str] = (), *, guests_only: bool = False
 ) -> Iterator[tuple[Cell, NovaInstance | NovaError]]:
-    """Yield the instances without a machine type, by cell and UUID; a few at a time are in memory.
+    """Yield instances without a machine type, by cell and UUID; only a few at a time are in memory.
 
-    A cell that can't be asked yields why, and doesn't keep the others from it.
+    A cell that can't be asked yields why, and doesn't hold up the others.
 
-    :param states: only of those in one of these; none: of all.
+    :param states: only instances in one of these; none: in any.
     """
     for cell in cells:
         try:
@@ -217,7 +217,7 @@ def unset_in_nova(
 
 
 def unseen(host: Host, guests: Iterable[Guest]) -> list[Guest]:
-    """Return the guests that libvirt has and that aren't among those known; not such whose XML can't be read."""
+    """Return libvirt's guests that aren't among the known ones, except those whose XML can't be read."""
     from mthook.host import domains
 
     known = {guest.uuid for guest in guests if guest.gone_since is None}

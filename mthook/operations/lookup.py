@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which instance an operator means, and what is known of it in the catalog, in libvirt and in Nova."""
+"""Which instance an operator means, and what the catalog, libvirt and Nova know about it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Instance:
 
     @property
     def name(self) -> str:
-        """What virsh takes for it: its name where that is known, else its UUID."""
+        """What virsh finds it by: its name where that is known, else its UUID."""
         known = self.domain or self.guest
         return printable(known.name) if known else self.uuid
 
@@ -108,11 +108,11 @@ class Instance:
 
 @dataclass(frozen=True)
 class CloudInstance:
-    """One instance of Nova's.
+    """One Nova instance.
 
     :ivar cell: the one of Nova's databases that has it.
     :ivar catalog: this host's catalog, or why it can't be used.
-    :ivar local: the instance as this host knows it; ``None`` where it is another host's, or without a catalog.
+    :ivar local: the instance as this host knows it; ``None`` where it is on another host, or without a catalog.
     :ivar problem: why libvirt can't be asked here, '' where it can or needn't be.
     :ivar spec: its request spec, where it was read.
     """
@@ -144,9 +144,9 @@ def uuid_of(text: str) -> str | None:
 
 
 def look_up(text: str, catalog: Catalog, host: Host | None = None) -> Instance:
-    """Return the instance of a UUID, of libvirt's name, of Nova's, or of a UUID's beginning; in that order.
+    """Return the instance with a UUID, libvirt's name, Nova's name or the beginning of a UUID; in that order.
 
-    Whoever has an instance in Nova names it, but nothing gets another guest's name of libvirt's by that.
+    Users choose names in Nova, but no name there takes precedence over another guest's name in libvirt.
 
     :param host: libvirt, to be asked as well: the catalog knows names as the last sync saw them.
     :raises NotFound: there is none; another ``Error``: there are several.
@@ -183,7 +183,7 @@ def found_in_nova(
 
     :param text: its UUID or the beginning of it, its name in Nova, or a name that this host's catalog knows.
     :param libvirt: ask libvirt too, if it is this host's.
-    :return: ``None`` without a database, and for a guest of this host's that isn't Nova's.
+    :return: ``None`` without a database, and for a guest on this host that isn't Nova's.
     """
     if not has_nova(conf):
         yield None
@@ -204,7 +204,7 @@ def found_in_nova(
 
 
 def known_here(found: CloudInstance, here: str, host: Host | None, problem: str) -> CloudInstance:
-    """Add to an instance of Nova's what this host knows of it, if it is this host's.
+    """Add what this host knows about a Nova instance, if the instance is on this host.
 
     :param here: this host, as Nova calls it.
     :param problem: why libvirt can't be asked, if it can't.
@@ -233,7 +233,7 @@ def in_nova(cells: Cells, instance: Instance) -> CloudInstance | None:
 
 
 def make_known(instance: Instance) -> None:
-    """Let the catalog know an instance as libvirt has it: what it pins it must be able to name."""
+    """Let the catalog know an instance as libvirt has it: it must be able to name what it pins."""
     guest = instance.domain.as_guest() if instance.domain else None
     if guest is not None:
         instance.catalog.see_guest(guest, instance.looked_at)
@@ -251,7 +251,7 @@ def _by_name(name: str, catalog: Catalog, host: Host | None, at: str) -> Instanc
 
 
 def _alike(text: str, catalog: Catalog, host: Host | None) -> set[str]:
-    """Return the UUIDs of what Nova calls so, or whose UUID begins so: present guests, else any."""
+    """Return the UUIDs with this name in Nova, or this beginning: present guests, else any."""
     known = catalog.find_like(text)
     found = {uuid for uuid, present in known if present} or {uuid for uuid, _ in known}
     if host is None:
@@ -309,7 +309,7 @@ def _of_text(cells: Cells, text: str, catalog: Catalog | CatalogError) -> CloudI
     try:
         return CloudInstance(cells, *cells.find(uuid), catalog)
     except NotFound:
-        # A guest of this host may be none of Nova's.
+        # A guest of this host need not be Nova's.
         guest = None if isinstance(catalog, CatalogError) else _guest(catalog, uuid)
         if guest is not None and not guest.nova:
             return None
@@ -318,7 +318,7 @@ def _of_text(cells: Cells, text: str, catalog: Catalog | CatalogError) -> CloudI
 
 
 def _meant(cells: Cells, text: str, catalog: Catalog | CatalogError) -> str:
-    """Return the UUID of the instance that this host or Nova calls so, or whose UUID begins so."""
+    """Return the UUID of the instance with this name, here or in Nova, or with this beginning."""
     if isinstance(catalog, CatalogError):
         return _only(text, set(cells.named(text)))
     known = _by_name(text, catalog, None, now())
@@ -328,7 +328,7 @@ def _meant(cells: Cells, text: str, catalog: Catalog | CatalogError) -> str:
 
 
 def _explain(guest: Domain | Guest | None) -> None:
-    """Say what there is to do about a guest of this host's whose instance Nova doesn't have.
+    """Say what to do about a guest on this host whose instance Nova doesn't have.
 
     :raises NotFound: there is such a guest.
     """
@@ -340,14 +340,14 @@ def _explain(guest: Domain | Guest | None) -> None:
 
 
 def _label(known: Domain | Guest | None) -> str:
-    """Return what messages call a guest, '' where nothing is known of it."""
+    """Return what messages call a guest, '' where nothing is known about it."""
     if known is None or isinstance(known, Guest):
         return label(known.uuid, known.name, known.display) if known else ""
     return str(known)
 
 
 def _is_here(name: str, found: CloudInstance) -> bool:
-    """Tell whether an instance is this host's: it is here, or was and is nowhere else now."""
+    """Tell whether an instance is this host's: it is here, or was here and is nowhere else now."""
     if isinstance(found.catalog, CatalogError):
         return False
     if found.nova.host is None:

@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 Sample = tuple[tuple[str, ...], float]
 _Value = Callable[["_Found"], Iterable[Sample]]
 
-#: How many characters of a name a label has, and how many machine types that no emulator here offers have a series of
+#: How many characters of a name a label keeps, and how many machine types that no emulator here offers get a series of
 #: their own: their names come from strangers.
 _LONGEST, _MOST = 64, 50
 _OTHER, _NONE, _UNKNOWN = "other", "none", "unknown"
 _MACHINE = re.compile(rf"[\w.+-]{{1,{_LONGEST}}}", re.ASCII)
 _DRIFT = ("running", "defined", "nova", "stopped")
 _ARRIVALS = ("migrate", "restore")
-#: By what event of the history a line of defence changes domain XML.
+#: The event in the history by which each line of defence changes domain XML.
 _REWRITES = {"gate": "rewritten", "realign": "realigned"}
-#: The operations in which the hook records something, and what there is to look at about it.
+#: The operations in which the hook records something, and the checks of its installation.
 _OPERATIONS = ("prepare", "started", "migrate", "restore", "reconnect", "attach")
 _HOOK_CHECKS = ("installed", "current", "loaded")
 _MODES = ("audit", "enforce", "off")
@@ -98,7 +98,7 @@ class _Found:
         return guest.running or self.offers.of(guest).stands_for(row.machine or guest.defined or "")
 
     def label(self, machine: str | None) -> str:
-        """Return a machine type's name as a label; of names that nobody offers only so many are let in."""
+        """Return a machine type's name as a label; only so many names that nobody offers are let in."""
         if not machine:
             return _NONE
         return machine if machine in self._named else _OTHER
@@ -219,7 +219,7 @@ def _proven(found: _Found) -> Iterator[Sample]:
 
 
 def _hook(context: Context) -> dict[str, bool]:
-    """Return what is known of the hook; what can't be looked at isn't proven, nor is it where no daemon runs."""
+    """Return what is known about the hook; a check that can't be made counts as failed, as where no daemon runs."""
     try:
         status = hook_status(context)
     except InstallError:
@@ -230,7 +230,7 @@ def _hook(context: Context) -> dict[str, bool]:
 def _counted(things: Iterable[tuple[str, ...]], always: Sequence[str] = ()) -> list[Sample]:
     """Count things by their labels.
 
-    :param always: labels that have a sample even if there are none.
+    :param always: labels that have a sample even if the count is zero.
     """
     counts: dict[tuple[str, ...], float] = {(label,): 0 for label in always}
     return sorted({**counts, **Counter(things)}.items())
@@ -246,7 +246,7 @@ def _number(found: _Found, event: str, operations: Sequence[str | None] | None =
 
 
 def _seconds(at: str | None) -> float:
-    """Return a time of the catalog's as Prometheus has it; 0: never."""
+    """Return a time from the catalog as Prometheus has it; 0: never."""
     if at is None:
         return 0
     return datetime.strptime(at, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc).timestamp()
@@ -320,5 +320,5 @@ GUEST_INFO = Metric(
     "A guest of this host; only with [metrics] per_guest",
     ("uuid", "name", "pin", "machine", "state", "drift"),
 )
-#: All that there are.
+#: All metrics.
 METRICS = (*_METRICS, GUEST_INFO)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Change what Nova has recorded for an instance, and what this host knows of it with that.
+"""Change what Nova has recorded for an instance, and with it what this host knows.
 
 Nova's database comes first: what it has recorded is what Nova generates domain XML from, and what
 the sync of the instance's host makes the pin there. This host's own catalog and libvirt follow at
@@ -35,10 +35,10 @@ from mthook.text import printable
 
 @dataclass(frozen=True)
 class Plan:
-    """A change that may be made, and isn't yet.
+    """A change that is allowed but not yet made.
 
     :ivar local: the change here; ``None`` where the instance is another host's.
-    :ivar beside: what changes of device buses, in the same transaction of Nova's database.
+    :ivar beside: which device buses change, in the same transaction of Nova's database.
     """
 
     found: CloudInstance
@@ -58,7 +58,7 @@ def plan(found: CloudInstance, request: ChangeRequest, *, with_buses: bool = Fal
     if nova.machine == machine and not with_buses:
         return None
     cautions = check(found, request)
-    # Within a family nothing else need be asked, which takes further rights.
+    # Within a family nothing else need be asked; asking takes further rights.
     asks = with_buses or _is_of_another_family(nova.machine, machine)
     hardware = found.cell.hardware(nova.uuid) if asks else None
     changes = boards.changes(nova, hardware, machine)
@@ -82,7 +82,7 @@ def _is_of_another_family(old: str | None, new: str) -> bool:
 
 
 def check(found: CloudInstance, request: ChangeRequest) -> list[Caution]:
-    """Check a change against policy, by what Nova says of the instance."""
+    """Check a change against policy, by what Nova says about the instance."""
     if request.accepts:
         return []
     nova = found.nova
@@ -116,7 +116,7 @@ def _offer(found: CloudInstance) -> Offer:
 def check_release(
     found: CloudInstance, here: str, allowed: frozenset[str], *, elsewhere: bool
 ) -> list[Caution]:
-    """Check that an instance's machine type may be erased: it is stopped, and not on another host than this.
+    """Check that an instance's machine type may be erased: it is stopped, and not on another host.
 
     :param elsewhere: it may be on another host, too.
     """
@@ -136,7 +136,7 @@ def check_release(
 
 
 def _state(nova: NovaInstance) -> str:
-    """Return what an instance is."""
+    """Return the state of an instance, in words."""
     return "in error in Nova" if nova.vm_state == "error" else f"{nova.vm_state} in Nova"
 
 
@@ -215,7 +215,7 @@ def specify(found: CloudInstance) -> list[Caution]:
 def _specify(
     found: CloudInstance, machine: str | None, undo: list[Callable[[], object]]
 ) -> list[Caution]:
-    """Write to an instance's request spec; one that isn't understood needn't keep anybody from the rest.
+    """Write to an instance's request spec; one that isn't understood doesn't prevent the rest.
 
     :param undo: gets what undoes it.
     """
@@ -230,7 +230,7 @@ def _specify(
 
 @contextlib.contextmanager
 def _undone_by(undo: Sequence[Callable[[], object]]) -> Iterator[None]:
-    """Undo what was done in Nova's databases, last things first, where the rest of it fails."""
+    """Where the rest fails, undo what was done in Nova's databases, last things first."""
     try:
         yield
     except Error as error:
@@ -258,12 +258,12 @@ def _write_again(found: CloudInstance) -> None:
 def _note(
     found: CloudInstance, machine: str | None, actor: str, reason: str | None
 ) -> list[Caution]:
-    """Keep in this host's catalog, if there is one, what was changed of another host's instance."""
+    """Keep in this host's catalog, if there is one, what changed for another host's instance."""
     catalog, old = found.catalog, found.nova.machine
     if machine == old:
         return []
     event = "unset" if machine is None else "changed" if old else "pinned"
-    # Not raised: one that is raised again and again keeps what it went through each time.
+    # Not raised: an error that is raised again and again collects a traceback each time.
     if isinstance(catalog, CatalogError):
         return _not_kept(catalog)
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opens what the configuration leads to: the catalog, Nova's databases, libvirt.
+"""Opens what the configuration names: the catalog, Nova's databases, libvirt.
 
 Each is imported when it is opened: SQLAlchemy and libvirt-python take longer to load than all the
 rest, and a host may do without one of them.

@@ -33,12 +33,12 @@ def image_of(instance: NovaInstance) -> str | None:
 
 
 def properties(instance: NovaInstance, machine: str) -> dict[str, str]:
-    """Return what the image must have: the machine type, and the recorded buses, as far as that has them."""
+    """Return what the image must have: the machine type, and the recorded buses, as far as that type has them."""
     return image.properties(instance.buses, machine)
 
 
 def has_credentials(conf: cfg.ConfigOpts) -> bool:
-    """Tell whether the configuration has what Glance is to be reached with."""
+    """Tell whether the configuration has the credentials for Glance."""
     return bool(conf.glance.auth_type or conf.glance.auth_section)
 
 
@@ -54,7 +54,7 @@ class Images:
     def change(
         self, name: str, wanted: Mapping[str, str], *, dry_run: bool = False
     ) -> list[PropertyChange]:
-        """Give an image properties, and return those that it hadn't yet.
+        """Give an image properties, and return those that it didn't have yet.
 
         :raises ImageMissing: there is no such image.
         """
@@ -83,7 +83,7 @@ def opened(conf: cfg.ConfigOpts) -> Iterator[Images]:
     except ImportError as error:
         raise GlanceError(f"Glance can't be used: {error}: install openstacksdk") from error
     with _errors_of("the group [glance]"):
-        # Of its own: keystoneauth registers options by what others say, and some that mthook has, too.
+        # A separate one: keystoneauth registers options, some of which mthook has, too.
         own = type(conf)()
         own(args=[], default_config_files=conf.default_config_files, default_config_dirs=[])
         loading.register_auth_conf_options(own, _GROUP)

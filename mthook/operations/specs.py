@@ -23,7 +23,7 @@ _BATCH = 200
 def read(
     cells: Cells, cell: Cell, instances: Sequence[NovaInstance]
 ) -> Iterator[tuple[NovaInstance, str | None]]:
-    """Yield instances with their request specs, those alone that are mapped to their cell."""
+    """Yield instances with their request specs, only those that are mapped to their cell."""
     for start in range(0, len(instances), _BATCH):
         batch = instances[start : start + _BATCH]
         found = cells.request_specs(cell, [one.uuid for one in batch])

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A domain as it can be started beside the guest itself: its board and devices, with nothing of the host behind them.
 
-Whatever QEMU gives a guest stays, for that is what another QEMU may lack. What a device leads to on the host is
+Whatever QEMU gives a guest stays, because another QEMU may lack it. What a device leads to on the host is
 replaced: a disk has an empty file, a network card a tap device, a serial port nothing. What can't be replaced, or would
 cost what the host may not have twice, is left out and named. Only what is known here is kept: a device of a newer
 libvirt might lead anywhere.
@@ -50,7 +50,7 @@ _QEMU = "{http://libvirt.org/schemas/domain/qemu/1.0}"
 #: QEMU's options that lead nowhere; with a path in their value they may all the same.
 _ARGUMENTS = ("-global", "-machine", "-M", "-cpu", "-accel")
 _OVERRIDES = (f"{_QEMU}override", f"{_QEMU}capabilities", f"{_QEMU}deprecation")
-#: What names one guest among others that are the same otherwise.
+#: What identifies one guest among others that are otherwise the same.
 _IDENTITY = ("uuid", "genid", "devices/interface/mac", "devices/disk/serial", "devices/disk/wwn")
 
 #: Devices that lead nowhere.
@@ -78,7 +78,7 @@ class Alone:
 
     @property
     def key(self) -> str:
-        """What is the same for guests that differ in their identity alone."""
+        """What is the same for guests that differ only in their identity."""
         domain = safexml.parse(self.xml).getroot()
         for path in _IDENTITY:
             for found in domain.findall(path):
@@ -87,7 +87,7 @@ class Alone:
 
 
 def alone(definition: Definition, emulator: str) -> Alone:
-    """Return a domain with nothing of the host's, for another emulator.
+    """Return a domain that uses nothing of the host, for another emulator.
 
     :raises DomainXMLError: it can't be read.
     """
@@ -213,7 +213,7 @@ def _fit_disk(disk: etree._Element) -> bool:
     _keep(disk, _OF_DISK)
     for attribute in ("sgio", "rawio", "snapshot"):
         _forget(disk, attribute)
-    if disk.get("device") == "lun":  # a whole device of the host's
+    if disk.get("device") == "lun":  # a whole device of the host
         disk.set("device", "disk")
     disk.set("type", "file")
     if source is not None:

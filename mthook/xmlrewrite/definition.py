@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A domain's XML and what was read of it, for those who look at one domain several times."""
+"""A domain's XML and what was read from it, for code that looks at one domain several times."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from mthook.xmlrewrite import safexml, summary
 
 
 class Definition:
-    """A domain's XML; what is asked of it is read the first time, and kept.
+    """A domain's XML; each part is read when it is first asked for, and kept.
 
-    :ivar xml: the very bytes. They may hold passwords: never to be printed.
+    :ivar xml: the exact bytes. They may hold passwords: never print them.
     """
 
     __slots__ = ("_summary", "_tree", "xml")
@@ -51,7 +51,7 @@ class Definition:
 
         :raises DomainXMLError: as :attr:`tree`.
         """
-        # lxml's own copy of a tree turns round what follows the root.
+        # lxml's own copy of a tree reverses what follows the root.
         root = self.tree.getroot()
         copied = copy.deepcopy(root)
         for node in reversed(list(root.itersiblings(preceding=True))):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The way back for a guest that somebody converted by hand, from its last definition that was right.
 
-Nothing tells what else was changed by that hand. The board and where devices are on it become again
-what they were; what a guest has whatever its board stays as it is now: memory, CPU, where its data
+Nothing tells what else was changed by hand. The board and where devices are on it become again
+what they were; what a guest has on any board stays as it is now: memory, CPU, where its data
 are, disks and network cards that came or went.
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _BOARD = ("os", "features", "clock", "devices")
 #: The devices that connect a guest with its data and with networks.
 _CONNECTING = ("disk", "filesystem", "hostdev", "interface")
-#: What of such a device says with what it is connected: elements, and attributes of the device and its driver.
+#: What in such a device says what it is connected to: elements, and attributes of the device and its driver.
 _CONNECTION = ("auth", "backingStore", "encryption", "source", "virtualport")
 _REMOVABLE = ("cdrom", "floppy")
 
@@ -39,7 +39,7 @@ _REMOVABLE = ("cdrom", "floppy")
 def way_back(
     original: Original | None, kept: Kept | None, now: Definition, machine: str
 ) -> Original | None:
-    """Return what a guest is led back by, where it is to get a machine type of another family.
+    """Return what to lead a guest back to, where it is to get a machine type of another family.
 
     :param original: what it was before mthook changed its family the last time.
     :param kept: its last definition that satisfied its pin.
@@ -75,7 +75,7 @@ def _by_hand(kept: Kept, now: Definition) -> Original | None:
 
 
 def _pairs(olds: list[etree._Element], news: list[etree._Element]) -> Sequence[_Pair]:
-    """Return which device is which: by what it is connected with, by its name, or of drives the next one."""
+    """Return which device is which: by what it is connected to, by its name, or, for drives, the next one."""
     pairs: list[_Pair] = []
     for identity in (_source, _name, _drive):
         for old in list(olds):
@@ -142,7 +142,7 @@ def _form(device: etree._Element) -> object:
 
 
 def _take_rest(before: etree._Element, after: etree._Element) -> None:
-    """Make a domain what it is now, but for its board."""
+    """Make a domain what it is now, except for its board."""
     boards = {str(child.tag): child for child in before.iterchildren(*_BOARD)}
     rest = []
     for child in after.iterchildren("*"):

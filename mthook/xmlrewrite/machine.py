@@ -2,7 +2,7 @@
 """The step that gives a domain its machine type.
 
 Within a family the attribute is all there is to change: libvirt 9.0 with QEMU 7.2 defines and
-starts a guest with every version of its family unchanged, but for what :mod:`versions
+starts a guest with every version of its family unchanged, except what :mod:`versions
 <mthook.xmlrewrite.versions>` lists. Another family means other controllers, addresses and buses:
 :mod:`mthook.xmlrewrite.family`.
 """
@@ -35,7 +35,7 @@ _FAMILIES = {
 }
 _KNOWN = frozenset().union(*_FAMILIES.values())
 #: What libvirt makes of a domain that names no machine type (src/qemu/qemu_capabilities.c,
-#: ``preferredMachines``); without an architecture it is the host's, which is taken for x86.
+#: ``preferredMachines``); without an architecture it is the host's, assumed to be x86.
 _DEFAULTS = {
     **dict.fromkeys(("", "x86_64", "i686"), "pc"),
     **dict.fromkeys(("aarch64", "armv7l", "riscv64"), "virt"),
@@ -50,7 +50,7 @@ def set_machine(domain: etree._Element, target: Target) -> list[str]:
     :return: the change in words, nothing when there is none.
     :raises ConversionError: if the domain has no ``os/type``; the change is one of architecture, or
         of a family that can't be converted; the version can't have a device of the domain; an
-        argument for QEMU names another machine type, which would count.
+        argument for QEMU names another machine type, which would win.
     :raises MachineTypeError: if the target isn't a machine type's name.
     """
     wanted = _read(target.machine)

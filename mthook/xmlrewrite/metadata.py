@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The step that lets a pin travel with its guest, as an element of mthook's own in ``<metadata>``.
+"""The step that lets a pin travel with its guest, as mthook's own element in ``<metadata>``.
 
 libvirt keeps one element per namespace there through define, start, live migration, save and
 restore (libvirt docs/formatdomain.rst, "General metadata"), so that a host which never saw the

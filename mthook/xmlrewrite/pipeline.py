@@ -25,7 +25,7 @@ class Rewritten:
     :ivar xml: the domain, the very same bytes when nothing had to change.
     :ivar changes: what was changed, a line each.
     :ivar converted: whether the domain is of another family now.
-    :ivar restored: whether what it was before is kept, and it is that again.
+    :ivar restored: whether what it was before had been kept, and it is that again.
     :ivar tree: what ``xml`` was written from, None when nothing had to change.
     """
 
@@ -50,7 +50,7 @@ class Rewritten:
 def rewrite(domain: bytes | Definition, target: Target) -> Rewritten:
     """Make a domain what its pin asks for.
 
-    :param domain: a :class:`.Definition` where more is to be read of it than this reads.
+    :param domain: a :class:`.Definition` where the caller reads more of it.
 
     :raises DomainXMLError: if the XML can't be read safely.
     :raises ConversionError: if it can't become that, or would lose a device; ``.element`` says
@@ -63,7 +63,7 @@ def rewrite(domain: bytes | Definition, target: Target) -> Rewritten:
 
 
 def carrying(definition: Definition, target: Target) -> Definition:
-    """Return a definition that carries the target's pin, and is else as it was."""
+    """Return a definition that carries the target's pin, and is otherwise as it was."""
     tree = definition.copy()
     carry_pin(tree.getroot(), target)
     return Definition(safexml.serialize(tree), tree)

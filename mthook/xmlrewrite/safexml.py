@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Domain XML to tree and back: nothing in it opens a file or a socket, or eats the memory."""
+"""Domain XML to tree and back: nothing in it opens a file or a socket, or exhausts memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def parse(xml: bytes) -> etree._ElementTree:
     """Parse a domain that :func:`mthook.xmlrewrite.summary.read` accepts.
 
     :raises DomainXMLError: as there, and for what libxml2 alone objects to, such as a
-        namespace that is no URI.
+        namespace that isn't a URI.
     """
     # expat, without entities, goes first: no DOCTYPE, foreign encoding or deep nesting reaches
     # libxml2.
@@ -75,7 +75,7 @@ def unified_diff(
 ) -> str:
     """Return what differs between two domains, for a terminal; '' when nothing does.
 
-    Both are written the same way first, so that quotes and empty elements are no differences. The
+    Both are written the same way first, so that quotes and empty elements make no difference. The
     context shows neighbouring lines as they are: the text is for an operator's eyes, never for a
     log.
     """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A domain without what may be secret in it, to be kept or to be shown.
+"""A domain without anything that may be secret, to be kept or shown.
 
-libvirt itself leaves out what it takes for a secret, such as a screen's password, where it isn't
-asked for it. It shows everybody who may look at a guest what else may hold one: values for the
+libvirt itself leaves out what it takes for a secret, such as a display's password, unless it is
+asked for it. Everybody who may look at a guest sees what else may hold one: values for the
 guest's firmware (cloud-init, Ignition), its kernel's command line, arguments for QEMU, and whatever
 other programs keep in the metadata.
 """
@@ -17,11 +17,11 @@ from mthook.xmlrewrite import elements, safexml
 from mthook.xmlrewrite.definition import Definition
 from mthook.xmlrewrite.summary import NOVA_NAMESPACES, PIN_NAMESPACE
 
-#: Whose text is left out.
+#: The elements whose text is left out.
 _TEXTS = ("os/cmdline", "sysinfo//*", "launchSecurity//*", "devices//cookie")
-#: Which attributes are, of which elements.
+#: The attributes that are left out, by element.
 _ATTRIBUTES = (("devices/graphics", "passwd"), ("devices//source", "query"))
-#: What stands in place of it where it is shown.
+#: What is shown in place of a secret.
 HIDDEN = "(hidden)"
 #: Others' namespaces that hold no secrets: what Nova, libosinfo and mthook note.
 _PLAIN = (*NOVA_NAMESPACES, PIN_NAMESPACE, "http://libosinfo.org/xmlns/libvirt/domain/1.0")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What mthook needs to know of a domain, read from its XML in one pass, hostile or not.
+"""What mthook needs to know about a domain, read from its XML in one pass, hostile or not.
 
 Part of the hook's fast path: expat alone. Only what libvirt itself reads counts (``domain/name``,
 never ``domain/metadata/x/name``); what libvirt would silently resolve to one of two (a second
@@ -30,7 +30,7 @@ NOVA_NAMESPACES = (
     "http://openstack.org/xmlns/libvirt/nova/1.1",
 )
 
-# Stands between namespace and name; '}' is no character of a URI, so that no namespace can forge a
+# Stands between namespace and name; '}' isn't allowed in a URI, so that no namespace can forge a
 # path.
 _SEPARATOR = "}"
 _OSINFO = "domain/metadata/http://libosinfo.org/xmlns/libvirt/domain/1.0}libosinfo"
@@ -40,15 +40,15 @@ _ARGUMENTS = f"domain/{_QEMU}{_SEPARATOR}commandline"
 _PIN = f"domain/metadata/{PIN_NAMESPACE}{_SEPARATOR}pin"
 _ONCE = frozenset(("domain/name", "domain/uuid", "domain/metadata", "domain/os", "domain/os/type"))
 _TEXTS = {"domain/name", "domain/uuid", "domain/devices/emulator"}
-#: Where Nova has its own name of the guest, and how much of it counts (``instances.display_name``).
+#: Where Nova has its own name for the guest, and how much of it counts (``instances.display_name``).
 _DISPLAY: list[str] = []
 _MAX_DISPLAY = 255
-#: Where an element is of which neither itself nor anything in it counts.
+#: The place of an element that is ignored with everything in it.
 _ELSEWHERE = "-"
 _HEX = frozenset("0123456789abcdef")
-#: What Nova calls the machine type among the properties, and what tells a Windows (nova/objects/image_meta.py).
+#: What Nova calls the machine type among the properties, and what says that it is Windows (nova/objects/image_meta.py).
 _RECORDED, _OPERATING_SYSTEM = "hw_machine_type", ("os_type", "os_distro")
-#: The largest one by which Python divides in one go.
+#: The largest prime by which Python divides in one go.
 _PRIME = 2**30 - 35
 
 
@@ -69,7 +69,7 @@ class Summary:
     :ivar recorded: the machine type that Nova has recorded for the instance, as Nova 32 and newer tell; or None.
     :ivar travelled: machine type, and since when it holds, of the pin the guest carries for itself;
         or None.
-    :ivar windows: whether the guest looks like a Windows.
+    :ivar windows: whether the guest looks like Windows.
     """
 
     __slots__ = (
@@ -121,11 +121,11 @@ def read(xml: bytes) -> Summary:
 
 
 def checksum(xml: bytes) -> int:
-    """Return a number by which a definition is known for the same; it gives no secret away.
+    """Return a number by which a definition is recognized; it gives no secret away.
 
     The first tag is left out: libvirt numbers each start of a guest there.
     """
-    # To import a module that computes one would take longer.
+    # Importing a module that computes one would take longer.
     return int.from_bytes(xml.partition(b">")[2], "big") % _PRIME
 
 
@@ -160,7 +160,7 @@ class _Reader:
         self.summary = Summary()
         self.path = ""
         self.parents: list[str] = []
-        #: How deep inside of an element that nothing is read of; 0: not in one.
+        #: How deep inside an element from which nothing is read; 0: not in one.
         self.elsewhere = 0
         self.once: set[str] = set()
         self.texts: dict[str, list[str]] = {}
@@ -295,7 +295,7 @@ def _machine(name: str) -> str:
 
 
 def _recorded(name: str) -> str | None:
-    """Read what Nova has recorded; what is no machine type's name is as good as nothing."""
+    """Read what Nova has recorded; what isn't a machine type's name counts as nothing."""
     try:
         return MachineType.parse(name).name
     except MachineTypeError:
@@ -303,7 +303,7 @@ def _recorded(name: str) -> str | None:
 
 
 def _travelled(pin: Mapping[str, str], uuid: str | None) -> tuple[str, str] | None:
-    """Read the pin a guest carries; one that a clone inherited, or nobody can read, is none."""
+    """Read the pin a guest carries; one that a clone inherited, or that can't be read, is ignored."""
     machine = pin.get("machine", "")
     try:
         if uuid is None or canonical_uuid(pin.get("instance", "")) != uuid:

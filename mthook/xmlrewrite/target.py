@@ -36,7 +36,7 @@ class Kept:
 
 
 class Target:
-    """What a domain shall become.
+    """What a domain is to become.
 
     :ivar machine: its machine type.
     :ivar instance: its UUID, None to leave no pin in its metadata.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an old version of a board can't have, though a new one can.
 
-libvirt defines such a guest, for it doesn't know; QEMU refuses to start it. The limits are
-upstream's, measured with QEMU 7.2; vendors' lines number their versions otherwise.
+libvirt, unaware of it, defines such a guest; QEMU refuses to start it. The limits are
+upstream's, measured with QEMU 7.2; vendors' lines number their versions differently.
 """
 
 from __future__ import annotations

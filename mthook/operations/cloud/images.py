@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The images that shelved instances are unshelved from get what is recorded for those."""
+"""Bring the images of shelved instances to what is recorded for the instances."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MACHINE = MACHINE_KEY[len("image_") :]
 class ShelvedImages(contextlib.ExitStack):
     """A context manager, which opens Glance once it is needed.
 
-    :param result: is told what is done; that Glance fails it is told once, and Glance is asked nothing more.
+    :param result: is told what is done; if Glance fails, it is told once, and Glance isn't asked again.
     """
 
     def __init__(self, conf: cfg.ConfigOpts, result: Result) -> None:

@@ -21,7 +21,7 @@ _LOCK = "cloud.lock"
 
 
 def synchronize(conf: cfg.ConfigOpts, result: Result) -> None:
-    """Go through all instances of all cells; a cell that fails doesn't keep the others from it.
+    """Go through all instances of all cells; a failing cell doesn't hold up the others.
 
     :raises Busy: another run is under way on this machine.
     :raises NovaError: the API database fails.
@@ -45,7 +45,7 @@ def synchronize(conf: cfg.ConfigOpts, result: Result) -> None:
 
 @contextlib.contextmanager
 def locked(conf: cfg.ConfigOpts, name: str) -> Iterator[None]:
-    """Hold a lock in the catalog's directory; there need be no catalog.
+    """Hold a lock in the catalog's directory; the catalog itself needn't exist.
 
     :raises Busy: another process has it.
     :raises CatalogError: the directory can't be used.

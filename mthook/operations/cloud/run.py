@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is done for the instances of a cell: the request spec gets what is recorded, and so does a shelved image.
 
-Where nothing is recorded that is left to the instance's host, which alone knows the guest. Of one that no host has,
+Where nothing is recorded, it is left to the instance's host, which alone knows the guest. For one that no host has,
 Nova's own order of sources counts.
 """
 
@@ -81,7 +81,7 @@ class CloudRun:
                 yield instance
 
     def _check(self, cell: Cell, page: Sequence[NovaInstance]) -> None:
-        """Make sure that a cell's database is of the cloud that the API database is of.
+        """Make sure that a cell's database belongs to the same cloud as the API database.
 
         :raises NovaError: it isn't.
         """
@@ -93,7 +93,7 @@ class CloudRun:
     def _record(self, cell: Cell, instance: NovaInstance, asked: str | None) -> str | None:
         """Record the machine type of an instance that no host has; return None where it is left alone.
 
-        :param asked: the one in its request spec, which also counts more than what a failed unshelving has left.
+        :param asked: the one in its request spec, which also overrides what a failed unshelving has left.
         """
         machine, source = nova_would_give(instance, asked, self._conf)
         if machine is None:
@@ -123,7 +123,7 @@ class CloudRun:
 
 
 def _is_unwished(instance: NovaInstance) -> bool:
-    """Tell whether what is recorded may be Nova's own. Where no host has an instance, nova-compute fills nothing in."""
+    """Tell whether Nova may have written the record by itself. Without a host nova-compute fills nothing in."""
     filled_in = instance.author == reconcile.FILLED_IN and not instance.offloaded
     return instance.machine is not None and (filled_in or instance.author == reconcile.NOVA)
 

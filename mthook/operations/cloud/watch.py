@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """mthook-sync --cloud --watch: look for changed instances every few seconds, until it is told to stop.
 
-It looks back further than to its last look: clocks of Nova's services differ, a transaction is seen only after its end,
+It looks back further than its last look: clocks of Nova's services differ, a transaction is seen only after its end,
 and the host of a new instance takes a while to record its machine type, which doesn't change its row.
 """
 
@@ -22,24 +22,24 @@ from mthook.operations.cloud.once import locked
 from mthook.operations.cloud.run import CloudRun
 from mthook.operations.opening import opened_nova
 
-#: Between two looks.
+#: The time between two looks.
 SECONDS = 5.0
 #: How far it looks back; the timer's syncs of hosts are five minutes apart.
 OVERLAP = timedelta(minutes=6)
 _LOCK = "watch.lock"
-#: So many instances of a cell are remembered at most; the others are looked at again.
+#: At most this many instances of a cell are remembered; the others are looked at again.
 _REMEMBERED = 10_000
 
 
 def watch(conf: cfg.ConfigOpts, result: Result, stopping: threading.Event) -> None:
     """Look until it is told to stop.
 
-    :raises Busy: another process on this machine does.
+    :raises Busy: another process on this machine does so already.
     """
     with locked(conf, _LOCK):
         watched = _Watch(conf, result, stopping)
         while not stopping.is_set():
-            # After a failure all connections are made anew, to where the API database says by then.
+            # After a failure all connections are made anew, to wherever the API database then says.
             with opened_nova(conf) as cells:
                 while watched.look(cells) and not stopping.wait(SECONDS):
                     pass

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The guests of this host, with every place that holds a machine type of theirs."""
+"""The guests of this host, with every place that holds one of their machine types."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Guest:
-    """A guest, and where machine types of it are; None: not there.
+    """A guest, and its machine type in each place; None: not there.
 
     :ivar name: untrusted text.
     :ivar pin: what it is pinned to.
@@ -33,7 +33,7 @@ class Guest:
     :ivar recorded: what Nova has recorded.
     :ivar has_spec: whether its request spec was read.
     :ivar spec: what that says.
-    :ivar problem: why its XML can't be read; nothing that stands there is known then.
+    :ivar problem: why its XML can't be read; nothing in it is known then.
     """
 
     uuid: str
@@ -62,14 +62,14 @@ class Guest:
 
     @property
     def machines(self) -> set[str]:
-        """Every machine type that is known of it."""
+        """Every machine type that it is known to have."""
         places = (self.running, self.defined, self.pin, self.saved, self.recorded, self.spec)
         return {*filter(None, places), *(m for found in self.snapshots.values() for m in found)}
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """What Nova's databases say of an instance.
+    """What Nova's databases say about an instance.
 
     :ivar spec: of its request spec, where that was read.
     """
@@ -118,7 +118,7 @@ def read(
 
 
 def ask_nova(conf: cfg.ConfigOpts) -> dict[str, Recorded]:
-    """Return what Nova's databases say of this host's instances; nothing where none is configured.
+    """Return what Nova's databases say about this host's instances; nothing if none is configured.
 
     :raises NovaError: one can't be asked.
     """

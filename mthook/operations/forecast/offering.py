@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mthook.host.connection import Host
     from mthook.host.domains import Domain
 
-#: What every file says it is. Another form, and another name, would be a later version's.
+#: The format that every file names. A later version would give another format another name.
 FORMAT = "mthook-offer-1"
 _KEYS = ("emulator", "arch", "virt_type")
 #: A 32-bit guest runs in a 64-bit emulator.
@@ -51,7 +51,7 @@ class Offering:
 
     @property
     def archs(self) -> set[str]:
-        """Of what architectures guests can be."""
+        """The architectures that guests can have."""
         own = {one.arch for one in self.capabilities}
         return own | {narrow for narrow, wide in _WIDER.items() if wide in own}
 
@@ -67,7 +67,7 @@ class Offering:
 def of_host(host: Host, name: str, domains: Iterable[Domain]) -> Offering:
     """Return what this host offers, as libvirt tells.
 
-    :param domains: whose emulators are asked for as well.
+    :param domains: their emulators are asked about as well.
     :raises HostError: libvirt can't be asked.
     """
     from mthook.host.capabilities import host_facts, read_capabilities
@@ -141,7 +141,7 @@ def _read_emulator(row: dict[str, Any]) -> Iterable[Capability]:
 
 
 def _text(value: object) -> str:
-    """Return a text that is read by a terminal or a program as it is."""
+    """Return a text that a terminal or a program reads as it is."""
     if not isinstance(value, str) or not value.isprintable():
         raise TypeError(f"{printable(value, 40)} isn't a plain text")
     return value

@@ -14,7 +14,7 @@ from mthook.operations.forecast.guests import Guest
 from mthook.operations.forecast.prospects import Prospect
 
 WORKS, UNKNOWN, CHANGES, FAILS = "works", "unknown", "changes", "fails"
-#: The better first.
+#: From best to worst.
 _OUTCOMES = (WORKS, UNKNOWN, CHANGES, FAILS)
 START, RESTORE, REVERT, MIGRATION = "start", "restore", "revert", "migration"
 
@@ -24,7 +24,7 @@ class Event:
     """What would happen to a guest.
 
     :ivar kind: ``start``, ``restore`` (of the managed-save image), ``revert`` (to a snapshot) or ``migration``.
-    :ivar machine: the machine type that it would be asked for; None: nothing tells which.
+    :ivar machine: the machine type that would be requested for it; None: unknown.
     :ivar outcome: ``works``, ``changes`` (the guest's hardware), ``fails`` or ``unknown``.
     :ivar becomes: what the guest would run as, where that changes.
     :ivar snapshot: the one reverted to.
@@ -56,7 +56,7 @@ class Outlook:
     """One guest's future.
 
     :ivar events: at most one of each kind, and of reverts one for each snapshot.
-    :ivar end: the first release of upstream's QEMU that lacks one of its machine types.
+    :ivar end: the first release of upstream QEMU that lacks one of its machine types.
     """
 
     guest: Guest
@@ -66,7 +66,7 @@ class Outlook:
 
     @property
     def outcome(self) -> str:
-        """The worst of it."""
+        """The worst of its outcomes."""
         return max((event.outcome for event in self.events), key=_OUTCOMES.index, default=UNKNOWN)
 
     @property
@@ -132,7 +132,7 @@ def _event(
 
 
 def _changes(guest: Guest, machine: str, becomes: str, prospect: Prospect) -> bool:
-    """Tell whether a guest that is asked for by an alias, or by a default, gets other hardware than it has."""
+    """Tell whether a guest requested by an alias or a default would get hardware other than it has."""
     before = guest.running or guest.seen or guest.defined
     if before is None or before == becomes:
         return False
@@ -175,7 +175,7 @@ def _hold(guest: Guest, event: Event) -> Cure:
     """Return what makes a guest keep the hardware that it has."""
     if guest.pin is None:
         return Cure("pin")
-    # What it is pinned to is an alias; or Nova lacks what it is pinned to, and has its default.
+    # Its pin is an alias; or Nova lacks its pin, and has its default.
     return Cure("freeze" if event.machine == guest.pin else "record")
 
 
@@ -196,7 +196,7 @@ def _replacement(guest: Guest, machine: str, prospect: Prospect) -> Iterator[Cur
 
 
 def _common(guest: Guest, prospect: Prospect) -> Iterator[str]:
-    """Yield the machine types, no aliases, that a guest could have now and then."""
+    """Yield the machine types, no aliases, that a guest could have before and after the change."""
     names = prospect.qemu.names(guest)
     for name in names if names is not None else prospect.current.names(guest) or []:
         if all(q.answer(guest, name) == (True, name) for q in (prospect.qemu, prospect.current)):

@@ -22,7 +22,7 @@ class Qemu(Protocol):
 
     @property
     def release(self) -> releases.Release | None:
-        """Which release of upstream's it is, as far as that is known."""
+        """Which upstream release it is, as far as that is known."""
 
     def answer(self, guest: Guest, machine: str) -> Answer:
         """Tell whether it has a machine type for a guest."""
@@ -67,7 +67,7 @@ class Offered:
 
 @dataclass(frozen=True)
 class Released:
-    """A release of upstream's, known by its number alone: the rule counts, and vendors' lines can't be judged."""
+    """An upstream release, known by its number alone: the rule counts, and vendors' lines can't be judged."""
 
     release: releases.Release
 
@@ -105,5 +105,5 @@ class Prospect:
     new_defaults: Mapping[str, str] = field(default_factory=dict)
 
     def default(self, arch: str) -> str | None:
-        """Return what Nova gives an instance of which nothing is recorded."""
+        """Return what Nova gives an instance that has nothing recorded."""
         return self.new_defaults.get(arch) or reconcile.default_machine(arch, self.nova_defaults)

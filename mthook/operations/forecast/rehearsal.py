@@ -22,11 +22,11 @@ _RUNS = {"x86_64": ("x86_64", "i686"), "aarch64": ("aarch64", "armv7l")}
 
 @dataclass(frozen=True)
 class Scene:
-    """A domain of a guest's.
+    """One of a guest's domains.
 
     :ivar kind: ``start``, ``restore`` (what its managed-save image holds) or ``revert`` (what a snapshot holds).
     :ivar snapshot: which.
-    :ivar problem: why it can't be had.
+    :ivar problem: why it isn't available.
     """
 
     uuid: str
@@ -39,10 +39,10 @@ class Scene:
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """How a domain of a guest's did.
+    """How one of a guest's domains fared.
 
     :ivar error: why it doesn't start, mostly in QEMU's words; None: it does.
-    :ivar left_out: what of it wasn't there to be tried.
+    :ivar left_out: which parts of it weren't there to be tried.
     :ivar other_arch: its architecture, where the binary has another one: it wasn't tried.
     """
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sight:
-    """What is known of this host.
+    """What is known about this host.
 
     :ivar current: what its QEMU offers now.
     :ivar nova_problem: why Nova's databases can't be asked; what they say isn't in ``guests`` then.
@@ -34,7 +34,7 @@ class Sight:
 
 
 def look(conf: cfg.ConfigOpts, catalog: Catalog, host: Host) -> Sight:
-    """Gather what a forecast is about.
+    """Gather what a forecast needs.
 
     :raises HostError: libvirt can't be asked.
     """
@@ -91,7 +91,7 @@ def rehearse(sight: Sight, host: Host, binary: offering.Offering) -> list[rehear
 def _current(
     conf: cfg.ConfigOpts, catalog: Catalog, host: Host, domains: Sequence[Domain]
 ) -> offering.Offering:
-    """Return what the last sync saw, unless QEMU was changed since, or there was none."""
+    """Return what the last sync saw, unless QEMU has changed since, or there was no sync."""
     facts, known = catalog.host(), catalog.capabilities()
     if not known or catalog.changed_archs():
         return offering.of_host(host, conf.host, domains)

@@ -27,7 +27,7 @@ class Prospect:
     """What would be done to a guest.
 
     :ivar act: does it.
-    :ivar beside: what changes of Nova's device buses with it.
+    :ivar beside: which of Nova's device buses change with it.
     """
 
     old: str | None
@@ -49,7 +49,7 @@ def foresee(site: Site, subject: Subject, wish: Wish, actor: str) -> Prospect | 
 def finish(
     site: Site, subject: Subject, wish: Wish, actor: str, new: str | None
 ) -> Prospect | None:
-    """Check what is left to do to a guest after somebody was killed in the midst of it.
+    """Check what is left to do to a guest after a process was killed in the middle of it.
 
     :param new: the machine type that it was to have.
     """
@@ -90,12 +90,12 @@ def _change(
 
 
 def _complete(subject: Subject, request: ChangeRequest, why: str) -> Prospect | None:
-    """Bring what else there is of an instance to what Nova has recorded: request spec, pin, definition."""
+    """Bring the rest of an instance to what Nova has recorded: request spec, pin, definition."""
     cloud, local = subject.cloud, subject.local
     assert cloud is not None
     disagrees = subject.spec is not None and subject.specified != request.machine
     accepts = replace(request, accepts=True)
-    # Of a pin that only the next sync knows to be Nova's, nothing is to be told here.
+    # Nothing is to be told here about a pin that only the next sync knows to be Nova's.
     here = change.plan(local, accepts) if local and (local.pin or local.domain) else None
     if not disagrees and here is None:
         return None

@@ -30,7 +30,7 @@ Ready = tuple[Planned, Subject, acts.Prospect]
 class Application:
     """A plan that is being applied.
 
-    :ivar path: of its journal; None: nothing is changed, it is only looked at what would be.
+    :ivar path: of its journal; None: nothing is changed, it only tells what would be.
     :ivar state: what the journal said at first.
     """
 
@@ -48,8 +48,8 @@ class Application:
     def run(self, number: int = 0, of: int = 1) -> Iterator[Outcome]:
         """Change one guest after the other; yield what becomes of each.
 
-        :param number: of several processes that share the guests, this one's.
-        :raises Error: the next guest would fail of it likewise. Another run goes on where this one ended.
+        :param number: this process's, among those that share the guests.
+        :raises Error: the next guest would fail in the same way. Another run goes on where this one ended.
         """
         mine = (one for index, one in enumerate(self._left()) if index % of == number)
         origin, parent = self.plan.origin, os.getppid()
@@ -79,7 +79,7 @@ class Application:
             yield from (_foreseen(one, prospect) for one, _, prospect in ready)
             return
         with Journal(self.path) as notes:
-            # One that was begun before keeps what it was then.
+            # For one begun earlier, what was noted then counts.
             fresh = [one for one in ready if _is_untouched(*one[:2])]
             notes.begin(_imprints(site, fresh))
             for one in ready:
@@ -112,7 +112,7 @@ class Application:
             prospect = acts.foresee(site, found, wish, self.actor)
         else:
             prospect = acts.finish(site, found, wish, self.actor, planned.new)
-        # Done, and the process killed before that was noted.
+        # It was done, but the process was killed before noting that.
         return prospect or acts.Prospect(planned.old, planned.new, planned.why, (), lambda: ())
 
     def _do(
@@ -136,7 +136,7 @@ class Application:
 def begin(
     conf: cfg.ConfigOpts, plan: Document, directory: str | None, actor: str, limits: Limits
 ) -> Application:
-    """Return the application of a plan; one that was begun goes on.
+    """Return the application of a plan; one that was begun is continued.
 
     :param directory: of the journals; None: nothing is to be changed.
     :raises Error: the plan has been taken back.
@@ -226,7 +226,7 @@ def _in_nova(
         "spec": asdict(spec) if spec else None,
         "made": {MACHINE_KEY: new, **buses},
         "disks": disks,
-        # What Nova wrote by itself must not look so when an operator brings it back.
+        # What Nova wrote by itself must not look like that once an operator brings it back.
         "times": subject.cloud.nova.author == SOMEBODY,
     }
 
@@ -242,7 +242,7 @@ def _here(subject: Subject) -> dict[str, Any] | None:
 
 
 def likeness_of(host: Any, uuid: str) -> Mapping[str, Any] | None:
-    """Return by what a guest's definition is known again, where there is one that may follow its pin."""
+    """Return what a guest's definition is recognized by, where there is one that may follow its pin."""
     if host is None:
         return None
     from mthook.host import putback
@@ -255,7 +255,7 @@ def likeness_of(host: Any, uuid: str) -> Mapping[str, Any] | None:
 
 
 def _became(subject: Subject) -> dict[str, Any]:
-    """Return what a guest of this host is after its change; nothing of others."""
+    """Return what a guest of this host is after its change; nothing for others."""
     if subject.local is None:
         return {}
     pin = subject.local.catalog.get_pin(subject.uuid)

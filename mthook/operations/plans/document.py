@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A plan as a file: JSON with a line for each guest, so that neither side has all of it in memory.
 
-The last line has a checksum of all the others. It keeps nobody from anything: it tells an operator that what is applied
+The last line has a checksum of all the others. It is no protection: it tells an operator when what is applied
 isn't what was reviewed.
 """
 
@@ -16,12 +16,12 @@ from typing import Any, BinaryIO
 from mthook.errors import Error
 from mthook.text import printable
 
-#: What a plan says it is. Another form, and another name, would be a later version's.
+#: The format that a plan names. A later version would give another format another name.
 FORMAT = "mthook-plan-1"
 _ANY_FORMAT = "mthook-plan-"
 _GUESTS = b', "guests": ['
 _END = b"],\n"
-#: Of the checksum, so many digits name a plan and the change that it becomes.
+#: How many digits of the checksum name a plan and the change that it becomes.
 _DIGITS = 12
 #: A header, or a guest with all its warnings, is a fraction of that.
 _MAX_LINE = 1 << 20
@@ -33,7 +33,7 @@ class Wish:
 
     :ivar action: ``set``, ``accept``, ``freeze``, ``unset`` or ``realign``.
     :ivar machine: the machine type that is set.
-    :ivar allowed: for what reasons policy isn't to refuse it.
+    :ivar allowed: reasons for which policy must not refuse it.
     :ivar elsewhere: also where another host's sync would undo it.
     :ivar with_buses: in Nova, device buses that the machine type doesn't have are changed too.
     :ivar reason: why, in the operator's own words.
@@ -49,7 +49,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Origin:
-    """Who has made a plan, when, and against what.
+    """Who made a plan, when, and against what.
 
     :ivar host: ``[DEFAULT] host``.
     :ivar catalog: its catalog; None: there was none.
@@ -72,7 +72,7 @@ class Planned:
 
     :ivar host: where it was; None: on no host.
     :ivar kind: ``nova`` or ``libvirt``.
-    :ivar old: its pin, in Nova what is recorded; of a definition to be realigned its machine type.
+    :ivar old: its pin, in Nova what is recorded; for a definition to be realigned, its machine type.
     :ivar why: ``asked``, or what tells the machine type: ``running``, ``defined``, ``alias``, ``drift``.
     :ivar refused: reason and text; None: it isn't refused.
     :ivar warnings: kinds of cautions and their facts.
@@ -104,7 +104,7 @@ def lines(origin: Origin, wish: Wish, guests: Iterable[Planned]) -> Iterator[byt
     yield counted(head[:-1] + _GUESTS + b"\n")
     end = b""
     for one in guests:
-        # The end of a line isn't known before the next one: JSON has no comma behind the last.
+        # The end of a line isn't known before the next one: JSON has no comma after the last.
         yield counted(end + json.dumps(asdict(one)).encode())
         end = b",\n"
     yield counted((b"\n" if end else b"") + _END)
@@ -115,7 +115,7 @@ class Document:
     """A plan that was read.
 
     :param path: the file that :func:`lines` made; it is read again for its guests.
-    :raises Error: it can't be read, is no plan, of another version, not whole, or was edited.
+    :raises Error: it can't be read, isn't a plan, has another version, isn't whole, or was edited.
     """
 
     def __init__(self, path: str) -> None:
@@ -161,7 +161,7 @@ class Document:
         return dict(head)
 
     def _checksum(self, file: BinaryIO) -> str:
-        """Return the checksum, which is right."""
+        """Verify the checksum, and return it."""
         file.seek(0)
         digest, last = hashlib.sha256(), b""
         for line in iter(lambda: file.readline(_MAX_LINE), b""):

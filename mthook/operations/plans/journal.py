@@ -2,7 +2,7 @@
 """What applying a plan has done so far: how to go on after a kill, and how to take it back.
 
 A file for each plan beside the catalog, which an administrator's host without guests needn't have; its name is the
-change's. First what a guest was is on the disk, then the guest is changed, then that is noted. So a guest that was
+change's. First what a guest was is put on disk, then the guest is changed, then that is noted. So a guest that was
 begun and not done is one to look at again: it is as it was, or as it was to be.
 """
 
@@ -58,7 +58,7 @@ class State:
 
 
 class Journal:
-    """An open journal; what is added to it comes to its end, from whichever process.
+    """An open journal; lines are added at its end, from whichever process.
 
     :raises CatalogError: by every method, where the file can't be written.
     """
@@ -76,7 +76,7 @@ class Journal:
         os.close(self._descriptor)
 
     def begin(self, lines: Iterable[Mapping[str, Any]]) -> None:
-        """Add lines, which are on the disk afterwards."""
+        """Add lines, and return when they are on disk."""
         text = b"".join(json.dumps(one).encode() + b"\n" for one in lines)
         with self._explained():
             self._write(text)
@@ -107,7 +107,7 @@ class Journal:
 def locked(catalog: str) -> Iterator[str]:
     """Keep others from applying and undoing meanwhile; yield the directory of the journals.
 
-    :param catalog: the path of the catalog, which needn't be there.
+    :param catalog: the path of the catalog, which needn't exist.
     :raises Busy: somebody else is at it.
     """
     home = os.path.dirname(catalog) or "."
@@ -126,7 +126,7 @@ def path_of(directory: str, change: str) -> str:
 def load(path: str) -> State | None:
     """Read a journal; None: there is none yet. A last line that was cut short is taken off.
 
-    :raises CatalogError: it can't be read, or is none.
+    :raises CatalogError: it can't be read, or isn't a journal.
     """
     try:
         with open(path, "r+b") as file:

@@ -34,7 +34,7 @@ def guests(
     """Yield what is to become of the guests that are selected.
 
     :param all_hosts: Nova's instances, wherever they are, in place of this host's guests.
-    :param already: is told the UUIDs of those to which there is nothing to do.
+    :param already: is told the UUIDs of those that need no change.
     """
     uuids = _in_nova(site, selection) if all_hosts else _here(site, selection)
     for batch in batched(uuids):
@@ -73,7 +73,7 @@ def _planned(site: Site, uuid: str, found: Found, wish: Wish, actor: str) -> Pla
     try:
         prospect = acts.foresee(site, found, wish, actor)
     except (CatalogError, NovaError):
-        raise  # the next one would fail of it likewise
+        raise  # the next one would fail in the same way
     except Error as error:
         return _described(site, found, wish.machine, "asked", error=error)
     if prospect is None:

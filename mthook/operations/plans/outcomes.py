@@ -61,7 +61,7 @@ class Limits:
             return True
 
     def give_back(self) -> None:
-        """One that was counted hasn't been changed."""
+        """Take back the count of a guest that wasn't changed."""
         with self._changes.get_lock():
             if self._changes.value >= 0:
                 self._changes.value += 1
@@ -74,7 +74,7 @@ class Limits:
 
 
 def is_fatal(error: Error) -> bool:
-    """Tell whether the next guest would fail of it likewise: a database can't be used."""
+    """Tell whether the next guest would fail in the same way: a database can't be used."""
     conflict = isinstance(error, (NovaConflict, CatalogConflict))
     return isinstance(error, (NovaError, CatalogError)) and not conflict
 

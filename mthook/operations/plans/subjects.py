@@ -83,7 +83,7 @@ Found = Union[Subject, Error]
 
 @dataclass(frozen=True)
 class Site:
-    """What guests are looked up in.
+    """Where guests are looked up.
 
     :ivar here: this host, as Nova calls it.
     :ivar follow: whether definitions may follow their pins.
@@ -103,7 +103,7 @@ class Site:
         return subject.cloud.nova.host if subject.cloud else self.here
 
     def subjects(self, uuids: Sequence[str]) -> dict[str, Found]:
-        """Look up guests; one that there isn't any more comes as the error that says so."""
+        """Look up guests; one that no longer exists comes as the error that says so."""
         known = self.cells.found(uuids) if self.cells else {}
         specs = self.cells.dated_specs(list(known)) if self.cells else {}
         found: dict[str, Found] = {}
@@ -138,7 +138,7 @@ class Site:
 
 @contextlib.contextmanager
 def opened(conf: cfg.ConfigOpts, *, all_hosts: bool) -> Iterator[Site]:
-    """Open what guests are looked up in.
+    """Open the places where guests are looked up.
 
     :param all_hosts: only Nova's database is needed: this host may have neither guests nor a catalog.
     :raises Error: something that is needed can't be used.

@@ -44,8 +44,8 @@ class Undoing:
         """Put one guest back after the other; yield what becomes of each.
 
         :param only: the UUID of the one guest that is to be put back.
-        :raises NotFound: the change isn't about that one.
-        :raises Error: the next guest would fail of it likewise. Another run goes on where this one ended.
+        :raises NotFound: the change doesn't include that one.
+        :raises Error: the next guest would fail in the same way. Another run goes on where this one ended.
         """
         uuids = [uuid for uuid in self.state.left if only in (None, uuid)]
         if only is not None and not uuids:
@@ -110,7 +110,7 @@ class Undoing:
 
 
 class _Changed(Error):
-    """A guest was changed since."""
+    """A guest has been changed since."""
 
 
 @dataclass(frozen=True)
@@ -212,12 +212,12 @@ class _Here:
 def _definition(
     local: Instance, old: Mapping[str, Any] | None, made: Mapping[str, Any] | None
 ) -> PutBack | None:
-    """Work out how a definition becomes what it was; ``None``: it is, or there was none that may follow."""
+    """Work out how a definition becomes what it was; ``None``: it is so already, or there was none that may follow."""
     if local.host is None or old is None:
         return None
     from mthook.host import putback
 
-    # What the change made of it wasn't noted any more where its process was killed.
+    # Where the process was killed, it didn't note what the change made of it.
     known = putback.Likeness(**made) if made else putback.likeness(local.host, local.uuid)
     if known is None:
         raise _Changed("its definition is gone")
@@ -236,7 +236,7 @@ def _imprint(about: Mapping[str, Any]) -> Imprint:
 
 
 def _cautions(found: Subject, was: Mapping[str, Any]) -> list[Caution]:
-    """Return what an operator should know: nothing that runs changes, and another host may have its own mind."""
+    """Return what an operator should know: running guests don't change, and another host may disagree."""
     nova, old = found.cloud.nova if found.cloud else None, was["old"]
     cautions = []
     if nova is not None and old is None and found.local is None and nova.host is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Apply a plan in several processes: a connection to a database, and to libvirt, is one guest's at a time."""
+"""Apply a plan in several processes: a connection to a database, or to libvirt, serves one guest at a time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(application: Application, processes: int) -> Iterator[Outcome]:
                 target=_work, args=(application, number, processes, its_end), daemon=True
             )
             worker.start()
-            its_end.close()  # so that its death is the end of what it says
+            its_end.close()  # so that its death closes the pipe
             workers.append(worker)
             ends.append(end)
         yield from _collected(ends)
@@ -62,7 +62,7 @@ def _collected(ends: list[Connection]) -> Iterator[Outcome]:
 
 
 def _work(application: Application, number: int, processes: int, end: Connection) -> None:
-    """Be one of the processes; it leaves without what the program does at its end."""
+    """Be one of the processes; it ends without the program's own cleanup."""
     said: Error | None = None
     try:
         for outcome in application.run(number, processes):

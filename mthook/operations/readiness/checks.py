@@ -20,7 +20,7 @@ from mthook.operations.readiness import (
 from mthook.operations.readiness.context import Context
 from mthook.operations.readiness.findings import Result, unavailable
 
-#: By stable names, for programs read them.
+#: By stable names, as programs read them.
 CHECKS = {
     "machine_types_recorded": recorded.check_recorded,
     "hook": installed.check_hook,
@@ -54,7 +54,7 @@ UPGRADE = (
     "default_machine_types",
     "configuration_files",
 )
-#: The same of a controller, which has no catalog, libvirt or hook.
+#: The same for a controller, which has no catalog, libvirt or hook.
 CLOUD = (
     "machine_types_recorded",
     "machine_types_in_snapshots",
@@ -79,7 +79,7 @@ DOCTOR = (
 
 
 def run(context: Context, names: Sequence[str]) -> Iterator[Result]:
-    """Yield what each of these checks finds; what one needs and can't have makes it a failure."""
+    """Yield what each of these checks finds; a check that can't get what it needs fails."""
     for name in names:
         try:
             findings = CHECKS[name](context)

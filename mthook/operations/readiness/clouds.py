@@ -40,9 +40,9 @@ parisc parisc64 ppc ppc64 ppc64le ppcemb ppcle s390 s390x sh4 sh4eb sparc sparc6
 def each_cell(
     context: Context, look: Callable[[Cells, Cell], _Result]
 ) -> tuple[list[_Result], list[Finding]]:
-    """Look at every cell, or at those alone that have the host in question.
+    """Look at every cell, or only at those that have the host in question.
 
-    :return: the results; and what fails, which doesn't keep the other cells from it.
+    :return: the results, and the failures; a failing cell doesn't hold up the others.
     """
     results: list[_Result] = []
     failed: list[Finding] = []
@@ -85,10 +85,10 @@ def left_behind(context: Context, guests: Sequence[Guest]) -> list[Guest]:
 
 
 def check_request_specs(context: Context) -> list[Finding]:
-    """Look whether a cold migration or resize would change what is recorded: it takes the request spec's word.
+    """Check whether a cold migration or resize would change what is recorded: it takes the request spec's word.
 
     See nova/conductor/tasks/migrate.py. An instance without a request spec can't be migrated at all, or older releases
-    of Nova make it one of what is recorded.
+    of Nova make one for it from what is recorded.
     """
     if not context.conf.api_database.connection:
         return [_not_looked_at(context)]
@@ -129,7 +129,7 @@ def _unlike(cells: Cells, cell: Cell, host: str | None) -> Iterator[Subject]:
 
 
 def check_defaults(context: Context) -> list[Finding]:
-    """Look whether Nova takes each entry of ``[libvirt] hw_machine_type`` as it is meant; it reads them literally.
+    """Check whether Nova takes each entry of ``[libvirt] hw_machine_type`` as it is meant; it reads them literally.
 
     See nova/virt/libvirt/utils.py, ``get_default_machine_type``.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Does the next release of QEMU still have what this host's guests are?"""
+"""Does the next release of QEMU still have the machine types of this host's guests?"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Are the configuration files safe from others: those that hold a password from their eyes, all from their hands?"""
+"""Can nobody else read the configuration files that hold a password, or change any of the files?"""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _holds_password(path: str) -> bool:
     try:
         cfg.ConfigParser(path, groups).parse()
     except (cfg.ParseError, UnicodeDecodeError):
-        return False  # no program of mthook's runs with it
+        return False  # no mthook program runs with it
     options = [pair for options in groups.values() for pair in options.items()]
     return any(_is_secret(name, value) for name, values in options for value in values)
 

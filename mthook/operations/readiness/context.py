@@ -23,8 +23,8 @@ class Context(contextlib.ExitStack):
 
     :ivar files: the configuration files, whether they exist or not.
     :ivar hooks_dir: libvirt's hooks directory.
-    :ivar cloud: whether Nova's databases alone are looked at, as on a controller.
-    :ivar nova_host: what is looked at of Nova's databases is of this host alone; ``None``: of all.
+    :ivar cloud: whether only Nova's databases are looked at, as on a controller.
+    :ivar nova_host: in Nova's databases only this host is looked at; ``None``: all are.
     :ivar catalog: returns the open catalog; one that isn't there isn't made.
     :ivar host: returns the connection to libvirt, which can't change anything.
     :ivar domains: returns all domains as they are now.
@@ -64,7 +64,7 @@ class Context(contextlib.ExitStack):
             if self.catalog().host().last_sync_at is None:
                 raise
             return list(known.values())
-        # Of one that can't be read what was known before.
+        # For one that can't be read, what was known before.
         found = [domain.as_guest() or known.get(domain.uuid) for domain in domains]
         return sorted((one for one in found if one), key=lambda one: (one.name, one.uuid))
 

@@ -28,7 +28,7 @@ class Severity(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Subject:
-    """A guest, or an instance of Nova's, that a finding is about.
+    """A guest, or a Nova instance, that a finding is about.
 
     :ivar name: untrusted text; ``None`` where only the UUID is known.
     """
@@ -40,7 +40,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Finding:
-    """One result of a check; names and keys stay what they are, for programs read them.
+    """One result of a check; names and keys stay what they are, as programs read them.
 
     :ivar kind: which of the check's findings.
     :ivar remedy: the command that mends it, or lists what is to be mended.
@@ -55,7 +55,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Result:
-    """All that one check has found, at least one finding."""
+    """Everything that one check has found, at least one finding."""
 
     check: str
     findings: Sequence[Finding]
@@ -78,8 +78,8 @@ class Verdict:
 
     :ivar severity: the worst; failure: no.
     :ivar changing: the instances that would get another machine type, each once.
-    :ivar failed: the checks that have failed with something else than these.
-    :ivar warned: the checks that have warned and not failed.
+    :ivar failed: the checks that have failed for any other reason.
+    :ivar warned: the checks that have warned but not failed.
     """
 
     severity: Severity

@@ -15,10 +15,10 @@ from mthook.text import now
 
 #: The answers of :func:`in_use` that mean yes.
 _IN_USE = ("gate_configured", "gate_rewrote")
-#: Seconds that a rewrite counts as recent; Nova defines a guest anew at each hard reboot.
+#: Seconds for which a rewrite counts as recent; Nova defines a guest anew at each hard reboot.
 _RECENT = 7 * 86400
 _SOCKETS = "/proc/net/unix"
-#: Of a socket that is listened on, in the fourth column (``__SO_ACCEPTCON``).
+#: The flag of a listening socket, in the fourth column (``__SO_ACCEPTCON``).
 _LISTENS = 0x10000
 
 
@@ -36,7 +36,7 @@ def in_use(context: Context) -> tuple[str, Facts]:
     at = context.catalog().last_rewrite()
     if at is not None and at >= now(time.time() - _RECENT):
         return "gate_rewrote", {"last_rewrite_at": at}
-    # One to which nobody may be sent alone puts no start right.
+    # Listening alone puts no start right: perhaps nobody is led to it.
     return ("gate_idle", {"socket": path}) if _is_listened_on(path) else ("gate_unused", {})
 
 
@@ -59,7 +59,7 @@ def _leads_to(uri: str, path: str) -> bool:
 
 
 def _is_listened_on(path: str) -> bool:
-    """Look without connecting: that would be one more client of libvirtd's."""
+    """Check without connecting, which would be one more client for libvirtd."""
     if not os.path.exists(path):
         return False
     try:

@@ -32,7 +32,7 @@ _FRESH = 3600
 
 
 def check_hook(context: Context) -> list[Finding]:
-    """Look at what ``mthook-admin hook status`` looks at."""
+    """Check what ``mthook-admin hook status`` checks."""
     status = hook_status(context)
     if not status.installed or status.loaded is False:
         kind = "not_loaded" if status.installed else "not_installed"
@@ -53,7 +53,7 @@ def check_hook(context: Context) -> list[Finding]:
 
 
 def _about_restores(context: Context) -> list[Finding]:
-    """Tell if restores aren't refused, as libvirt wouldn't bear it."""
+    """Tell if restores aren't refused, because this libvirt can't cope with that."""
     try:
         from mthook.host.capabilities import host_facts
 
@@ -81,7 +81,7 @@ def hook_status(context: Context) -> install.Status:
 
 
 def _say_the_same(files: Sequence[str], conf: cfg.ConfigOpts) -> bool:
-    """Tell whether these files make the hook act as a configuration says that was read from others."""
+    """Tell whether these files make the hook act like a configuration read from other files."""
     try:
         other = configuration.load([path for path in files if os.path.exists(path)])
     except ConfigError:
@@ -96,7 +96,7 @@ def _what_the_hook_reads(conf: cfg.ConfigOpts) -> tuple[object, ...]:
 
 
 def check_last_sync(context: Context) -> list[Finding]:
-    """Look when the last whole run ended, and whether it met errors."""
+    """Check when the last whole run ended, and whether it met errors."""
     host = context.catalog().host()
     found, ended_at = [], host.last_sync_at
     if ended_at is None:
@@ -126,9 +126,9 @@ def _errors(kept: dict[str, Any]) -> Finding:
 
 
 def check_called(context: Context) -> list[Finding]:
-    """Look for what shows that libvirt really calls the hook, or that it doesn't.
+    """Look for evidence that libvirt really calls the hook, or that it doesn't.
 
-    The hook writes only where there is something new, so that a host may have no sign of either.
+    The hook writes only where there is something new, so a host may show no sign of either.
     """
     if context.conf.hook.mode == "off":
         return [as_warning("switched_off")]

@@ -46,7 +46,7 @@ def check_drift(context: Context) -> list[Finding]:
 
 
 def check_supported(context: Context) -> list[Finding]:
-    """Look whether each pin is among what its guest's emulator offers."""
+    """Check whether each pin is among what its guest's emulator offers."""
     catalog, listing = context.catalog(), "mthook-admin list --deprecated"
     offers = context.offers()
     if not offers:
@@ -76,7 +76,7 @@ def check_supported(context: Context) -> list[Finding]:
 
 
 def _well(context: Context, **facts: Any) -> Finding:
-    """Return that all is well with so many pinned guests; a failure where guests are here and none is pinned."""
+    """Return that all is well with so many pinned guests; a failure where there are guests but no pinned one."""
     pins = {pin.uuid for pin in context.catalog().pins() if pin.machine is not None}
     guests = context.guests()
     number = sum(guest.uuid in pins for guest in guests)
@@ -115,7 +115,7 @@ def check_definitions(context: Context) -> list[Finding]:
 
 
 def _unlike(context: Context, domains: Sequence[Domain]) -> tuple[list[Subject], list[Subject]]:
-    """Return the guests whose definition, and those whose saved state is unlike their pin."""
+    """Return the guests with a definition unlike their pin, and those with a saved state unlike it."""
     from mthook.host.realign import is_aligned
 
     offers = context.offers()
@@ -137,7 +137,7 @@ def _unlike(context: Context, domains: Sequence[Domain]) -> tuple[list[Subject],
 
 
 def _saved_unlike(host: Host, domain: Domain, pin: Pin, offer: Offer) -> list[str]:
-    """Return the machine types in a guest's saved image and snapshots that are unlike its pin."""
+    """Return the machine types in a guest's saved image and snapshots that don't match its pin."""
     from mthook.host.domains import machines_in_snapshots
 
     machines = {domain.saved} if domain.saved else set()

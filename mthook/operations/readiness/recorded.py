@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Has every instance a machine type, and every guest a pin, and what becomes of machine types in snapshots?"""
+"""Does every instance have a machine type, every guest a pin, and what becomes of machine types in snapshots?"""
 
 from __future__ import annotations
 
@@ -91,9 +91,9 @@ def check_guests(context: Context) -> list[Finding]:
 
 
 def check_inherited(context: Context) -> list[Finding]:
-    """Look whether ``hw_machine_type`` is among what images don't inherit, where that matters.
+    """Check whether ``hw_machine_type`` is among what images don't inherit, where that matters.
 
-    The images that Nova makes of instances get their image properties, without those that
+    The images that Nova makes of instances get their image properties, except those that
     ``non_inheritable_image_properties`` names (nova/compute/utils.py, ``initialize_instance_snapshot_metadata``).
     A shelved image is one of them, and all that counts when its instance is unshelved
     (nova/compute/manager.py, ``_unshelve_instance``).

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Has mthook's user all the rights in Nova's databases that it needs?"""
+"""Does mthook's user have all the rights that it needs in Nova's databases?"""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def check(context: Context) -> list[Finding]:
         except NovaError:
             if not found:
                 raise
-            each = []  # what is lacking keeps them from being found
+            each = []  # without the missing rights they can't be found
         for cell in each:
             found += _of_cell(cell, writes)
     return found or [as_success()]

@@ -15,7 +15,7 @@ from mthook.operations.readiness.installed import is_fresh
 from mthook.operations.setup import places
 
 _TIMER = "mthook-sync.timer"
-#: Where a cron job of root's may be beside cron's own directory.
+#: Where root's cron jobs may be besides cron's own directory.
 _CRON = ("/etc/crontab", "/var/spool/cron/crontabs/root", "/var/spool/cron/root")
 _JOB = re.compile(r"^[^#\n]*\bmthook-sync\b", re.MULTILINE)
 

@@ -23,7 +23,7 @@ _SYNC = "mthook-sync -v"
 
 
 def check(context: Context) -> list[Finding]:
-    """Look whether what Nova defines anew at a start has the machine type of its pin."""
+    """Check whether what Nova defines anew at a start has the machine type of its pin."""
     guests = [guest for guest in context.guests() if guest.nova]
     if not guests:
         return [as_success("no_nova_guests")]
@@ -67,7 +67,7 @@ def _without_database(context: Context, guests: Sequence[Guest]) -> Finding:
 
 
 def _in_definitions(context: Context) -> set[str]:
-    """Return the guests for which Nova has their pin recorded: since release 32 it says so in their definitions."""
+    """Return the guests whose pin Nova has recorded: since release 32 it says so in their definitions."""
     pins = {pin.uuid: pin for pin in context.catalog().pins() if pin.machine is not None}
     try:
         domains = context.domains()

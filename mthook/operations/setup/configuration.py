@@ -12,7 +12,7 @@ from mthook.operations.setup import inifile
 from mthook.operations.setup.found import Found, read, socket_of
 from mthook.text import printable
 
-#: What mthook has to know as Nova knows it.
+#: The options that mthook must have as Nova has them.
 _AS_NOVA = (
     ("DEFAULT", "host"),
     ("libvirt", "connection_uri"),
@@ -109,7 +109,7 @@ def _wanted(found: Found, choices: Choices) -> Iterator[tuple[str, str, str]]:
     database = _database(found, choices)
     if database is not None:
         yield "database", "connection", database
-        # To watch is also not to write to Nova's database; to enforce without that would stop Nova's starts.
+        # Watching also means not writing to Nova's database; enforcing without that would stop Nova's starts.
         fresh = inifile.get(found.text, "sync", "write_back") is None
         if choices.mode is not None or (fresh and mode == "audit"):
             yield "sync", "write_back", "true" if mode == "enforce" else "false"

@@ -27,7 +27,7 @@ class Found:
     :ivar files: the configuration files; the last one is mthook's own.
     :ivar text: what that one says; "" where it isn't there.
     :ivar daemon: the libvirt daemon that is used, where it runs here.
-    :ivar contained: it has another hooks directory than this host, so that no hook written here is called.
+    :ivar contained: its hooks directory isn't this host's, so that no hook written here is called.
     :ivar socket: its socket.
     :ivar hook: where mthook's hook is already.
     :ivar other_hook: where somebody else's hook is.
@@ -65,7 +65,7 @@ class Found:
 def find(files: Sequence[str], hooks_dir: str, nova_conf: str | None) -> Found:
     """Look at this host; nothing is changed.
 
-    :param nova_conf: nova.conf, where it isn't where it usually is.
+    :param nova_conf: nova.conf, if it isn't in its usual place.
     :raises ConfigError: mthook's configuration is wrong.
     :raises HostError: libvirt can't be reached.
     :raises InstallError: a file can't be read.
@@ -112,7 +112,7 @@ def read(path: str) -> str | None:
 
 
 def group_of(socket: str) -> str:
-    """Return the group that a socket of libvirt's belongs to: the gate's is to belong to the same."""
+    """Return the group of a libvirt socket: the gate's socket is to have the same."""
     try:
         return grp.getgrgid(os.stat(socket).st_gid).gr_name
     except (OSError, KeyError):
@@ -128,7 +128,7 @@ def socket_of(uri: str) -> str | None:
 
 
 def _uri(files: Sequence[str], text: str, nova_text: str) -> str:
-    """Return libvirt's URI: mthook's own, else Nova's, but for one that leads to the gate."""
+    """Return libvirt's URI: mthook's own, else Nova's unless it leads to the gate."""
     conf = configuration.load([path for path in files if os.path.exists(path)])
     own, theirs = (inifile.get(one, "libvirt", "connection_uri") for one in (text, nova_text))
     if own is None and theirs and socket_of(theirs) != conf.gate.listen:
@@ -152,7 +152,7 @@ def _daemon(uri: str, hooks_dir: str) -> tuple[daemons.Daemon | None, str]:
 
 
 def _guests(files: Sequence[str], uri: str) -> list[bool]:
-    """Return of each guest whether it is Nova's."""
+    """Return for each guest whether it is Nova's."""
     conf = configuration.load([path for path in files if os.path.exists(path)])
     conf.set_override("connection_uri", uri, group="libvirt")
     with opened_host(conf, readonly=True) as host:

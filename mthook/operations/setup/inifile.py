@@ -70,7 +70,7 @@ def _value(lines: list[str], start: int, end: int) -> str:
     first = option[2].strip()
     if (
         len(first) > 1 and first[0] == first[-1] and first[0] in "'\""
-    ):  # as oslo.config takes them off
+    ):  # as oslo.config strips quotes
         first = first[1:-1]
     return "\n".join([first, *(line.strip() for line in lines[start + 1 : end])])
 

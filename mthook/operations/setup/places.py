@@ -18,7 +18,7 @@ CRON = "/etc/cron.d"
 #: Where shells look for completion, and man for pages, that an administrator has installed.
 SHARE = "/usr/local/share"
 NOVA_CONF = "/etc/nova/nova.conf"
-#: Directories of it that mthook has files for.
+#: The directories in it that mthook has files for.
 _PARTS = ("bash-completion/completions", "zsh/site-functions", "man/man5", "man/man8")
 
 

@@ -69,7 +69,7 @@ class Plan:
 
     @property
     def leaves_errors(self) -> bool:
-        """Whether a start may be stopped that Nova asks for and nothing on its way can put right."""
+        """Whether a start that Nova asks for may be stopped, with nothing on its way to put it right."""
         return (
             self.found.nova
             and self.mode == "enforce"
@@ -77,7 +77,7 @@ class Plan:
         )
 
     def has(self, kind: Kind) -> bool:
-        """Tell whether a step is among the others."""
+        """Tell whether the plan has a step of a kind."""
         return any(step.kind == kind for step in self.steps)
 
 

@@ -37,10 +37,10 @@ class Removed:
 def remove(
     conf: cfg.ConfigOpts, hooks_dir: str, nova_conf: str | None, *, metadata: bool
 ) -> Iterator[Removed]:
-    """Take back all that setup does but the configuration and the catalog; yield what is done.
+    """Undo all that setup does except the configuration and the catalog; yield what is done.
 
-    First what would do it all again, then the rest. The gate goes last: in the run after the one that leads Nova back,
-    when Nova has been restarted.
+    First goes what would do it all again, then the rest. The gate goes last: in the run after the one that leads Nova
+    back, when Nova has been restarted.
 
     :param metadata: also the pins in the guests' own metadata.
     :raises Error: a step fails; what was yielded is done.
@@ -50,7 +50,7 @@ def remove(
     yield from _remove([path for path in paths if path not in gate])
     cron = [os.path.join(places.CRON, name) for name in units.CRON]
     yield from _remove([path for path in cron if os.path.exists(path)])
-    # Figures that nobody writes any more would be taken for those of today.
+    # Figures that are no longer written would be taken for current ones.
     figures: str | None = conf.metrics.textfile
     yield from _remove([figures] if figures and os.path.exists(figures) else [])
     path = install.uninstall(hooks_dir)

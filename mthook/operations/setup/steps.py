@@ -23,7 +23,7 @@ from mthook.text import printable
 def carry_out(plan: Plan, result: SyncResult) -> Iterator[Step]:
     """Do one step after the other, and yield each that is done.
 
-    :param result: takes down what the first sync does.
+    :param result: notes what the first sync does.
     :raises Error: a step fails; those before it are done, and setup can be called again.
     """
     conf, found = plan.conf, plan.found
@@ -55,7 +55,7 @@ def write(path: str, text: str, mode: int) -> None:
 
 
 def rewrite(path: str, text: str) -> None:
-    """Replace a file of somebody else's, which keeps its owner and its mode.
+    """Replace somebody else's file, which keeps its owner and its mode.
 
     :raises InstallError: it can't be written.
     """

@@ -29,7 +29,7 @@ _OTHERS = (
     "mthook-cloud.service",
     "mthook-cloud-watch.service",
 )
-#: What starts by itself what the others are about.
+#: The kinds of units that are enabled: these start the others.
 _ENABLED = (".timer", ".path", ".socket")
 _HEAD = "# Written by mthook-admin setup.\n"
 
@@ -64,14 +64,14 @@ def are_there(texts: Mapping[str, str]) -> bool:
 
 
 def of_mthook() -> list[str]:
-    """Return the paths of all units of mthook's that somebody has put where an administrator's units are."""
+    """Return the paths of all mthook units that somebody has put where an administrator's units are."""
     names = (*_SYNC, *_PUSH, *_GATE, *_OTHERS)
     paths = [os.path.join(places.SYSTEMD, name) for name in names]
     return [path for path in paths if os.path.exists(path)]
 
 
 def of_gate(paths: Sequence[str]) -> list[str]:
-    """Return those of them that are the gate's."""
+    """Return those that are the gate's."""
     return [path for path in paths if os.path.basename(path).startswith("mthook-gate")]
 
 

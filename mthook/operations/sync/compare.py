@@ -36,7 +36,7 @@ def pull(run: SyncRun, nova: NovaRecords) -> None:
 def _pull(run: SyncRun, nova: NovaRecords, instance: NovaInstance) -> None:
     pin = run.catalog.get_pin(instance.uuid)
     if pin is not None and nova.is_changed(pin):
-        return None  # the hook's or an operator's work meanwhile; what Nova has by now the next run sees
+        return None  # the hook or an operator was at work; the next run sees what Nova has by now
     outcome, rebuilt = nova.compare(instance, pin)
     if instance.machine is not None and outcome in (reconcile.PULL, reconcile.OVERRULE):
         reason = _REBUILT if rebuilt else None
@@ -72,7 +72,7 @@ def _take_over(
 
 
 def _runs_as(run: SyncRun, instance: NovaInstance, machine: str, pin: Pin | None) -> str | None:
-    """Return the versioned name that an instance is known to run, or to have run, as a pin's."""
+    """Return the versioned name that an instance is known to run, or to have run, for its pin."""
     domain = run.domains.get(instance.uuid)
     if domain is not None and domain.running is not None and domain.running.machine:
         return domain.running.machine
@@ -87,7 +87,7 @@ def _runs_as(run: SyncRun, instance: NovaInstance, machine: str, pin: Pin | None
 
 
 def _record_anew(run: SyncRun, nova: NovaRecords, instance: NovaInstance, pin: Pin) -> None:
-    """Pin a rebuilt instance, of which Nova says nothing, to what its guest is now."""
+    """Pin a rebuilt instance, about which Nova says nothing, to what its guest is now."""
     evidence, known = observe(run.domains.get(instance.uuid)), nova.known(instance.uuid)
     if evidence is None:
         with run.catalog.transaction():
@@ -107,7 +107,7 @@ def _record_anew(run: SyncRun, nova: NovaRecords, instance: NovaInstance, pin: P
 def push(run: SyncRun, nova: NovaRecords, only: Collection[str] | None = None) -> None:
     """Bring Nova's records of this host's instances, or of only some, to their pins; request specs follow.
 
-    Those are in the API database, which compute hosts usually haven't got.
+    Those are in the API database, which compute hosts usually don't have.
     """
     recorded: dict[str, str] = {}
     for instance in nova.instances.values():
@@ -151,9 +151,9 @@ def _push(run: SyncRun, nova: NovaRecords, instance: NovaInstance) -> str | None
 
 
 def _why_once_more(instance: NovaInstance) -> str | None:
-    """Return why what is recorded for an instance, and is its pin, is to be written again; None: it isn't.
+    """Return why to write again what is recorded for an instance and equals its pin; None: no need.
 
-    What Nova wrote by itself nobody knows to be wished for: the controller's run leaves the request spec as it is.
+    Nobody knows if what Nova wrote by itself is wanted: the controller's run leaves the request spec as it is.
     """
     if instance.rows > 1:
         return f"once in place of {instance.rows} times"

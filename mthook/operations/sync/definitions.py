@@ -81,7 +81,7 @@ def _align(run: SyncRun, domain: Domain, pin: Pin, *, snapshots: bool = False) -
     try:
         change = _change(run, pin, snapshots)
     except ConversionError as error:
-        # Whoever reads the reason at night is to see what it is about.
+        # Whoever reads the reason at night should see what it is about.
         found = domain.defined.machine if domain.defined else None
         raise ConversionError(
             f"pinned to {pin.machine}, defined as {printable(found)}: {error}", error.element
@@ -156,7 +156,7 @@ def note_drift(run: SyncRun) -> None:
 
 def _note_drift(run: SyncRun, domain: Domain, pin: Pin, found: str | None) -> None:
     history = run.catalog.history(domain.uuid)
-    # In their order: the pin's time may be one that a clock was ahead with.
+    # In their order: the pin's time may come from a clock that was ahead.
     since = itertools.takewhile(lambda entry: entry.event not in _CHANGES, reversed(history))
     noted = ((one.old, one.new) for one in since if one.event == "drift")
     if (pin.machine, found) not in noted:
@@ -165,7 +165,7 @@ def _note_drift(run: SyncRun, domain: Domain, pin: Pin, found: str | None) -> No
 
 
 def name_unsupported(run: SyncRun) -> None:
-    """Complain of the guests that can't start as what they are pinned to, in one line; some have had theirs."""
+    """Report in one line the guests that can't start with their pins, except those reported already."""
     known = {failure.uuid for failure in run.result.errors}
     present = [guest for guest in run.catalog.guests() if guest.gone_since is None]
     lacking = [
@@ -225,7 +225,7 @@ def _repair(run: SyncRun, row: Repair, restart: bool) -> None:
 
 
 def _start(run: SyncRun, row: Repair) -> None:
-    """Start a guest. One that the hook stops even now isn't tried again: it would be for ever."""
+    """Start a guest. One that the hook still stops isn't tried again: that would go on for ever."""
     try:
         start(run.host, row.uuid)
     except HostError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run of mthook-sync leaves of itself: how it ended, and the figures of its host."""
+"""What a run of mthook-sync leaves behind: how it ended, and the figures of its host."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mthook.text import now
 def recorded(conf: cfg.ConfigOpts, files: Sequence[str], result: SyncResult) -> Iterator[None]:
     """Keep in the catalog how a whole run ended, and write the figures where the configuration wants them.
 
-    What can't be written is an error of the run that is reported like any other; all else has been done by then.
+    A failure to write is reported like any other error of the run; all else has been done by then.
 
     :param files: the configuration files.
     """
@@ -29,7 +29,7 @@ def recorded(conf: cfg.ConfigOpts, files: Sequence[str], result: SyncResult) -> 
     except Busy:
         raise
     except (Error, OSError):
-        with contextlib.suppress(CatalogError):  # it may be what the run broke off for
+        with contextlib.suppress(CatalogError):  # it may be why the run broke off
             _record(conf, files, result, result.failed + 1)
         raise
     else:

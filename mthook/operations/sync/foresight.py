@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What mode enforce would do about definitions that are unlike their pins; nothing is changed."""
+"""What mode enforce would do about definitions that don't match their pins; nothing is changed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _change(
 def _would_be_stopped(run: SyncRun, domain: Domain, defined: Summary) -> bool:
     """Tell whether the hook would stop the next start.
 
-    A restore of a saved image is none, and Nova makes another definition at each start, right where it knows the pin.
+    Restoring a saved image isn't one, and Nova makes a new definition at each start, right where it knows the pin.
     """
     if domain.managed_save:
         return False

@@ -54,7 +54,7 @@ class NovaRecords:
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
-        """Take down that the database fails; nothing more is asked of it in this run."""
+        """Note that the database fails; it isn't asked again in this run."""
         try:
             yield
         except NovaConflict:
@@ -120,7 +120,7 @@ class NovaRecords:
         """
         host = self._run.conf.host
         problem = ""
-        # The database takes upper for lower case, where nothing else does.
+        # The database ignores case, where nothing else does.
         hosts = {one.host for one in found.values() if one.host}
         if found.keys().isdisjoint(domains):
             here = [uuid for uuid, one in domains.items() if one.summary and one.summary.nova]

@@ -23,8 +23,8 @@ from mthook.xmlrewrite.summary import Summary
 class Evidence:
     """What a domain tells.
 
-    :ivar summary: of the XML it is told by.
-    :ivar source: the one that a pin gets.
+    :ivar summary: of the XML that tells it.
+    :ivar source: the source that a pin gets.
     """
 
     machine: str
@@ -104,7 +104,7 @@ def replace(
 
     :param at: since when the new one holds, where it comes from elsewhere; None: now.
     :param compared: what Nova's database said when the pin was compared with it.
-    :raises CatalogConflict: it isn't that pin any more.
+    :raises CatalogConflict: it is no longer that pin.
     """
     with run.catalog.transaction():
         run.catalog.expect(pin.uuid, pin.updated_at, compared)

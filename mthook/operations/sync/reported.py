@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The faults of runs: which were reported when, so that one that lasts is once a day, and those of the last run."""
+"""The faults of runs: when each was last reported, to report a lasting one once a day; and those of the last run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Reported:
         self._met: dict[str, str] = {}
 
     def is_due(self, fault: str) -> bool:
-        """Tell whether a fault that this run meets is to be reported: it is new, or was a day ago."""
+        """Tell whether a fault that this run meets is to be reported: it is new, or was last reported a day ago."""
         known = self._known.get(fault, "")
         due = not now(time.time() - _DAY) < known <= now()
         self._met[fault] = now() if due else known

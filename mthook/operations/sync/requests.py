@@ -16,14 +16,14 @@ from mthook.text import now
 
 #: What the service calls the file of requests, before it runs mthook-sync.
 TAKEN = "push-taken"
-#: Seconds for which Nova is waited for. What takes it longer is left to the periodic run.
+#: Seconds to wait for Nova. What takes it longer is left to the periodic run.
 _PATIENCE = 600
 
 
 def push_asked_for(run: SyncRun, nova: NovaRecords) -> None:
     """Bring Nova's records to their pins, and ask again for the guests on which Nova is still at work.
 
-    What Nova has of an instance while it starts that, it writes once more when it has ended.
+    When Nova has started an instance, it writes once more what it had of it during the start.
     """
     asked = {} if run.result.dry_run else _take(run)
     push(run, nova)

@@ -22,10 +22,10 @@ from mthook.operations.acts import Failure, LeftAlone, SyncResult, Why
 from mthook.operations.sync.novarecords import NovaRecords
 from mthook.text import now
 
-#: Who the history names.
+#: Whom the history names.
 ACTOR = "mthook-sync"
 
-#: Shows how far one is while so many things are gone through.
+#: Shows progress through so many things.
 Progress = Callable[[Iterable[Domain], int], Iterable[Domain]]
 
 #: What a run goes through.
@@ -37,7 +37,7 @@ class SyncRun:
     """One run of mthook-sync on a host that answers.
 
     :ivar catalog: in a dry run a copy, so that the steps work alike.
-    :ivar nova: None where no database of Nova's is configured.
+    :ivar nova: None where no Nova database is configured.
     :ivar domains: every domain by UUID, as it was at ``looked_at``.
     :ivar touched: whether a definition or a guest was changed since.
     """
@@ -72,20 +72,20 @@ class SyncRun:
                 self.result.add(Failure(HostError(domain.problem), domain.uuid, domain.name))
 
     def is_ours(self, domain: Domain) -> bool:
-        """Tell whether a domain may be pinned and redefined: none of Nova's on which Nova is at work, or elsewhere."""
+        """Tell whether a domain may be pinned and redefined: not if Nova is at work on it or has it elsewhere."""
         summary = domain.summary
         if self.nova is None or summary is None or not summary.nova:
             return True
         return self.nova.is_free(domain.uuid)
 
     def leave_alone(self, guest: Named, why: Why, detail: object = None) -> None:
-        """Take down a guest that is left as it is."""
+        """Note a guest that is left as it is."""
         text = None if detail is None else str(detail)
         self.result.add(LeftAlone(guest.uuid, guest.name, why, text))
 
     @contextlib.contextmanager
     def isolated(self, guest: Named) -> Iterator[None]:
-        """Take down what goes wrong with one guest and let the others go on.
+        """Note what goes wrong with one guest and let the others go on.
 
         :raises CatalogError: the catalog fails, as it would for the others.
         :raises HostError: libvirt is gone.
@@ -107,7 +107,7 @@ class SyncRun:
         if self.touched:
             self.look()
         known = {guest.uuid: guest for guest in self.catalog.guests()}
-        # Of one that can't be read what was known before.
+        # For one that can't be read, what was known before.
         guests = (domain.as_guest() or known.get(uuid) for uuid, domain in self.domains.items())
         self.catalog.see_guests([one for one in guests if one is not None], self.looked_at)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The steps of a run in their order, the last of which is to forget the pins of guests that are gone for good."""
+"""The steps of a run in their order; the last one forgets the pins of guests that are gone for good."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from mthook.text import now, printable
 #: Seconds after which a guest that libvirt no longer lists counts as gone: one that moved away may
 #: come back, and Nova undefines a guest and defines it again at every hard reboot.
 _PRUNE_AFTER = 30 * 24 * 3600
-#: Seconds between two whole runs after which the host was off, or its clock has jumped: the days of guests that are
-#: gone are counted anew.
+#: More seconds than this between two whole runs mean that the host was off, or its clock has jumped: the days of
+#: guests that are gone are counted anew.
 _GAP = 8 * 24 * 3600
-#: Seconds after which a note that a start needn't be recorded is of a start that failed.
+#: Seconds after which a note that a start needn't be recorded belongs to a start that failed.
 _CLEARED_FOR = 600
 
 
@@ -103,7 +103,7 @@ def _finish(run: SyncRun) -> None:
 
 
 def _check_clock(run: SyncRun) -> None:
-    """Keep since when runs follow each other as they should. A clock that jumps mustn't make everybody long gone."""
+    """Keep since when runs have followed each other as they should: a jump of the clock ages no guest."""
     moment, host = time.time(), run.catalog.host()
     begun, last = host.steady_since, host.last_sync_at
     if not (begun and last and begun <= last and now(moment - _GAP) <= last <= now(moment)):
@@ -138,7 +138,7 @@ def _prune_instances(run: SyncRun, nova: NovaRecords) -> None:
 
 
 def _why_gone(run: SyncRun, place: Whereabouts | None, guest: Guest | None) -> str | None:
-    """Return why an instance that isn't deleted, as far as is known, is to be forgotten."""
+    """Return why to forget an instance that, as far as is known, isn't deleted."""
     if place is None:
         return _long_gone(run, guest) if guest else None
     elsewhere = place.settled and not place.deleted and place.host not in (None, run.conf.host)
@@ -165,6 +165,6 @@ def _sweep(directory: str) -> None:
     """Remove notes left by starts that the hook cleared but QEMU failed."""
     for path in glob.glob(os.path.join(glob.escape(directory), "*")):
         with contextlib.suppress(FileNotFoundError):
-            # Of the future are those of a clock that was ahead.
+            # Those from the future come from a clock that was ahead.
             if not 0 <= time.time() - os.stat(path).st_mtime <= _CLEARED_FOR:
                 os.unlink(path)

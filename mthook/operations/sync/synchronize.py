@@ -41,7 +41,7 @@ def synchronize(
     """Do one run.
 
     :param settings: what is compiled for the hook.
-    :param result: takes down what is done and what fails; of a dry run, nothing is changed.
+    :param result: notes what is done and what fails; in a dry run, nothing is changed.
     :param only: the one step to do: ``pull``, ``seed``, ``push``, ``realign`` or ``repair``; ``None``: all of them.
     :param start: with ``repair``: start the guests again as well.
     :raises Busy: another run is under way.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is handed to QEMU past libvirt, and means one board's own devices: refused, never carried over.
+"""What is given to QEMU past libvirt, and concerns one board's own devices: refused, never carried over.
 
-QEMU says nothing to a ``-global`` for a device that isn't there, so the guest would lose a setting
-and nobody would know. Options that leave it to the board where a device goes would have it go
+QEMU silently accepts a ``-global`` for a missing device, so the guest would lose a setting
+and nobody would know. Options that let the board choose where a device goes would put it
 elsewhere.
 """
 
@@ -25,11 +25,11 @@ _PROPERTIES = f"{{{_QEMU}}}frontend/{{{_QEMU}}}property"
 #: The root buses by name: ``pci.0`` on i440fx, ``pcie.0`` on q35, and those that libvirt counts on;
 #: the two buses of an i440fx's IDE with two units each, a q35's six with one.
 _BUS = re.compile(r"\b(?:pcie?|ide)\.\d")
-#: libvirt's names of devices that have others on the other board: IDE disks, the controllers of
+#: libvirt's names of devices that differ on the other board: IDE disks, the controllers of
 #: either board.
 _OLD_ALIAS = re.compile(r"ide|sata0$|pcie?\.\d")
-#: Which board has a device of QEMU's (``hw/i386/pc_piix.c``, ``pc_q35.c``, ``hw/isa/lpc_ich9.c``,
-#: ``hw/acpi/piix4.c``), or is alone to get it from libvirt: the ports and bridges of PCIe, IDE.
+#: Which board has a QEMU device (``hw/i386/pc_piix.c``, ``pc_q35.c``, ``hw/isa/lpc_ich9.c``,
+#: ``hw/acpi/piix4.c``), or alone gets it from libvirt: the ports and bridges of PCIe, IDE.
 _OF_BOARD = {
     **dict.fromkeys(
         (
@@ -48,15 +48,15 @@ _OF_BOARD = {
         Q35,
     ),
 }
-#: Disks of IDE, whose bus on the other board is another.
+#: IDE disks, whose bus is a different one on the other board.
 _ON_IDE = ("ide-hd", "ide-cd", "ide-drive", "ide-cf")
-#: Options by which a board's own controller comes or gets a device, or that say all this in a file.
+#: Options that add a board's own controller or a device on it, or that read all this from a file.
 _OF_EITHER = ("usb", "usbdevice", "hda", "hdb", "hdc", "hdd", "cdrom", "readconfig")
 _PROPERTY_OF_PLACE = ("bus", "addr")
 
 
 def check_arguments(domain: etree._Element, conversion: Conversion) -> None:
-    """Arguments for QEMU that name a bus, a machine type or a device of the board's.
+    """Arguments for QEMU that name a bus, a machine type or one of the board's devices.
 
     libvirt defines it; the start fails with ``Bus 'pci.0' not found``, or ``Can't create IDE unit 1,
     bus supports only 1 units``; or it works, and ``-global ICH9-LPC.…`` no longer does anything.
@@ -72,9 +72,9 @@ def check_arguments(domain: etree._Element, conversion: Conversion) -> None:
 
 
 def check_overrides(domain: etree._Element, conversion: Conversion) -> None:
-    """Likewise properties of devices that are given past libvirt.
+    """Likewise device properties that are given past libvirt.
 
-    libvirt says nothing to properties of a device that isn't there: those of an IDE disk, or of a
+    libvirt silently accepts properties of a missing device: those of an IDE disk, or of a
     controller that goes with its board, would be lost.
     """
     overridden = domain.findall(_OVERRIDDEN)
@@ -95,7 +95,7 @@ def check_overrides(domain: etree._Element, conversion: Conversion) -> None:
 def check_machine(domain: etree._Element, wanted: str) -> None:
     """An argument for QEMU that names a machine type counts there, whatever the definition says.
 
-    :raises ConversionError: it names another one than is wanted.
+    :raises ConversionError: it names one other than the wanted one.
     """
     named = of_arguments(arg.get("value", "") for arg in domain.iterfind(_ARGUMENTS))
     if named is not None and named != wanted:
@@ -116,7 +116,7 @@ def _options(domain: etree._Element) -> Iterator[tuple[str, str]]:
 
 
 def _board_in(before: str, value: str, conversion: Conversion) -> str:
-    """Return what of an argument is made for the old board, '' for nothing."""
+    """Return the part of an argument that is made for the old board, '' for none."""
     bus = _BUS.search(value)
     if bus:
         return bus.group()
@@ -157,7 +157,7 @@ def _interface(value: str) -> str:
 
 
 def _aliases_of_board(domain: etree._Element, conversion: Conversion) -> set[str]:
-    """Return the names of the controllers that don't stay, or stay as others."""
+    """Return the names of the controllers that go, or become others."""
     leaving = [*controllers(domain, "pci"), *controllers(domain, "ide")]
     leaving += [one for one in controllers(domain, "sata") if one.get("index", "0") == "0"]
     aliases = (controller.find("alias") for controller in leaving)

@@ -98,7 +98,7 @@ def bus_of(disk: etree._Element) -> str:
 
 
 def pci_addresses(domain: etree._Element) -> list[etree._Element]:
-    """Return the PCI addresses of a domain's devices, but for those that leave all to libvirt.
+    """Return the PCI addresses of a domain's devices, except those that leave all to libvirt.
 
     One in ``<source>`` is the host's.
     """
@@ -141,7 +141,7 @@ def _usual_bus(disk: etree._Element, name: str) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def number(text: str | None) -> int:
-    """Read a number as libvirt writes them in addresses, decimal or hexadecimal; -1 if it is none."""
+    """Read a number as libvirt writes them in addresses, decimal or hexadecimal; -1 if it isn't one."""
     try:
         return int(text, 0) if text is not None else 0
     except ValueError:

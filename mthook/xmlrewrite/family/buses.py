@@ -51,7 +51,7 @@ def drop_pci_controllers(domain: etree._Element, conversion: Conversion) -> list
 
 
 def drop_hotplug(domain: etree._Element, conversion: Conversion) -> list[str]:
-    """That nothing is to be plugged into an i440fx's root bus can't be said of a q35's.
+    """Hot-plug can be switched off on an i440fx's root bus, but not on a q35's.
 
     ``Option 'hotplug' is not valid for PCI controller with index '0', model 'pcie-root'``
     """
@@ -65,7 +65,7 @@ def drop_hotplug(domain: etree._Element, conversion: Conversion) -> list[str]:
 
 
 def drop_pci_addresses(domain: etree._Element, conversion: Conversion) -> list[str]:
-    """Drop PCI addresses that the new board hasn't, or where a device couldn't be unplugged any more.
+    """Drop PCI addresses that the new board lacks, or where a device could no longer be unplugged.
 
     ``Attempted double use of PCI Address 0000:00:1f.0``, ``Primary SATA controller must have PCI
     address 0:0:1f.2``, ``Invalid PCI address 0000:05:00.0. slot must be >= 1``. libvirt accepts an
@@ -121,7 +121,7 @@ def _become_root(controller: etree._Element, model: str, root: str) -> list[str]
 
 
 def _lost(controller: etree._Element) -> list[str]:
-    """Say what a user has set on a controller and goes with it."""
+    """Say which of a user's settings go with a controller."""
     changes: list[str] = []
     if not len(controller):
         return changes

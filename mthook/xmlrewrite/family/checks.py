@@ -54,7 +54,7 @@ def check_iommu(domain: etree._Element, conversion: Conversion) -> None:
 
 
 def check_expanders(domain: etree._Element, conversion: Conversion) -> None:
-    """An expander bus binds devices to a NUMA node, which its like on the other board doesn't replace.
+    """An expander bus binds devices to a NUMA node, which its counterpart can't replace.
 
     ``pcie-expander-bus controllers are not supported with this machine type``
     """
@@ -94,7 +94,7 @@ def check_encryption(domain: etree._Element, conversion: Conversion) -> None:
 
 
 def check_ide(disks: Disks, conversion: Conversion) -> None:
-    """More disks than IDE takes, or a drive address that can't be read, aren't libvirt's.
+    """More disks than IDE takes, or a drive address that can't be read, don't come from libvirt.
 
     ``Only 1 IDE controller is supported``
     """
@@ -113,7 +113,7 @@ def check_ide(disks: Disks, conversion: Conversion) -> None:
 
 
 def check_watchdog(domain: etree._Element, conversion: Conversion) -> None:
-    """libvirt 9 to 10 gave a q35 i440fx's watchdog.
+    """libvirt 9 to 10 gave a q35 the watchdog of an i440fx.
 
     Newer ones: ``ib700 model of watchdog cannot be used with this machine type``
     """

@@ -85,7 +85,7 @@ def check(domain: etree._Element, conversion: Conversion, disks: Disks) -> None:
 def change(domain: etree._Element, conversion: Conversion, disks: Disks) -> list[str]:
     """Likewise, but say only what was changed.
 
-    The machine type itself is none of it, see :func:`mthook.xmlrewrite.machine.set_machine`.
+    The machine type itself isn't part of it, see :func:`mthook.xmlrewrite.machine.set_machine`.
 
     :param disks: the domain's, as :func:`.disks_by_bus` returns them.
     :raises ConversionError: the other board can't have something that the domain has; the tree may

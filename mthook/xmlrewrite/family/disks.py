@@ -26,7 +26,7 @@ from mthook.xmlrewrite.family.naming import named
 
 
 def drop_built_in(domain: etree._Element, conversion: Conversion) -> list[str]:
-    """Drop the old board's own controller of disks.
+    """Drop the old board's own disk controller.
 
     A q35 has no IDE: ``IDE controllers are unsupported for this QEMU binary or machine type``. On
     an i440fx a SATA controller without disks would be a new card.
@@ -74,7 +74,7 @@ def ide_to_sata(domain: etree._Element, conversion: Conversion) -> list[str]:
 
 
 def sata_to_ide(domain: etree._Element, conversion: Conversion) -> list[str]:
-    """Give a CD-ROM of Nova's, such as its config drive, the bus and name that Nova gives it on i440fx.
+    """Give a Nova CD-ROM, such as a config drive, the bus and name that Nova gives it on i440fx.
 
     With its old address libvirt defines it, but a start fails: ``Can't create IDE unit 2, bus
     supports only 2 units``; a fifth one is refused: ``Only 1 IDE controller is supported``.
@@ -137,9 +137,9 @@ def _order(domain: etree._Element) -> list[int]:
 
 
 def _check_order(domain: etree._Element, before: list[int]) -> list[str]:
-    """Look at what libvirt's own order makes of disks that have come to be on one bus.
+    """Check what libvirt's own order makes of disks that now share a bus.
 
-    :raises ConversionError: the guest would boot from another one.
+    :raises ConversionError: the guest would boot from another disk.
     """
     after = _order(domain)
     if after == before:

@@ -36,7 +36,7 @@ def names(prefix: str) -> Iterator[str]:
 
 
 def name_index(disk: etree._Element) -> int:
-    """Return which disk a name means, 0 for ``sda``; 0 too for what is no such name."""
+    """Return which disk a name means, 0 for ``sda``; also 0 for any other text."""
     return _index(target(disk).get("dev", ""))
 
 
@@ -60,7 +60,7 @@ def controller_of(disk: etree._Element) -> int:
 
 
 def units(moving: list[etree._Element], present: list[etree._Element]) -> list[int]:
-    """Return a free SATA unit for every IDE disk, as near to its old place as may be.
+    """Return a free SATA unit for every IDE disk, as near to its old place as possible.
 
     :return: numbers that count on over the controllers, six units each.
     """
@@ -74,7 +74,7 @@ def units(moving: list[etree._Element], present: list[etree._Element]) -> list[i
 
 
 def need_places(disks: list[etree._Element]) -> bool:
-    """Tell whether libvirt, which gives units by name, can't be left to give them to these disks."""
+    """Tell whether these disks need explicit units, as libvirt can't be left to give them by name."""
     placed = any(True for disk in disks for _ in addresses(disk, "drive"))
     return placed or len({name_index(disk) for disk in disks}) < len(disks)
 

@@ -61,7 +61,7 @@ def add_root_ports(domain: etree._Element, conversion: Conversion) -> list[str]:
 
 
 def note_ports(domain: etree._Element, conversion: Conversion) -> list[str]:
-    """Say how much can be plugged into a q35 without asking for it."""
+    """Say how much can be plugged into a q35 that doesn't ask for ports."""
     if not conversion.to_q35 or conversion.ports:
         return []
     return [
@@ -73,7 +73,7 @@ def set_property(domain: etree._Element, conversion: Conversion) -> list[str]:
     """Where Nova has noted the machine type in its metadata, note the new one.
 
     libvirt doesn't read it; other programs do, and Nova writes it so. It may have noted an alias,
-    for which libvirt has put a version.
+    which libvirt has replaced by a version.
     """
     instance = nova_instance(domain)
     changes = []

@@ -24,7 +24,7 @@ _SECURE_FEATURES = ("secure-boot", "enrolled-keys")
 
 
 def check_secure_boot(domain: etree._Element, conversion: Conversion) -> None:
-    """Secure Boot is q35's alone.
+    """Only a q35 has Secure Boot.
 
     ``Secure boot is supported with q35 machine types only``; where libvirt chooses the firmware it
     defines the guest, and the start fails with ``Unable to find any firmware to satisfy 'efi'``.
@@ -80,7 +80,7 @@ def fix_choice(domain: etree._Element, conversion: Conversion) -> list[str]:
 
 
 def drop_tseg(domain: etree._Element, conversion: Conversion) -> list[str]:
-    """Extended SMRAM is q35's.
+    """Only a q35 has extended SMRAM.
 
     ``SMM TSEG is only supported with q35 machine type``
     """

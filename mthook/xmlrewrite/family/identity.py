@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a guest knows its devices by though no definition says it: QEMU and the guest's kernel count.
+"""How a guest tells its devices apart where no definition says it: QEMU and the guest's kernel count.
 
-A drive of IDE or SATA without a serial gets ``QM00001`` and so on (QEMU ``hw/ide/core.c``): QEMU
+An IDE or SATA drive without a serial gets ``QM00001`` and so on (QEMU ``hw/ide/core.c``): QEMU
 numbers every place that a drive could have, on IDE's two buses two each, on each of the six ports
 of an AHCI controller two as well, though only one can be used. So a drive that moves would get
 another serial, even that of one beside it, and with that the names in ``/dev/disk/by-id``.
@@ -37,7 +37,7 @@ _Place = tuple[int, ...]
 def own_serials(disks: Disks, family: str) -> dict[etree._Element, str]:
     """Return the drives that have no serial, and what QEMU gives them by their places on a board.
 
-    Of SATA controllers none is left out: libvirt adds all up to the last one that a disk is on.
+    No SATA controller is left out: libvirt adds all up to the last one that a disk is on.
 
     :param disks: as :func:`.disks_by_bus` returns them.
     """
@@ -51,9 +51,9 @@ def own_serials(disks: Disks, family: str) -> dict[etree._Element, str]:
 def keep_serials(
     domain: etree._Element, conversion: Conversion, serials: Mapping[etree._Element, str]
 ) -> list[str]:
-    """Write QEMU's own serials of the old board into the definition, for on the new one it has others.
+    """Write QEMU's own serials of the old board into the definition: on the new board it has others.
 
-    Nova makes a definition anew for each start, without one: there it is only told what changes.
+    Nova makes a definition anew for each start, without one: there the change is only reported.
     """
     if conversion.nova:
         new = own_serials(disks_by_bus(domain), conversion.new.family)
@@ -83,7 +83,7 @@ def note_usb_serials(domain: etree._Element, disks: Disks) -> list[str]:
 
 
 class Orders:
-    """What a guest's kernel counts; to be made while everything is in its old place."""
+    """What a guest's kernel counts; create it while everything is in its old place."""
 
     def __init__(self, domain: etree._Element, disks: Disks) -> None:
         self._defined = {
@@ -98,7 +98,7 @@ class Orders:
         }
 
     def note(self, conversion: Conversion) -> list[str]:
-        """Say what may be counted otherwise: libvirt gives places in the definition's order.
+        """Say what may be counted differently: libvirt gives places in the definition's order.
 
         Devices that were plugged in and out, or placed by hand, may have had another one. On a q35
         libvirt puts those of PCIe and those of old PCI behind different bridges.
@@ -152,7 +152,7 @@ def _place(device: etree._Element, paths: Mapping[int, _Place]) -> tuple[_Place,
 
 
 def _paths(domain: etree._Element) -> dict[int, _Place]:
-    """Return by which slots one comes to each bus from the root: a kernel numbers buses in that order."""
+    """Return the slots that lead from the root to each bus: a kernel numbers buses in that order."""
     bridges = {
         number(controller.get("index")): address
         for controller in controllers(domain, "pci")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What mthook knows of domains: an element of a newer libvirt's may mean one board alone.
+"""What mthook knows of domains: an element of a newer libvirt may be for one board only.
 
-The lists are libvirt's schema (``domaincommon.rng``) from 9.0 to 11, but for ``os/shim`` and
+The lists are libvirt's schema (``domaincommon.rng``) from 9.0 to 11, except ``os/shim`` and
 ``os/varstore``, which belong to the firmware, and that changes with the board.
 """
 
@@ -40,7 +40,7 @@ _KNOWN = {tag: frozenset(words.split()) for tag, words in (("domain", _DOMAIN), 
 
 
 def check_known(domain: etree._Element, conversion: Conversion) -> None:
-    """What mthook doesn't know it can't convert, and mustn't carry over as if it could.
+    """mthook can't convert what it doesn't know, and mustn't carry it over as if it could.
 
     Elements of other namespaces are others' notes, or arguments for QEMU, which are looked at on
     their own.

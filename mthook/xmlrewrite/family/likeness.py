@@ -23,8 +23,8 @@ def keyed(
 ) -> dict[Key, etree._Element]:
     """Return an element's children by what tells them apart, in their order.
 
-    :param names: disks' names by which they go in the other definition.
-    :param like: children of the like element of another definition: of several devices that nothing
+    :param names: the names that disks have in the other definition.
+    :param like: children of the like element of another definition: among devices that nothing
         tells apart, those that say the same in both get the same key. Elsewhere the order counts.
     """
     pairs = [(_identity(parent, child, names or {}), child) for child in parent.iterchildren("*")]
@@ -65,7 +65,7 @@ def form(element: etree._Element) -> tuple[Any, ...]:
 def _numbers(
     pairs: list[tuple[tuple[str, ...], etree._Element]], like: Mapping[Key, etree._Element]
 ) -> dict[tuple[str, ...], Iterator[int]]:
-    """Return which of its like each child is, where there are several."""
+    """Return each child's ordinal among its like, where there are several."""
     alike: dict[tuple[str, ...], list[etree._Element]] = {}
     for identity, child in pairs:
         if (identity, 1) in like:

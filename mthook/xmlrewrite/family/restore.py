@@ -39,7 +39,7 @@ def without(conversion: Conversion) -> str:
 
 
 class WayBack:
-    """What is needed to lead one domain back; to be made before the domain is converted."""
+    """What is needed to lead one domain back; create it before the domain is converted."""
 
     def __init__(
         self, domain: etree._Element, before: etree._Element, after: etree._Element, at: str
@@ -80,10 +80,10 @@ class WayBack:
         return way_back
 
     def take(self) -> list[str]:
-        """Make the domain, converted by now, what it was before; return what that changes."""
+        """Make the converted domain what it was before; return what that changes."""
         merged = self._merge(self._before, self._after, self._now)
-        # Elements are looked at, and let go, while they are part of a document: lxml looks all
-        # through a tree without one for each of its elements that is let go.
+        # Read and release elements while they are part of a document: for each one
+        # released from a tree that isn't, lxml searches the whole tree.
         self._converted.clear()
         self._free_places(merged)
         etree.indent(merged)
@@ -100,7 +100,7 @@ class WayBack:
     def _merge(
         self, before: etree._Element, after: etree._Element, now: etree._Element
     ) -> etree._Element:
-        """Return an element as it was before, but for what differs now from how it was after."""
+        """Return an element as it was before, except what now differs from how it was after."""
         converted = self._converted[now]
         merged = before.makeelement(before.tag)
         for name in dict.fromkeys([*before.keys(), *now.keys()]):
@@ -157,7 +157,7 @@ class WayBack:
         return self._merge(old, after, now)
 
     def _as_it_was(self, old: etree._Element) -> etree._Element:
-        """Return what an element was: a part itself, which is as good as a copy, and there are many."""
+        """Return an element as it was: a part itself, not a copy, as there are many."""
         parent = old.getparent()
         return old if parent is not None and self._has_parts(parent) else copy.deepcopy(old)
 
@@ -168,7 +168,7 @@ class WayBack:
     def _as_converted(self, now: etree._Element) -> etree._Element | None:
         """Return what the passes have made of an element, None if they dropped it.
 
-        It is taken out of the domain, of which nothing stays where it is.
+        It is taken out of the domain, where nothing stays in its place.
         """
         converted = self._converted[now]
         return converted if converted.getparent() is not None else None
@@ -216,7 +216,7 @@ class WayBack:
 
 
 def _pairs(one: etree._Element, other: etree._Element) -> Iterator[_Pair]:
-    """Yield each element of a tree with the one it is in a copy of it; others' elements only as a whole."""
+    """Yield each element of a tree with its counterpart in a copy; others' elements only as a whole."""
     yield one, other
     for child, copied in zip(one, other):
         if str(child.tag).startswith("{"):
@@ -260,7 +260,7 @@ def _is_of_device(address: etree._Element) -> bool:
 def _is_boards(old: etree._Element, after: etree._Element, now: etree._Element) -> bool:
     """Tell whether an address that was changed since is still one that the board gave a device.
 
-    On the old board it comes back then. That of a device which was moved to another bus doesn't.
+    Then the one on the old board comes back, except for a device that was moved to another bus.
     """
     before, converted, present = (_bus_of_device(one) for one in (old, after, now))
     return present == converted and (before != converted or old.get("type") == "pci")

@@ -41,7 +41,7 @@ def keep_platform_access(domain: etree._Element, conversion: Conversion) -> list
 def note_versions(domain: etree._Element, conversion: Conversion) -> list[str]:
     """Say what nothing in the XML shows: behind a root port virtio has other PCI ids (1af4:1041).
 
-    There virtio 1.0 is all there is; on i440fx there is also what came before it (1af4:1000). A
+    There only virtio 1.0 exists; on i440fx its predecessor (1af4:1000) does, too. A
     device that keeps its place on the root bus keeps its ids.
     """
     found = (
