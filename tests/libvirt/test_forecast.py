@@ -129,9 +129,14 @@ def test_a_qemu_that_hangs_is_given_up(node: Host, tmp_path: Path) -> None:
     )
     binary.chmod(0o755)
 
-    code, found, _ = rehearse(node, str(binary))
+    patient = "from mthook.host import rehearsal; rehearsal.SECONDS = 3"
+    main = "import sys; from mthook.tools.admin import main; sys.exit(main(sys.argv[1:]))"
+    asked = ["forecast", "-f", "json", "--qemu-binary", str(binary), "--rehearse"]
+    node.mthook("mthook-sync", check=False)
+    done = node.run([sys.executable, "-c", f"{patient}\n{main}", *asked], check=False)
+    found = {one["name"]: one for one in json.loads(done.stdout)}
 
-    assert code == 3
+    assert done.returncode == 3
     assert "doesn't start within" in found["web-1"]["rehearsed"][0]["error"]
     assert node.run(["pgrep", "-f", "sleep 4711"], check=False).stdout == ""
 
@@ -148,10 +153,10 @@ def test_a_killed_rehearsal_leaves_nothing(node: Host) -> None:
 
 
 def test_the_corpus_starts_in_rehearsal_as_it_does(node: Host) -> None:
-    """What libvirtd starts a rehearsal starts, and the other way round."""
+    """What libvirtd starts a rehearsal starts, and the other way round: here a third of them, all in ``make matrix``."""
     daemon = Daemon(node)
     real = {}
-    for number, case in enumerate(DOMAINS):
+    for number, case in enumerate(DOMAINS[::3]):
         xml = startable(case.xml).decode()
         name, uuid = f"case-{number}", f"{UUID[:-3]}{number:03x}"
         xml = _renamed(xml, name, uuid)
