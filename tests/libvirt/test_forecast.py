@@ -153,7 +153,7 @@ def test_a_killed_rehearsal_leaves_nothing(node: Host) -> None:
 
 
 def test_the_corpus_starts_in_rehearsal_as_it_does(node: Host) -> None:
-    """What libvirtd starts a rehearsal starts, and the other way round: here a third of them, all in ``make matrix``."""
+    """What libvirtd starts a rehearsal starts, and the other way round; ``make matrix`` tries all of them."""
     daemon = Daemon(node)
     real = {}
     for number, case in enumerate(DOMAINS[::3]):

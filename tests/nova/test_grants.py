@@ -132,7 +132,7 @@ def _everything(here: Limited) -> None:
     assert answer is not None
     assert answer.values() == (
         *(NEW, row, reconcile.SOMEBODY, None, ""),
-        *(False, False, "pc", "reboot --hard"),
+        *(False, False, "pc", "reboot --hard", None, {}),
     )
     assert place.admin("set", lacking, OLD, "--force").code == 0
     assert cloud.machine(lacking) == OLD

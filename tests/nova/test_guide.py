@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests import consoles
-from tests.lab import Host, guest_xml
+from tests.lab import Host, MariaDB, guest_xml
 from tests.lab.nova import Cloud
+from tests.lab.novaschema import Schema
 from tests.lab.queens import queens
 from tests.nova.sync.conftest import NOVA
 
@@ -58,12 +59,14 @@ def write_back(host: Host) -> None:
     host.run(["sed", "-i", "s/^write_back = false/write_back = true/", "/etc/mthook/mthook.conf"])
 
 
-def test_nova_before_wallaby(host: Host, cloud: Cloud, rewrite: bool) -> None:
+def test_nova_before_wallaby(host: Host, mariadb: MariaDB, schema: Schema, rewrite: bool) -> None:
     """Nothing is recorded."""
-    queens(cloud)
-    fill(host, cloud, None, web="pc-i440fx-6.2", db="pc-i440fx-7.2")
+    with Cloud(mariadb, schema, "before_") as cloud:
+        queens(cloud)
+        fill(host, cloud, None, web="pc-i440fx-6.2", db="pc-i440fx-7.2")
 
-    consoles.check("start-nova-old.rst", host, {"write_back": lambda: write_back(host)}, rewrite)
+        here = {"write_back": lambda: write_back(host)}
+        consoles.check("start-nova-old.rst", host, here, rewrite)
 
 
 def test_nova_since_wallaby(host: Host, cloud: Cloud, rewrite: bool) -> None:

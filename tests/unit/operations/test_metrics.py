@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import uuid as uuids
 from collections.abc import Iterator, Sequence
@@ -410,7 +411,8 @@ def test_ten_thousand_guests_are_written_in_half_a_second(place: Place, per_gues
             exposition.write(str(place.textfile), metrics.measure(context))
         taken.append(time.process_time() - begun)
 
-    assert min(taken) < 0.5
+    # What measures coverage takes as long again.
+    assert min(taken) < 0.5 * (2 if sys.gettrace() else 1)
     text = place.textfile.read_text()
     assert len(text.splitlines()) < 200 + per_guest * 10_002
     assert samples(text)["mthook_unstartable_guests"] == [{}]
