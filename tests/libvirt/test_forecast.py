@@ -156,7 +156,7 @@ def test_the_corpus_starts_in_rehearsal_as_it_does(node: Host) -> None:
     """What libvirtd starts a rehearsal starts, and the other way round; ``make matrix`` tries all of them."""
     daemon = Daemon(node)
     real = {}
-    for number, case in enumerate(DOMAINS[::3]):
+    for number, case in enumerate(DOMAINS[::2]):
         xml = startable(case.xml).decode()
         name, uuid = f"case-{number}", f"{UUID[:-3]}{number:03x}"
         xml = _renamed(xml, name, uuid)
@@ -168,7 +168,7 @@ def test_the_corpus_starts_in_rehearsal_as_it_does(node: Host) -> None:
 
     told = {name: found[name]["rehearsed"][0]["error"] is None for name in real}
     assert told == real
-    assert len(real) > 10
+    assert len(real) > 7
 
 
 def _renamed(xml: str, name: str, uuid: str) -> str:
