@@ -58,8 +58,6 @@ _ALLOWED = _LETTERS | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-")
 #: QEMU's options for the machine type, and the name of the value in them.
 _MACHINE_OPTIONS, _TYPE = ("-machine", "--machine", "-M", "--M"), "type="
 _MAX_NEAREST = 3
-#: QEMU's rule for removing machine types: for how many major releases one is kept, and since which release.
-_MAJORS_KEPT, _REMOVED_SINCE = 6, (10, 1)
 # How versions are weighed to find the nearest: no vendor has used more parts, or one of three
 # digits.
 _WIDTH = 3
@@ -201,20 +199,6 @@ def compare(a: MachineType, b: MachineType) -> int | None:
     width = max(len(a.version), len(b.version))
     older, newer = _parts(a, width), _parts(b, width)
     return (older > newer) - (older < newer)
-
-
-def removed_in(machine: MachineType) -> tuple[int, int] | None:
-    """Return the first release of QEMU that no longer has a machine type.
-
-    Upstream removes one that is six major releases old, since 10.1 (``MACHINE_VER_DELETION_MAJOR`` in QEMU's
-    ``include/hw/core/boards.h``).
-
-    :return: major and minor version; None where that rule says nothing: aliases, and what other vendors ship.
-    """
-    if machine.vendor != "upstream" or machine.version is None or not is_known(machine.name):
-        return None
-    major, minor = machine.version[:2]
-    return max((major + _MAJORS_KEPT, minor), _REMOVED_SINCE)
 
 
 def nearest(name: str, candidates: Iterable[str]) -> list[str]:

@@ -9,7 +9,7 @@ December, and the major number counts the years. Vendors' own lines have other r
 from __future__ import annotations
 
 from mthook.errors import Error
-from mthook.machinetype import KNOWN_ALIASES, MachineType
+from mthook.machinetype import KNOWN_ALIASES, MachineType, is_known
 from mthook.text import printable
 
 #: Major and minor number of a release of QEMU.
@@ -61,7 +61,18 @@ def end(machine: MachineType) -> Release | None:
     for last, release in _DELETED_BEFORE.get(machine.family, ()):
         if version <= last:
             return release
-    return max(_after(version, _DELETED_AFTER), _RULED_FROM)
+    return removed_in(machine)
+
+
+def removed_in(machine: MachineType) -> Release | None:
+    """Return the first release whose rule removes a machine type, whether or not an earlier one deleted it by hand.
+
+    :return: None where the rule says nothing: aliases, and what other vendors ship.
+    """
+    if machine.vendor != "upstream" or machine.version is None or not is_known(machine.name):
+        return None
+    major, minor = machine.version[:2]
+    return max((major + _DELETED_AFTER, minor), _RULED_FROM)
 
 
 def has(release: Release, machine: MachineType) -> bool | None:

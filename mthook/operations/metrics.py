@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Literal
 
-from mthook import __version__
+from mthook import __version__, releases
 from mthook.catalog.offers import Offers
 from mthook.errors import InstallError
-from mthook.machinetype import MachineType, removed_in
+from mthook.machinetype import MachineType
 from mthook.operations.inventory import InstanceRow, instances
 from mthook.operations.readiness.context import Context
 from mthook.operations.readiness.installed import hook_status
@@ -160,7 +160,7 @@ def _unstartable(found: _Found) -> Iterator[Sample]:
 def _ending(found: _Found) -> Iterable[Sample]:
     counts: Counter[tuple[str, ...]] = Counter()
     for machine, number in Counter(pin.machine or "" for pin, *_ in found.pins).items():
-        release = removed_in(MachineType.parse(machine))
+        release = releases.removed_in(MachineType.parse(machine))
         counts[(_UNKNOWN if release is None else "{}.{}".format(*release),)] += number
     return sorted(counts.items())
 

@@ -102,3 +102,27 @@ def test_what_is_no_version_is_refused(text: str) -> None:
     """With an example."""
     with pytest.raises(Error, match=r"isn't a version of QEMU such as 10\.0"):
         releases.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "release"),
+    [
+        ("pc-q35-7.2", (13, 2)),
+        ("virt-8.0", (14, 0)),
+        ("s390-ccw-virtio-9.1", (15, 1)),
+        ("pc-i440fx-5.2", (11, 2)),
+        ("pc-q35-4.0.1", (10, 1)),
+        ("pc-i440fx-2.12", (10, 1)),
+        ("pc-1.0", (10, 1)),
+        ("pc", None),
+        ("pc-q35-rhel9.4.0", None),
+        ("pc-i440fx-focal", None),
+        ("pc-i440fx-9.2+pve1", None),
+        ("nobody-knows-7.2", None),
+    ],
+)
+def test_upstream_removes_a_machine_type_after_six_major_releases(
+    name: str, release: tuple[int, int] | None
+) -> None:
+    """Since 10.1, which removed all that were as old by then; of others nobody knows."""
+    assert releases.removed_in(MachineType.parse(name)) == release
