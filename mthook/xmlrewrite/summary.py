@@ -43,8 +43,6 @@ _TEXTS = {"domain/name", "domain/uuid", "domain/devices/emulator"}
 #: Where Nova has its own name for the guest, and how much of it counts (``instances.display_name``).
 _DISPLAY: list[str] = []
 _MAX_DISPLAY = 255
-#: The place of an element that is ignored with everything in it.
-_ELSEWHERE = "-"
 _HEX = frozenset("0123456789abcdef")
 #: What Nova calls the machine type among the properties, and what says that it is Windows (nova/objects/image_meta.py).
 _RECORDED, _OPERATING_SYSTEM = "hw_machine_type", ("os_type", "os_distro")

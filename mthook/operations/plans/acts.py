@@ -196,5 +196,3 @@ _ACTIONS: dict[str, Callable[[Site, Subject, Wish, str], Prospect | None]] = {
     "unset": _unset,
     "realign": _realign,
 }
-#: Those that only a guest's own host can do.
-LOCAL = ("accept", "freeze", "realign")
