@@ -84,7 +84,9 @@ def _look_up(
         aliases = {}
         if known.machine is None or known.machine != guest.machine:
             aliases = lookup.aliases(connection, guest.emulator, guest.arch, guest.virt_type)
-        return known, aliases, lookup.compared(connection, uuid)
+        # Only Nova's guests are ever compared, and only where its database is configured.
+        compares = guest.nova and configuration.settings.nova
+        return known, aliases, lookup.compared(connection, uuid) if compares else None
     finally:
         connection.close()  # SQLite's locks don't survive the fork
 
