@@ -38,13 +38,6 @@ class Desk(Commands):
         return summary.read(self.node.virsh("dumpxml", name).stdout.encode()).machine
 
 
-@pytest.fixture(scope="module")
-def node() -> Iterator[Host]:
-    """A lab host for the tests of this module."""
-    with Host("node-1") as host:
-        yield host
-
-
 @pytest.fixture
 def desk(node: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Desk]:
     """The lab host without guests, and without a catalog."""

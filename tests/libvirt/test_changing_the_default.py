@@ -146,13 +146,6 @@ WALKS = {
 }
 
 
-@pytest.fixture(scope="module")
-def alpha() -> Iterator[Host]:
-    """A lab host for the tests of this module."""
-    with Host("alpha") as host:
-        yield host
-
-
 @pytest.fixture
 def here(alpha: Host) -> Iterator[Site]:
     """The host with mthook at work, and a guest that was booted since."""

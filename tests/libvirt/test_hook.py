@@ -28,13 +28,6 @@ SAVED = "/var/lib/libvirt/web-1.save"
 
 
 @pytest.fixture(scope="module")
-def alpha() -> Iterator[Host]:
-    """A lab host for the tests of this module."""
-    with Host("alpha") as host:
-        yield host
-
-
-@pytest.fixture(scope="module")
 def beta() -> Iterator[Host]:
     """Another lab host, to migrate to."""
     with Host("beta") as host:

@@ -25,13 +25,6 @@ BY_HAND = DEVICES.replace("bus='0' slot='9'", "bus='1' slot='0'").replace(
 IMAGE = "/var/lib/libvirt/qemu/save/web-1.save"
 
 
-@pytest.fixture(scope="module")
-def alpha() -> Iterator[Host]:
-    """A lab host for the tests of this module."""
-    with Host("alpha") as host:
-        yield host
-
-
 @pytest.fixture
 def here(alpha: Host) -> Iterator[Site]:
     """The host that guests start on."""

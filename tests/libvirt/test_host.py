@@ -22,13 +22,6 @@ KEY = (QEMU, "x86_64", VIRT_TYPE)
 VNC = "<graphics type='vnc' port='-1' passwd='hushhush'/></devices>"
 
 
-@pytest.fixture(scope="module")
-def node() -> Iterator[Host]:
-    """A lab host for the tests of this module."""
-    with Host("node-1") as host:
-        yield host
-
-
 @pytest.fixture
 def here(node: Host) -> Iterator[connection.Host]:
     """A connection to the lab host, which has no guests."""

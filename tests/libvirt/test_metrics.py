@@ -17,13 +17,6 @@ UNIT = Path(__file__).parents[2] / "etc" / "systemd" / "mthook-sync.service"
 TEXTFILE = "/run/node/mthook.prom"
 
 
-@pytest.fixture(scope="module")
-def alpha() -> Iterator[Host]:
-    """A lab host for the tests of this module."""
-    with Host("alpha") as host:
-        yield host
-
-
 @pytest.fixture
 def here(alpha: Host) -> Iterator[Site]:
     """The host with mthook just installed, which is to have figures."""

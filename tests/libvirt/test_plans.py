@@ -39,13 +39,6 @@ class Desk(Commands):
         assert code == 0, err
 
 
-@pytest.fixture(scope="module")
-def node() -> Iterator[Host]:
-    """A lab host for the tests of this module."""
-    with Host("node-1") as host:
-        yield host
-
-
 @pytest.fixture
 def desk(node: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Desk]:
     """The lab host with its guests, pinned."""

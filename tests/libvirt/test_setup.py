@@ -19,13 +19,6 @@ HOOK = "/etc/libvirt/hooks/qemu"
 TOUCHED = "/etc /usr/local /var/lib/mthook"
 
 
-@pytest.fixture(scope="module")
-def alpha() -> Iterator[Host]:
-    """A lab host for the tests of this module."""
-    with Host("alpha") as host:
-        yield host
-
-
 @pytest.fixture
 def here(alpha: Host) -> Iterator[Host]:
     """That host with web-1, which runs what it was before somebody redefined it; mthook was never here."""

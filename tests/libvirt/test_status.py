@@ -26,13 +26,6 @@ STOPPED = "Pins known to Nova"
 SPECS = "Request specs"
 
 
-@pytest.fixture(scope="module")
-def alpha() -> Iterator[Host]:
-    """A lab host for the tests of this module."""
-    with Host("alpha") as host:
-        yield host
-
-
 @pytest.fixture
 def here(alpha: Host) -> Iterator[Site]:
     """The host with mthook just installed, and a guest that was booted since."""
