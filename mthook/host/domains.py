@@ -68,13 +68,17 @@ class Domain:
     problem: str | None = None
 
     def __str__(self) -> str:
-        summary = self.summary
-        return label(self.uuid, self.name, summary.display if summary else None)
+        return label(self.uuid, self.name, self.display)
 
     @property
     def summary(self) -> Summary | None:
         """What it runs, else what it is defined as."""
         return self.running or self.defined
+
+    @property
+    def display(self) -> str | None:
+        """What Nova calls it, ``None`` where its XML doesn't say."""
+        return (self.summary.display or None) if self.summary else None
 
     def as_guest(self) -> Guest | None:
         """Return it as the catalog keeps it; ``None`` for one whose XML can't be read."""
@@ -94,7 +98,7 @@ class Domain:
             snapshots=self.snapshots,
             nova=summary.nova,
             windows=summary.windows,
-            display=summary.display or None,
+            display=self.display,
         )
 
 
@@ -260,8 +264,19 @@ def start(host: Host, uuid: str) -> None:
 def _domain(host: Host, uuid: str, failure: str) -> Iterator[Any]:
     """Find a domain for a block; raise what fails there with what it means."""
     handle = _handle(host, uuid)
-    with libvirt_errors(f"{printable(handle.name())} ({uuid}): {failure}"):
-        yield handle
+    try:
+        with libvirt_errors(failure):
+            yield handle
+    except (HostError, NotFound) as error:
+        raise type(error)(f"{_named(handle)}: {error}") from error
+
+
+def _named(handle: Any) -> str:
+    """Return what messages call a domain; without Nova's name where its XML can't be read any more."""
+    display = ""
+    with contextlib.suppress(DomainXMLError, libvirt.libvirtError):
+        display = _summary(handle.XMLDesc(0)).display
+    return label(handle.UUIDString(), handle.name(), display)
 
 
 def _handle(host: Host, uuid: str) -> Any:
@@ -272,7 +287,7 @@ def _handle(host: Host, uuid: str) -> Any:
 
 def _read(handle: Any, *, xml: bool = True) -> Domain:
     """Read everything about one domain; unreadable XML is reported in the result."""
-    who = f"{printable(handle.name())} ({handle.UUIDString()})"
+    who = label(handle.UUIDString(), handle.name())
     with libvirt_errors(f"{who}: can't be looked at"):
         state = handle.state()[0]
         active = bool(handle.isActive())

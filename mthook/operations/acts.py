@@ -5,8 +5,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Union, get_args
+
+from mthook.errors import HostError, NotFound, Refused
+from mthook.text import label
 
 Kind = Literal[
     "compiled",
@@ -21,6 +24,9 @@ Kind = Literal[
     "drifting",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+#: The reason of a repair that ended with the guest's start.
+STARTED = "started again"
 
 Why = Literal[
     "changed_meanwhile",
@@ -56,6 +62,7 @@ class Act:
     :ivar source: where a new pin comes from, in the catalog's words.
     :ivar changes: what a change of family does to the guest's hardware, or what else of an image was changed, a line
         each.
+    :ivar display_name: what Nova calls the guest, as far as that is known; so below.
     """
 
     kind: Kind
@@ -66,6 +73,7 @@ class Act:
     source: str | None = None
     reason: str | None = None
     changes: Sequence[str] = ()
+    display_name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +94,7 @@ class Foreseen:
     new: str | None
     reason: str | None = None
     changes: Sequence[str] = ()
+    display_name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +108,7 @@ class LeftAlone:
     name: str
     reason: Why
     detail: str | None = None
+    display_name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +118,12 @@ class Failure:
     error: Exception
     uuid: str | None = None
     name: str | None = None
+    display_name: str | None = None
+
+    def __str__(self) -> str:
+        if self.uuid is None or isinstance(self.error, (HostError, NotFound, Refused)):
+            return str(self.error)  # it names the guest itself
+        return f"{label(self.uuid, self.name, self.display_name)}: {self.error}"
 
 
 Event = Union[Act, Foreseen, LeftAlone, Failure]
@@ -146,6 +162,7 @@ class Result:
 class SyncResult(Result):
     """The same, with everything that happened: each thing once, however many steps meet it.
 
+    :ivar displays: what Nova calls guests, by UUID; every event gets the name of its guest from there.
     :ivar foreseen: for a dry run in a mode other than enforce.
     :ivar drift: how many instances don't match their pins at the end of the run.
     """
@@ -153,6 +170,7 @@ class SyncResult(Result):
     def __init__(self, report: Callable[[Event], None], *, dry_run: bool = False) -> None:
         super().__init__(report, dry_run=dry_run)
         self._known: set[object] = set()
+        self.displays: dict[str, str] = {}
         self.acts: list[Act] = []
         self.foreseen: list[Foreseen] = []
         self.drift = 0
@@ -161,6 +179,7 @@ class SyncResult(Result):
 
     def add(self, event: Event) -> None:
         """Note what happened, unless it has been noted."""
+        event = replace(event, display_name=self.displays.get(event.uuid or ""))
         # Errors are never equal, but their texts can be.
         key = (event.uuid, str(event.error)) if isinstance(event, Failure) else event
         if key in self._known:

@@ -14,8 +14,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from mthook import __version__, conf
-from mthook.errors import HostError, NotFound, Refused
-from mthook.operations.acts import Failure
 from mthook.operations.inventory import Drift
 from mthook.text import printable
 
@@ -69,13 +67,6 @@ def shown(examples: Iterable[str]) -> str:
 def drift_of(drift: Iterable[Drift]) -> str:
     """Return in what an instance is unlike its pin: ``runs pc-i440fx-7.2, start stopped``."""
     return ", ".join(_WHERE[one.where].format(printable(one.machine)) for one in drift)
-
-
-def failure(one: Failure) -> str:
-    """Return what went wrong, and with which guest."""
-    if one.uuid is None or isinstance(one.error, (HostError, NotFound, Refused)):
-        return str(one.error)  # it names the guest itself
-    return f"{printable(one.uuid if one.name is None else one.name)} ({one.uuid}): {one.error}"
 
 
 def files(given: argparse.Namespace) -> list[str]:

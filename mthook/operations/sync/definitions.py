@@ -14,7 +14,7 @@ from mthook.hook.answer import TRIGGER
 from mthook.host import realign
 from mthook.host.domains import Domain, definition, get_domain, start
 from mthook.locks import uninterrupted
-from mthook.operations.acts import Act, Failure
+from mthook.operations.acts import STARTED, Act, Failure
 from mthook.operations.support import pinned, unsupported
 from mthook.operations.sync.pins import replace
 from mthook.operations.sync.run import ACTOR, SyncRun
@@ -221,7 +221,7 @@ def _repair(run: SyncRun, row: Repair, restart: bool) -> None:
         if not run.result.dry_run:
             run.touched = True
             _start(run, row)
-        _finish(run, row, "started again")
+        _finish(run, row, STARTED)
 
 
 def _start(run: SyncRun, row: Repair) -> None:

@@ -49,6 +49,7 @@ class NovaRecords:
             )
             for uuid, one in found.items():
                 domain = run.domains.get(uuid)
+                run.result.displays[uuid] = one.name
                 named = dataclasses.replace(one, name=domain.name) if domain else one
                 self.instances[uuid] = named
 

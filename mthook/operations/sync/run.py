@@ -52,6 +52,8 @@ class SyncRun:
     def __post_init__(self) -> None:
         """Look at the host."""
         self.facts: HostFacts = host_facts(self.host, self.conf.host)
+        known = ((guest.uuid, guest.display) for guest in self.catalog.guests())
+        self.result.displays.update((uuid, display) for uuid, display in known if display)
         self.look()
         self.offers = self._take_capabilities()
 
@@ -64,9 +66,10 @@ class SyncRun:
         """List the domains; those whose XML can't be read are reported."""
         self.looked_at = now()
         self.touched = False
-        listed = self.progress(list_domains(self.host), count_domains(self.host))
+        listed = list(self.progress(list_domains(self.host), count_domains(self.host)))
         self.domains: dict[str, Domain] = {domain.uuid: domain for domain in listed}
         self.result.guests = len(self.domains)
+        self.result.displays.update((one.uuid, one.display) for one in listed if one.display)
         for domain in self.domains.values():
             if domain.problem is not None:
                 self.result.add(Failure(HostError(domain.problem), domain.uuid, domain.name))

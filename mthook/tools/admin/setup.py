@@ -15,7 +15,7 @@ from mthook.operations.acts import Act, Event, Failure, Foreseen, SyncResult
 from mthook.operations.setup import configuration, found, inifile, plan, removal, steps
 from mthook.operations.setup.found import Found
 from mthook.operations.setup.plan import Plan, Step
-from mthook.text import printable
+from mthook.text import label, printable
 from mthook.tools import options
 from mthook.tools.admin.command import NAME, AdminCommand, ExitCode, UsageError, argument
 from mthook.tools.admin.hook import HOOKS_DIR
@@ -151,7 +151,7 @@ class Setup(RootCommand):
 
     def _report(self, event: Event) -> None:
         if isinstance(event, Failure):
-            self.complain(options.failure(event))
+            self.complain(str(event))
 
 
 class Uninstall(RootCommand):
@@ -234,7 +234,7 @@ def _plan(planned: Plan) -> Iterator[str]:
         yield f"  {number}. {_what(step)}{done}"
     if planned.found.contained:
         yield "  no hook: the container's libvirtd doesn't see this host's hooks directory"
-    yield from (f"Can't be done now: {options.failure(one)}" for one in planned.foreseen.errors)
+    yield from (f"Can't be done now: {one}" for one in planned.foreseen.errors)
     yield from _pins(planned.foreseen)
     yield from _effects(planned.foreseen.foreseen)
     yield from _writes(planned)
@@ -297,7 +297,7 @@ def _count(number: int, thing: str) -> str:
 
 
 def _who(one: Act | Foreseen) -> str:
-    return f"{printable(one.name or one.uuid)} ({one.uuid})"
+    return label(one.uuid or "", one.name, one.display_name)
 
 
 def _verdict(planned: Plan, result: SyncResult) -> Iterator[str]:

@@ -78,6 +78,34 @@ def run(arguments: Sequence[str]) -> int:
     return code
 
 
+class Lines:
+    """Tells a terminal what is done, a line a guest: acts that follow each other are joined."""
+
+    def __init__(self) -> None:
+        self._last: tuple[str | None, str] = None, ""
+        self._done: list[str] = []
+        self._changes: list[str] = []
+
+    def add(self, act: Act) -> None:
+        """Tell an act, once it is known that none of the same guest follows."""
+        who, what = words.told(act)
+        if (act.uuid, who) != self._last:
+            self.end()
+            self._last = act.uuid, who
+        self._done.append(what)
+        self._changes += act.changes
+
+    def end(self) -> None:
+        """Tell what waits to be told."""
+        if self._done:
+            lines = [
+                f"{self._last[1]}: {', '.join(self._done)}",
+                *(f"  {c}" for c in self._changes),
+            ]
+            print(*lines, sep="\n", file=sys.stderr)
+        self._done, self._changes = [], []
+
+
 class Report:
     """Logs or complains of what happens at once: nobody's guest is changed in silence.
 
@@ -91,6 +119,7 @@ class Report:
         self._given = given
         on_terminal = sys.stderr.isatty() and given.format == "text" and not given.watch
         self.speaks: bool = given.verbose or on_terminal
+        self._lines = Lines() if on_terminal and not given.verbose else None
         self.remember(configuration.DEFAULT_CATALOG)
 
     def remember(self, catalog: str) -> None:
@@ -106,24 +135,32 @@ class Report:
             if not self._given.dry_run:
                 self._done(event)
         elif isinstance(event, Failure):
-            text = options.failure(event)
+            text = str(event)
             # The other run's PID is no news.
             self._failed(text, "busy" if isinstance(event.error, Busy) else text)
         elif isinstance(event, LeftAlone) and self._given.verbose:
             options.say(PROGRAM, words.left_alone(event))
 
     def end(self) -> None:
-        """Keep what was reported, for the next run."""
+        """Tell the rest, and keep what was reported, for the next run."""
+        self._flush()
         if self._reported is not None:
             self._reported.keep(whole=self.whole)
 
     def _done(self, act: Act) -> None:
         for line in words.done(act):
             journal.info(f"sync: {line}")
-            if self.speaks and not self._given.watch:
+            if self._given.verbose and not self._given.watch:
                 options.say(PROGRAM, line)
+        if self._lines is not None:
+            self._lines.add(act)
+
+    def _flush(self) -> None:
+        if self._lines is not None:
+            self._lines.end()
 
     def _failed(self, text: str, fault: str) -> None:
+        self._flush()
         if self._reported is None or self._reported.is_due(fault):
             options.say(PROGRAM, text)
 

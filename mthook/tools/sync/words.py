@@ -8,6 +8,7 @@ from typing import Any
 
 from mthook.operations.acts import (
     KINDS,
+    STARTED,
     Act,
     Event,
     Failure,
@@ -17,8 +18,7 @@ from mthook.operations.acts import (
     Result,
     SyncResult,
 )
-from mthook.text import printable
-from mthook.tools.options import failure
+from mthook.text import label, printable
 
 #: How a dry run and the system log begin.
 _VERBS: dict[Kind, tuple[str, str]] = {
@@ -47,6 +47,24 @@ def done(act: Act) -> Iterator[str]:
     yield f"{_VERBS[act.kind][1]} {_what(act)}"
     for change in act.changes:
         yield f"{_who(act)}: {change}"
+
+
+def told(act: Act) -> tuple[str, str]:
+    """Return of whom a terminal is told an act, and what was done: ``web-1``, ``definition mended``."""
+    new, reason = printable(act.new), printable(act.reason)
+    what = {
+        "compiled": f"settings updated, mode {new}",
+        "pinned": f"pinned to {new}{_aside(_evidence(act))}",
+        "released": f"pin released ({reason})",
+        "written": f"{new} written to Nova{_aside(_replaced(act) + _origin(act) + _reason(act))}",
+        "specified": f"{new} written to its request spec{_aside(_replaced(act))}",
+        "imaged": f"{new} written to its shelved image{_aside(_replaced(act))}",
+        "realigned": f"definition mended ({printable(act.old or 'none')} → {new})",
+        "repaired": "started" if act.reason == STARTED else f"nothing left to mend ({reason})",
+        "forgotten": f"pin forgotten ({reason})",
+        "drifting": f"runs {new}, unlike its pin {act.old}",
+    }[act.kind]
+    return printable(act.display_name or act.name or act.uuid or "hook"), what
 
 
 def foreseen(one: Foreseen) -> Iterator[str]:
@@ -114,7 +132,8 @@ def document(result: SyncResult) -> dict[str, Any]:
 def item(event: Event) -> dict[str, Any]:
     """Return one thing that happened as JSON has it."""
     if isinstance(event, Failure):
-        return {"uuid": event.uuid, "name": event.name, "message": failure(event)}
+        who = {"uuid": event.uuid, "name": event.name, "display_name": event.display_name}
+        return {**who, "message": str(event)}
     return vars(event)
 
 
@@ -128,7 +147,7 @@ def _counts(result: Result) -> dict[str, int]:
 
 
 def _who(one: Act | Foreseen | LeftAlone | Failure) -> str:
-    return f"{printable(one.uuid if one.name is None else one.name)} ({one.uuid})"
+    return label(one.uuid or "", one.name, one.display_name)
 
 
 def _what(act: Act) -> str:
@@ -146,6 +165,10 @@ def _what(act: Act) -> str:
         "forgotten": f"the pin of {who}: {act.reason}",
         "drifting": f"that {who} runs {new}, unlike its pin {act.old}",
     }[act.kind]
+
+
+def _aside(text: str) -> str:
+    return f" ({text.lstrip(', ')})" if text else ""
 
 
 def _evidence(act: Act) -> str:

@@ -15,15 +15,15 @@ import pytest
 from mthook import conf
 from mthook.locks import LOCK, only_one
 from tests.unit.host.fakes import OTHER, UUID, FakeDomain, domain_xml
-from tests.unit.operations.sync.setting import Setting
+from tests.unit.operations.sync.setting import Setting, wait_for_repair
 
 OLD, NEW = "pc-i440fx-6.2", "pc-i440fx-7.2"
 
 
-def test_on_a_terminal_each_act_is_a_line_and_the_last_one_sums_up(
+def test_on_a_terminal_each_guest_is_a_line_and_the_last_one_sums_up(
     setting: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On standard error; nothing is data."""
+    """On standard error; nothing is data. What is done to a guest in a row is joined."""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     setting.libvirt.domains = [FakeDomain(domain_xml(NEW), running=domain_xml(OLD))]
 
@@ -31,11 +31,57 @@ def test_on_a_terminal_each_act_is_a_line_and_the_last_one_sums_up(
 
     assert (code, out) == (0, "")
     assert err == (
-        "mthook-sync: updated the settings of the hook: mode enforce\n"
-        f"mthook-sync: pinned web-1 ({UUID}) to {OLD}, from the running guest\n"
-        f"mthook-sync: realigned web-1 ({UUID}) from {NEW} to {OLD}\n"
+        "hook: settings updated, mode enforce\n"
+        f"web-1: pinned to {OLD} (from the running guest), definition mended ({NEW} → {OLD})\n"
         "mthook-sync: guests: 1, pinned: 1, realigned: 1, drift: 0, left alone: 0, errors: 0\n"
     )
+
+
+#: What Nova puts into the definition of an instance that it calls "web one".
+IN_NOVA = (
+    "<nova:instance xmlns:nova='http://openstack.org/xmlns/libvirt/nova/1.1'>"
+    "<nova:name>web one</nova:name></nova:instance>"
+)
+
+
+def test_a_repair_is_one_line(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The definition first, then the start."""
+    setting.libvirt.domains = [FakeDomain(domain_xml(NEW))]
+    with setting.catalog() as catalog:
+        catalog.set_pin(UUID, OLD, source="operator", actor="root")
+    wait_for_repair(setting)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+
+    _, _, err = setting.sync("--only", "repair", "--start")
+
+    assert err.splitlines()[1] == f"web-1: definition mended ({NEW} → {OLD}), started"
+
+
+def test_a_guest_of_novas_is_called_by_its_name_there(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two that have the same name are two lines."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    setting.libvirt.domains = [
+        FakeDomain(domain_xml(OLD, uuid=uuid, metadata=IN_NOVA), uuid=uuid, name=name)
+        for uuid, name in ((UUID, "instance-1"), (OTHER, "instance-2"))
+    ]
+
+    pinned = f"web one: pinned to {OLD} (from the definition)"
+    assert setting.sync()[2].splitlines()[1:3] == [pinned, pinned]
+
+
+def test_everything_else_calls_a_guest_by_all_its_names(setting: Setting) -> None:
+    """What -v prints, a dry run, and the errors; as mthook-admin does."""
+    who = f"web one (instance-1, {UUID})"
+    guest = FakeDomain(domain_xml(OLD, metadata=IN_NOVA), name="instance-1")
+    setting.libvirt.domains = [guest]
+
+    assert f"would pin {who} to {OLD}" in setting.sync("--dry-run")[1]
+    assert f"mthook-sync: pinned {who} to {OLD}" in setting.sync("-v")[2]
+    guest.defined = domain_xml("virt-7.2", metadata=IN_NOVA)
+    error = setting.sync()[2]
+    assert error.startswith(f"mthook-sync: {who}: ")
 
 
 def test_json_on_a_terminal_is_json_alone(

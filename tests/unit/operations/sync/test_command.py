@@ -168,7 +168,7 @@ def test_what_is_done_is_logged(setting: Setting, log: socket.socket) -> None:
     ("act", "line"),
     [
         (Act("repaired", UUID, "web-1", reason="it runs"), f"repaired web-1 ({UUID}): it runs"),
-        (Act("forgotten", UUID, reason="x"), f"forgot the pin of {UUID} ({UUID}): x"),
+        (Act("forgotten", UUID, reason="x"), f"forgot the pin of {UUID}: x"),
         (
             Act("drifting", UUID, "web\n1", "q35", "pc"),
             f"noted that web\\n1 ({UUID}) runs pc, unlike its pin q35",

@@ -109,7 +109,7 @@ def test_json_has_it_apart_from_what_is_done(setting: Setting) -> None:
     assert found["acts"] == []
     assert found["counts"]["realigned"] == 0
     assert found["drift"] == 2
-    common = {"old": NEW, "changes": []}
+    common = {"old": NEW, "changes": [], "display_name": None}
     assert found["in_enforce"] == [
         {"effect": "realign", "uuid": UUID, "name": "web-1", "new": OLD, "reason": None, **common},
         {

@@ -19,8 +19,12 @@ from tests.unit.host.fakes import (
 )
 from tests.unit.operations.sync.setting import Setting, kept, wait_for_repair
 
+#: Whom an error of no guest names.
+NOBODY = dict.fromkeys(("uuid", "name", "display_name"))
 #: What every act has.
-NOTHING = dict.fromkeys(("uuid", "name", "old", "new", "source", "reason")) | {"changes": []}
+NOTHING = dict.fromkeys(("uuid", "name", "old", "new", "source", "reason", "display_name")) | {
+    "changes": []
+}
 
 
 def document(setting: Setting, *args: str, code: int = 0) -> dict[str, Any]:
@@ -112,7 +116,8 @@ def test_errors_and_guests_left_alone_are_told_by_uuid_and_name(setting: Setting
     assert (error["uuid"], error["name"]) == (UUID, "web\n1")
     assert error["message"].startswith(f"web\\n1 ({UUID}): not well-formed XML: ")
     detail = f"web-1 ({OTHER}): left alone: it has a managed-save image, which holds its own machine type"
-    assert left == {"uuid": OTHER, "name": "web-1", "reason": "saved_state", "detail": detail}
+    who = {"uuid": OTHER, "name": "web-1", "display_name": None}
+    assert left == {**who, "reason": "saved_state", "detail": detail}
 
 
 def test_a_run_that_ends_early_tells_how_far_it_came(setting: Setting) -> None:
@@ -122,7 +127,7 @@ def test_a_run_that_ends_early_tells_how_far_it_came(setting: Setting) -> None:
     with only_one(os.path.dirname(setting.path)):
         found = document(setting, code=3)
     message = f"another mthook-sync is running: PID {os.getpid()}"
-    assert found["errors"] == [{"uuid": None, "name": None, "message": message}]
+    assert found["errors"] == [NOBODY | {"message": message}]
 
     setting.configure("[hook]\nmode = loud\n")
     (error,) = document(setting, "--dry-run", code=1)["errors"]
