@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mthook.operations.readiness.findings import Finding, Result, Severity, Subject, verdict
-from mthook.text import printable
+from mthook.text import label, printable
 from mthook.tools.options import drift_of
 
 TITLES = {
@@ -291,7 +291,7 @@ def answer(results: Sequence[Result]) -> str:
     parts = []
     if found.changing:
         number = _Count(len(found.changing))
-        names = [printable(one.name or one.uuid) for one in found.changing]
+        names = [printable(one.display_name or one.name or one.uuid) for one in found.changing]
         parts.append(f"{number:instance} would change: {_listed(names)}")
     if found.failed:
         parts.append(f"mend {_checks(found.failed, 'failure')} first")
@@ -422,7 +422,7 @@ def _few(finding: Finding) -> str:
 
 
 def _guest(kind: str, subject: Subject) -> str:
-    name = printable(subject.name or subject.uuid)
+    name = label(subject.uuid, subject.name, subject.display_name)
     return printable(_GUESTS.get(kind, "{name}").format(name=name, **_words(subject.facts)))
 
 

@@ -107,10 +107,10 @@ def test_drift_is_told_at_once(here: Site) -> None:
     found = wrong(here)
 
     assert {title: code for title, (code, _) in found.items()} == {DRIFT: 1, DEFINITIONS: 1}
-    assert f"(web-1: defined {NEW})" in found[DRIFT][1]
-    assert f"(web-1: {NEW} instead of {OLD})" in found[DEFINITIONS][1]
+    assert f"(web-1 ({UUID}): defined {NEW})" in found[DRIFT][1]
+    assert f"(web-1 ({UUID}): {NEW} instead of {OLD})" in found[DEFINITIONS][1]
     here.set_pin(NEW)
-    assert f"(web-1: runs {OLD})" in wrong(here)[DRIFT][1]
+    assert f"(web-1 ({UUID}): runs {OLD})" in wrong(here)[DRIFT][1]
 
 
 def test_a_guest_that_waits_for_a_repair_is_drift(here: Site) -> None:
@@ -119,7 +119,7 @@ def test_a_guest_that_waits_for_a_repair_is_drift(here: Site) -> None:
     here.redefine(NEW)
     assert "stopped: its machine type is pinned" in here.start()
 
-    assert f"web-1: defined {NEW}, start stopped" in wrong(here)[DRIFT][1]
+    assert f"web-1 ({UUID}): defined {NEW}, start stopped" in wrong(here)[DRIFT][1]
     here.node.mthook("mthook-sync", "--only", "repair", "--start")
     assert wrong(here) == {}
 
@@ -131,7 +131,7 @@ def test_a_guest_without_a_pin_is_counted(here: Site) -> None:
     found = wrong(here)
 
     assert list(found) == [RECORDED]
-    assert "Without a pin: 1 guest (db-1) of this host." in found[RECORDED][1]
+    assert f"Without a pin: 1 guest (db-1 ({OTHER})) of this host." in found[RECORDED][1]
     listed = here.node.mthook("mthook-admin", "list", "--unset", "-f", "value", check=False)
     assert (listed.returncode, listed.stdout.split()[:2]) == (3, [OTHER, "db-1"])
 
@@ -143,7 +143,7 @@ def test_a_pin_that_qemu_lacks_is_a_failure(here: Site) -> None:
     code, details = wrong(here)[SUPPORTED]
 
     assert code == 2
-    assert "(web-1: pc-i440fx-99.9, nearest pc-i440fx-" in details
+    assert f"(web-1 ({UUID}): pc-i440fx-99.9, nearest pc-i440fx-" in details
 
 
 def test_a_pin_that_qemu_deprecates_is_a_warning(here: Site) -> None:
@@ -153,7 +153,7 @@ def test_a_pin_that_qemu_deprecates_is_a_warning(here: Site) -> None:
     code, details = wrong(here)[SUPPORTED]
 
     assert code == 1
-    assert f"(db-1: {DEPRECATED})" in details
+    assert f"(db-1 ({OTHER}): {DEPRECATED})" in details
     listed = here.node.mthook("mthook-admin", "list", "--deprecated", "-f", "value", "-c", "UUID")
     assert listed.stdout == f"{OTHER}\n"
 
@@ -166,7 +166,7 @@ def test_saved_state_with_another_machine_type_is_told(here: Site) -> None:
     here.set_pin(NEW)
 
     _, details = wrong(here)[DEFINITIONS]
-    assert f"in a saved image or in snapshots: 1 guest (web-1: {OLD})." in details
+    assert f"in a saved image or in snapshots: 1 guest (web-1 ({UUID}): {OLD})." in details
 
 
 def test_nova_guests_without_a_database_are_told(here: Site) -> None:
@@ -176,7 +176,7 @@ def test_nova_guests_without_a_database_are_told(here: Site) -> None:
     found = wrong(here)
 
     assert {title: code for title, (code, _) in found.items()} == {STOPPED: 2, SPECS: 1}
-    assert "Nova defines 1 guest (db-1) anew at each start" in found[STOPPED][1]
+    assert f"Nova defines 1 guest (db-1 ({OTHER})) anew at each start" in found[STOPPED][1]
     here.configure("[hook]\nmode = audit\n")
     assert list(wrong(here)) == [HOOK, STOPPED, SPECS]
 

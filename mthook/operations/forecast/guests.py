@@ -25,6 +25,7 @@ class Guest:
     """A guest, and its machine type in each place; None: not there.
 
     :ivar name: untrusted text.
+    :ivar display: what Nova calls it, as far as its XML says.
     :ivar pin: what it is pinned to.
     :ivar seen: the versioned name that it ran as when it was pinned.
     :ivar saved: in its managed-save image.
@@ -54,6 +55,7 @@ class Guest:
     has_spec: bool = False
     spec: str | None = None
     problem: str | None = None
+    display: str | None = None
 
     @property
     def active(self) -> bool:
@@ -114,6 +116,7 @@ def read(
             has_spec=bool(told and told.has_spec),
             spec=told.spec if told else None,
             problem=domain.problem,
+            display=domain.display,
         )
 
 

@@ -36,7 +36,9 @@ def check(context: Context) -> list[Finding]:
     except HostError as error:
         return [unavailable(error, "libvirt_unavailable", Severity.WARNING)]
     ending = [
-        Subject(one.guest.uuid, one.guest.name, {"machines": _ending(one, coming)})
+        Subject(
+            one.guest.uuid, one.guest.name, {"machines": _ending(one, coming)}, one.guest.display
+        )
         for one in outlooks
         if one.outcome == FAILS and one.end == coming
     ]

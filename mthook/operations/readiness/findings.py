@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mthook.catalog.records import Guest
 from mthook.errors import CatalogError, CatalogMissing, HostError, NovaError
 
 #: Plain data by stable keys; times as :func:`mthook.text.now` writes them.
@@ -30,12 +31,20 @@ class Severity(enum.IntEnum):
 class Subject:
     """A guest, or a Nova instance, that a finding is about.
 
-    :ivar name: untrusted text; ``None`` where only the UUID is known.
+    :ivar name: what libvirt calls it, or Nova where that alone is asked; untrusted text; ``None``: only the UUID is
+        known.
+    :ivar display_name: what Nova calls a guest of this host, as far as that is known.
     """
 
     uuid: str
     name: str | None
     facts: Facts = field(default_factory=dict)
+    display_name: str | None = None
+
+
+def of_guest(guest: Guest) -> Subject:
+    """Return a guest of this host, as the catalog keeps it, with no more facts."""
+    return Subject(guest.uuid, guest.name, {}, guest.display)
 
 
 @dataclass(frozen=True)

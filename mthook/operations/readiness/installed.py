@@ -22,6 +22,7 @@ from mthook.operations.readiness.findings import (
     Subject,
     as_success,
     as_warning,
+    of_guest,
 )
 from mthook.text import now
 
@@ -116,7 +117,7 @@ def is_fresh(ended_at: str | None) -> bool:
 def _errors(kept: dict[str, Any]) -> Finding:
     """Return the finding that the last sync met errors; see :func:`.reported.for_catalog`."""
     guests = [
-        Subject(one["uuid"], one["name"], {"message": one["message"]})
+        Subject(one["uuid"], one["name"], {"message": one["message"]}, one.get("display_name"))
         for one in kept["errors"]
         if one["uuid"] is not None
     ]
@@ -134,7 +135,7 @@ def check_called(context: Context) -> list[Finding]:
         return [as_warning("switched_off")]
     known = {pin.uuid for pin in context.catalog().pins()}
     missed = [
-        Subject(one.uuid, one.name)
+        of_guest(one)
         for one in context.guests()
         if one.running is not None and one.uuid not in known
     ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mthook import policy
 from mthook.catalog.offers import Offer
-from mthook.catalog.records import Pin
+from mthook.catalog.records import Guest, Pin
 from mthook.errors import HostError, NotFound
 from mthook.machinetype import nearest
 from mthook.operations.inventory import instances
@@ -36,7 +36,7 @@ def check_drift(context: Context) -> list[Finding]:
     """Look for what ``mthook-admin list --drift`` lists, with guests as they are now."""
     guests = context.guests()
     subjects = [
-        Subject(row.uuid, row.guest.name if row.guest else None, {"drift": row.drift})
+        Subject(row.uuid, row.guest.name if row.guest else None, {"drift": row.drift}, row.display)
         for row in instances(context.catalog(), guests)
         if row.drift
     ]
@@ -56,12 +56,12 @@ def check_supported(context: Context) -> list[Finding]:
     saved = [one for one in lacking if one[1] is not None and one[1].managed_save]
     without = {pin.uuid for pin, *_ in lacking}
     deprecated = [
-        Subject(pin.uuid, guest.name if guest else None, {"pin": pin.machine})
+        _subject(pin, guest, {"pin": pin.machine})
         for pin, guest, offer in found
         if pin.machine in offer.deprecated and pin.uuid not in without
     ]
     aliases = [
-        Subject(pin.uuid, guest.name if guest else None, {"pin": pin.machine, "seen": pin.seen})
+        _subject(pin, guest, {"pin": pin.machine, "seen": pin.seen})
         for pin, guest, offer in found
         if pin.machine in offer.aliases and context.conf.pin.style != "alias"
     ]
@@ -86,12 +86,16 @@ def _well(context: Context, **facts: Any) -> Finding:
     return as_success(**(facts or {"guests": number}))
 
 
+def _subject(pin: Pin, guest: Guest | None, facts: Facts) -> Subject:
+    if guest is None:
+        return Subject(pin.uuid, None, facts)
+    return Subject(pin.uuid, guest.name, facts, guest.display)
+
+
 def _lacking(found: Iterable[Pinned]) -> list[Subject]:
     return [
-        Subject(
-            pin.uuid,
-            guest.name if guest else None,
-            {"pin": pin.machine, "nearest": nearest(pin.machine or "", offer.names)},
+        _subject(
+            pin, guest, {"pin": pin.machine, "nearest": nearest(pin.machine or "", offer.names)}
         )
         for pin, guest, offer in found
     ]
@@ -128,11 +132,11 @@ def _unlike(context: Context, domains: Sequence[Domain]) -> tuple[list[Subject],
         offer = offers.of(summary)
         if domain.defined is not None and not is_aligned(pin, domain.defined, offer):
             facts: Facts = {"pin": pin.machine, "defined": domain.defined.machine}
-            defined.append(Subject(domain.uuid, domain.name, facts))
+            defined.append(Subject(domain.uuid, domain.name, facts, domain.display))
         machines = _saved_unlike(context.host(), domain, pin, offer)
         if machines:
             facts = {"pin": pin.machine, "saved": machines}
-            saved.append(Subject(domain.uuid, domain.name, facts))
+            saved.append(Subject(domain.uuid, domain.name, facts, domain.display))
     return defined, saved
 
 

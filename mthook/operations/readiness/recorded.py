@@ -20,6 +20,7 @@ from mthook.operations.readiness.findings import (
     Subject,
     as_success,
     as_warning,
+    of_guest,
     unavailable,
 )
 
@@ -72,7 +73,7 @@ def check_guests(context: Context) -> list[Finding]:
     left = clouds.left_behind(context, guests)
     known = {pin.uuid for pin in context.catalog().pins() if pin.machine is not None}
     known.update(guest.uuid for guest in left)
-    unpinned = [Subject(guest.uuid, guest.name) for guest in guests if guest.uuid not in known]
+    unpinned = [of_guest(guest) for guest in guests if guest.uuid not in known]
     # With a database, --unset lists Nova's instances.
     has_nova = configuration.has_nova(context.conf)
     listing = "mthook-admin list" if has_nova else "mthook-admin list --unset"
@@ -81,7 +82,7 @@ def check_guests(context: Context) -> list[Finding]:
     if unpinned:
         found = [Finding("guests_unpinned", Severity.FAILURE, unpinned, facts, "mthook-sync")]
     if left:
-        subjects = [Subject(guest.uuid, guest.name) for guest in left]
+        subjects = [of_guest(guest) for guest in left]
         found.append(as_warning("deleted_in_nova", subjects, REMOVE, command=REMOVE))
     try:
         context.domains()

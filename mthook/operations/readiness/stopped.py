@@ -17,6 +17,7 @@ from mthook.operations.readiness.findings import (
     Subject,
     as_success,
     as_warning,
+    of_guest,
 )
 
 _SYNC = "mthook-sync -v"
@@ -84,4 +85,4 @@ def _in_definitions(context: Context) -> set[str]:
 
 
 def _subjects(guests: Sequence[Guest]) -> list[Subject]:
-    return [Subject(guest.uuid, guest.name) for guest in guests]
+    return [of_guest(guest) for guest in guests]

@@ -22,7 +22,10 @@ def for_catalog(faults: Sequence[Failure]) -> str | None:
     if not faults:
         return None
     first = [
-        {"uuid": one.uuid, "name": one.name, "message": printable(one, limit=400)}
+        {
+            **{"uuid": one.uuid, "name": one.name, "display_name": one.display_name},
+            "message": printable(one, limit=400),
+        }
         for one in faults[:_MOST]
     ]
     return json.dumps({"at": now(), "number": len(faults), "errors": first})

@@ -26,7 +26,7 @@ from mthook.operations.forecast.outlook import (
 )
 from mthook.operations.forecast.prospects import Offered, Qemu, Released
 from mthook.operations.opening import opened_catalog, opened_host
-from mthook.text import printable
+from mthook.text import label, printable
 from mthook.tools.admin.command import (
     AdminCommand,
     ExitCode,
@@ -36,6 +36,7 @@ from mthook.tools.admin.command import (
     read_input,
     utf8,
 )
+from mthook.tools.admin.listing import counted
 
 if TYPE_CHECKING:
     from mthook.operations.forecast.guests import Guest
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
 
 #: An offer of all architectures has some 100 KB.
 _MAX_OFFER = 1 << 24
-#: What people see of a guest's name in the table, which is to fit 80 columns; the lines below it have all of it.
-_NAME = 14
 _EVENTS = (START, RESTORE, REVERT, MIGRATION)
 #: What there is to do, as a command; in braces are the guest and what the cure is about.
 _CURES = {
@@ -144,7 +143,7 @@ class Forecast(RowCommand):
         if seen.nova_problem and self.code == ExitCode.OK:
             self.code = ExitCode.ERROR
         if parsed_args.formatter == "table":
-            return self.columns, [*_table(found), *_tried(_more(found, tried))]
+            return self.columns, [*_table(found), *_tried(found, _more(found, tried))]
         return self.fields, [_fields(one, tried) for one in found]
 
     def produce_output(
@@ -210,10 +209,12 @@ class Forecast(RowCommand):
         if breaking or unjudged:
             self.code = ExitCode.BREAKS if breaking else ExitCode.UNJUDGED
         for one in found:
-            self.say_of(_shown(one.guest), [one.guest.problem] if one.guest.problem else [])
-            self.say_of(_shown(one.guest), _commands(one, tried))
+            if one.guest.problem:
+                self.say(one.guest.problem)
+            self.say_of(_label(one.guest), _commands(one, tried))
+        labels = {one.guest.uuid: _label(one.guest) for one in found}
         for trial in tried:
-            self.say_of(printable(trial.name), _told(trial))
+            self.say_of(labels[trial.uuid], _told(trial))
 
 
 class Offer(AdminCommand):
@@ -249,9 +250,9 @@ def _default(text: str) -> dict[str, str]:
 def _summary(number: int, breaking: int, unjudged: int) -> str:
     if not number:
         return "there are no guests"
-    parts = [f"{breaking} of {number} guests break"] if breaking else []
+    parts = [f"{breaking} of {number} guests would break"] if breaking else []
     parts += [f"{unjudged} of {number} guests can't be judged"] if unjudged else []
-    return ", ".join(parts) or f"nothing breaks, guests: {number}"
+    return ", ".join(parts) or f"nothing breaks for {counted(number, 'guest')}"
 
 
 def _first_end(found: Sequence[Outlook]) -> str:
@@ -267,8 +268,8 @@ def _version(release: releases.Release) -> str:
     return f"{release[0]}.{release[1]}"
 
 
-def _shown(guest: Guest) -> str:
-    return printable(guest.name) or guest.uuid
+def _label(guest: Guest) -> str:
+    return label(guest.uuid, guest.name, guest.display)
 
 
 def _commands(one: Outlook, tried: Sequence[Rehearsed]) -> list[str]:
@@ -302,8 +303,7 @@ def _table(found: Iterable[Outlook]) -> Iterator[Sequence[str]]:
     for one in found:
         for event in one.events:
             if event.outcome in (FAILS, CHANGES, UNKNOWN):
-                name = printable(_shown(one.guest), _NAME)
-                yield name, event.kind, event.machine or "", _outcome(event)
+                yield _shown(one.guest), event.kind, event.machine or "", _outcome(event)
 
 
 def _outcome(event: Event) -> str:
@@ -312,9 +312,15 @@ def _outcome(event: Event) -> str:
     return "isn't offered" if event.outcome == FAILS else "can't be judged"
 
 
-def _tried(tried: Iterable[Rehearsed]) -> Iterator[Sequence[str]]:
+def _shown(guest: Guest) -> str:
+    """Return a guest's name for the table; the lines below it have all of them."""
+    return guest.display or guest.name or guest.uuid
+
+
+def _tried(found: Iterable[Outlook], tried: Iterable[Rehearsed]) -> Iterator[Sequence[str]]:
+    names = {one.guest.uuid: _shown(one.guest) for one in found}
     for one in tried:
-        yield printable(one.name, _NAME), one.kind, "", "fails in rehearsal"
+        yield names[one.uuid], one.kind, "", "fails in rehearsal"
 
 
 def _told(one: Rehearsed) -> Iterator[str]:

@@ -419,7 +419,7 @@ class History(RowCommand):
     ) -> Sequence[str]:
         """Return what there is room for: why and by whom tells the history of one."""
         if args.instance is not None:
-            return "When", "Event", "From", "To", "Why", "Source", "By"
+            return "When", "Event", "From", "To", "Why", "By"
         return _told(("When", "Name", "Display name", "Event", "From", "To"), headings, rows)
 
     def rows(self, args: argparse.Namespace) -> Iterator[Sequence[Any]]:

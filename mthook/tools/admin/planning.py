@@ -20,7 +20,7 @@ from mthook.operations.plans.document import Document, Planned, Wish, lines
 from mthook.operations.plans.outcomes import LEFT, Limits, Outcome
 from mthook.operations.plans.undoing import Undoing
 from mthook.policy import ALL
-from mthook.text import printable
+from mthook.text import label, printable
 from mthook.tools.admin.command import (
     ALLOW,
     CAUTIONS,
@@ -34,6 +34,7 @@ from mthook.tools.admin.command import (
     utf8,
 )
 from mthook.tools.admin.listing import ALL_STATES, CHANGED, FILTERS, family_of, selection_of
+from mthook.tools.admin.table import MAX_CELL, line
 
 if TYPE_CHECKING:
     from mthook.operations.plans.subjects import Site
@@ -47,9 +48,8 @@ _ALL_HOSTS = argument(
     " what Nova has recorded then, and --state about vm_state",
 )
 _UNSET = argument("--unset", action="store_true", help="guests without a pin")
-#: The table of a plan: how wide its columns are, the last one apart.
-_ROW = "{:<36}  {:<20}  {:<14}  {:<18}  {:<18}  {}"
-_WIDTHS = (36, 20, 14, 18, 18)
+#: The table of a plan, printed while that is made: how wide its columns are.
+_WIDTHS = {"Name": 20, "Host": 14, "From": 18, "To": 18, "Remarks": MAX_CELL}
 _OUTCOMES = {
     "changed": "changed",
     "foreseen": "would be changed",
@@ -103,10 +103,12 @@ class _Plan(AdminCommand):
             selection, wish = self._selection(args, site, everywhere), self._wish(args)
             found = making.guests(site, wish, selection, who, all_hosts=everywhere, already=already)
             plan = lines(
-                making.origin(site, who, all_hosts=everywhere), wish, self._shown(found, counts)
+                making.origin(site, who, all_hosts=everywhere),
+                wish,
+                self._shown(found, counts, everywhere),
             )
-            for line in plan:
-                out.write(line.decode())
+            for piece in plan:
+                out.write(piece.decode())
         self._sum_up(counts)
         return ExitCode.OK
 
@@ -147,14 +149,18 @@ class _Plan(AdminCommand):
             getattr(args, "reason", None),
         )
 
-    def _shown(self, guests: Iterable[Planned], counts: Counter[str]) -> Iterator[Planned]:
-        """Print the table while the plan is made."""
+    def _shown(
+        self, guests: Iterable[Planned], counts: Counter[str], everywhere: bool
+    ) -> Iterator[Planned]:
+        """Print the table while the plan is made; guests of this host are all on one."""
+        columns = [name for name in _WIDTHS if everywhere or name != "Host"]
+        widths = [_WIDTHS[name] for name in columns]
         for number, one in enumerate(guests):
             if not number:
-                self.say(_ROW.format("UUID", "Name", "Host", "From", "To", "Remarks"))
+                self.say(line(columns, widths))
             counts.update([self.action if one.refused is None else "refused"])
-            cells = (one.uuid, one.name, one.host, one.old, one.new)
-            self.say(_ROW.format(*map(_cell, cells, _WIDTHS), _remarks(one)).rstrip())
+            cells = _cells(one)
+            self.say(line([cells[name] for name in columns], widths))
             yield one
 
     def _sum_up(self, counts: Counter[str]) -> None:
@@ -162,10 +168,16 @@ class _Plan(AdminCommand):
         self.say(f"{todo} to {self.action}, {refused} refused, {already} with nothing to do")
 
 
-def _cell(value: str | None, width: int) -> str:
-    """Return a cell of the table that fits its column."""
-    text = printable(value) if value else "-"
-    return text if len(text) <= width else f"{text[: width - 1]}…"
+def _cells(planned: Planned) -> dict[str, str]:
+    """Return a row of the table."""
+    known = {
+        "Name": planned.name or planned.uuid,
+        "Host": planned.host,
+        "From": planned.old,
+        "To": planned.new,
+    }
+    shown = {name: printable(value) if value else "-" for name, value in known.items()}
+    return {**shown, "Remarks": _remarks(planned)}
 
 
 def _remarks(planned: Planned) -> str:
@@ -283,7 +295,7 @@ class _Changing(AdminCommand):
         return counts
 
     def _say_outcome(self, one: Outcome) -> None:
-        what = f"{one.uuid} ({printable(one.name)})" if one.name else one.uuid
+        what = label(one.uuid, one.name)
         for caution in one.cautions:
             self.warn(f"{what}: {words(caution)}")
         if one.kind in LEFT:

@@ -28,9 +28,9 @@ MAX_CELL = 1000
 #: A column that is never shortened: no command takes a UUID without its middle.
 _UUID = "UUID"
 #: Columns that are shortened before all others.
-_FIRST = ("Name", "Display name", "Drift", "Why", "By", "Source")
-#: How narrow those get, and at last any column.
-_NARROW, _NARROWEST = 8, 4
+_FIRST = ("Name", "Display name", "Guest", "Drift", "Why", "By", "Source")
+#: How narrow those get, and at last any column; no narrower than its heading.
+_NARROW, _NARROWEST = 7, 4
 #: What stands for what was left out.
 _CUT = "…"
 _GAP = "  "
@@ -135,15 +135,16 @@ class Table(base.ListFormatter, base.SingleFormatter):
             return
         texts = [[_text(cell) for cell in row] for row in rows]
         natural = [max(map(width_of, column)) for column in zip(column_names, *texts)]
-        floors = [max(map(_floor, column)) for column in zip(*rows)]
+        floors = [
+            max(width_of(name), *map(_floor, cells)) for name, *cells in zip(column_names, *rows)
+        ]
         room = _room(stdout, parsed_args)
         widths = _fitting(natural, floors, column_names, room) if room else natural
         paints = _has_colours(stdout)
         lines = [(column_names, [_BOLD] * len(widths))]
         lines += [(row, [_colour(c) for c in cells]) for row, cells in zip(texts, rows)]
-        for line, colours in lines:
-            painted = map(_paint, line, widths, colours if paints else [""] * len(widths))
-            stdout.write(f"{_GAP.join(painted).rstrip()}\n")
+        for texts_of_row, colours in lines:
+            stdout.write(f"{line(texts_of_row, widths, colours if paints else ())}\n")
 
     def emit_one(
         self,
@@ -154,6 +155,12 @@ class Table(base.ListFormatter, base.SingleFormatter):
     ) -> None:
         """Print a line for each field."""
         self.emit_list(("Field", "Value"), list(zip(column_names, data)), stdout, parsed_args)
+
+
+def line(texts: Sequence[str], widths: Sequence[int], colours: Sequence[str] = ()) -> str:
+    """Return a row as a line of a table."""
+    painted = map(_paint, texts, widths, colours or [""] * len(widths))
+    return _GAP.join(painted).rstrip()
 
 
 def width_of(text: str) -> int:

@@ -226,7 +226,7 @@ def test_what_status_says_of_a_guest_that_nova_deleted_works(
     config = ["--config-file", str(compute.config)]
     status.main([*config, "upgrade", "check"])
     told = " ".join(capsys.readouterr().out.replace("|", " ").split())
-    assert "Nova has deleted the instances of 1 guest (web-0)" in told
+    assert "Nova has deleted the instances of 1 guest (web-0 (" in told
     assert admin([*config, "set", "web-0", NEW]) == 2
     error = capsys.readouterr().err
     command = error.rpartition("remove it: ")[2].split()

@@ -266,7 +266,7 @@ def test_the_document_is_that_of_a_hosts_run(controller: Controller) -> None:
 
     first, second = (json.loads(controller.sync("-f", "json").out) for _ in range(2))
 
-    nothing: dict[str, Any] = dict.fromkeys(("source", "reason"))
+    nothing: dict[str, Any] = dict.fromkeys(("source", "reason", "display_name"))
     assert first["acts"] == [
         {
             **{"kind": "specified", "uuid": uuid, "name": "web", "old": Q35, "new": PC},

@@ -101,7 +101,7 @@ def test_what_the_next_cold_migration_changes_is_a_failure(
     )
     (found,) = controller.findings("request_specs")
     facts = {"host": "alpha", "recorded": OLD, "request_spec": spec}
-    assert found["subjects"] == [{"uuid": DB, "name": "db-1", "facts": facts}]
+    assert found["subjects"] == [{"uuid": DB, "name": "db-1", "facts": facts, "display_name": None}]
     assert found["facts"] == {"cells": 1}
 
 

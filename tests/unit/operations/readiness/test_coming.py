@@ -7,7 +7,7 @@ import pytest
 
 from mthook.catalog.records import Capability, HostFacts
 
-from .conftest import DB, OLD, Answer, Desk
+from .conftest import DB, OLD, WEB, Answer, Desk
 
 TITLE = "Next release of QEMU"
 
@@ -27,7 +27,7 @@ def test_what_the_next_release_drops_is_a_warning(web: Desk) -> None:
 
     assert web.check(TITLE) == Answer(
         1,
-        f"QEMU 12.2, due 2027-12, drops machine types of 1 guest (web-1: {OLD}):"
+        f"QEMU 12.2, due 2027-12, drops machine types of 1 guest (web-1 ({WEB}): {OLD}):"
         " 'mthook-admin forecast --qemu 12.2' tells what to do before it is installed.",
     )
 

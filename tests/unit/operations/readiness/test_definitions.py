@@ -27,7 +27,7 @@ def test_a_definition_unlike_its_pin_is_a_warning(web: Desk) -> None:
 
     assert web.check(TITLE) == Answer(
         1,
-        f"Defined unlike their pins: 1 guest (web-1: {OLD} instead of {NEW}). 'mthook-sync --only realign'"
+        f"Defined unlike their pins: 1 guest (web-1 ({WEB}): {OLD} instead of {NEW}). 'mthook-sync --only realign'"
         " mends definitions; with -v it tells which it leaves alone.",
     )
 
@@ -41,7 +41,7 @@ def test_a_snapshot_unlike_the_pin_is_a_warning(desk: Desk) -> None:
 
     assert desk.check(TITLE) == Answer(
         1,
-        f"With another machine type in a saved image or in snapshots: 1 guest (web-1: {NEW})."
+        f"With another machine type in a saved image or in snapshots: 1 guest (web-1 ({WEB}): {NEW})."
         " A restore or revert brings it back.",
     )
 
@@ -58,11 +58,11 @@ def test_as_data_it_is_machine_types_by_guest(desk: Desk) -> None:
         "mthook-sync --only realign",
     )
     assert defined["subjects"] == [
-        {"uuid": WEB, "name": "web-1", "facts": {"pin": NEW, "defined": OLD}}
+        {"uuid": WEB, "name": "web-1", "facts": {"pin": NEW, "defined": OLD}, "display_name": None}
     ]
     assert (saved["kind"], saved["facts"]) == ("saved_unlike_pin", {"guests": 1})
     assert saved["subjects"] == [
-        {"uuid": WEB, "name": "web-1", "facts": {"pin": NEW, "saved": [OLD]}}
+        {"uuid": WEB, "name": "web-1", "facts": {"pin": NEW, "saved": [OLD]}, "display_name": None}
     ]
 
 
@@ -73,7 +73,7 @@ def test_a_saved_image_unlike_the_pin_is_a_warning(
     libvirt_has(monkeypatch, FakeDomain(domain_xml(OLD, uuid=WEB), saved=domain_xml(NEW), uuid=WEB))
     desk.pin(WEB, OLD)
 
-    assert f"1 guest (web-1: {NEW})" in desk.check(TITLE).details
+    assert f"1 guest (web-1 ({WEB}): {NEW})" in desk.check(TITLE).details
 
 
 def test_a_saved_image_like_the_pin_is_well(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -245,7 +245,7 @@ def test_a_guest_that_runs_without_a_pin_was_started_without_the_hook(host: Host
     (found,) = host.findings("hook_called")
 
     assert (found["kind"], found["severity"]) == ("not_called", "failure")
-    assert found["subjects"] == [{"uuid": DB, "name": "db-1", "facts": {}}]
+    assert found["subjects"] == [{"uuid": DB, "name": "db-1", "facts": {}, "display_name": None}]
 
 
 def test_a_hook_that_is_off_is_not_called_to_account(host: Host) -> None:

@@ -34,7 +34,7 @@ def test_a_definition_unlike_the_pin_is_drift(web: Desk) -> None:
     web.pin(WEB, NEW)
 
     assert web.check(TITLE) == Answer(
-        1, f"Unlike their pins: 1 guest (web-1: defined {OLD}). {_LISTS}"
+        1, f"Unlike their pins: 1 guest (web-1 ({WEB}): defined {OLD}). {_LISTS}"
     )
 
 
@@ -43,7 +43,7 @@ def test_a_guest_that_runs_unlike_its_pin_is_drift(desk: Desk) -> None:
     desk.guest("web-1", WEB, OLD, state="")
     desk.pin(WEB, NEW)
 
-    assert f"web-1: runs {OLD}, defined {OLD}" in desk.check(TITLE).details
+    assert f"web-1 ({WEB}): runs {OLD}, defined {OLD}" in desk.check(TITLE).details
 
 
 def test_as_data_it_is_places_and_machine_types(desk: Desk) -> None:
@@ -58,7 +58,9 @@ def test_as_data_it_is_places_and_machine_types(desk: Desk) -> None:
         {
             "kind": "unlike_pin",
             "severity": "warning",
-            "subjects": [{"uuid": WEB, "name": "web-1", "facts": {"drift": places}}],
+            "subjects": [
+                {"uuid": WEB, "name": "web-1", "facts": {"drift": places}, "display_name": None}
+            ],
             "facts": {"guests": 1},
             "remedy": "mthook-admin list --drift",
         }
@@ -73,7 +75,7 @@ def test_a_guest_that_waits_for_a_repair_is_drift(web: Desk) -> None:
     with Catalog.open(web.path) as catalog:
         catalog.record_stop(guest, OLD, NEW, "prepare", now())
 
-    assert f"web-1: defined {NEW}, start stopped" in web.check(TITLE).details
+    assert f"web-1 ({WEB}): defined {NEW}, start stopped" in web.check(TITLE).details
 
     web.guest("web-1", WEB, OLD)
     assert web.check(TITLE).details == "No drift: the only pinned guest matches its pin."
@@ -87,4 +89,20 @@ def test_a_record_of_novas_unlike_the_pin_is_drift(web: Desk) -> None:
     found = web.check(TITLE)
 
     assert found.code == 1
-    assert f"web-1: Nova has {NEW}" in found.details
+    assert f"web-1 ({WEB}): Nova has {NEW}" in found.details
+
+
+def test_a_guest_of_novas_is_told_by_all_its_names(desk: Desk) -> None:
+    """In the answer by Nova's alone; as data apart."""
+    named = (
+        "<metadata><n:instance xmlns:n='http://openstack.org/xmlns/libvirt/nova/1.1'>"
+        "<n:name>shop</n:name></n:instance></metadata>"
+    )
+    desk.guest("instance-1", WEB, OLD, named)
+    desk.pin(WEB, NEW)
+
+    assert f"1 guest (shop (instance-1, {WEB}): " in desk.check(TITLE).details
+    (subject,) = desk.findings("drift")[0]["subjects"]
+    assert (subject["name"], subject["display_name"]) == ("instance-1", "shop")
+    desk.guest("instance-2", DB, OLD, named)
+    assert desk.status().out.startswith("NO: 2 instances would change: shop, shop")

@@ -16,7 +16,10 @@ from mthook.text import now
 from .conftest import DATABASE, NEW, NOVA, OLD, WEB, Answer, Desk
 
 TITLE = "Pins known to Nova"
-RIGHT = "The gate gives the definitions of 1 guest (web-1) their pins on the way to libvirt. The gate is in use: "
+RIGHT = (
+    f"The gate gives the definitions of 1 guest (web-1 ({WEB})) their pins on the way to libvirt."
+    " The gate is in use: "
+)
 DAY = 86400
 
 
@@ -80,7 +83,9 @@ def test_as_data_use_is_a_kind_and_what_shows_it(nova: Desk) -> None:
     protection, use = nova.findings("stopped_starts")
 
     assert protection["kind"] == "gated"
-    assert protection["subjects"] == [{"uuid": WEB, "name": "web-1", "facts": {}}]
+    assert protection["subjects"] == [
+        {"uuid": WEB, "name": "web-1", "facts": {}, "display_name": None}
+    ]
     assert (use["kind"], use["facts"]) == ("gate_rewrote", {"last_rewrite_at": at})
 
 

@@ -31,12 +31,14 @@ def test_a_pinned_guest_is_well(web: Desk) -> None:
 
 def test_guests_without_a_pin_are_counted(web: Desk) -> None:
     """A few are named; libvirt is asked, so that no sync needs to have seen them."""
-    for number in range(4):
-        web.guest(f"new-{number}", f"3f2c1d3e-0000-4000-8000-00000000010{number}", OLD)
+    new = [f"3f2c1d3e-0000-4000-8000-00000000010{number}" for number in range(4)]
+    for uuid in new:
+        web.guest(f"new-{uuid[-1]}", uuid, OLD)
 
     assert web.check(TITLE) == Answer(
         2,
-        "Without a pin: 4 guests (new-0; new-1; new-2; ...) of this host. They get the new default."
+        f"Without a pin: 4 guests (new-0 ({new[0]}); new-1 ({new[1]}); new-2 ({new[2]}); ...) of this host."
+        " They get the new default."
         " 'mthook-admin list --unset' lists them; 'mthook-sync' pins them, or their next start does where"
         " a pin was released.",
     )
@@ -52,7 +54,10 @@ def test_as_data_all_guests_are_named(web: Desk) -> None:
         {
             "kind": "guests_unpinned",
             "severity": "failure",
-            "subjects": [{"uuid": one, "name": f"new-{one[-1]}", "facts": {}} for one in uuids],
+            "subjects": [
+                {"uuid": one, "name": f"new-{one[-1]}", "facts": {}, "display_name": None}
+                for one in uuids
+            ],
             "facts": {"guests": 5, "listed_by": "mthook-admin list --unset"},
             "remedy": "mthook-sync",
         }
@@ -75,7 +80,9 @@ def test_as_data_novas_instances_are_named_with_their_hosts(desk: Desk, nova: No
     assert unset == {
         "kind": "instances_unset",
         "severity": "failure",
-        "subjects": [{"uuid": DB, "name": "db-1", "facts": {"host": "alpha"}}],
+        "subjects": [
+            {"uuid": DB, "name": "db-1", "facts": {"host": "alpha"}, "display_name": None}
+        ],
         "facts": {"cells": 1},
         "remedy": "mthook-admin list --unset --guests-only",
     }
@@ -87,7 +94,9 @@ def test_a_released_pin_is_none(web: Desk) -> None:
     with web.catalog() as catalog:
         catalog.unset_pin(WEB, actor="operator")
 
-    assert web.check(TITLE).details.startswith("Without a pin: 1 guest (web-1) of this host.")
+    assert web.check(TITLE).details.startswith(
+        f"Without a pin: 1 guest (web-1 ({WEB})) of this host."
+    )
 
 
 def test_a_guest_that_cannot_be_looked_at_counts(
@@ -99,7 +108,9 @@ def test_a_guest_that_cannot_be_looked_at_counts(
     error = failure(libvirt.VIR_ERR_INTERNAL_ERROR)
     libvirt_has(monkeypatch, FakeDomain(name="db-1", uuid=DB, failing=error))
 
-    assert desk.check(TITLE).details.startswith("Without a pin: 1 guest (db-1) of this host.")
+    assert desk.check(TITLE).details.startswith(
+        f"Without a pin: 1 guest (db-1 ({DB})) of this host."
+    )
 
 
 def test_without_libvirt_the_last_sync_tells(web: Desk) -> None:
@@ -258,7 +269,7 @@ def test_a_guest_whose_instance_nova_has_deleted_is_named(desk: Desk, nova: Nova
 
     assert code == 1
     assert details.endswith(
-        "Nova has deleted the instances of 1 guest (instance-1), which are still here. When nobody"
+        f"Nova has deleted the instances of 1 guest (instance-1 ({DB})), which are still here. When nobody"
         " needs them any more, stop them and remove each with 'virsh undefine --managed-save"
         " --snapshots-metadata --nvram NAME'."
     )
@@ -270,4 +281,4 @@ def test_where_the_database_fails_a_guest_is_not_taken_for_deleted(desk: Desk, n
     """It is without a pin, as far as is known."""
     desk.guest("instance-1", DB, OLD, NOVA)
 
-    assert "Without a pin: 1 guest (instance-1)" in desk.check(TITLE).details
+    assert f"Without a pin: 1 guest (instance-1 ({DB}))" in desk.check(TITLE).details

@@ -32,7 +32,7 @@ def test_nova_guests_without_a_database_are_a_failure(web: Desk, mode: str) -> N
 
     assert web.check(TITLE) == Answer(
         2,
-        "Nova defines 1 guest (db-1) anew at each start, and nothing here shows that it knows their"
+        f"Nova defines 1 guest (db-1 ({DB})) anew at each start, and nothing here shows that it knows their"
         " pins: they may get the new default, and in mode enforce such a start is stopped and the"
         " instance ends in ERROR. Configure [database] connection, or use the gate in mode enforce."
         " The gate isn't in use.",
@@ -74,7 +74,9 @@ def test_a_database_that_no_sync_has_read_is_a_failure(compared: Desk) -> None:
     protection, _ = compared.findings("stopped_starts")
 
     assert (protection["kind"], protection["severity"]) == ("not_compared", "failure")
-    assert protection["subjects"] == [{"uuid": DB, "name": "db-1", "facts": {}}]
+    assert protection["subjects"] == [
+        {"uuid": DB, "name": "db-1", "facts": {}, "display_name": None}
+    ]
     assert protection["remedy"] == "mthook-sync -v"
 
 
@@ -91,7 +93,7 @@ def test_a_database_that_gets_no_pins_has_to_have_them(compared: Desk) -> None:
     compared.configure(f"{DATABASE}[sync]\nwrite_back = false\n")
     assert compared.check(TITLE) == Answer(
         1,
-        "[sync] write_back = false: if Nova loses or overwrites the machine types of 1 guest (web-1),"
+        f"[sync] write_back = false: if Nova loses or overwrites the machine types of 1 guest (web-1 ({WEB})),"
         " nothing puts them back. The gate isn't in use.",
     )
 
@@ -100,7 +102,7 @@ def test_a_database_that_gets_no_pins_has_to_have_them(compared: Desk) -> None:
 
     assert compared.check(TITLE) == Answer(
         2,
-        "Nova has no machine type recorded for 1 guest (web-1), and [sync] write_back = false: they get"
+        f"Nova has no machine type recorded for 1 guest (web-1 ({WEB})), and [sync] write_back = false: they get"
         " the new default. Set [sync] write_back = true, or use the gate in mode enforce. The gate"
         " isn't in use.",
     )

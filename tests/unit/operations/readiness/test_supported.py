@@ -42,7 +42,9 @@ def test_an_alias_keeps_no_version(web: Desk) -> None:
     (found,) = web.findings("pins_supported")
 
     assert (found["kind"], found["severity"]) == ("aliases", "warning")
-    assert found["subjects"] == [{"uuid": DB, "name": "db-1", "facts": {"pin": "pc", "seen": NEW}}]
+    assert found["subjects"] == [
+        {"uuid": DB, "name": "db-1", "facts": {"pin": "pc", "seen": NEW}, "display_name": None}
+    ]
     assert found["remedy"] == "mthook-admin freeze"
     web.configure("[pin]\nstyle = alias\n")
     assert web.check(TITLE).code == 0
@@ -55,7 +57,7 @@ def test_a_pin_that_qemu_lacks_is_a_failure(web: Desk) -> None:
 
     assert web.check(TITLE) == Answer(
         2,
-        "This host's QEMU can't run the pins of 1 guest (db-1: pc-i440fx-5.0, nearest"
+        f"This host's QEMU can't run the pins of 1 guest (db-1 ({DB}): pc-i440fx-5.0, nearest"
         f" {OLD}, {NEW}, pc-i440fx-2.0). {_REMEDY}",
     )
 
@@ -70,7 +72,7 @@ def test_a_saved_guest_of_such_a_pin_gets_advice_that_works(web: Desk) -> None:
     web.configure(uri=UNREACHABLE)
 
     assert web.check(TITLE).details.endswith(
-        "Nor can it restore the managed-save images of 1 guest (db-1). A host whose QEMU offers their pins"
+        f"Nor can it restore the managed-save images of 1 guest (db-1 ({DB})). A host whose QEMU offers their pins"
         " can, or 'virsh managedsave-remove NAME' discards the memory, as a power cut does; only then can"
         " 'mthook-admin set' change the pin."
     )
@@ -87,7 +89,7 @@ def test_as_data_it_is_pins_and_the_nearest(desk: Desk) -> None:
         {
             "kind": "unsupported",
             "severity": "failure",
-            "subjects": [{"uuid": DB, "name": None, "facts": facts}],
+            "subjects": [{"uuid": DB, "name": None, "facts": facts, "display_name": None}],
             "facts": {"pins": 1},
             "remedy": "mthook-admin set",
         }
@@ -101,7 +103,7 @@ def test_an_alias_of_another_vendors_line_is_none(desk: Desk) -> None:
     desk.pin(WEB, "pc", seen=NEW)
 
     assert desk.check(TITLE).details.startswith(
-        "This host's QEMU can't run the pins of 1 guest (web-1: pc, nearest "
+        f"This host's QEMU can't run the pins of 1 guest (web-1 ({WEB}): pc, nearest "
     )
 
 
@@ -112,7 +114,7 @@ def test_a_deprecated_pin_is_a_warning(desk: Desk) -> None:
 
     assert desk.check(TITLE) == Answer(
         1,
-        "This host's QEMU deprecates the pins of 1 guest (web-1: pc-i440fx-2.0)."
+        f"This host's QEMU deprecates the pins of 1 guest (web-1 ({WEB}): pc-i440fx-2.0)."
         " 'mthook-admin list --deprecated' lists them.",
     )
 
@@ -137,7 +139,7 @@ def test_each_emulator_answers_for_its_own_guests(desk: Desk) -> None:
     desk.pin(WEB, NEW)
 
     assert desk.check(TITLE).details.startswith(
-        f"This host's QEMU can't run the pins of 1 guest (web-1: {NEW}, nearest {OLD})"
+        f"This host's QEMU can't run the pins of 1 guest (web-1 ({WEB}): {NEW}, nearest {OLD})"
     )
 
 

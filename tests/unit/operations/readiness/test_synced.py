@@ -51,13 +51,13 @@ def met(desk: Desk, *failures: Failure) -> str:
 
 def test_the_errors_of_the_last_sync_are_told(desk: Desk) -> None:
     """It told them to cron, once."""
-    many = [Failure(Error(f"web-{number}: no luck"), WEB, "web-1") for number in range(30)]
+    many = [Failure(Error("no luck"), WEB, f"web-{number}") for number in range(30)]
     at = met(desk, Failure(Error("Nova's database: no luck")), *many)
 
     assert desk.check(TITLE) == Answer(
         1,
         f"The mthook-sync at {at[:19]}Z met 31 errors, which 'mthook-sync -v' tells in full:"
-        " Nova's database: no luck; web-0: no luck; web-1: no luck; and more.",
+        f" Nova's database: no luck; web-0 ({WEB}): no luck; web-1 ({WEB}): no luck; and more.",
     )
 
 
@@ -65,16 +65,19 @@ def test_as_data_errors_have_their_guests(desk: Desk) -> None:
     """One finding for each fault, each with the command that shows more."""
     with desk.catalog() as catalog:
         catalog.set_last_sync("2026-01-01T00:00:00.000000Z", ok=False)
-    at = met(desk, Failure(Error("no database")), Failure(Error("web-1: no luck"), WEB, "web-1"))
+    at = met(desk, Failure(Error("no database")), Failure(Error("no luck"), WEB, "web-1"))
 
     old, errors = desk.findings("last_sync")
 
     assert (old["kind"], old["facts"]) == ("too_old", {"ended_at": "2026-01-01T00:00:00.000000Z"})
+    message = f"web-1 ({WEB}): no luck"
     assert errors == {
         "kind": "had_errors",
         "severity": "warning",
-        "subjects": [{"uuid": WEB, "name": "web-1", "facts": {"message": "web-1: no luck"}}],
-        "facts": {"failed_at": at, "number": 2, "messages": ["no database", "web-1: no luck"]},
+        "subjects": [
+            {"uuid": WEB, "name": "web-1", "facts": {"message": message}, "display_name": None}
+        ],
+        "facts": {"failed_at": at, "number": 2, "messages": ["no database", message]},
         "remedy": "mthook-sync -v",
     }
 

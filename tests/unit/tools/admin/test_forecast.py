@@ -19,7 +19,7 @@ from .cloud import Cloud
 from .conftest import DB, WEB, Run, pin, xml
 
 #: Width of the terminals that the table is made for.
-WIDTH = 80
+LONG = "a guest with a very long name"
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ def test_one_line_where_nothing_breaks(run: Run, later: str, domain: libvirt.vir
     assert run("forecast", "--offer", later) == (
         0,
         "",
-        "QEMU 11.1.3 of Debian sid: nothing breaks, guests: 1; the first machine type ends with"
+        "QEMU 11.1.3 of Debian sid: nothing breaks for 1 guest; the first machine type ends with"
         " QEMU 12.2 (2027-12)\n",
     )
 
@@ -57,8 +57,8 @@ def test_one_line_where_nothing_breaks(run: Run, later: str, domain: libvirt.vir
 def test_what_breaks_is_a_table_and_the_cure_a_command(
     run: Run, catalog: Catalog, driver: libvirt.virConnect, later: str
 ) -> None:
-    """A guest whose machine type goes, and one that an alias would change; in 80 columns."""
-    driver.defineXML(xml("pc-i440fx-2.0", name="a guest with a very long name"))
+    """A guest whose machine type goes, and one that an alias would change."""
+    driver.defineXML(xml("pc-i440fx-2.0", name=LONG))
     driver.defineXML(xml("pc-i440fx-7.2", uuid=DB, name="db-1"))
     pin(catalog, WEB, "pc-i440fx-2.0")
     pin(catalog, DB, "pc", seen="pc-i440fx-7.2")
@@ -66,23 +66,22 @@ def test_what_breaks_is_a_table_and_the_cure_a_command(
     code, out, err = run("forecast", "--offer", later)
 
     assert code == 3
-    assert max(map(len, out.splitlines())) <= WIDTH
     assert [re.split("  +", line) for line in out.splitlines()[1:]] == [
-        ["a guest with a...", "start", "pc-i440fx-2.0", "isn't offered"],
+        [LONG, "start", "pc-i440fx-2.0", "isn't offered"],
         ["db-1", "start", "pc", "becomes pc-i440fx-11.1"],
     ]
     assert err.splitlines() == [
-        "QEMU 11.1.3 of Debian sid: 2 of 2 guests break; the first machine type ends with QEMU 9.1"
+        "QEMU 11.1.3 of Debian sid: 2 of 2 guests would break; the first machine type ends with QEMU 9.1"
         " (2024-08)",
-        "a guest with a very long name: mthook-admin set 'a guest with a very long name' pc-i440fx-7.2",
-        "db-1: mthook-admin freeze db-1",
+        f"{LONG} ({WEB}): mthook-admin set '{LONG}' pc-i440fx-7.2",
+        f"db-1 ({DB}): mthook-admin freeze db-1",
     ]
 
 
 def test_the_cure_works(run: Run, catalog: Catalog, domain: libvirt.virDomain) -> None:
     """Typed as it is printed, it leaves nothing to complain of."""
     assert run("forecast", "--qemu", "12.2").err.splitlines()[1:] == [
-        "web-1: mthook-admin set web-1 pc-i440fx-7.2"
+        f"web-1 ({WEB}): mthook-admin set web-1 pc-i440fx-7.2"
     ]
 
     assert run("set", "web-1", "pc-i440fx-7.2").code == 0
@@ -123,7 +122,7 @@ def test_without_an_option_it_is_this_hosts_qemu(run: Run, domain: libvirt.virDo
     code, out, err = run("forecast")
 
     assert (code, out) == (0, "")
-    assert err.startswith("QEMU 7.2.22 of this host: nothing breaks, guests: 1; ")
+    assert err.startswith("QEMU 7.2.22 of this host: nothing breaks for 1 guest; ")
 
 
 def test_vendors_lines_cannot_be_judged_by_a_number(

@@ -101,6 +101,22 @@ def test_pin_and_definition_are_changed_and_taken_back(
     assert events(catalog)[-2:] == [("changed", NEW, OLD), ("realigned", NEW, OLD)]
 
 
+def test_the_table_of_a_plan_fits_80_columns(
+    run: Run, driver: libvirt.virConnect, catalog: Catalog
+) -> None:
+    """Whatever guests are called; the plan itself has all of it."""
+    name = "größe-und-maß-für-die-bücherei-in-köln"
+    driver.defineXML(xml(OLD, name=name))
+    catalog.see_guests([guest(WEB, name)], now())
+    pin(catalog, WEB, OLD)
+
+    heading, row, total = run("plan", "set", "--to", NEW).err.splitlines()
+
+    assert heading.split() == ["Name", "From", "To", "Remarks"]
+    assert row == f"größe-und-…i-in-köln  {OLD}       {NEW}"
+    assert total == "1 to set, 0 refused, 0 with nothing to do"
+
+
 def test_one_guest_of_a_change_is_taken_back(
     desk: Desk, catalog: Catalog, both: libvirt.virConnect
 ) -> None:

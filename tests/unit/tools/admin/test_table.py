@@ -104,6 +104,16 @@ def test_no_uuid_is_shortened(config: Path, fleet: Catalog, command: list[str]) 
     assert "…" not in "".join(lines)
 
 
+@pytest.mark.parametrize("width", [80, 40, 20])
+@pytest.mark.parametrize("command", [["list"], ["history"], ["history", "web-1"]])
+def test_no_heading_is_cut(config: Path, fleet: Catalog, command: list[str], width: int) -> None:
+    """However narrow the terminal: a column is at least as wide as its heading."""
+    heading, *_ = on_a_terminal(config, *command, width=width, NO_COLOR="1")
+
+    assert "…" not in heading
+    assert {"Pin", "To"} & {*heading.split()}
+
+
 def test_history_fits_as_well(config: Path, fleet: Catalog) -> None:
     """With times that can be read."""
     lines = on_a_terminal(config, "history", NO_COLOR="1")
