@@ -175,6 +175,11 @@ PROBLEMS: dict[str, dict[str, str]] = {
         "not_loaded": "{path}: {problem}.",
         "outdated": "{path} isn't what this mthook would install for these configuration files:"
         " run 'mthook-admin hook install', with the same --config-file.",
+        "out_of_reach": "{daemon} (pid {pid}) runs in a container and reads the hooks directory there: no hook that"
+        " is installed on this host is called. Lead its clients through mthook-gate, in mode enforce, as the guide's"
+        " pages on kolla-ansible and openstack-helm show.",
+        "gated": "{daemon} (pid {pid}) runs in a container and calls no hook of this host. The gate gives the"
+        " definitions their pins, but a start that comes another way isn't stopped.",
         "no_daemon": "No libvirt daemon runs that could call it.",
         "not_enforcing": "[hook] mode = {mode}: it stops no start, and no definition is changed. Only"
         " mode = enforce protects.",
@@ -184,6 +189,7 @@ PROBLEMS: dict[str, dict[str, str]] = {
     },
     "hook_called": {
         "switched_off": "[hook] mode = off: the hook does nothing, so nothing shows that libvirt calls it.",
+        "in_container": "libvirt's daemon runs in a container and calls no hook of this host.",
         "not_called": "libvirt started {subjects} without the hook, else they would have pins. Run"
         " 'mthook-admin hook install', then 'mthook-sync'.",
         "not_seen": "Not known yet: the hook writes only when a start brings something new, and none has so far.",

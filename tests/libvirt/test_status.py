@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from mthook.catalog.files import WAY_OUT
 from tests.lab import OFFER, Host, guest_xml
 from tests.lab.site import CATALOG, CONFIG, UUID, Site, fresh
 
@@ -68,7 +69,10 @@ def test_a_host_without_mthook_is_told_what_to_do(here: Site) -> None:
         2,
         "/etc/libvirt/hooks/qemu: not installed: run 'mthook-admin hook install'.",
     )
-    missing = (2, f"no catalog: {CATALOG} does not exist: run mthook-sync.")
+    missing = (
+        2,
+        f"no catalog: {CATALOG} does not exist: {WAY_OUT}.",
+    )
     assert [found[title] for title in (RECORDED, SYNC, DRIFT, SUPPORTED)] == [missing] * 4
     assert list(here.node.path("/var/lib/mthook").iterdir()) == []
 

@@ -137,5 +137,5 @@ def unavailable(
     reason = str(error)
     if isinstance(error, OSError):
         reason = f"{error.filename}: {error.strerror}"
-    remedy = "mthook-sync" if isinstance(error, CatalogMissing) else None
+    remedy = "mthook-admin setup" if isinstance(error, CatalogMissing) else None
     return Finding(kind, severity, (), {"cause": cause, "reason": reason}, remedy)

@@ -15,8 +15,11 @@ from mthook import conf as configuration
 from mthook import policy
 from mthook.errors import CatalogMissing, ConfigError, HostError
 from mthook.hook import install
+from mthook.hook.daemons import Daemon
+from mthook.operations.readiness import gate
 from mthook.operations.readiness.context import Context
 from mthook.operations.readiness.findings import (
+    Facts,
     Finding,
     Severity,
     Subject,
@@ -24,6 +27,7 @@ from mthook.operations.readiness.findings import (
     as_warning,
     of_guest,
 )
+from mthook.operations.setup import found
 from mthook.text import now
 
 _INSTALL, _SYNC = "mthook-admin hook install", "mthook-sync -v"
@@ -34,6 +38,9 @@ _FRESH = 3600
 
 def check_hook(context: Context) -> list[Finding]:
     """Check what ``mthook-admin hook status`` checks."""
+    daemon = found.elsewhere(context.conf, context.hooks_dir)
+    if daemon is not None:
+        return [_out_of_reach(context, daemon)]
     status = hook_status(context)
     if not status.installed or status.loaded is False:
         kind = "not_loaded" if status.installed else "not_installed"
@@ -41,16 +48,24 @@ def check_hook(context: Context) -> list[Finding]:
             Finding(kind, Severity.FAILURE, (), {"path": status.path, "problem": one}, _INSTALL)
             for one in status.problems
         ]
-    found, facts = [], {"path": status.path, "mode": context.conf.hook.mode}
+    problems, facts = [], {"path": status.path, "mode": context.conf.hook.mode}
     if not status.current:
-        found.append(as_warning("outdated", remedy=_INSTALL, **facts))
+        problems.append(as_warning("outdated", remedy=_INSTALL, **facts))
     if status.loaded is None:
-        found.append(as_warning("no_daemon", **facts))
+        problems.append(as_warning("no_daemon", **facts))
     if facts["mode"] != "enforce":
-        found.append(as_warning("not_enforcing", remedy=_ENFORCE, **facts))
+        problems.append(as_warning("not_enforcing", remedy=_ENFORCE, **facts))
     if context.conf.hook.migrate_mismatch == "refuse":
-        found += _about_restores(context)
-    return found or [as_success(**facts)]
+        problems += _about_restores(context)
+    return problems or [as_success(**facts)]
+
+
+def _out_of_reach(context: Context, daemon: Daemon) -> Finding:
+    """Tell that no hook installed here is called; the gate does without one."""
+    facts: Facts = {"daemon": daemon.name, "pid": str(daemon.pid)}
+    if gate.puts_right(context):
+        return as_warning("gated", **facts)
+    return Finding("out_of_reach", Severity.FAILURE, (), facts, _ENFORCE)
 
 
 def _about_restores(context: Context) -> list[Finding]:
@@ -99,14 +114,14 @@ def _what_the_hook_reads(conf: cfg.ConfigOpts) -> tuple[object, ...]:
 def check_last_sync(context: Context) -> list[Finding]:
     """Check when the last whole run ended, and whether it met errors."""
     host = context.catalog().host()
-    found, ended_at = [], host.last_sync_at
+    problems, ended_at = [], host.last_sync_at
     if ended_at is None:
-        found.append(Finding("never_ended", Severity.FAILURE, remedy=_SYNC))
+        problems.append(Finding("never_ended", Severity.FAILURE, remedy=_SYNC))
     elif not is_fresh(ended_at):
-        found.append(as_warning("too_old", remedy=_LOOK, ended_at=ended_at))
+        problems.append(as_warning("too_old", remedy=_LOOK, ended_at=ended_at))
     if host.last_sync_errors is not None:
-        found.append(_errors(json.loads(host.last_sync_errors)))
-    return found or [as_success(ended_at=ended_at)]
+        problems.append(_errors(json.loads(host.last_sync_errors)))
+    return problems or [as_success(ended_at=ended_at)]
 
 
 def is_fresh(ended_at: str | None) -> bool:
@@ -133,6 +148,8 @@ def check_called(context: Context) -> list[Finding]:
     """
     if context.conf.hook.mode == "off":
         return [as_warning("switched_off")]
+    if found.elsewhere(context.conf, context.hooks_dir) is not None:
+        return [as_warning("in_container")]
     known = {pin.uuid for pin in context.catalog().pins()}
     missed = [
         of_guest(one)

@@ -7,6 +7,7 @@ import grp
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 from mthook import conf as configuration
@@ -15,6 +16,9 @@ from mthook.hook import daemons, install
 from mthook.operations.opening import opened_host
 from mthook.operations.setup import inifile, places
 from mthook.text import printable
+
+if TYPE_CHECKING:
+    from oslo_config import cfg
 
 #: libvirt's own sockets: the monolithic daemon's, the modular one's.
 _SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock")
@@ -149,6 +153,18 @@ def _daemon(uri: str, hooks_dir: str) -> tuple[daemons.Daemon | None, str]:
             return daemon, path
     everywhere = sorted(daemons.everywhere(), key=lambda one: not one.sees(hooks_dir))
     return (everywhere[0] if everywhere else None), (sockets or list(_SOCKETS))[0]
+
+
+def elsewhere(conf: cfg.ConfigOpts, hooks_dir: str) -> daemons.Daemon | None:
+    """Return libvirt's daemon if it has other hooks, as in a container; ``None``: it hasn't, or nothing tells."""
+    uri = conf.libvirt.connection_uri
+    if not uri.startswith("qemu"):
+        return None
+    named = socket_of(uri)
+    sockets = (conf.gate.upstream, *_SOCKETS) if named in (None, conf.gate.listen) else (named,)
+    serving = map(daemons.serving, sockets)
+    daemon = next(filter(None, serving), None)
+    return daemon if daemon is not None and not daemon.sees(hooks_dir) else None
 
 
 def _guests(files: Sequence[str], uri: str) -> list[bool]:

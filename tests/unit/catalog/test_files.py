@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mthook.catalog import files
+from mthook.catalog.files import WAY_OUT
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogError, CatalogMissing, CatalogUnsafe
 
@@ -81,7 +82,7 @@ def test_a_missing_directory_is_named(path: str) -> None:
     with pytest.raises(CatalogMissing) as caught:
         files.check(path)
 
-    expected = f"no catalog: {os.path.dirname(path)} does not exist: run mthook-sync"
+    expected = f"no catalog: {os.path.dirname(path)} does not exist: {WAY_OUT}"
     assert expected == str(caught.value)
 
 
@@ -91,7 +92,7 @@ def test_a_missing_file_is_named(file: str) -> None:
     with pytest.raises(CatalogMissing) as caught:
         files.check(file)
 
-    assert f"no catalog: {file} does not exist: run mthook-sync" == str(caught.value)
+    assert f"no catalog: {file} does not exist: {WAY_OUT}" == str(caught.value)
 
 
 def test_a_path_through_a_file_is_refused(file: str) -> None:
@@ -200,7 +201,7 @@ def test_a_message_stays_one_line(path: str) -> None:
     with pytest.raises(CatalogMissing) as caught:
         files.check(f"{path}\nroot/x")
 
-    expected = f"no catalog: {path}\\nroot does not exist: run mthook-sync"
+    expected = f"no catalog: {path}\\nroot does not exist: {WAY_OUT}"
     assert expected == str(caught.value)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mthook.catalog import lookup
+from mthook.catalog.files import WAY_OUT
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogError, CatalogMissing, CatalogNewer, CatalogOlder, CatalogUnsafe
 
@@ -65,7 +66,7 @@ def test_without_create_there_must_be_one(path: str) -> None:
         Catalog.open(path, create=False)
 
     directory = os.path.dirname(path)
-    assert str(caught.value) == f"no catalog: {directory} does not exist: run mthook-sync"
+    assert str(caught.value) == f"no catalog: {directory} does not exist: {WAY_OUT}"
     assert not os.path.exists(directory)
 
 

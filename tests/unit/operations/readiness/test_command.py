@@ -14,6 +14,7 @@ import pytest
 from oslo_upgradecheck.upgradecheck import Code, Result
 
 from mthook import __version__
+from mthook.catalog.files import WAY_OUT
 from mthook.operations.readiness import checks, installed
 from mthook.tools import status
 from mthook.tools.status.command import Table
@@ -77,9 +78,9 @@ def test_what_a_check_lacks_is_a_finding(desk: Desk, tmp_path: Path) -> None:
             "subjects": [],
             "facts": {
                 "cause": "catalog",
-                "reason": f"no catalog: {tmp_path}/other does not exist: run mthook-sync",
+                "reason": f"no catalog: {tmp_path}/other does not exist: {WAY_OUT}",
             },
-            "remedy": "mthook-sync",
+            "remedy": "mthook-admin setup",
         }
     ]
 
@@ -224,7 +225,7 @@ def test_no_catalog_is_made(desk: Desk, tmp_path: Path) -> None:
 
     said = desk.status("--json")
 
-    missing = f"no catalog: {tmp_path}/other does not exist: run mthook-sync."
+    missing = f"no catalog: {tmp_path}/other does not exist: {WAY_OUT}."
     found = {one["check"]: one for one in json.loads(said.out)["checks"]}
     without = [title for title in TITLES if found[title]["details"] == missing]
     assert without == [TITLES[number] for number in (0, 2, 3, 4, 5, 6, 8, 9)]

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from mthook.catalog.records import Guest
+from mthook.hook.daemons import Daemon
 from mthook.operations.readiness import schedule
-from mthook.operations.setup import places
+from mthook.operations.setup import found, places
 from mthook.text import now
 from mthook.tools import admin
 
@@ -246,6 +247,13 @@ def test_a_guest_that_runs_without_a_pin_was_started_without_the_hook(host: Host
 
     assert (found["kind"], found["severity"]) == ("not_called", "failure")
     assert found["subjects"] == [{"uuid": DB, "name": "db-1", "facts": {}, "display_name": None}]
+
+
+def test_in_a_container_libvirtd_calls_no_hook(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever runs without a pin there was started without the hook."""
+    monkeypatch.setattr(found, "elsewhere", lambda *_: Daemon(4711, "libvirtd", 1, 0.0))
+
+    assert host.findings("hook_called")[0]["kind"] == "in_container"
 
 
 def test_a_hook_that_is_off_is_not_called_to_account(host: Host) -> None:

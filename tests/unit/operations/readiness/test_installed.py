@@ -8,9 +8,10 @@ import os
 
 import pytest
 
-from mthook.hook import install
+from mthook.hook import daemons, install
+from mthook.hook.daemons import Daemon
 
-from .conftest import Answer, Desk, FakeDaemon
+from .conftest import OLD, WEB, Answer, Desk, FakeDaemon, libvirt_has
 
 TITLE = "Hook"
 
@@ -174,3 +175,39 @@ def test_what_the_system_refuses_is_a_failure_in_words(
     monkeypatch.setattr(install, "status", fail)
 
     assert desk.check(TITLE) == Answer(2, "/etc/libvirt/hooks/qemu: Input/output error.")
+
+
+@pytest.fixture
+def contained(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """libvirtd is at the other end of its socket, but has other hooks; none is here."""
+    (desk.hooks / "qemu").unlink()
+    libvirt_has(monkeypatch)
+    desk.configure(
+        "[hook]\nmode = enforce\n", uri="qemu+unix:///system?socket=/nowhere/libvirt-sock"
+    )
+    daemon = Daemon(4711, "libvirtd", 1, 0.0)
+    monkeypatch.setattr(daemons, "serving", {"/nowhere/libvirt-sock": daemon}.get)
+    monkeypatch.setattr(Daemon, "sees", lambda self, directory: False)
+    return desk
+
+
+def test_a_hook_is_no_remedy_where_libvirtd_is_in_a_container(contained: Desk) -> None:
+    """It would never be called; the gate is one."""
+    (found,) = contained.findings("hook")
+
+    assert (found["kind"], found["severity"]) == ("out_of_reach", "failure")
+    assert found["facts"] == {"daemon": "libvirtd", "pid": "4711"}
+    details = contained.check(TITLE).details
+    assert details.startswith("libvirtd (pid 4711) runs in a container and reads")
+    assert "hook install" not in details
+
+
+def test_where_the_gate_is_used_that_is_a_warning(contained: Desk) -> None:
+    """What comes another way isn't stopped."""
+    with contained.catalog() as catalog:
+        about = {"actor": "gate uid 0", "reason": None}
+        catalog.add_history(WEB, "rewritten", old=OLD, new=OLD, **about)
+
+    (found,) = contained.findings("hook")
+
+    assert (found["kind"], found["severity"]) == ("gated", "warning")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from mthook.catalog.files import WAY_OUT
 from mthook.tools import status
 from tests.unit.test_prometheus import promtool
 
@@ -75,4 +76,4 @@ def test_without_a_catalog_it_is_named(desk: Desk) -> None:
     code, out, err = metrics(desk)
 
     assert (code, out, len(err.splitlines())) == (255, "", 1)
-    assert f"mthook-status: no catalog: {desk.path} does not exist: run mthook-sync" in err
+    assert f"mthook-status: no catalog: {desk.path} does not exist: {WAY_OUT}" in err

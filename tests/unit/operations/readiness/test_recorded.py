@@ -9,6 +9,7 @@ from pathlib import Path
 import libvirt
 import pytest
 
+from mthook.catalog.files import WAY_OUT
 from mthook.catalog.records import Guest
 from mthook.catalog.store import Catalog
 from mthook.nova.cell import NovaInstance
@@ -219,7 +220,7 @@ def test_without_a_catalog_nova_is_asked_all_the_same(
 
     assert found.code == 2
     assert "for 1 instance" in found.details
-    assert found.details.endswith("no catalog: /nonexistent does not exist: run mthook-sync.")
+    assert found.details.endswith(f"no catalog: /nonexistent does not exist: {WAY_OUT}.")
 
 
 def test_what_is_no_guest_of_libvirts_is_counted_apart(desk: Desk, nova: Nova) -> None:
