@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import pytest
 
+#: What messages name where there is no catalog.
+WAY_OUT = "'mthook-admin setup' sets this host up, mthook-sync makes the catalog alone"
 #: What a configuration begins with where mthook is to stop starts and change definitions.
 ENFORCE = "[hook]\nmode = enforce\n"
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 #: Modes of what mthook creates.
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
-#: What makes a catalog where there is none.
-WAY_OUT = "'mthook-admin setup' sets this host up, mthook-sync makes the catalog alone"
 #: The user who owns every part of the catalog: root, the user libvirtd runs hooks as.
 OWNER = 0
 
@@ -79,7 +77,9 @@ def _status(path: str) -> os.stat_result:
         return os.lstat(path)
     except FileNotFoundError as error:
         raise CatalogMissing(
-            f"no catalog: {printable(path)} does not exist: {WAY_OUT}", path
+            f"no catalog: {printable(path)} does not exist: 'mthook-admin setup' sets this host up,"
+            " mthook-sync makes the catalog alone",
+            path,
         ) from error
     except OSError as error:
         raise _refused(path, error) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mthook import policy
@@ -13,6 +13,7 @@ from mthook.catalog.records import Guest, Pin
 from mthook.errors import NovaError
 from mthook.machinetype import MachineType
 from mthook.nova.instance import ACTIVE
+from mthook.text import now
 
 if TYPE_CHECKING:
     from mthook.catalog.store import Catalog
@@ -223,6 +224,21 @@ def unseen(host: Host, guests: Iterable[Guest]) -> list[Guest]:
     known = {guest.uuid for guest in guests if guest.gone_since is None}
     found = (domain.as_guest() for domain in domains.list_domains(host))
     return [guest for guest in found if guest is not None and guest.uuid not in known]
+
+
+def as_now(host: Host, guests: Iterable[Guest]) -> list[Guest]:
+    """Return guests in the states that libvirt has them in now; all else is as it was seen last."""
+    from mthook.host import domains
+
+    states = domains.states(host)
+    return [one if one.gone_since else _in_state(one, states.get(one.uuid)) for one in guests]
+
+
+def _in_state(guest: Guest, state: str | None) -> Guest:
+    if state is None:
+        return replace(guest, gone_since=now())
+    running = None if state in ("shut off", "saved") else guest.running
+    return replace(guest, state=state, running=running, managed_save=state == "saved")
 
 
 def guest_words(catalog: Catalog, beginning: str) -> set[str]:

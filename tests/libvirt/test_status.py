@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from mthook.catalog.files import WAY_OUT
 from tests.lab import OFFER, Host, guest_xml
 from tests.lab.site import CATALOG, CONFIG, UUID, Site, fresh
+from tests.programs import WAY_OUT
 
 OTHER = "3f2c1d3e-0000-4000-8000-000000000002"
 NEW, OLD, *_ = OFFER.releases(deprecated=False)

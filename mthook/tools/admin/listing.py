@@ -20,6 +20,7 @@ from mthook.nova.instance import VM_STATES
 from mthook.operations.inventory import (
     InstanceRow,
     Selection,
+    as_now,
     instances,
     is_like,
     unseen,
@@ -195,7 +196,7 @@ def _unsupported(conf: cfg.ConfigOpts, catalog: Catalog) -> set[str]:
 
 
 class List(RowCommand):
-    """List instances and their pins, as the last sync and the hook have seen them.
+    """List instances: their states now, and their pins as the last sync and the hook saw them.
 
     All filters are combined with AND: an instance is listed if it matches every one of them. Only
     --state may be repeated; an instance then needs one of the states.
@@ -301,7 +302,8 @@ class List(RowCommand):
         total = counted(self._known, "instance")
         figures = [total if len(rows) == self._known else f"{len(rows)} of {total}"]
         figures += [f"{number} {what}" for what, number in found.items() if number]
-        return f"{', '.join(figures)}; last sync {_ago(self._last_sync)}"
+        then = ", states as of then: libvirt can't be reached" if self._states_are_old else ""
+        return f"{', '.join(figures)}; last sync {_ago(self._last_sync)}{then}"
 
     def _in_nova(self, args: argparse.Namespace) -> Iterator[Sequence[str | None]]:
         """Return Nova's instances without a machine type, which are read as they are printed.
@@ -342,7 +344,7 @@ class List(RowCommand):
             if (args.deprecated or args.drift or args.unsupported) and catalog.changed_archs():
                 self.warn(CHANGED)
             self._last_sync = catalog.host().last_sync_at
-            guests = catalog.guests()
+            guests = self._as_now(catalog.guests())
             if args.unset:
                 guests = self._with_unseen(catalog, guests)
             selection = selection_of(self.conf, catalog, args)
@@ -352,6 +354,16 @@ class List(RowCommand):
                     if args.unset:
                         self.code = ExitCode.SOME_UNSET
                     yield _values(row)
+
+    def _as_now(self, guests: list[Guest]) -> list[Guest]:
+        """Return guests in the states that libvirt tells, else in those that the last sync saw."""
+        self._states_are_old = False
+        try:
+            with opened_host(self.conf, readonly=True) as host:
+                return as_now(host, guests)
+        except HostError:
+            self._states_are_old = True
+            return guests
 
     def _with_unseen(self, catalog: Catalog, guests: list[Guest]) -> list[Guest]:
         """Add the guests that libvirt has and no sync or hook has seen, and say that there are."""

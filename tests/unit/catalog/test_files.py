@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from mthook.catalog import files
-from mthook.catalog.files import WAY_OUT
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogError, CatalogMissing, CatalogUnsafe
+from tests.programs import WAY_OUT
 
 
 @pytest.fixture

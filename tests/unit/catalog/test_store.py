@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from mthook.catalog import lookup
-from mthook.catalog.files import WAY_OUT
 from mthook.catalog.store import Catalog
 from mthook.errors import CatalogError, CatalogMissing, CatalogNewer, CatalogOlder, CatalogUnsafe
+from tests.programs import WAY_OUT
 
 from .samples import AT, UUID, make_empty, names, pin
 

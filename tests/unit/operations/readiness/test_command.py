@@ -14,10 +14,10 @@ import pytest
 from oslo_upgradecheck.upgradecheck import Code, Result
 
 from mthook import __version__
-from mthook.catalog.files import WAY_OUT
 from mthook.operations.readiness import checks, installed
 from mthook.tools import status
 from mthook.tools.status.command import Table
+from tests.programs import WAY_OUT
 
 from .conftest import DATABASE, DB, NEW, OLD, UNREACHABLE, WEB, Desk
 

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from mthook.catalog.files import WAY_OUT
 from mthook.tools import status
+from tests.programs import WAY_OUT
 from tests.unit.test_prometheus import promtool
 
 from .conftest import OLD, UNREACHABLE, WEB, Desk, Said

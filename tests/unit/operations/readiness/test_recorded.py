@@ -9,11 +9,11 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from mthook.catalog.files import WAY_OUT
 from mthook.catalog.records import Guest
 from mthook.catalog.store import Catalog
 from mthook.nova.cell import NovaInstance
 from mthook.text import now
+from tests.programs import WAY_OUT
 from tests.unit.host.fakes import FakeDomain, failure
 
 from .clouds import Cell, Nova

@@ -16,7 +16,7 @@ import pytest
 from mthook.catalog.records import Guest
 from mthook.catalog.store import Catalog
 from mthook.tools.admin import main
-from tests.programs import Said
+from tests.programs import WAY_OUT, Said
 
 from .conftest import WEB, Run, pin
 
@@ -111,9 +111,9 @@ def _newer(path: Path) -> None:
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "directory-missing": (
         lambda p: p.parent.rename(p.parent.with_name("moved")),
-        "run mthook-sync",
+        WAY_OUT,
     ),
-    "file-missing": (lambda p: p.unlink(), "run mthook-sync"),
+    "file-missing": (lambda p: p.unlink(), WAY_OUT),
     "symlink": (_symlink, "is a symbolic link"),
     "directory-symlink": (_directory_symlink, "is a symbolic link"),
     "world-writable": (lambda p: p.chmod(0o666), "has mode 0666"),

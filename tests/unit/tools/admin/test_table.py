@@ -123,7 +123,7 @@ def test_history_fits_as_well(config: Path, fleet: Catalog) -> None:
     assert all("pinned" in line and "pc-i440fx-6.2" in line for line in lines[1:])
 
 
-def test_colours_are_for_terminals_alone(config: Path, fleet: Catalog) -> None:
+def test_colours_are_for_terminals_alone(config: Path, fleet: Catalog, unreachable: None) -> None:
     """And for those who want them (no-color.org); they take no room."""
     fleet.unset_pin(uuid(0), actor="operator alice")
     coloured = on_a_terminal(config, "list")

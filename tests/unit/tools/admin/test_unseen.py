@@ -9,6 +9,7 @@ import libvirt
 import pytest
 
 from mthook.catalog.store import Catalog
+from mthook.text import now
 from tests.programs import Said
 
 from .conftest import NOBODY, WEB, Run, events, guest, pin, xml
@@ -126,3 +127,38 @@ def test_unset_lists_it_and_says_why_it_has_no_pin(
 def test_only_unset_asks_libvirt(run: Run, catalog: Catalog, newbie: libvirt.virDomain) -> None:
     """Other lists are what the catalog knows."""
     assert run("list", "-f", "json") == Said(0, "[]\n", "")
+
+
+def test_states_are_those_of_now(run: Run, catalog: Catalog, domain: libvirt.virDomain) -> None:
+    """What the last sync saw run is shut off, saved or gone by now; what it runs no longer counts then."""
+    catalog.see_guests([guest(running="pc-i440fx-7.2", state="running")], now())
+    pin(catalog, WEB, "pc-i440fx-6.2")
+
+    def shown() -> tuple[str, ...]:
+        (row,) = json.loads(run("list", "-f", "json").out)
+        return row["state"], row["running"], row["drift"]
+
+    assert shown() == ("shut off", None, [])
+    domain.create()
+    assert shown() == ("running", "pc-i440fx-7.2", ["running"])
+    domain.managedSave()
+    assert shown() == ("saved", None, [])
+    domain.managedSaveRemove()
+    domain.undefine()
+    assert shown() == ("gone", "pc-i440fx-7.2", [])
+
+
+def test_without_libvirt_states_are_those_of_the_last_sync(
+    run: Run, catalog: Catalog, unreachable: None
+) -> None:
+    """And the last line says so."""
+    catalog.see_guests([guest(state="paused")], now())
+    catalog.set_last_sync(now(), ok=True)
+
+    code, out, err = run("list")
+
+    assert (code, "paused" in out) == (0, True)
+    assert (
+        err
+        == "1 instance, 1 unpinned; last sync 0 s ago, states as of then: libvirt can't be reached\n"
+    )
