@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import re
 import socket
@@ -16,7 +17,7 @@ from oslo_config import cfg
 
 from mthook.errors import ConfigError
 from mthook.settings import Settings
-from mthook.text import printable
+from mthook.text import explain, printable
 
 DEFAULT_FILE = "/etc/mthook/mthook.conf"
 DEFAULT_CATALOG = "/var/lib/mthook/catalog.sqlite"
@@ -47,8 +48,8 @@ _GROUPS["hook"] = [
             ("enforce", "stop a start that would change the guest's machine type"),
             ("off", "the hook does nothing, and no definition is changed"),
         ],
-        help="What the hook does about a guest that isn't what its pin says. 'mthook-sync --dry-run' tells in mode "
-        "audit what mode enforce would do.",
+        help="What the hook does about a guest that doesn't match its pin. In mode audit, 'mthook-sync --dry-run' "
+        "tells what mode enforce would do.",
     ),
     cfg.StrOpt(
         "on_error",
@@ -63,8 +64,8 @@ _GROUPS["hook"] = [
             ("accept", "let it run as it is and record drift"),
             ("refuse", "cancel the migration or the restore; the source or the saved image stays"),
         ],
-        help="What happens to an incoming or restored guest that isn't what its pin says. libvirt allows nobody to "
-        "change the machine type of such a guest.",
+        help="What happens to an incoming or restored guest that doesn't match its pin. libvirt lets nobody change "
+        "the machine type of such a guest.",
     ),
     cfg.StrOpt(
         "nova_stop",
@@ -79,9 +80,9 @@ _GROUPS["hook"] = [
                 "let it start as it is, put Nova's record right, and record drift: other hardware",
             ),
         ],
-        help="What happens in mode enforce to a start of an instance of Nova's that isn't what its pin says. Nova puts "
-        "an instance whose start is stopped into ERROR. Where Nova's connection goes through mthook-gate, such a start "
-        "is right, and neither happens.",
+        help="What happens in mode enforce when a Nova instance would start as something other than its pin. Nova puts "
+        "an instance whose start is stopped into ERROR. If Nova connects through mthook-gate, its starts are right, "
+        "and neither happens.",
     ),
     cfg.FloatOpt(
         "timeout",
@@ -107,17 +108,17 @@ _GROUPS["libvirt"] = [
     cfg.ListOpt(
         "hw_machine_type",
         default=[],
-        help="Nova's default machine types, such as x86_64=q35,aarch64=virt: what an instance without a domain, a "
-        "recorded machine type or an image property for it is taken to have. Read as literally as Nova does, which "
-        "ignores entries with spaces around the = and such without an architecture.",
+        help="Nova's default machine types, such as x86_64=q35,aarch64=virt: the machine type that mthook "
+        "assumes for an instance without a domain, a recorded machine type and an image property. mthook reads it as "
+        "literally as Nova, which ignores entries that have spaces around the = or name no architecture.",
     ),
     cfg.IntOpt(
         "num_pcie_ports",
         default=0,
         min=0,
         max=28,
-        help="How many PCIe root ports a guest gets when it is converted to q35; Nova gives its instances as many. 0 "
-        "leaves it to libvirt, which gives a guest one port to spare for hot-plugging.",
+        help="How many PCIe root ports a guest gets when it is converted to q35; Nova gives its instances the "
+        "same number. 0 leaves that to libvirt, which leaves one port to spare for hot-plugging.",
     ),
 ]
 _GROUPS["database"] = [
@@ -145,7 +146,7 @@ _GROUPS["glance"] = [
     ),
     cfg.StrOpt("auth_section", help="A group that has these options, in place of this one."),
     cfg.StrOpt("auth_url", help="Keystone's URL, such as https://keystone.example:5000/v3."),
-    cfg.StrOpt("username", help="A user that may change the images of all projects."),
+    cfg.StrOpt("username", help="A user who may change the images of all projects."),
     cfg.StrOpt("password", secret=True, help="The user's password."),
     cfg.StrOpt("project_name", help="The project that the user works in."),
     cfg.StrOpt("user_domain_name", help="The domain of the user."),
@@ -158,14 +159,14 @@ _GROUPS["sync"] = [
     cfg.BoolOpt(
         "write_back",
         default=True,
-        help="Write pins that Nova lacks to its database, so that Nova itself generates the right domain XML. Without "
-        "it mthook-sync --cloud does nothing either, but for a dry run.",
+        help="Write pins that Nova lacks to its database, so that Nova itself generates the right domain XML. If "
+        "false, mthook-sync --cloud does only dry runs.",
     ),
     cfg.BoolOpt(
         "realign",
         default=True,
-        help="Rewrite the definitions of domains to their pins, in mode enforce; false: also mthook-admin set and "
-        "freeze change pins alone. mthook-sync --only repair mends a definition all the same.",
+        help="Rewrite the definitions of domains to their pins, in mode enforce. If false, mthook-admin set and "
+        "freeze change only pins, too. mthook-sync --only repair mends definitions in any case.",
     ),
 ]
 _GROUPS["repair"] = [
@@ -182,13 +183,13 @@ _GROUPS["metrics"] = [
         "textfile",
         regex=r"^/.*\.prom$",
         help="A file that mthook-sync writes figures for Prometheus to, after each run; 'mthook-status metrics' prints "
-        "them. For the textfile collector of node_exporter it has to be in that one's directory, and its name has to "
-        "end in .prom, such as /var/lib/prometheus/node-exporter/mthook.prom.",
+        "them. For the textfile collector of node_exporter it has to be in the collector's directory, and its name has "
+        "to end in .prom, such as /var/lib/prometheus/node-exporter/mthook.prom.",
     ),
     cfg.BoolOpt(
         "per_guest",
         default=False,
-        help="Also have a series for each guest, with its name, pin, machine type and state.",
+        help="Also write a series for each guest, with its name, pin, machine type and state.",
     ),
 ]
 _GROUPS["gate"] = [
@@ -196,8 +197,8 @@ _GROUPS["gate"] = [
         "listen",
         default="/run/mthook/libvirt-sock",
         help="The socket that clients connect to in place of libvirt's own: qemu+unix:///system?socket=<this>. "
-        "Under systemd the socket unit says where it is and whose, and this option counts only for telling sockets "
-        "apart.",
+        "Under systemd the socket unit says where it is and who owns it; this option then only tells the two "
+        "sockets apart.",
     ),
     cfg.StrOpt(
         "listen_ro",
@@ -208,7 +209,7 @@ _GROUPS["gate"] = [
         "upstream",
         default="/run/libvirt/libvirt-sock",
         help="The socket of libvirtd, or of virtqemud (/run/libvirt/virtqemud-sock). The gate connects to it as the "
-        "very user that connects to the gate.",
+        "same user that connects to the gate.",
     ),
     cfg.StrOpt("upstream_ro", default="/run/libvirt/libvirt-sock-ro", help="Its read-only socket."),
     cfg.StrOpt("owner", default="root", help="The user that the gate's sockets belong to."),
@@ -228,7 +229,7 @@ _GROUPS["gate"] = [
             ("pass", "send it on unchanged and leave it to the hook"),
         ],
         help="What happens to a definition that can't be brought to its pin, such as one with a device that the pinned "
-        "machine type can't have.",
+        "machine type doesn't support.",
     ),
 ]
 
@@ -266,6 +267,9 @@ def load(config_files: Sequence[str] | None = None) -> cfg.ConfigOpts:
         )
         _check_names(config_files)
         _check_values(conf)
+    except cfg.ConfigFilesPermissionDeniedError as error:
+        denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        raise ConfigError(explain(next(iter(error.config_files)), denied)) from error
     except (cfg.Error, OSError, UnicodeDecodeError, ValueError) as error:
         names = ", ".join(config_files) or "the built-in defaults"
         raise ConfigError(f"configuration ({printable(names)}): {_one_line(error)}") from error
@@ -321,7 +325,7 @@ def _check_options(path: str, group: str, found: Iterable[str], known: Sequence[
 
 def _meant(name: str, known: Iterable[str], likeness: float) -> str:
     names = difflib.get_close_matches(name, list(known), 1, likeness)
-    return f"; do you mean {names[0]}?" if names else ""
+    return f"; did you mean {names[0]}?" if names else ""
 
 
 def _check_values(conf: cfg.ConfigOpts) -> None:

@@ -358,7 +358,9 @@ def _about_support(
 ) -> Iterator[Objection]:
     if not supported:
         offer = ", ".join(nearest)
-        what = f"no known host's QEMU offers {wanted}" + (f"; nearest: {offer}" if offer else "")
+        what = f"QEMU on this host doesn't offer {wanted}" + (
+            f"; nearest: {offer}" if offer else ""
+        )
         yield Refusal.UNSUPPORTED, what, "the guest can't start where it isn't supported"
 
 
@@ -375,8 +377,8 @@ def _about_change(old: str | None, wanted: MachineType, windows: bool) -> Iterat
 
 def _about_alias(pin: MachineType, wanted: MachineType) -> str:
     if wanted.is_alias:
-        return f"{wanted} is an alias, which means another machine type after an upgrade of QEMU; name a version"
-    return f"{pin}, the pin, is an alias; 'mthook-admin freeze' makes it the version that the guest runs"
+        return f"'{wanted}' is an alias: what it means changes with QEMU; use a versioned name such as {pin}"
+    return f"its pin '{pin}' is an alias; 'mthook-admin freeze' replaces it by the version that the guest runs"
 
 
 def _misstep(old: str, wanted: MachineType) -> tuple[str, str] | None:

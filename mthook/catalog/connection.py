@@ -15,7 +15,10 @@ from mthook.text import printable
 #: SQLite's messages, what they mean, and what to do about them. Python passes on SQLite's error
 #: codes only from 3.11 on.
 _ADVICE = (
-    ("is locked", "is in use by another process for too long: see who with fuser, then try again"),
+    (
+        "is locked",
+        "has been in use by another process for too long: find that with fuser, then try again",
+    ),
     ("locking protocol", "is in use by too many processes: try again"),
     ("readonly", "is on a read-only disk or can't be written: make it writable"),
     ("unable to open", "can't be opened: its directory must be writable and its disk not full"),

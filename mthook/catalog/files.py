@@ -98,14 +98,14 @@ def _check_one(
     if status.st_uid != OWNER:
         raise CatalogUnsafe(
             f"{shown} belongs to user {status.st_uid}, not to root: "
-            "if its content can be trusted, chown root it",
+            f"if you trust its content, run 'chown root {shown}'",
             path,
         )
     if status.st_mode & 0o077:
         found = stat.S_IMODE(status.st_mode)
         raise CatalogUnsafe(
-            f"{shown} has mode {found:04o}, open to others than root: "
-            f"if its content can be trusted, chmod {mode:04o} it",
+            f"{shown} has mode {found:04o}, which lets others than root in: "
+            f"if you trust its content, run 'chmod {mode:04o} {shown}'",
             path,
         )
 

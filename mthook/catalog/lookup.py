@@ -130,7 +130,7 @@ def check_known(path: str, revision: str) -> None:
     if revision != SCHEMA and revision not in OLDER:
         raise CatalogNewer(
             f"the catalog {printable(path)} has schema {printable(revision)}, this mthook knows "
-            f"{SCHEMA}: a newer mthook wrote it, install that one",
+            f"{SCHEMA}: install the newer mthook that wrote it",
             path,
         )
 

@@ -34,7 +34,7 @@ class Configuration:
             self._load(seen)
         except ConfigError as error:
             if self._tells:
-                journal.error(f"{error}; the last good configuration holds")
+                journal.error(f"{error}; the last good configuration stays in force")
             self._broken = seen
 
     def _load(self, seen: str) -> None:

@@ -211,7 +211,7 @@ class Connection:
             closer = self._shared.closer
             closer.close(self.uid, fds)
             if closer.is_stuck(self.uid):
-                self.close("too many of its user's descriptors don't close")
+                self.close("too many file descriptors of its user stay open")
 
     def _sent(self, header: Header) -> bool:
         if header.kind in (framing.CALL, framing.CALL_WITH_FDS):

@@ -120,7 +120,7 @@ class DomainCalls:
             carried = calls.read(header, message)
         except Malformed as error:
             carried = None
-            what = f"call {header.procedure} of {self._client} isn't as known: {error}"
+            what = f"call {header.procedure} of {self._client} has an unexpected form: {error}"
             outcome = self._worker.unknown(what)
         else:
             outcome = Outcome()

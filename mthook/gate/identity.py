@@ -82,7 +82,7 @@ class Connectors:
         connector = self._all.get(identity)
         if connector is None or connector.ended:
             if self._leaving[identity.uid] >= _MAX_LEAVING:
-                raise Error(f"{_MAX_LEAVING} processes of this user's don't end")
+                raise Error(f"{_MAX_LEAVING} processes of this user don't end")
             control = self._spawner.fork(
                 "mthook.gate.connector", identity.uid, identity.gid, list(identity.groups)
             )

@@ -117,7 +117,9 @@ def _clear(path: str) -> None:
     """Remove a socket that nobody listens on any more."""
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise Error(f"can't listen on {printable(path)}: there is something that is no socket")
+            raise Error(
+                f"can't listen on {printable(path)}: something other than a socket is there"
+            )
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(5)
             try:

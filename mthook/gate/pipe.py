@@ -224,7 +224,7 @@ class Pipe:
             return frames.feed(data, fds)
         except Malformed as error:
             self._discard(fds)
-            self._failed(f"{error} is not of libvirt's protocol")
+            self._failed(f"{error} isn't part of libvirt's protocol")
             return []
         finally:
             # libvirt reads messages without looking for descriptors: the kernel would drop them there.

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mthook.reconcile import Compared
 
 _UNASKED = (
-    "what it was before isn't kept, and it isn't given other hardware unasked:"
+    "its earlier definition isn't kept, and mthook changes its hardware only if asked:"
     " 'mthook-admin rewrite FILE' converts a definition"
 )
 

@@ -147,7 +147,7 @@ class Server:
             self._turn_away(sock, str(error))
             return
         if self._closer.is_stuck(client.identity.uid):
-            self._turn_away(sock, "too many of its user's descriptors don't close")
+            self._turn_away(sock, "too many file descriptors of its user stay open")
             return
         connection = Connection(
             self._shared, sock, client, listener.upstream, self._gone, read_only=listener.read_only

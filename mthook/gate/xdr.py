@@ -58,7 +58,7 @@ class Reader:
         """
         size = self.uint()
         if size > limit:
-            raise Malformed(f"{size} bytes where there may be {limit}")
+            raise Malformed(f"{size} bytes, and at most {limit} are allowed")
         return self.fixed(size)
 
     def string(self, limit: int = MAX_STRING) -> bytes:

@@ -139,7 +139,7 @@ def _record(
         journal.error(f"{call}: what it found isn't recorded: {error}")
     else:
         if not done:
-            raise CatalogConflict(f"{who}: its pin is changed all the time", call.catalog)
+            raise CatalogConflict(f"{who}: its pin keeps changing", call.catalog)
 
 
 def _write(call: HookCall, guest: Summary, judged: Judgement, read: Read) -> list[str]:
@@ -240,7 +240,7 @@ def _warn(judged: Judgement, who: str, *, news: bool) -> None:
     elif judged.event == judgement.WARN:
         journal.warning(f"{who}: would be stopped in mode enforce: {judged.reason}")
     elif judged.event == judgement.PASS:
-        journal.warning(f"{who}: goes on by [hook] nova_stop = allow: {judged.reason}")
+        journal.warning(f"{who}: is let through by [hook] nova_stop = allow: {judged.reason}")
 
 
 def _hindrance(call: HookCall, guest: Summary, judged: Judgement) -> str:
@@ -301,13 +301,13 @@ def _remedy(call: HookCall, guest: Summary, judged: Judgement) -> str:
     if guest.by_argument:
         return f"take -machine out of its <qemu:commandline>, or {accept}"
     if hindrance == TRANSIENT:
-        return f"it has no definition to be mended: create it as {pin}, or {accept}"
+        return f"it has no definition to mend: create it as {pin}, or {accept}"
     if hindrance == UNCONVERTIBLE:
-        return f"redefine the guest as what it is pinned to, or {accept}"
+        return f"redefine the guest with its pinned machine type, or {accept}"
     if hindrance == UNKEPT:
         return f"'mthook-admin set {uuid} {pin}' converts the definition, {accept}"
     if os.path.lexists(REPAIR_UNIT):
-        return f"its definition is mended in a moment: then start it again, or {accept}"
+        return f"its definition will be mended in a moment: start it again then, or {accept}"
     return (
         f"'mthook-sync --only repair --start' mends the definition and starts the guest, {accept}"
     )
@@ -324,10 +324,10 @@ def _way_back(call: HookCall, guest: Summary, judged: Judgement) -> str:
         )
     if judged.unsure:
         return (
-            f"Nova has {recorded.machine} recorded, and nothing tells who wrote that:"
+            f"Nova has {recorded.machine} recorded, and nothing shows who wrote it:"
             f" 'mthook-admin set {uuid} {judged.pin} --force' takes it back"
         )
-    again = f"'openstack server {recorded.way_back} {uuid}' starts it as that"
+    again = f"'openstack server {recorded.way_back} {uuid}' starts it as {judged.pin}"
     if recorded.image is not None:
         from mthook.nova import image  # here: so few guests need it
 

@@ -232,7 +232,9 @@ def _reload(call: HookCall) -> Settings | None:
     try:
         call.catalog, call.settings = slow.read_configuration(call.files, call.left())
     except slow.SlowPathError as error:
-        which = "the last good configuration holds" if call.settings else "the defaults hold"
+        which = (
+            "the last good configuration stays in force" if call.settings else "the defaults apply"
+        )
         journal.error(f"{call}: {error}; {which}")
         call.settings = call.settings or Settings()
         return None

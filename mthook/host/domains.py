@@ -215,7 +215,7 @@ def snapshot_definitions(host: Host, uuid: str) -> dict[str, Definition]:
 
 def running(host: Host, uuid: str) -> Summary | None:
     """Return what a domain runs; None: it isn't running."""
-    with _domain(host, uuid, "its XML can't be had") as handle:
+    with _domain(host, uuid, "its XML can't be read") as handle:
         return _running(handle) if handle.isActive() else None
 
 
@@ -232,7 +232,7 @@ def redefine(host: Host, uuid: str, xml: bytes) -> None:
 def carry(host: Host, uuid: str, machine: str, since: str) -> None:
     """Put a pin into an active domain's live metadata, which moves with the guest."""
     pin = etree.Element("pin", instance=uuid, machine=machine, since=since)
-    with _domain(host, uuid, "can't be given its pin to carry") as handle:
+    with _domain(host, uuid, "its pin can't be written to its metadata") as handle:
         handle.setMetadata(
             libvirt.VIR_DOMAIN_METADATA_ELEMENT,
             etree.tostring(pin, encoding="unicode"),
@@ -317,7 +317,7 @@ def _read(handle: Any, *, xml: bool = True) -> Domain:
             "snapshots": int(handle.snapshotNum(0)),
         }
     try:
-        with libvirt_errors("its XML can't be had"):
+        with libvirt_errors("its XML can't be read"):
             if xml:
                 facts.update(_read_xml(handle, facts["persistent"], active, saved))
     except (DomainXMLError, HostError) as error:

@@ -89,7 +89,7 @@ def prepare(
     planned = pipeline.rewrite(before, target)
     after = Definition(planned.xml, planned.tree)
     if _likeness(after) != old:
-        raise Unlike("nothing leads its definition back to just what it was")
+        raise Unlike("its definition can't be restored exactly")
     return PutBack(uuid, found.machine, old.machine, before, after)
 
 

@@ -121,9 +121,9 @@ def _original(
 
 def _refuse_unasked(uuid: str, pin: str, found: str | None) -> None:
     raise ConversionError(
-        "what it was before isn't kept, and it isn't given other hardware unasked:"
+        "its earlier definition isn't kept, and mthook changes its hardware only if asked:"
         f" 'mthook-admin set {uuid} {pin}' converts it,"
-        f" 'mthook-admin set {uuid} {found} --force' lets it be what it is now",
+        f" 'mthook-admin set {uuid} {found} --force' accepts what it is now",
         "os/type",
     )
 
@@ -254,6 +254,6 @@ def _check_offer(
     if not policy.satisfied(machine, stands_for, seen=pin.seen, aliases=offer.aliases):
         raise Refused(
             f"{domain}: pinned to {machine}, seen as {pin.seen}; here that is {stands_for}, "
-            "another vendor's",
+            "which is another vendor's",
             Refusal.UNSUPPORTED,
         )

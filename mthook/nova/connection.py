@@ -201,7 +201,7 @@ def _deadline(seconds: int) -> Iterator[None]:
         return
 
     def give_up(*_: object) -> None:
-        raise TimeoutError(f"no whole answer within {seconds} s")
+        raise TimeoutError(f"no complete answer within {seconds} s")
 
     before = signal.signal(signal.SIGALRM, give_up)
     # Repeated every second: an interruption inside a finalizer gets lost.

@@ -113,7 +113,7 @@ def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise RequestSpecError("it is no JSON", "spec_not_json") from None
+        raise RequestSpecError("it isn't JSON", "spec_not_json") from None
 
 
 def _properties(spec: Any) -> dict[str, Any]:
@@ -136,11 +136,11 @@ def _data(found: Any, name: str) -> dict[str, Any]:
         or (found.get(_NAME), found.get(_NAMESPACE)) != (name, "nova")
         or not isinstance(found.get(_DATA), dict)
     ):
-        raise RequestSpecError(f"it has no {name} of Nova's where one belongs", "spec_unknown")
+        raise RequestSpecError(f"it lacks Nova's {name} where one belongs", "spec_unknown")
     version = found.get(_VERSION)
     if not isinstance(version, str) or version.partition(".")[0] != _MAJOR:
         raise RequestSpecError(
-            f"it has a {name} of version {printable(version)}, and mthook knows {_MAJOR}.x alone",
+            f"it has a {name} of version {printable(version)}, and mthook knows only {_MAJOR}.x",
             "spec_unknown_version",
         )
     data: dict[str, Any] = found[_DATA]

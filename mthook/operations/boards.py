@@ -96,7 +96,7 @@ def check(what: object, hardware: Hardware, machine: str) -> list[Caution]:
     ]
     if needed:
         raise Refused(
-            f"{what}: {_named(asked, needed)}: Nova starts that as q35 alone, not as {machine}",
+            f"{what}: {_named(asked, needed)}: Nova starts that only as q35, not as {machine}",
             Refusal.UNCONVERTIBLE,
         )
     lost = [one for one in boot if asked[one] == "optional"]

@@ -275,7 +275,7 @@ def accepted(instance: Instance, actor: str, reason: str | None) -> ChangeReques
     seen_as = (guest.running or guest.defined) if guest else None
     machine = instance.summary.machine if instance.summary else seen_as
     if not machine or known is None:
-        raise Error(f"{instance}: nothing tells what it runs or is defined as: start it once")
+        raise Error(f"{instance}: what it runs or is defined as isn't known: start it once")
     machine = offers(instance.catalog).of(known).stands_for(machine)
     seen = machine if MachineType.parse(machine).is_versioned else None
     return ChangeRequest(machine, actor, ALL, reason, seen=seen, arch=instance.arch, accepts=True)

@@ -46,4 +46,6 @@ def check_machine(machine: str) -> None:
     try:
         MachineType.parse(machine)
     except MachineTypeError as error:
-        raise Error(f"Nova's value isn't a machine type: {error}: give it another") from error
+        raise Error(
+            f"Nova's value isn't valid: {error}: 'mthook-admin set GUEST TYPE --force' replaces it"
+        ) from error

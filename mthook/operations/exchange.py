@@ -172,7 +172,10 @@ def _read(number: int, line: str) -> tuple[Pin, tuple[str | None, str | None]]:
 
 
 def _parse(line: str) -> tuple[Pin, tuple[str | None, str | None]]:
-    content = json.loads(line)
+    try:
+        content = json.loads(line)
+    except ValueError:
+        content = None
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
         raise ValueError(f"not a pin in the format {FORMAT}")
     called = [content.pop(key, None) for key in _NAMES]
@@ -204,7 +207,7 @@ def _check(name: str, value: object) -> None:
     if name in _WORDS and not value.isprintable():
         raise ValueError(f"{name} holds control characters")
     if name == "root_image" and any(image != str(UUID(image)) for image in value.split(" ")):
-        raise ValueError("root_image isn't UUIDs, separated by spaces")
+        raise ValueError("root_image isn't a list of UUIDs separated by spaces")
 
 
 def _check_time(name: str, value: str) -> None:
@@ -212,4 +215,4 @@ def _check_time(name: str, value: str) -> None:
     if not is_time(value):
         raise ValueError(f"{name} is not a time such as 2026-11-22T13:00:00.000000Z")
     if value > latest():
-        raise ValueError(f"{name} is {value}, which is yet to come: look after the clocks")
+        raise ValueError(f"{name} is {value}, which is in the future: check the clocks")

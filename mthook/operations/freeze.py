@@ -94,7 +94,7 @@ def _runs(instance: Instance, alias: str) -> str:
     )
     machine = next((one for one in evidence if one), None)
     if machine is None or MachineType.parse(machine).is_alias:
-        raise Error(f"{instance}: nothing tells which version of {alias} it runs: start it once")
+        raise Error(f"{instance}: which version of {alias} it runs isn't known: start it once")
     known = instance.summary or instance.guest
     aliases = instance.catalog.aliases(known.emulator, known.arch, known.virt_type) if known else {}
     seen = pin.seen if pin else None

@@ -159,7 +159,7 @@ def look_up(text: str, catalog: Catalog, host: Host | None = None) -> Instance:
     found = _by_name(text, catalog, host, at)
     if found is not None:
         return found
-    uuid = _only(text, _alike(text, catalog, host))
+    uuid = _only(text, _alike(text, catalog, host), catalog)
     return _instance(catalog, host, uuid, _domain(host, uuid), at)
 
 
@@ -246,7 +246,7 @@ def _by_name(name: str, catalog: Catalog, host: Host | None, at: str) -> Instanc
     uuids = {guest.uuid for guest in present} | ({domain.uuid} if domain else set())
     if not uuids:
         return None
-    uuid = _only(name, uuids)
+    uuid = _only(name, uuids, catalog)
     return _instance(catalog, host, uuid, domain or _domain(host, uuid), at)
 
 
@@ -266,15 +266,18 @@ def _is_alike(text: str, domain: Domain) -> bool:
     return begins or bool(domain.summary and text and domain.summary.display == text)
 
 
-def _only(text: str, uuids: Collection[str]) -> str:
+def _only(text: str, uuids: Collection[str], catalog: Catalog | None = None) -> str:
     """Return the one UUID that a text means.
 
+    :param catalog: knows the names of guests, to tell apart what may be meant.
     :raises NotFound: there is none; another ``Error``: there are several.
     """
     if not uuids:
         raise NotFound(f"no instance has the UUID or name '{printable(text)}'")
     if len(uuids) > 1:
-        which = sorted(uuids)[:_MAX_NAMED]
+        which = [_label(_guest(catalog, u)) or u if catalog else u for u in sorted(uuids)][
+            :_MAX_NAMED
+        ]
         more = f" and {len(uuids) - len(which)} more" if len(uuids) > len(which) else ""
         raise Error(
             f"several guests match '{printable(text)}', say which: {', '.join(which)}{more}"
@@ -324,7 +327,7 @@ def _meant(cells: Cells, text: str, catalog: Catalog | CatalogError) -> str:
     known = _by_name(text, catalog, None, now())
     if known is not None:
         return known.uuid
-    return _only(text, _alike(text, catalog, None).union(cells.named(text)))
+    return _only(text, _alike(text, catalog, None).union(cells.named(text)), catalog)
 
 
 def _explain(guest: Domain | Guest | None) -> None:

@@ -258,13 +258,13 @@ _METRICS: dict[Metric, _Value] = {
     ): _info,
     Metric(
         "mthook_guests",
-        "Guests of this host, by the machine type that they run or would be started as, shut off ones too",
+        "Guests of this host, by the machine type that they run or would start as, including those that are shut off",
         ("machine", "state", "deprecated"),
     ): _guests,
     Metric("mthook_unpinned_guests", "Guests of this host without a pin"): _unpinned,
     Metric(
         "mthook_drift",
-        "Instances whose machine type is unlike their pin, by where that is so",
+        "Instances whose machine type differs from their pin, by the place where it does",
         ("kind",),
     ): _drift,
     Metric(
@@ -303,11 +303,11 @@ _METRICS: dict[Metric, _Value] = {
         "mthook_guard_proven",
         "1: the hook is installed, as this mthook would install it, and known to every libvirt daemon",
     ): _proven,
-    Metric("mthook_hook_check", "1: so it is with the hook", ("check",)): _hook_checks,
+    Metric("mthook_hook_check", "1: this check of the hook succeeds", ("check",)): _hook_checks,
     Metric("mthook_hook_mode", "1: the configured mode of the hook", ("mode",)): _mode,
     Metric(
         "mthook_sync_last_run_timestamp_seconds",
-        "When mthook-sync last ended, also a run that broke off; 0: never",
+        "When mthook-sync last ended, including runs that broke off; 0: never",
     ): _last_run,
     Metric(
         "mthook_sync_last_success_timestamp_seconds",

@@ -72,7 +72,7 @@ def opened_nova(conf: cfg.ConfigOpts) -> Iterator[Cells]:
     from mthook.nova import cells
 
     group = "api_database" if conf.api_database.connection else "database"
-    LOG.info("Nova's database: that of [%s] connection", group)
+    LOG.info("Nova's database: [%s] connection", group)
     with cells.opened(conf) as found:
         yield found
 

@@ -60,7 +60,7 @@ SUCCESSES: dict[str, dict[str, str | tuple[str, str, str]]] = {
     "machine_types_recorded": {
         "instances_ok": "Every instance in {cells:cell} of Nova has a recorded machine type.",
         "instances_of_host_ok": "Every instance that Nova has on {host} has a recorded machine type.",
-        "not_counted": "Not counted, because they are no libvirt guests: {ironic:Ironic instance} and"
+        "not_counted": "Not counted, because they aren't libvirt guests: {ironic:Ironic instance} and"
         " {failed:failed build} without a host.",
         "guests_ok": _GUESTS_OK,
     },
@@ -69,14 +69,14 @@ SUCCESSES: dict[str, dict[str, str | tuple[str, str, str]]] = {
         "ok": "Request specs in {cells:cell} of Nova match what is recorded.",
         "of_host_ok": "Request specs of the instances that Nova has on {host} match what is recorded.",
         "no_nova": "This host has no guests of Nova.",
-        "gated": "Not looked at: without [api_database] connection they can't be. The gate gives what arrives here"
-        " its pin all the same.",
+        "gated": "Not looked at: that takes [api_database] connection. The gate gives every instance that arrives"
+        " here its pin all the same.",
     },
     "default_machine_types": {
         "ok": "Nova takes each entry of [libvirt] hw_machine_type here: {entries}.",
         "built_in": "[libvirt] hw_machine_type isn't set here: Nova takes its built-in default.",
     },
-    "configuration_files": {"ok": "Nobody else can change them, nor read a password in them."},
+    "configuration_files": {"ok": "Nobody but root can change them or read a password in them."},
     "hook": {"ok": "{path} is installed, up to date and known to libvirt, in mode enforce."},
     "hook_called": {"ok": "libvirt called the hook: it last wrote to the history at {called_at}."},
     "schedule": {
@@ -123,12 +123,12 @@ SUCCESSES: dict[str, dict[str, str | tuple[str, str, str]]] = {
     "stopped_starts": {
         "no_nova_guests": "This host has no guests of Nova.",
         "written_back": "Nova has the pins: mthook-sync writes them to its database.",
-        "in_definitions": "Nova has the pins recorded: it says so in the definitions.",
+        "in_definitions": "Nova has the pins recorded: its definitions say so.",
         "gated": "The gate gives the definitions of {subjects} their pins on the way to libvirt.",
         "gate_configured": "The gate is in use: {config_file} has its socket in [libvirt]"
         " connection_uri.",
         "gate_rewrote": "The gate is in use: it rewrote a domain at {last_rewrite_at}.",
-        "gate_idle": "The gate isn't in use: {socket} is listened on, but no configuration file given here names"
+        "gate_idle": "The gate isn't in use: it listens on {socket}, but no configuration file given here names"
         " it in [libvirt] connection_uri.",
         "gate_unused": "The gate isn't in use.",
     },
@@ -184,8 +184,8 @@ PROBLEMS: dict[str, dict[str, str]] = {
         "not_enforcing": "[hook] mode = {mode}: it stops no start, and no definition is changed. Only"
         " mode = enforce protects.",
         "restores_let_in": "[hook] migrate_mismatch = refuse holds for migrations alone: libvirt {libvirt}"
-        " would take a guest whose restore is refused for started, and delete its managed-save image."
-        " Restores are let in and recorded as drift.",
+        " would believe that a guest whose restore is refused has started, and delete its managed-save"
+        " image. Restores are let in and recorded as drift.",
     },
     "hook_called": {
         "switched_off": "[hook] mode = off: the hook does nothing, so nothing shows that libvirt calls it.",
@@ -203,7 +203,7 @@ PROBLEMS: dict[str, dict[str, str]] = {
     "last_sync": {
         "never_ended": "No mthook-sync has run to its end on this host: run 'mthook-sync -v', then"
         " let cron or systemd run it every few minutes.",
-        "too_old": "The last mthook-sync ended at {ended_at}, more than an hour ago: look after its"
+        "too_old": "The last mthook-sync ended at {ended_at}, more than an hour ago: check its"
         " cron job or systemd timer; 'mthook-admin doctor' looks for them.",
         "had_errors": "The mthook-sync at {failed_at} met {number:error}, which 'mthook-sync -v' tells in full:"
         " {messages}.",
@@ -252,7 +252,7 @@ PROBLEMS: dict[str, dict[str, str]] = {
         " --config-file.",
     },
     "stopped_starts": {
-        "no_database": "Nova defines {subjects} anew at each start, and nothing here shows that it knows their pins:"
+        "no_database": "Nova redefines {subjects} at each start, and nothing here shows that it knows their pins:"
         " they may get the new default, and in mode enforce such a start is stopped and the instance ends in"
         " ERROR. Configure [database] connection, or use the gate in mode enforce.",
         "not_compared": "No mthook-sync has compared the pins of {subjects} with Nova's record yet:"

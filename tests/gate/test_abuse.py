@@ -221,7 +221,7 @@ def test_no_more_processes_for_a_user_who_lets_none_of_them_end(tight: Rig) -> N
                 server.close()
         with _as(tight, 4242, 4242) as client:
             assert client.stdout.readline().strip() == ""
-        assert "2 processes of this user's don't end" in tight.log()
+        assert "2 processes of this user don't end" in tight.log()
         with tight.pair() as (client, server):
             client.sendall(message(157))
             assert receive(server, 28) == message(157)

@@ -41,7 +41,7 @@ def test_garbage_ends_its_own_connection_with_a_log_line(rig: Rig, data: bytes, 
     line = rig.log()[before:]
     assert f"client uid 0, process {os.getpid()}, cut off: " in line
     assert f"{why}" in line
-    assert "is not of libvirt's protocol" in line
+    assert "isn't part of libvirt's protocol" in line
 
 
 def test_garbage_from_libvirtd_never_reaches_the_client(rig: Rig) -> None:

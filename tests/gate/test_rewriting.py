@@ -303,7 +303,7 @@ def test_what_isnt_understood_follows_on_error(rig: Rig, on_error: str) -> None:
 
     got = exchange(rig, strange)
 
-    why = f"call 350 of client uid 0, process {os.getpid()} isn't as known: too few bytes"
+    why = f"call 350 of client uid 0, process {os.getpid()} has an unexpected form: too few bytes"
     if on_error == "allow":
         assert got == strange
     else:
@@ -423,4 +423,4 @@ def test_a_configuration_that_breaks_leaves_the_last_good_one_in_force(rig: Rig)
     for _ in range(2):
         assert exchange(rig, define(LOST)) == define(LOST)
 
-    assert rig.log()[before:].count("the last good configuration holds") == 1
+    assert rig.log()[before:].count("the last good configuration stays in force") == 1

@@ -141,7 +141,7 @@ def test_what_keeps_it_from_starting_is_one_line(own: Rig) -> None:
     assert _run(own) == f"mthook-gate: can't listen on {own.listen}: another program does\n"
     own.stop()
     own.listen.write_text("")
-    assert "there is something that is no socket" in _run(own)
+    assert "something other than a socket is there" in _run(own)
     own.listen.unlink()
     text = own.config.read_text()
     own.config.write_text(text.replace("group = root", "group = nogroup-of-this-name"))

@@ -127,7 +127,7 @@ def test_what_was_changed_since_stays_changed(desk: Desk) -> None:
     assert "<target dev='hda' bus='ide'/>" in after
     assert "slot='0x09'" in after
     assert (
-        f"web-1 ({UUID}): interface 52:54:00:00:00:01: as it was, but for what was changed since or isn't kept,"
+        f"web-1 ({UUID}): interface 52:54:00:00:00:01: as it was, except for what was changed since or isn't kept,"
         " at PCI address 0000:00:09.0\n"
     ) in said
     gone = {line.strip() for line in before.splitlines()} - {

@@ -180,7 +180,7 @@ def test_nova_guests_without_a_database_are_told(here: Site) -> None:
     found = wrong(here)
 
     assert {title: code for title, (code, _) in found.items()} == {STOPPED: 2, SPECS: 1}
-    assert f"Nova defines 1 guest (db-1 ({OTHER})) anew at each start" in found[STOPPED][1]
+    assert f"Nova redefines 1 guest (db-1 ({OTHER})) at each start" in found[STOPPED][1]
     here.configure("[hook]\nmode = audit\n")
     assert list(wrong(here)) == [HOOK, STOPPED, SPECS]
 
@@ -231,7 +231,8 @@ def test_after_an_upgrade_of_qemu_it_is_asked_what_it_offers(here: Site) -> None
     assert "web-1" not in details
     said = here.node.mthook("mthook-admin", "list", "--deprecated", "-f", "csv").stderr
     assert (
-        "QEMU was changed since the last sync, what it offers isn't known: run mthook-sync" in said
+        "QEMU has changed since the last sync, so what it offers isn't known: run mthook-sync"
+        in said
     )
     done = here.node.mthook("mthook-admin", "set", OTHER, NEW, check=False)
     assert "no machine types of x86_64 are known yet: run mthook-sync" in done.stderr

@@ -64,7 +64,7 @@ def here(alpha: Host, cloud: Cloud) -> Iterator[NovaSite]:
 
 STOPPED = (
     f"mthook: start of guest web-1 ({UUID}) stopped: its machine type is pinned to {OLD}, its definition says "
-    f"{NEW}; 'openstack server reboot --hard {UUID}' starts it as that; "
+    f"{NEW}; 'openstack server reboot --hard {UUID}' starts it as {OLD}; "
     f"'mthook-admin set {UUID} {NEW} --allow running' accepts the change"
 )
 
@@ -163,7 +163,7 @@ def test_what_nobody_knows_the_author_of_is_left_to_an_operator(here: NovaSite) 
 
     error = here.reboot(NEW)
 
-    assert f"Nova has {NEW} recorded, and nothing tells who wrote that" in error
+    assert f"Nova has {NEW} recorded, and nothing shows who wrote it" in error
     assert (here.pin(), here.cloud.machine(UUID)) == (OLD, NEW)
     here.node.mthook("mthook-admin", "set", UUID, OLD, "--force")
     assert (here.pin(), here.cloud.machine(UUID)) == (OLD, OLD)

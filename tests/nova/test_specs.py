@@ -316,7 +316,7 @@ def test_two_clouds_by_mistake_are_refused(
         said = place.sync("--cloud")
 
         assert (said.code, len(said.err.splitlines())) == (1, 1)
-        assert "is it another cloud's?" in said.err
+        assert "does it belong to another cloud?" in said.err
         assert [one.dump_all(name) for one in (cloud, other) for name in ("api", "cell1")] == before
 
 

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+from oslo_config import cfg
 
 from mthook import conf
 from mthook.errors import ConfigError
@@ -55,9 +57,9 @@ def test_of_two_files_the_later_counts_and_novas_own_options_dont_matter(tmp_pat
         ("[hook\n", "Failed to parse {}"),
         ("mode = off\n\n= x\n", "Failed to parse {}"),
         ("[catalog]\npath = catalog.sqlite\n", "[catalog] path must be absolute, not catalog.sq"),
-        ("[hook]\nmod = audit\n", "{}: no option mod in [hook]; do you mean mode?"),
+        ("[hook]\nmod = audit\n", "{}: no option mod in [hook]; did you mean mode?"),
         ("[hook]\nsafety = high\n", "{}: no option safety in [hook]"),
-        ("[hok]\nmode = audit\n", "{}: no group [hok]; do you mean hook?"),
+        ("[hok]\nmode = audit\n", "{}: no group [hok]; did you mean hook?"),
     ],
 )
 def test_what_is_wrong_is_told_in_one_line(tmp_path: Path, text: str, message: str) -> None:
@@ -131,3 +133,21 @@ def test_no_message_quotes_a_password(tmp_path: Path, text: str) -> None:
 
     assert "geheim" not in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+def test_who_may_not_read_a_file_is_told_to_be_root(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It may hold a password; root itself can read all."""
+    path = str(tmp_path / "mthook.conf")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise cfg.ConfigFilesPermissionDeniedError([path])
+
+    monkeypatch.setattr(cfg.ConfigOpts, "__call__", refuse)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+
+    with pytest.raises(ConfigError) as caught:
+        conf.load([path])
+
+    assert str(caught.value) == f"{path}: Permission denied: run it as root"

@@ -19,7 +19,7 @@ OLD, NEW = "pc-i440fx-6.2", "pc-i440fx-7.2"
 ABI = "the guest's ABI will likely break"
 RUNNING = "the guest isn't shut off"
 SAVED = "the guest has a managed-save image"
-UNSUPPORTED = f"no known host's QEMU offers {NEW}"
+UNSUPPORTED = f"QEMU on this host doesn't offer {NEW}"
 WINDOWS = "Windows may lose IP addresses, disks and its activation with another machine type"
 
 # What an operator asks, and the refusal that is due: exit code and what stands in the way.
@@ -41,14 +41,14 @@ REFUSALS = [
         NEW,
         {},
         4,
-        "pc, the pin, is an alias; 'mthook-admin freeze' makes it the version that the guest runs",
+        "its pin 'pc' is an alias; 'mthook-admin freeze' replaces it by the version that the guest runs",
     ),
     (
         NEW,
         "pc",
         {},
         4,
-        "pc is an alias, which means another machine type after an upgrade of QEMU; name a version",
+        f"'pc' is an alias: what it means changes with QEMU; use a versioned name such as {NEW}",
     ),
     (NEW, OLD, {}, 4, "pc-i440fx-6.2 is older than pc-i440fx-7.2"),
     ("virt-10.0", "virt-9.2", {}, 4, "virt-9.2 is older than virt-10.0"),
@@ -178,7 +178,7 @@ def test_an_unsupported_type_comes_with_the_nearest_supported_ones() -> None:
         ask(OLD, "pc-i440fx-8.0", supported=False, nearest=iter([NEW, "pc-i440fx-7.1"]))
 
     assert str(caught.value) == (
-        "no known host's QEMU offers pc-i440fx-8.0; nearest: pc-i440fx-7.2, pc-i440fx-7.1"
+        "QEMU on this host doesn't offer pc-i440fx-8.0; nearest: pc-i440fx-7.2, pc-i440fx-7.1"
     )
 
 

@@ -87,7 +87,7 @@ class CloudRun:
         """
         if next(specs.read(self._cells, cell, page), None) is None:
             raise NovaError(
-                f"{cell}: the API database maps none of its instances to it: is it another cloud's?"
+                f"{cell}: the API database maps none of its instances to it: does it belong to another cloud?"
             )
 
     def _record(self, cell: Cell, instance: NovaInstance, asked: str | None) -> str | None:

@@ -149,14 +149,14 @@ class Document:
             head = json.loads(line.rstrip() + b"]}")
         except (ValueError, RecursionError):
             raise self._error(
-                "isn't a plan as mthook-admin printed it: make it anew, and don't format it"
+                "isn't a plan as mthook-admin printed it: make a new one, and don't reformat it"
             ) from None
         form = head.get("format") if isinstance(head, dict) else None
         if not isinstance(form, str) or not form.startswith(_ANY_FORMAT):
-            raise self._error("isn't a plan of mthook-admin's: make one")
+            raise self._error("isn't a plan that mthook-admin made: make one")
         if form != FORMAT:
             raise self._error(
-                f"has the format {printable(form)}, and this mthook knows {FORMAT}: make it anew here"
+                f"has the format {printable(form)}, and this mthook knows {FORMAT}: make a new one here"
             )
         return dict(head)
 
@@ -169,9 +169,9 @@ class Document:
             last = line
         found = last.decode("ascii", "replace").strip()
         if not found.startswith('"checksum"'):
-            raise self._error("isn't a whole plan: its end is missing, make it anew")
+            raise self._error("isn't a whole plan: its end is missing; make a new one")
         if found != f'"checksum": "{digest.hexdigest()}"}}':
-            raise self._error("was edited since it was made: make it anew, with other options")
+            raise self._error("was edited since it was made: make a new one, with other options")
         return digest.hexdigest()
 
     def _error(self, what: str) -> Error:

@@ -123,6 +123,12 @@ def path_of(directory: str, change: str) -> str:
     return os.path.join(directory, f"{change}{_END}")
 
 
+def can_undo(directory: str, change: str) -> bool:
+    """Tell whether a change has anything that could be taken back."""
+    state = load(path_of(directory, change))
+    return state is not None and bool(state.left)
+
+
 def load(path: str) -> State | None:
     """Read a journal; None: there is none yet. A last line that was cut short is taken off.
 
@@ -180,7 +186,7 @@ def find(directory: str, change: str | None) -> tuple[str, State]:
     ]
     known = [(one, state) for one, state in found if state is not None and state.left]
     if not known:
-        raise NotFound("no change is there that could be taken back")
+        raise NotFound("there is no change to take back")
     return max(known, key=lambda one: str(one[1].head["began_at"]))
 
 

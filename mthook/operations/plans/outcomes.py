@@ -88,4 +88,4 @@ def check_origin(site: Site, host: str, cloud: Sequence[str] | None, *, all_host
         raise Error(f"it was made on {host}, for its guests: apply it there (this is {site.here})")
     known = site.cells.identity() if site.cells else None
     if known != (None if cloud is None else list(cloud)):
-        raise Error("it was made with other databases of Nova's than those configured here")
+        raise Error("it was made with other Nova databases than those configured here")

@@ -49,7 +49,7 @@ class Undoing:
         """
         uuids = [uuid for uuid in self.state.left if only in (None, uuid)]
         if only is not None and not uuids:
-            raise NotFound(f"there is nothing of {only} in change {self.change} to be taken back")
+            raise NotFound(f"change {self.change} has nothing of {only} to take back")
         head = self.state.head
         everywhere = bool(head["all_hosts"])
         with subjects.opened(self.conf, all_hosts=everywhere) as site:

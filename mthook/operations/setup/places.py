@@ -32,7 +32,7 @@ def shared(name: str) -> str:
     for directory in (data, Path("/usr/share/mthook"), checkout):
         if (directory / name).is_file():
             return (directory / name).read_text(encoding="utf-8")
-    raise InstallError(f"{data / name} is missing: install mthook anew")
+    raise InstallError(f"{data / name} is missing: reinstall mthook")
 
 
 def completion() -> dict[str, str]:

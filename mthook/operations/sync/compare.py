@@ -156,7 +156,7 @@ def _why_once_more(instance: NovaInstance) -> str | None:
     Nobody knows if what Nova wrote by itself is wanted: the controller's run leaves the request spec as it is.
     """
     if instance.rows > 1:
-        return f"once in place of {instance.rows} times"
+        return f"one row in place of {instance.rows}"
     if instance.settled and instance.author in reconcile.UNWISHED:
         return "which Nova had recorded by itself"
     return None

@@ -135,7 +135,7 @@ def _try(run: SyncRun, domain: Domain, pin: Pin) -> None:
         of_nova = domain.defined is not None and domain.defined.nova
         if run.working_nova is None or not of_nova:
             raise
-        # Nova makes another definition at its next start.
+        # Nova makes a new definition at its next start.
         run.leave_alone(domain, "unconvertible", error)
     except Refused as refusal:
         if refusal.reason != Refusal.SAVED:

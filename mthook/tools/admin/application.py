@@ -92,7 +92,7 @@ class Admin(app.App):
         """Return the parser of the global options, which may stand before or after the command."""
         parser = options.Parser(
             NAME,
-            "Ask for and change the machine types that guests are held to.",
+            "Show and change the machine types that guests are pinned to.",
             usage=f"{NAME} [--config-file FILE] [-v] [--debug] COMMAND ...",
             examples=_EXAMPLES,
             epilog=_EPILOG,

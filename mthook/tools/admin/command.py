@@ -145,21 +145,21 @@ _GLOBAL_OPTIONS = f"also: --config-file FILE, -v, --debug; see '{NAME} --help'"
 #: Cautions in words.
 CAUTIONS = {
     Kind.FORCED: "{}",
-    Kind.SNAPSHOTS: "it has {} snapshot(s), which hold their own machine types: a revert brings the old"
-    " one back",
-    Kind.OFFERS_UNKNOWN: "no host's machine types are known here: nothing tells whether a QEMU offers {}",
+    Kind.SNAPSHOTS: "it has {} snapshot(s), which hold their own machine types; reverting to one restores its"
+    " machine type",
+    Kind.OFFERS_UNKNOWN: "what a QEMU offers isn't known here, so nobody can tell whether one offers {}",
     Kind.DEPRECATED: "this host's QEMU deprecates {}",
     Kind.DEFINITION_STAYS: "{}: its definition stays as it is",
     Kind.REALIGN_OFF: "[sync] realign = false: its definition stays as it is",
-    Kind.UNTIL_NOVA: "{}: the definition stays until Nova makes it anew",
+    Kind.UNTIL_NOVA: "{}: the definition stays until Nova redefines it",
     Kind.COLD_START: "a cold start (hard reboot, stop and start, cold migration) makes it {}",
-    Kind.SHELVED: "unshelving takes machine type and buses of its shelved image, so change those as"
-    " well: {}",
-    Kind.SHELVED_FAILED: "{}; unshelving takes machine type and buses of its shelved image, so change"
-    " those as well: {}",
-    Kind.NO_SECURE_BOOT: "{}: {} can't have secure boot, Nova starts it without",
+    Kind.SHELVED: "unshelving takes the machine type and buses from its shelved image, so change those"
+    " as well: {}",
+    Kind.SHELVED_FAILED: "{}; unshelving takes the machine type and buses from its shelved image, so"
+    " change those as well: {}",
+    Kind.NO_SECURE_BOOT: "{}: {} doesn't support secure boot, so Nova starts it without",
     Kind.OTHER_HOST: "it is on {}, whose mthook-sync would write its pin back",
-    Kind.BUSES: "{}: {} has no IDE, so every later start fails; --with-buses makes {} of it",
+    Kind.BUSES: "{}: {} has no IDE, so every later start fails; --with-buses changes it to {}",
     Kind.SPEC: "its request spec is left alone: {}; a cold migration or resize may bring another machine type",
     Kind.NO_CATALOG: "history isn't kept: there is no catalog here",
     Kind.NO_HISTORY: "history isn't kept: {}",

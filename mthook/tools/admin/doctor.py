@@ -26,7 +26,7 @@ class Doctor(AdminCommand):
     """Tell whether mthook is at work on this host, and what to do where it isn't.
 
     Nothing is changed. Is the hook installed, loaded and called, does something run mthook-sync, was the last sync
-    lately and without errors, are the configuration files safe, does the database user have its rights, is every
+    recent and without errors, are the configuration files safe, does the database user have its rights, is every
     guest pinned and like its pin, can QEMU run the pins?
 
     Whether the default machine type may be changed is what 'mthook-status upgrade check' tells.
@@ -51,7 +51,7 @@ class Doctor(AdminCommand):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Check, and print what was found."""
         if os.geteuid() != 0:
-            raise Error(f"'{NAME} doctor' looks at what root alone may read: run it as root")
+            raise Error(f"'{NAME} doctor' reads what only root may read: run it as root")
         files = options.files(self.app.options)
         with Context(self.conf, files, parsed_args.hooks_dir) as context:
             results = list(checks.run(context, checks.DOCTOR))

@@ -61,7 +61,7 @@ _BINARY = argument(
     "--qemu-binary",
     metavar="PATH",
     type=utf8,
-    help="a QEMU binary that can be run here, which is asked itself",
+    help="a QEMU binary that runs on this host; mthook asks it",
 )
 
 
@@ -98,7 +98,7 @@ class Forecast(RowCommand):
             "--qemu",
             metavar="VERSION",
             type=utf8,
-            help="a release of upstream's QEMU: its rule tells which machine types that has",
+            help="a release of upstream's QEMU; upstream's rule tells which machine types it has",
         ),
         argument(
             "--offer",
@@ -110,7 +110,7 @@ class Forecast(RowCommand):
             "--default",
             metavar="ARCH=TYPE",
             type=utf8,
-            help="another default machine type, in [libvirt] hw_machine_type or of QEMU",
+            help="another default machine type, that of Nova's [libvirt] hw_machine_type or QEMU's own",
         ),
         _BINARY,
         argument(

@@ -72,8 +72,7 @@ _OPERATIONS = {
 }
 #: Of so many guests.
 _IN_ENFORCE = (
-    "in mode enforce the next sync would realign {} definition(s), as far as it can:"
-    " 'mthook-sync --dry-run' tells how"
+    "in mode enforce the next sync would realign {} where it can: 'mthook-sync --dry-run' tells how"
 )
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (0, "s"))
 NOVA_COLUMNS = ("UUID", "Display name", "State", "Host", "Cell")
@@ -91,7 +90,7 @@ def _moment(text: str) -> str:
     given = text.rstrip("Z").replace(" ", "T")
     if not given or not is_time(given + "0000-01-01T00:00:00.000000Z"[len(given) :]):
         raise argparse.ArgumentTypeError(
-            f"no time '{printable(text)}': give one such as 2026-11-22, 2026-11-22T13:00 or 12h"
+            f"'{printable(text)}' isn't a time: give one such as 2026-11-22, 2026-11-22T13:00 or 12h"
         )
     return given
 
@@ -102,7 +101,7 @@ FILTERS = (
         "--name",
         metavar="GLOB",
         type=utf8,
-        help="libvirt's or Nova's name is like this: 'web-*'",
+        help="guests whose name in libvirt or Nova is like this: 'web-*'",
     ),
     argument(
         "--state",
@@ -110,14 +109,14 @@ FILTERS = (
         type=str.lower,
         action="append",
         default=[],
-        help=f"{', '.join(STATES)}; of an instance without a guest here, and in Nova,"
-        f" {', '.join(VM_STATES)}; may be repeated",
+        help=f"{', '.join(STATES)}; for an instance without a guest here, and in"
+        f" Nova, {', '.join(VM_STATES)}; may be repeated",
     ),
     argument(
         "--source",
         metavar="SOURCE",
         type=utf8,
-        help="the pin comes from there: 'first boot', operator, Nova",
+        help="guests whose pin comes from this source: 'first boot', operator, Nova",
     ),
     argument(
         "--family",
@@ -134,8 +133,8 @@ FILTERS = (
     argument(
         "--drift",
         action="store_true",
-        help="guests that run, are defined, or recorded in Nova, unlike their pin, or wait"
-        " for a repair",
+        help="guests that differ from their pin (running, defined, or recorded in Nova), or"
+        " wait for a repair",
     ),
     argument(
         "--deprecated",
@@ -148,7 +147,7 @@ FILTERS = (
         help="pinned to a machine type that this host's QEMU doesn't offer: they can't start here",
     ),
 )
-CHANGED = "QEMU was changed since the last sync, what it offers isn't known: run mthook-sync"
+CHANGED = "QEMU has changed since the last sync, so what it offers isn't known: run mthook-sync"
 
 
 def selection_of(conf: cfg.ConfigOpts, catalog: Catalog, args: argparse.Namespace) -> Selection:
@@ -244,7 +243,7 @@ class List(RowCommand):
         argument(
             "--guests-only",
             action="store_true",
-            help="with --unset, in Nova: without ironic's instances and failed builds that no host has",
+            help="with --unset, in Nova: without Ironic's instances and failed builds on no host",
         ),
     )
 
@@ -262,7 +261,7 @@ class List(RowCommand):
         if parsed_args.cell_uuid is not None:
             raise UsageError("--cell-uuid needs --unset, and [api_database] connection")
         if parsed_args.guests_only:
-            raise UsageError("--guests-only needs --unset, and a database of Nova's")
+            raise UsageError("--guests-only needs --unset, and a Nova database")
         return super().take_action(parsed_args)
 
     def produce_output(
@@ -280,7 +279,7 @@ class List(RowCommand):
         where = self.columns.index("Drift")
         wrong = sum("defined" in row[where].machine_readable() for row in rows)
         if wrong and self.conf.hook.mode != "enforce":
-            self.say(_IN_ENFORCE.format(wrong))
+            self.say(_IN_ENFORCE.format(counted(wrong, "definition")))
         if parsed_args.formatter == "table":
             self.say(self._total(rows))
         return 0

@@ -148,12 +148,12 @@ class Set(_ChangeCommand):
 
     The guest must be shut off. Its definition is changed as well, unless [sync] realign is off, so
     that its next start is right; when libvirt refuses that, nothing is changed. Where the pin is
-    that already, its definition alone is brought to it. Old and new machine type go to standard
-    error, and for another family what becomes of the guest's hardware.
+    that already, only the definition is brought to it. Old and new machine type go to standard
+    error, and for another family the changes to the guest's hardware.
 
     Where Nova's database is configured, the machine type is changed there first, whichever host the
     instance is on; that host's mthook-sync brings its pin along. The current libvirt definition
-    doesn't matter then: Nova makes it anew at the next start. TYPE may be left out where Nova has
+    doesn't matter then: Nova makes a new one at the next start. TYPE may be left out where Nova has
     none recorded: then it is that of the image the instance was made from.
 
     A shelved instance gets its machine type from its shelved image: with [glance] credentials that
@@ -167,8 +167,8 @@ class Set(_ChangeCommand):
         ExitCode.INCOMPATIBLE: "another family, an older version, alias against versioned name,"
         " another vendor's line, or a Windows guest (--allow overrides; it can't add what the machine"
         " type doesn't support)",
-        ExitCode.UNSUPPORTED: "no QEMU of a known host, which is this one, has the machine type; where"
-        " none is known, it is of no shape that mthook knows (--allow overrides)",
+        ExitCode.UNSUPPORTED: "QEMU on this host doesn't offer the machine type; where that isn't known,"
+        " it looks like none that mthook knows (--allow overrides)",
     }
     examples: ClassVar = (
         "mthook-admin set web-1 db-1 pc-i440fx-8.0 --reason 'QEMU 9 drops 4.x'",
@@ -182,8 +182,8 @@ class Set(_ChangeCommand):
             metavar="GUEST",
             type=utf8,
             nargs="+",
-            help="UUID, its beginning, or name, of one or more; TYPE, such as pc-i440fx-7.2, comes last, and may be"
-            " left out in Nova, for the image's",
+            help="UUID, its beginning, or name, of one or more guests; TYPE, such as pc-i440fx-7.2, comes last. In Nova"
+            " it may be left out: then it is the image's",
         ),
         ALLOW,
         argument(
@@ -194,8 +194,8 @@ class Set(_ChangeCommand):
         argument(
             "--with-buses",
             action="store_true",
-            help="in Nova, also make sata of the device buses recorded as ide, which only pc has, those"
-            " of disks and volumes included",
+            help="in Nova, also change device buses recorded as ide, which only pc has, to sata, including"
+            " those of disks and volumes",
         ),
         REASON,
         argument(
@@ -235,7 +235,7 @@ class Set(_ChangeCommand):
                 self._set_in_nova(found, replace(request, machine=machine), args)
         if found is None:
             if by_image:
-                raise UsageError("give a TYPE: only an instance of Nova's can do without")
+                raise UsageError("give a TYPE: only Nova instances can do without")
             self._set_here(text, request, args)
 
     def _set_in_nova(
@@ -263,7 +263,7 @@ class Set(_ChangeCommand):
 
     def _set_here(self, text: str, request: ChangeRequest, args: argparse.Namespace) -> None:
         if args.with_buses:
-            raise UsageError("--with-buses is for instances of Nova's")
+            raise UsageError("--with-buses is for Nova instances")
         with opened_catalog(self.conf) as catalog, self.host_unless(args.force) as host:
             self.change_here(look_up(text, catalog, host), request, dry=args.dry_run)
 

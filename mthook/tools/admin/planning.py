@@ -44,10 +44,12 @@ _LOCAL = ("drift", "source", "deprecated", "unsupported")
 _ALL_HOSTS = argument(
     "--all-hosts",
     action="store_true",
-    help="Nova's instances of all hosts and cells, in place of this host's guests; --machine is about"
-    " what Nova has recorded then, and --state about vm_state",
+    help="Nova's instances of all hosts and cells, in place of this host's guests; --machine then"
+    " applies to what Nova has recorded, and --state to vm_state",
 )
 _UNSET = argument("--unset", action="store_true", help="guests without a pin")
+#: How many guests it takes for a progress bar to be worth its line.
+_MANY = 10
 #: The table of a plan, printed while that is made: how wide its columns are.
 _WIDTHS = {"Name": 20, "Host": 14, "From": 18, "To": 18, "Remarks": MAX_CELL}
 _OUTCOMES = {
@@ -84,7 +86,7 @@ class _Plan(AdminCommand):
     """A command that makes a plan."""
 
     codes: ClassVar = {
-        ExitCode.OK: "the plan is on standard output, whatever it is; what it refuses is marked in it"
+        ExitCode.OK: "the plan is on standard output; guests that it refuses are marked in it"
     }
     action: ClassVar[str]
 
@@ -207,7 +209,7 @@ class PlanSet(_Plan):
         "mthook-admin plan set --all-hosts --state stopped --to pc-q35-7.2 > plan.json",
     )
     arguments: ClassVar = (
-        argument("--to", metavar="TYPE", type=utf8, required=True, help="the machine type to be"),
+        argument("--to", metavar="TYPE", type=utf8, required=True, help="the new machine type"),
         _ALL_HOSTS,
         _UNSET,
         *FILTERS,
@@ -216,7 +218,7 @@ class PlanSet(_Plan):
         argument(
             "--with-buses",
             action="store_true",
-            help="in Nova, also make sata of device buses recorded as ide, which only pc has",
+            help="in Nova, also change device buses recorded as ide, which only pc has, to sata",
         ),
         REASON,
     )
@@ -311,7 +313,7 @@ class _Changing(AdminCommand):
 
     def _with_progress(self, outcomes: Iterable[Outcome], total: int) -> Iterator[Outcome]:
         """Show how far it is, on a terminal."""
-        if not self.app.stderr.isatty():
+        if total < _MANY or not self.app.stderr.isatty():
             yield from outcomes
             return
         from tqdm import tqdm  # here: most runs need none
@@ -334,12 +336,12 @@ def _counted(counts: Counter[str]) -> str:
 class Apply(_Changing):
     """Do what a plan says. A guest that has changed since is left alone.
 
-    A plan that was interrupted, by whatever, is gone on with by the same command: no guest is
-    changed twice. 'mthook-admin undo' takes it back.
+    The same command resumes a plan that was interrupted; no guest is changed twice. 'mthook-admin
+    undo' takes a plan back.
     """
 
     codes: ClassVar = {
-        ExitCode.OK: "all guests of the plan are changed, those it refuses apart; or --max of them",
+        ExitCode.OK: "all guests of the plan are changed, except those that it refuses; or --max of them",
         ExitCode.ERROR: "some were left alone or failed, or any other error",
     }
     examples: ClassVar = (
@@ -353,19 +355,19 @@ class Apply(_Changing):
             type=utf8,
             help="a file with a plan as mthook-admin has printed it",
         ),
-        argument("--max", metavar="N", type=_positive, help="change so many guests at most"),
+        argument("--max", metavar="N", type=_positive, help="change at most this many guests"),
         argument(
             "--parallel",
             metavar="N",
             type=_positive,
             default=1,
-            help="change so many guests at a time, in processes of their own",
+            help="change this many guests at a time, each in its own process",
         ),
         argument(
             "--pause-after-errors",
             metavar="N",
             type=_positive,
-            help="stop when so many guests have failed; the same command goes on",
+            help="stop after this many failures; the same command resumes",
         ),
         DRY_RUN,
     )
@@ -383,10 +385,10 @@ class Apply(_Changing):
                 found = workers.run(application, args.parallel)
                 counts = self.report(found, len(application))
             finally:
-                if not args.dry_run:
+                if directory is not None and journal.can_undo(directory, plan.id):
                     self.say(f"to take it back: mthook-admin undo {plan.id}")
         if limits.paused:
-            self.complain("stopped after that many failures: the same command goes on")
+            self.complain("stopped after that many failures: the same command resumes")
         return ExitCode.ERROR if any(counts[kind] for kind in (*LEFT, "failed")) else ExitCode.OK
 
 
@@ -413,9 +415,11 @@ class Undo(_Changing):
             metavar="CHANGE",
             type=utf8,
             nargs="?",
-            help="as 'apply' names it; with /UUID one guest of it alone",
+            help="its ID, as 'apply' prints it; with /UUID only that guest of it",
         )
-        which.add_argument("--last", action="store_true", help="the last that isn't taken back")
+        which.add_argument(
+            "--last", action="store_true", help="the last one that hasn't been taken back"
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:

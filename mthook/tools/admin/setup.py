@@ -84,8 +84,8 @@ class Setup(RootCommand):
 
     codes: ClassVar = {
         ExitCode.OK: "this host is set up",
-        ExitCode.ERROR: "it isn't, or not wholly, and standard error says why; what was done stays, and setup may be"
-        " called again",
+        ExitCode.ERROR: "it isn't, or only partly, and standard error says why; what was done stays, and you can"
+        " call setup again",
     }
     examples: ClassVar = (
         "mthook-admin setup",
@@ -97,7 +97,7 @@ class Setup(RootCommand):
         argument(
             "--mode",
             choices=("audit", "enforce"),
-            help="what the hook does, default: as it is configured, at first audit",
+            help="what the hook does; default: as configured, at first audit",
         ),
         argument(
             "--database",
@@ -162,7 +162,7 @@ class Uninstall(RootCommand):
     """
 
     codes: ClassVar = {
-        ExitCode.OK: "nothing of it is left but configuration and catalog",
+        ExitCode.OK: "only configuration and catalog are left",
         ExitCode.ERROR: "something is left, and standard error says what to do; or any other error",
     }
     examples: ClassVar = (
@@ -304,7 +304,7 @@ def _verdict(planned: Plan, result: SyncResult) -> Iterator[str]:
     """Yield how this host is now, and what comes next."""
     guests, mode = _count(result.guests, "guest"), planned.mode
     if result.failed:
-        yield f"Not wholly set up, see above: {_count(result.failed, 'error')}. Mend that, then run 'mthook-sync'."
+        yield f"Only partly set up, see above: {_count(result.failed, 'error')}. Mend that, then run 'mthook-sync'."
     if planned.found.contained:
         yield "No hook guards starts: libvirtd runs in a container. Lead its clients through mthook-gate."
     elif mode == "enforce":

@@ -63,7 +63,7 @@ class Rewrite(AdminCommand):
 
     codes: ClassVar = {
         ExitCode.OK: "the XML, changed or not, is on standard output",
-        ExitCode.ERROR: "any other error, such as input that can't be read as a domain, or has what"
+        ExitCode.ERROR: "any other error, such as input that isn't a domain, or has something that"
         " the machine type can't have; nothing is on standard output then",
     }
     examples: ClassVar = (

@@ -33,7 +33,7 @@ hw_machine_type) may be changed without changing a guest's. Nothing is changed.
 The first line is the answer, YES or NO. The checks that it comes from follow.
 'metrics' prints figures about this host for Prometheus.
 
-nova.conf should be one of the configuration files on a host of Nova's."""
+On a Nova host, nova.conf should be one of the configuration files."""
 _EXAMPLES = (
     "mthook-status upgrade check",
     "mthook-status upgrade check --json | jq '.checks[] | select(.result > 0)'",
@@ -62,7 +62,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         if os.geteuid() != 0 and not args.cloud:
             raise ConfigError(
-                "'mthook-status upgrade check' looks at what root alone may read: run it as root, or with --cloud"
+                "'mthook-status upgrade check' reads what only root may read: run it as root, or with --cloud"
             )
         conf = configuration.load(args.config_file)
         if (args.cloud or args.host is not None) and not configuration.has_nova(conf):
@@ -137,17 +137,19 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = options.Parser(PROGRAM, _DESCRIPTION, Exit, usage, examples=_EXAMPLES)
     parser.add_argument("command", nargs="*", help=argparse.SUPPRESS)
     parser.add_argument(
-        "--json", action="store_true", help="print JSON: what nova-status prints, and all as data"
+        "--json",
+        action="store_true",
+        help="print JSON: what nova-status prints, and the same as data",
     )
     parser.add_argument(
         "--cloud",
         action="store_true",
-        help="look at Nova's databases alone, as on a controller, which has no guests",
+        help="look only at Nova's databases, as on a controller, which has no guests",
     )
     parser.add_argument(
         "--host",
         metavar="HOST",
-        help="in Nova's databases, look at the instances of this host alone",
+        help="in Nova's databases, look only at the instances of this host",
     )
     parser.add_argument(
         "--hooks-dir",

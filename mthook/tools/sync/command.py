@@ -211,7 +211,7 @@ def _check_options(parser: options.Parser, given: argparse.Namespace) -> None:
     if given.watch and not given.cloud:
         parser.error("--watch is for --cloud")
     if given.watch and (given.dry_run or given.scheduled or given.format != "text"):
-        parser.error("--watch has no end: neither --dry-run, --scheduled nor --format")
+        parser.error("--watch doesn't go with --dry-run, --scheduled or --format")
 
 
 def _check_step(conf: cfg.ConfigOpts, only: str | None) -> None:
@@ -231,9 +231,9 @@ def _parser() -> options.Parser:
     parser = options.Parser(
         PROGRAM,
         "Give every guest of this host its pin, bring pins and Nova's records together,\n"
-        "bring definitions back to their pins and mend what the hook stopped. On a\n"
-        "terminal it says what it does, and what that comes to; elsewhere nothing unless\n"
-        "something is wrong. With -v also which guests are left alone.",
+        "bring definitions back to their pins, and mend guests whose start was stopped.\n"
+        "On a terminal it prints what it does, and a summary; elsewhere it is silent\n"
+        "unless something is wrong. -v also names the guests that it leaves alone.",
         Exit,
         examples=_EXAMPLES,
     )
@@ -243,29 +243,29 @@ def _parser() -> options.Parser:
     parser.add_argument(
         "--only",
         choices=("pull", "seed", "push", "realign", "repair"),
-        help="do only this of the steps; pull and push are those from and to Nova's database",
+        help="do only this step; pull reads from Nova's database, push writes to it",
     )
     parser.add_argument(
         "--start",
         action="store_true",
-        help="with --only repair: start the guests as well whose start the hook stopped in the last ten minutes, but"
-        " none of Nova's; make sure that nothing else has started them meanwhile, here or elsewhere",
+        help="with --only repair: also start the guests whose start the hook stopped in the last ten minutes, except"
+        " Nova's; make sure that nothing else has started them meanwhile, here or elsewhere",
     )
     parser.add_argument(
         "--cloud",
         action="store_true",
-        help="on a controller, in place of all that: give the request specs of all instances of all cells the"
-        " machine types that Nova has recorded, and record those of instances that no host has",
+        help="on a controller, in place of all that: write the machine types that Nova has recorded into the request"
+        " specs of all instances in all cells, and record those of instances on no host",
     )
     parser.add_argument(
         "--watch",
         action="store_true",
-        help="with --cloud: don't end, but look every few seconds for instances that Nova has changed",
+        help="with --cloud: keep running, and look every few seconds for instances that Nova has changed",
     )
     parser.add_argument(
         "--scheduled",
         action="store_true",
-        help="for cron and timers: report a fault that lasts once, and then once a day",
+        help="for cron and timers: report a lasting fault once, and then once a day",
     )
     parser.add_argument(
         "-f",

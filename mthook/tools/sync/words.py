@@ -84,14 +84,14 @@ def left_alone(one: LeftAlone) -> str:
     who, detail = _who(one), one.detail
     return {
         "changed_meanwhile": f"{who}: {detail}",
-        "unconvertible": f"{who}: {detail}; Nova makes another definition at its next start",
+        "unconvertible": f"{who}: {detail}; Nova makes a new definition at its next start",
         "saved_state": f"{detail}",  # it names the guest
         "being_rebuilt": f"{who}: Nova is rebuilding it",
-        "unknown_author": f"{who}: Nova has {detail} recorded, and nothing tells who wrote that: its pin stays",
+        "unknown_author": f"{who}: Nova has {detail} recorded, and nothing shows who wrote it: its pin stays",
         "not_found_here": f"{who}: it runs, but wasn't found here",
         "nova_at_work": f"{who}: Nova is at work on it",
-        "unconfirmed": f"{who}: Nova has {detail} recorded by itself, and its host doesn't say that it is right",
-        "image_unseen": f"{who}: without [glance] auth_type its shelved image isn't seen to: {detail}",
+        "unconfirmed": f"{who}: Nova has {detail} recorded by itself, and the instance's host hasn't confirmed it",
+        "image_unseen": f"{who}: mthook changes its shelved image only with [glance] auth_type; by hand: {detail}",
         "image_missing": f"{who}: its shelved image is left alone: {detail}",
         "no_default": f"{who}: no domain here, and no default machine type for {detail}",
     }.get(one.reason) or about_spec(who, detail)
@@ -154,7 +154,7 @@ def _what(act: Act) -> str:
     """Return an act without its verb."""
     who, new = _who(act), printable(act.new)
     return {
-        "compiled": f"the settings of the hook: mode {new}",
+        "compiled": f"the hook's settings: mode {new}",
         "pinned": f"{who} to {new}{_evidence(act)}",
         "released": f"{who}: {act.reason}",
         "written": f"{new} of {who} to Nova{_replaced(act)}{_origin(act)}{_reason(act)}",

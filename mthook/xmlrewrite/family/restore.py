@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def without(conversion: Conversion) -> str:
     """Say what isn't restored where there is nothing to go back to, or it isn't known."""
     return (
-        "not restored: what PCI addresses, controllers and buses this guest may have had on"
+        "not restored: the PCI addresses, controllers and buses that this guest may have had on"
         f" {conversion.new.family} before"
     )
 
@@ -94,7 +94,7 @@ class WayBack:
         for child in list(domain):
             domain.remove(child)
         domain.extend(list(merged))
-        changes = [f"back to the definition kept on {self._at}; what was changed since then stays"]
+        changes = [f"back to the definition kept on {self._at}; changes made since then stay"]
         return changes + self._differences()
 
     def _merge(
@@ -211,7 +211,7 @@ class WayBack:
         return (
             whole
             if new is old or same(new, old)
-            else f"{whole}, but for what was changed since or isn't kept"
+            else f"{whole}, except for what was changed since or isn't kept"
         )
 
 

@@ -37,7 +37,7 @@ def test_a_dry_run_changes_nothing(setting: Setting) -> None:
     assert setting.sync("--dry-run") == (
         0,
         (
-            "would update the settings of the hook: mode enforce\n"
+            "would update the hook's settings: mode enforce\n"
             f"would pin two words ({OTHER}) to {NEW}, from the definition\n"
             f"would realign web-1 ({UUID}) from {NEW} to {OLD}\n"
         ),

@@ -20,7 +20,7 @@ from .conftest import Run
 
 KEPT = "history isn't kept: there is no catalog here\n"
 UNKNOWN = (
-    "mthook-admin: warning: no host's machine types are known here: nothing tells whether a QEMU offers"
+    "mthook-admin: warning: what a QEMU offers isn't known here, so nobody can tell whether one offers"
     " pc-i440fx-7.2\n"
 )
 

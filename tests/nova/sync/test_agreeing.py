@@ -44,7 +44,7 @@ def test_a_dry_run_says_what_it_would_write_and_writes_nothing(compute: Compute)
     before = compute.cloud.dump_all()
 
     assert compute.sync("--dry-run")[1] == (
-        "would update the settings of the hook: mode enforce\n"
+        "would update the hook's settings: mode enforce\n"
         f"would pin web-1 ({UUID}) to {OLD}, from the running guest\n"
         f"would write {OLD} of web-1 ({UUID}) to Nova\n"
     )
@@ -74,7 +74,7 @@ def test_a_definition_that_cant_be_converted_waits_for_novas_next(compute: Compu
 
     assert (code, out) == (0, "")
     why = f"{OLD} has no IOMMU; remove it from the guest first"
-    assert f"iommu intel: {why}; Nova makes another definition at its next start\n" in err
+    assert f"iommu intel: {why}; Nova makes a new definition at its next start\n" in err
 
 
 @pytest.mark.parametrize("source", ["running guest", "first boot", "Nova", "definition"])
@@ -193,7 +193,7 @@ def test_a_record_that_is_no_machine_type_is_reported(compute: Compute, value: s
     code, out, err = compute.sync()
 
     assert (code, out, err.count("\n")) == (1, "", 1)
-    assert f"web-1 ({UUID}): Nova's value isn't a machine type" in err
+    assert f"web-1 ({UUID}): Nova's value isn't valid: " in err
     assert compute.cloud.machine(UUID) == value
     assert compute.cloud.machine(OTHER) == OLD
 

@@ -152,7 +152,7 @@ def test_a_rebuild_that_failed_with_its_disk_replaced_is_one(settled: Compute) -
     assert ((settled.pin() or ())[0], settled.cloud.machine(UUID)) == (NEW, NEW)
 
 
-UNKNOWN = f"Nova has {NEW} recorded, and nothing tells who wrote that: its pin stays\n"
+UNKNOWN = f"Nova has {NEW} recorded, and nothing shows who wrote it: its pin stays\n"
 
 
 def test_where_actions_are_purged_the_pin_stays_and_it_is_said(settled: Compute) -> None:

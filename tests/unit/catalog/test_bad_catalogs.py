@@ -110,7 +110,7 @@ def test_a_locked_catalog_is_waited_for_and_named(path: str, catalog: Catalog, u
         refusal = _refusal(use, path)
 
     assert refusal == (
-        f"the catalog {path} is in use by another process for too long: see who with fuser, "
+        f"the catalog {path} has been in use by another process for too long: find that with fuser, "
         "then try again (database is locked)"
     )
     assert list(catalog.pins()) == []
@@ -126,7 +126,7 @@ def test_an_exclusively_locked_catalog_is_waited_for_once(path: str, catalog: Ca
     other.close()
 
     assert refusal == (
-        f"the catalog {path} is in use by another process for too long: see who with fuser, "
+        f"the catalog {path} has been in use by another process for too long: find that with fuser, "
         "then try again (database is locked)"
     )
 

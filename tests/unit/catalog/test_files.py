@@ -113,8 +113,8 @@ def test_every_bit_for_others_is_refused(file: str, which: str, bit: int) -> Non
         files.check(file)
 
     expected = (
-        f"{target} has mode {right | bit:04o}, open to others than root: "
-        f"if its content can be trusted, chmod {right:04o} it"
+        f"{target} has mode {right | bit:04o}, which lets others than root in: "
+        f"if you trust its content, run 'chmod {right:04o} {target}'"
     )
     assert expected == str(caught.value)
 
@@ -127,9 +127,7 @@ def test_another_owner_is_refused(file: str, which: str) -> None:
     with pytest.raises(CatalogUnsafe) as caught:
         files.check(file)
 
-    expected = (
-        f"{target} belongs to user 65534, not to root: if its content can be trusted, chown root it"
-    )
+    expected = f"{target} belongs to user 65534, not to root: if you trust its content, run 'chown root {target}'"
     assert expected == str(caught.value)
 
 

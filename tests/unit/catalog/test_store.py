@@ -117,7 +117,7 @@ def test_a_newer_catalog_is_refused(
     shown = revision.replace("\n", "\\n")
     assert str(caught.value) == (
         f"the catalog {path} has schema {shown}, this mthook knows {lookup.SCHEMA}: "
-        "a newer mthook wrote it, install that one"
+        "install the newer mthook that wrote it"
     )
     assert caught.value.path == path
     assert Path(path).read_bytes() == before
@@ -145,7 +145,7 @@ def test_a_catalog_that_cannot_be_put_right_is_an_error(path: str, catalog: Cata
     reader.close()
 
     assert str(caught.value) == (
-        f"the catalog {path} is in use by another process for too long: see who with fuser, "
+        f"the catalog {path} has been in use by another process for too long: find that with fuser, "
         "then try again (database is locked)"
     )
 

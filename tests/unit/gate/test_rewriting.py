@@ -157,7 +157,7 @@ def test_a_definition_isnt_given_hardware_that_the_guest_never_had(
     if verdict == REFUSE:
         assert outcome.message == (
             f"mthook: guest web-1 ({UUID}) is pinned to {OLD}, its definition says {Q35}, and can't be"
-            " rewritten: what it was before isn't kept, and it isn't given other hardware unasked:"
+            " rewritten: its earlier definition isn't kept, and mthook changes its hardware only if asked:"
             " 'mthook-admin rewrite FILE' converts a definition;"
             f" 'mthook-admin set {UUID} {Q35} --allow family' accepts the change"
         )

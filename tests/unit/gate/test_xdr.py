@@ -31,7 +31,7 @@ def test_what_is_written_is_read(text: bytes, maybe: bytes | None, big: int, sma
         (b"\0\0\0", "too few bytes"),
         (b"\0\0\0\5abcd", "too few bytes"),
         (b"\0\0\0\1a\0\0", "too few bytes"),
-        (b"\0\0\0\x09" + bytes(12), "9 bytes where there may be 8"),
+        (b"\0\0\0\x09" + bytes(12), "9 bytes, and at most 8 are allowed"),
     ],
 )
 def test_what_is_no_string_is_malformed(data: bytes, message: str) -> None:

@@ -626,7 +626,7 @@ def test_a_guest_without_a_definition_is_to_be_created_right(
     (tmp_path / "qemu").mkdir()
 
     assert hooked.call("prepare", WRONG).errors.endswith(
-        f"; it has no definition to be mended: create it as pc-i440fx-7.2, or {ACCEPT}\n"
+        f"; it has no definition to mend: create it as pc-i440fx-7.2, or {ACCEPT}\n"
     )
     (tmp_path / "qemu" / "web-1.xml").touch()
     assert hooked.call("prepare", WRONG).errors == f"mthook: {STOPPED}\n"
@@ -638,7 +638,7 @@ def test_what_systemd_does_nobody_is_told_to_do(hooked: Hooked, tmp_path: Path) 
     (tmp_path / "mthook-repair.path").symlink_to("/nonexistent")
 
     assert hooked.call("prepare", WRONG).errors.endswith(
-        f"; its definition is mended in a moment: then start it again, or {ACCEPT}\n"
+        f"; its definition will be mended in a moment: start it again then, or {ACCEPT}\n"
     )
 
 
@@ -656,7 +656,7 @@ def test_what_accepts_a_change_allows_no_more_than_that_needs(hooked: Hooked) ->
     [
         ("pc-q35-7.2", True, "'mthook-sync --only repair --start' mends the definition"),
         ("pc-q35-7.2", False, f"'mthook-admin set {UUID} pc-i440fx-7.2' converts the definition, "),
-        ("microvm", True, "redefine the guest as what it is pinned to, or 'mthook-admin set"),
+        ("microvm", True, "redefine the guest with its pinned machine type, or 'mthook-admin set"),
     ],
 )
 def test_another_family_gets_a_remedy_that_works(
@@ -717,7 +717,7 @@ def test_a_broken_configuration_leaves_the_last_good_one_in_force(
 
     assert answer.code == fast.STOPPED
     assert str(hooked.config) in answer.log[0]
-    assert answer.log[0].endswith("; the last good configuration holds")
+    assert answer.log[0].endswith("; the last good configuration stays in force")
     assert hooked.call("prepare").code == fast.ALLOWED
 
 
@@ -729,7 +729,7 @@ def test_a_broken_configuration_without_a_catalog_means_the_defaults(hooked: Hoo
     answer = hooked.call("prepare", WRONG)
 
     assert answer.code == fast.ALLOWED
-    assert answer.log[-1].endswith("; the defaults hold")
+    assert answer.log[-1].endswith("; the defaults apply")
 
 
 def test_the_hooks_defaults_are_the_options_defaults() -> None:

@@ -82,7 +82,7 @@ def test_a_stop_puts_novas_record_right(
 
     answer = hooked.call("prepare", WRONG)
 
-    back = f"'openstack server reboot --hard {UUID}' starts it as that; "
+    back = f"'openstack server reboot --hard {UUID}' starts it as {OLD}; "
     assert (answer.code, answer.errors) == (fast.STOPPED, f"mthook: {STOPPED}{back}{ACCEPT}\n")
     assert nova.written == [(OLD, recorded)]
     assert asked(hooked) == [UUID]
@@ -92,13 +92,13 @@ def test_a_stop_puts_novas_record_right(
 @pytest.mark.parametrize(
     ("back", "image", "says"),
     [
-        ("start", None, f"'openstack server start {UUID}' starts it as that; "),
-        ("unshelve", None, f"'openstack server unshelve {UUID}' starts it as that; "),
+        ("start", None, f"'openstack server start {UUID}' starts it as {OLD}; "),
+        ("unshelve", None, f"'openstack server unshelve {UUID}' starts it as {OLD}; "),
         (
             "unshelve",
             IMAGE,
             f"'openstack image set --property hw_machine_type={OLD} --property hw_cdrom_bus=ide {IMAGE}' gives"
-            f" its shelved image the pin, then 'openstack server unshelve {UUID}' starts it as that; ",
+            f" its shelved image the pin, then 'openstack server unshelve {UUID}' starts it as {OLD}; ",
         ),
     ],
 )
@@ -141,7 +141,7 @@ def test_what_cant_be_written_is_left_to_the_repair(
 
     later = (
         "'mthook-sync --only repair' writes the pin to Nova's database, then "
-        f"'openstack server reboot --hard {UUID}' starts it as that; "
+        f"'openstack server reboot --hard {UUID}' starts it as {OLD}; "
     )
     assert answer.errors == f"mthook: {STOPPED}{later}{ACCEPT}\n"
     assert any("UPDATE command denied" in line for line in answer.log) is (more == "")
@@ -157,7 +157,7 @@ def test_a_record_of_which_nobody_knows_the_author_is_left_alone(
     answer = hooked.call("prepare", WRONG)
 
     take_back = (
-        f"Nova has {NEW} recorded, and nothing tells who wrote that: "
+        f"Nova has {NEW} recorded, and nothing shows who wrote it: "
         f"'mthook-admin set {UUID} {OLD} --force' takes it back; "
     )
     assert answer.errors == f"mthook: {STOPPED}{take_back}{ACCEPT}\n"
@@ -192,7 +192,7 @@ def test_a_start_may_pass_and_is_drift(hooked: Hooked, nova: StandIn) -> None:
 
     assert (answer.code, answer.errors) == (fast.ALLOWED, "")
     assert answer.log == [
-        f"prepare of guest web-1 ({UUID}): goes on by [hook] nova_stop = allow: "
+        f"prepare of guest web-1 ({UUID}): is let through by [hook] nova_stop = allow: "
         f"pinned to {OLD}, but would start as {NEW}"
     ]
     assert asked(hooked) == [UUID]

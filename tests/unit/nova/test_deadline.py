@@ -40,7 +40,7 @@ def test_a_database_that_drips_is_given_up() -> None:
         url = connection.parse_url(f"mysql://nova:geheim@{host}:{port}/nova", "it")
         begun = time.monotonic()
         try:
-            with pytest.raises(NovaError, match="^Nova: .*no whole answer within 3 s") as told:
+            with pytest.raises(NovaError, match="^Nova: .*no complete answer within 3 s") as told:
                 Cell(url, "Nova", 1).has_host("host1")
         finally:
             stop.set()

@@ -105,7 +105,7 @@ def test_without_credentials_the_command_is_told(controller: Controller) -> None
 
     assert controller.sync() == (0, "", "")
     assert controller.sync("-v").err.splitlines()[0] == (
-        f"mthook-sync: web ({uuid}): without [glance] auth_type its shelved image isn't seen to: "
+        f"mthook-sync: web ({uuid}): mthook changes its shelved image only with [glance] auth_type; by hand: "
         f"openstack image set --property hw_machine_type={PC} --property hw_disk_bus=sata {IMAGE}"
     )
 

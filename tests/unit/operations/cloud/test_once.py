@@ -219,7 +219,7 @@ def test_ironics_instances_and_cell0s_and_deleted_ones_are_left_out(controller: 
     ("spec", "reason", "text"),
     [
         (None, "spec_missing", "there is none"),
-        ("{", "spec_not_json", "it is no JSON"),
+        ("{", "spec_not_json", "it isn't JSON"),
         ('{"nova_object.name": "Flavor"}', "spec_unknown", "it has no RequestSpec of Nova's"),
     ],
 )
@@ -289,8 +289,8 @@ def test_another_clouds_cell_is_refused(controller: Controller) -> None:
     assert said == Said(
         1,
         "",
-        "mthook-sync: Nova's cell cell2: the API database maps none of its instances to it: is it another"
-        " cloud's?\n",
+        "mthook-sync: Nova's cell cell2: the API database maps none of its instances to it: does it belong"
+        " to another cloud?\n",
     )
     assert (controller.specified(foreign), controller.specified(good)) == (None, PC)
 

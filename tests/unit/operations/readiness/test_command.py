@@ -180,13 +180,13 @@ def test_a_password_is_never_printed(web: Desk, option: list[str]) -> None:
 
 
 def test_without_root_it_is_one_line(web: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not ten failures that all mean that; on a controller there is nothing of root's to look at."""
+    """Not ten failures that all mean that; on a controller has nothing of root's to look at."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
 
     assert web.status() == (
         255,
         "",
-        "mthook-status: 'mthook-status upgrade check' looks at what root alone may read:"
+        "mthook-status: 'mthook-status upgrade check' reads what only root may read:"
         " run it as root, or with --cloud\n",
     )
     web.configure(DATABASE)

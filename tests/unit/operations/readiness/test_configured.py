@@ -28,7 +28,7 @@ def test_what_others_cannot_read_is_well(desk: Desk, text: str, mode: int) -> No
     desk.config.chmod(mode)
 
     assert desk.check(TITLE) == Answer(
-        0, "Nobody else can change them, nor read a password in them."
+        0, "Nobody but root can change them or read a password in them."
     )
 
 

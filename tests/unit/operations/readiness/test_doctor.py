@@ -135,7 +135,7 @@ def test_without_root_it_is_one_line(host: Host, monkeypatch: pytest.MonkeyPatch
     assert host.ask() == (
         1,
         "",
-        "mthook-admin: 'mthook-admin doctor' looks at what root alone may read: run it as root\n",
+        "mthook-admin: 'mthook-admin doctor' reads what only root may read: run it as root\n",
     )
 
 

@@ -116,7 +116,7 @@ def test_a_socket_that_is_listened_on_is_no_use_yet(nova: Desk) -> None:
 
     assert found.code == 2
     assert found.details.endswith(
-        f"The gate isn't in use: {nova.gate} is listened on, but no configuration file given here"
+        f"The gate isn't in use: it listens on {nova.gate}, but no configuration file given here"
         " names it in [libvirt] connection_uri."
     )
 

@@ -231,7 +231,7 @@ def test_what_is_no_guest_of_libvirts_is_counted_apart(desk: Desk, nova: Nova) -
 
     assert desk.check(TITLE) == Answer(
         0,
-        "Every instance in 1 cell of Nova has a recorded machine type. Not counted, because they are no"
+        "Every instance in 1 cell of Nova has a recorded machine type. Not counted, because they aren't"
         " libvirt guests: 1 Ironic instance and 2 failed builds without a host."
         " There are no guests on this host.",
     )

@@ -32,7 +32,7 @@ def test_nova_guests_without_a_database_are_a_failure(web: Desk, mode: str) -> N
 
     assert web.check(TITLE) == Answer(
         2,
-        f"Nova defines 1 guest (db-1 ({DB})) anew at each start, and nothing here shows that it knows their"
+        f"Nova redefines 1 guest (db-1 ({DB})) at each start, and nothing here shows that it knows their"
         " pins: they may get the new default, and in mode enforce such a start is stopped and the"
         " instance ends in ERROR. Configure [database] connection, or use the gate in mode enforce."
         " The gate isn't in use.",

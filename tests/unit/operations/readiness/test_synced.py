@@ -37,7 +37,7 @@ def test_a_sync_of_yore_is_a_warning(desk: Desk) -> None:
     assert desk.check(TITLE) == Answer(
         1,
         f"The last mthook-sync ended at {at[:19]}Z, more than an hour ago:"
-        " look after its cron job or systemd timer; 'mthook-admin doctor' looks for them.",
+        " check its cron job or systemd timer; 'mthook-admin doctor' looks for them.",
     )
 
 

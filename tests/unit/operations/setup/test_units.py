@@ -115,5 +115,5 @@ def test_systemctl_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_file_that_the_package_lacks_is_named() -> None:
     """As after half an installation."""
-    with pytest.raises(InstallError, match="systemd/none is missing: install mthook anew"):
+    with pytest.raises(InstallError, match="systemd/none is missing: reinstall mthook"):
         places.shared("systemd/none")

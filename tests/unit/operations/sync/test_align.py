@@ -97,9 +97,9 @@ def test_no_guest_gets_other_hardware_unasked(setting: Setting, only: list[str])
     assert setting.sync(*only) == (
         1,
         "",
-        f"mthook-sync: web-1 ({UUID}): pinned to pc-i440fx-7.2, defined as pc-q35-7.2: what it was before"
-        f" isn't kept, and it isn't given other hardware unasked: 'mthook-admin set {UUID} pc-i440fx-7.2'"
-        f" converts it, 'mthook-admin set {UUID} pc-q35-7.2 --force' lets it be what it is now\n",
+        f"mthook-sync: web-1 ({UUID}): pinned to pc-i440fx-7.2, defined as pc-q35-7.2: its earlier definition"
+        f" isn't kept, and mthook changes its hardware only if asked: 'mthook-admin set {UUID} pc-i440fx-7.2'"
+        f" converts it, 'mthook-admin set {UUID} pc-q35-7.2 --force' accepts what it is now\n",
     )
     assert setting.libvirt.defined == []
 

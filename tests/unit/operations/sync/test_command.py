@@ -156,7 +156,7 @@ def test_what_is_done_is_logged(setting: Setting, log: socket.socket) -> None:
 
     setting.sync()
     assert logged(log) == [
-        "<30>sync: updated the settings of the hook: mode enforce",
+        "<30>sync: updated the hook's settings: mode enforce",
         f"<30>sync: pinned web-1 ({UUID}) to pc-i440fx-6.2, from the running guest",
         f"<30>sync: realigned web-1 ({UUID}) from pc-i440fx-7.2 to pc-i440fx-6.2",
     ]
@@ -187,8 +187,8 @@ def test_what_is_done_is_logged(setting: Setting, log: socket.socket) -> None:
             f"wrote pc of web-1 ({UUID}) to Nova in place of q35",
         ),
         (
-            Act("written", UUID, "web-1", "pc", "pc", reason="once in place of 2 times"),
-            f"wrote pc of web-1 ({UUID}) to Nova, once in place of 2 times",
+            Act("written", UUID, "web-1", "pc", "pc", reason="one row in place of 2"),
+            f"wrote pc of web-1 ({UUID}) to Nova, one row in place of 2",
         ),
         (
             Act("pinned", UUID, "web-1", None, "pc", "Nova"),

@@ -23,7 +23,7 @@ def test_a_dry_run_creates_nothing(setting: Setting) -> None:
     assert setting.sync("--dry-run") == (
         0,
         (
-            "would update the settings of the hook: mode enforce\n"
+            "would update the hook's settings: mode enforce\n"
             f"would pin web-1 ({UUID}) to pc-i440fx-6.2, from the running guest\n"
             f"would realign web-1 ({UUID}) from pc-i440fx-7.2 to pc-i440fx-6.2\n"
         ),
@@ -47,7 +47,7 @@ def test_a_dry_run_changes_nothing(setting: Setting) -> None:
     assert setting.sync("--dry-run", "-v") == (
         0,
         (
-            "would update the settings of the hook: mode enforce\n"
+            "would update the hook's settings: mode enforce\n"
             f"would realign web-1 ({UUID}) from pc-i440fx-7.2 to pc-i440fx-6.2\n"
         ),
         ("mthook-sync: dry run: guests: 1, realigned: 1, drift: 1, left alone: 0, errors: 0\n"),
@@ -74,7 +74,7 @@ def test_a_dry_run_tells_of_a_changed_configuration(setting: Setting) -> None:
 
     assert said == [
         "nothing to do\n",
-        "would update the settings of the hook: mode enforce\n",
+        "would update the hook's settings: mode enforce\n",
     ]
 
 
@@ -107,7 +107,7 @@ def test_a_dry_run_takes_an_empty_file_for_no_catalog(setting: Setting) -> None:
 
     assert setting.sync("--dry-run") == (
         0,
-        "would update the settings of the hook: mode enforce\n",
+        "would update the hook's settings: mode enforce\n",
         "",
     )
     assert os.path.getsize(setting.path) == 0

@@ -36,7 +36,7 @@ def document(setting: Setting, *args: str, code: int = 0) -> dict[str, Any]:
 
 
 def test_a_run_tells_what_it_did_as_data(setting: Setting) -> None:
-    """What there is nothing of is null or an empty list; nothing else is on standard output."""
+    """What has nothing of is null or an empty list; nothing else is on standard output."""
     setting.libvirt.domains = [FakeDomain(domain_xml(), running=domain_xml("pc-i440fx-6.2"))]
     guest = {"uuid": UUID, "name": "web-1"}
 

@@ -100,7 +100,7 @@ def test_several_are_accepted_one_by_one(
     assert said == Said(
         1,
         "",
-        f"mthook-admin: {DB}: nothing tells what it runs or is defined as: start it once\n"
+        f"mthook-admin: {DB}: what it runs or is defined as isn't known: start it once\n"
         f"web-1 ({WEB}): pc-i440fx-6.2 → pc-i440fx-7.2\n",
     )
 

@@ -122,7 +122,7 @@ def test_one_that_cannot_be_frozen_does_not_keep_the_others_from_it(
         2,
         "",
         f"mthook-admin: no instance has the UUID or name '{NOBODY}'\n"
-        f"mthook-admin: {DB}: nothing tells which version of q35 it runs: start it once\n"
+        f"mthook-admin: {DB}: which version of q35 it runs isn't known: start it once\n"
         f"web-1 ({WEB}): pc → pc-i440fx-2.0\n",
     )
 

@@ -81,7 +81,7 @@ def test_two_guests_of_one_name_are_told_apart_by_uuid(run: Run, catalog: Catalo
     said = run("get", "twin")
 
     assert said == Said(
-        1, "", f"mthook-admin: several guests match 'twin', say which: {WEB}, {DB}\n"
+        1, "", f"mthook-admin: several guests match 'twin', say which: twin ({WEB}), twin ({DB})\n"
     )
 
 

@@ -406,7 +406,7 @@ def test_what_mode_enforce_would_do_is_said(
     assert (
         said.err
         == (
-            "in mode enforce the next sync would realign 1 definition(s), as far as it can:"
+            "in mode enforce the next sync would realign 1 definition where it can:"
             " 'mthook-sync --dry-run' tells how\n"
         )
         * says
@@ -463,8 +463,14 @@ def test_an_instance_in_error_has_its_name_and_state(run: Run, fleet: Catalog) -
     [
         (["list", "--state", "on"], "no state 'on', there are running, paused, "),
         (["list", "--family", "a b"], "--family: machine type 'a b' holds characters "),
-        (["history", "--since", "yesterday"], "argument --since: no time 'yesterday': give one "),
-        (["history", "--since", "2026-02-30"], "argument --since: no time '2026-02-30': give one "),
+        (
+            ["history", "--since", "yesterday"],
+            "argument --since: 'yesterday' isn't a time: give one ",
+        ),
+        (
+            ["history", "--since", "2026-02-30"],
+            "argument --since: '2026-02-30' isn't a time: give one ",
+        ),
         (["history", "--event", "killed"], "argument --event: invalid choice: 'killed'"),
     ],
 )

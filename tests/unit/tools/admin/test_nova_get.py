@@ -80,7 +80,9 @@ def test_a_name_that_several_instances_have_means_none(
     catalog.see_guests([guest(name="instance-00000001", nova=True, display="shop")], now())
 
     assert run("get", "shop") == Said(
-        1, "", f"mthook-admin: several guests match 'shop', say which: {WEB}, {DB}\n"
+        1,
+        "",
+        f"mthook-admin: several guests match 'shop', say which: shop (instance-00000001, {WEB}), {DB}\n",
     )
     cloud.add(NOBODY, machine="pc", name="instance-00000001", host="beta")
     assert run("get", "instance-00000001").out == "pc-i440fx-7.2\n"
@@ -116,7 +118,7 @@ def test_verbose_tells_what_is_asked(run: Run, cloud: Cloud, catalog: Catalog) -
 
     assert (said.code, said.out) == (0, "pc\n")
     lines = said.err.splitlines()
-    assert lines[0] == "mthook-admin: Nova's database: that of [api_database] connection"
+    assert lines[0] == "mthook-admin: Nova's database: [api_database] connection"
     assert lines[1].startswith(f"mthook-admin: {catalog.path} has mode 0644")
 
 

@@ -185,5 +185,5 @@ def test_guests_only_leaves_out_what_libvirt_never_has(run: Run, fleet: Cloud) -
 def test_guests_only_is_for_novas_instances(run: Run, catalog: Catalog) -> None:
     """Each guest of this host is one."""
     assert run("list", "--guests-only") == Said(
-        2, "", "mthook-admin: --guests-only needs --unset, and a database of Nova's\n"
+        2, "", "mthook-admin: --guests-only needs --unset, and a Nova database\n"
     )

@@ -24,7 +24,7 @@ from .conftest import DB, NOBODY, WEB, Run, defined, events, guest, pin, xml
 WEB_LABEL = f"web ({WEB})"
 #: Where this host knows it as well.
 HERE = f"web (web-1, {WEB})"
-OFFERS_UNKNOWN = "mthook-admin: warning: no host's machine types are known here: nothing tells whether a QEMU offers"
+OFFERS_UNKNOWN = "mthook-admin: warning: what a QEMU offers isn't known here, so nobody can tell whether one offers"
 IDE = {"image_hw_disk_bus": "ide", "image_hw_cdrom_bus": "ide", "image_hw_rescue_bus": "virtio"}
 
 
@@ -144,7 +144,7 @@ def test_the_same_value_is_a_success_without_a_write(run: Run, cloud: Cloud) -> 
             3,
             "is in error in Nova: stop it first, or --allow running ",
         ),
-        ({"machine": "pc-q35-7.2"}, "nonsense", 5, "no known host's QEMU offers nonsense"),
+        ({"machine": "pc-q35-7.2"}, "nonsense", 5, "QEMU on this host doesn't offer nonsense"),
         ({"machine": "pc"}, "q35", 4, "q35 is of another family (q35) than pc (i440fx)"),
         ({"machine": "pc-q35-7.2"}, "pc-q35-6.2", 4, "pc-q35-6.2 is older than pc-q35-7.2"),
         ({"machine": "pc-q35-7.2", "windows": True}, "pc-q35-8.0", 4, "Windows may lose"),
@@ -179,7 +179,7 @@ def test_here_what_qemu_offers_counts(
     said = run("set", WEB, "pc-i440fx-9.2")
 
     assert said.code == 5
-    assert "no known host's QEMU offers pc-i440fx-9.2; nearest: pc-i440fx-7.2" in said.err
+    assert "QEMU on this host doesn't offer pc-i440fx-9.2; nearest: pc-i440fx-7.2" in said.err
 
 
 def test_elsewhere_too_what_no_known_host_offers_is_refused(
@@ -191,7 +191,7 @@ def test_elsewhere_too_what_no_known_host_offers_is_refused(
     said = run("set", DB, "pc-i440fx-99.2")
 
     assert said.code == 5
-    assert "no known host's QEMU offers pc-i440fx-99.2; nearest: pc-i440fx-7.2" in said.err
+    assert "QEMU on this host doesn't offer pc-i440fx-99.2; nearest: pc-i440fx-7.2" in said.err
     assert cloud.machine(DB) == "pc-i440fx-6.2"
     assert run("set", DB, "pc-i440fx-99.2", "--force").code == 0
     assert cloud.machine(DB) == "pc-i440fx-99.2"
@@ -277,7 +277,7 @@ def test_a_definition_that_cannot_follow_is_a_warning(
     said = run("set", WEB, "pc-q35-7.2", "--force")
 
     assert said.code == 0
-    assert "can't have its WWN: the definition stays until Nova makes it anew\n" in said.err
+    assert "can't have its WWN: the definition stays until Nova redefines it\n" in said.err
     assert (cloud.machine(WEB), defined(driver)) == ("pc-q35-7.2", "pc-i440fx-6.2")
 
 
@@ -313,7 +313,7 @@ def test_without_libvirt_the_definition_waits_for_nova(
 
     assert said.code == 0
     assert said.err.startswith("mthook-admin: warning: libvirt at ")
-    assert "the definition stays until Nova makes it anew" in said.err
+    assert "the definition stays until Nova redefines it" in said.err
     assert run("get", WEB).out == "pc-i440fx-7.2\n"
 
 
@@ -447,7 +447,7 @@ def test_buses_that_q35_lacks_are_named(run: Run, cloud: Cloud) -> None:
     assert said.code == 0
     assert (
         "mthook-admin: warning: image_hw_cdrom_bus = ide, image_hw_disk_bus = ide: pc-q35-7.2 has"
-        " no IDE, so every later start fails; --with-buses makes sata of it\n"
+        " no IDE, so every later start fails; --with-buses changes it to sata\n"
     ) in said.err
     assert cloud.find(WEB)[1].buses == IDE
 
@@ -490,7 +490,7 @@ def test_disks_on_ide_are_named_and_changed_along(run: Run, cloud: Cloud) -> Non
     assert (
         "block_device_mapping 1 = /dev/hda on ide, block_device_mapping 3 = hdc on any bus,"
         " block_device_mapping 5 = unnamed on ide: pc-q35-7.2 has no IDE, so every later start fails;"
-        " --with-buses makes sata of it\n"
+        " --with-buses changes it to sata\n"
     ) in said.err
     assert cell.parts[WEB].disks == disks
 
@@ -569,7 +569,7 @@ def test_what_only_q35_can_is_refused_towards_pc(
     assert said == Said(
         4,
         "",
-        f"mthook-admin: {WEB_LABEL}: {named}: Nova starts that as q35 alone, not as pc-i440fx-7.2\n",
+        f"mthook-admin: {WEB_LABEL}: {named}: Nova starts that only as q35, not as pc-i440fx-7.2\n",
     )
     assert cloud.find(WEB)[1] == before
     assert run("set", WEB, "pc-q35-8.0").code == 0
@@ -605,8 +605,8 @@ def test_secure_boot_where_it_can_be_had_is_lost(run: Run, cloud: Cloud) -> None
 
     assert said.code == 0
     assert (
-        "mthook-admin: warning: os_secure_boot = optional: pc-i440fx-7.2 can't have secure boot, Nova"
-        " starts it without\n"
+        "mthook-admin: warning: os_secure_boot = optional: pc-i440fx-7.2 doesn't support secure boot, so"
+        " Nova starts it without\n"
     ) in said.err
 
 
@@ -689,10 +689,10 @@ def test_without_a_type_and_an_image_that_has_one_it_must_be_given(
 def test_without_a_database_a_type_must_be_given(run: Run, catalog: Catalog) -> None:
     """There is no image to ask for."""
     assert run("set", WEB) == Said(
-        2, "", "mthook-admin: give a TYPE: only an instance of Nova's can do without\n"
+        2, "", "mthook-admin: give a TYPE: only Nova instances can do without\n"
     )
     assert run("set", WEB, "pc", "--with-buses") == Said(
-        2, "", "mthook-admin: --with-buses is for instances of Nova's\n"
+        2, "", "mthook-admin: --with-buses is for Nova instances\n"
     )
 
 

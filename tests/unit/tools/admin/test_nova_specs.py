@@ -19,7 +19,7 @@ LABEL = f"web ({WEB})"
 #: Where this host knows it as well.
 HERE = f"web (web-1, {WEB})"
 OLD, NEW = "pc-i440fx-6.2", "pc-i440fx-7.2"
-LEFT = RequestSpecError("it is no JSON", "spec_not_json")
+LEFT = RequestSpecError("it isn't JSON", "spec_not_json")
 DOWN = NovaError("Nova's API database: UPDATE command denied")
 
 
@@ -90,7 +90,7 @@ def test_one_that_is_left_alone_is_told_of(
     said = run(*command)
 
     assert said.code == 0
-    assert "its request spec is left alone: it is no JSON; a cold migration or resize" in said.err
+    assert "its request spec is left alone: it isn't JSON; a cold migration or resize" in said.err
     assert cloud.machine(WEB) == {"set": command[-1], "unset": None}[command[0]]
 
 
@@ -105,7 +105,7 @@ def test_a_freeze_that_leaves_it_alone_says_so(
     said = run("freeze", WEB)
 
     assert (said.code, cloud.machine(WEB)) == (0, OLD)
-    assert "its request spec is left alone: it is no JSON" in said.err
+    assert "its request spec is left alone: it isn't JSON" in said.err
 
 
 @pytest.mark.parametrize("command", [["set", WEB, NEW], ["unset", WEB]])

@@ -390,7 +390,7 @@ BAD: dict[str, tuple[Callable[[str], str], str]] = {
     "edited": (_edit, "was edited"),
     "newer": (lambda text: text.replace("mthook-plan-1", "mthook-plan-2"), "mthook-plan-2"),
     "cut": (lambda text: text[: len(text) // 2], "isn't a whole plan"),
-    "formatted": (lambda text: json.dumps(json.loads(text), indent=2), "don't format it"),
+    "formatted": (lambda text: json.dumps(json.loads(text), indent=2), "don't reformat it"),
     "empty": (lambda text: "", "isn't a plan"),
     "another file": (lambda text: '{"format": "mthook-pin-1"}\n', "isn't a plan"),
     "deep": (lambda text: "[" * 100_000, "isn't a plan"),
@@ -489,7 +489,7 @@ def test_a_full_disk_stops_it_and_it_goes_on_later(
         (["undo", "..passwd"], "no change is called"),
         (["undo", f"{'0' * 12}"], "no change is called"),
         (["undo", f"{'0' * 12}/web"], "is no UUID"),
-        (["undo", "--last"], "no change is there"),
+        (["undo", "--last"], "there is no change"),
     ],
 )
 def test_what_cant_be_meant_is_refused(
@@ -535,3 +535,10 @@ def test_an_instance_that_moved_is_left_alone(
 
     assert (said.code, "it is on beta now" in said.err) == (1, True)
     assert cloud.machine(WEB) == OLD
+
+
+def test_what_changes_nothing_offers_no_way_back(desk: Desk, both: libvirt.virConnect) -> None:
+    """There is none: 'undo' would say so."""
+    desk.plan("set", "--to", "pc-i440fx-2.0")
+
+    assert desk.apply().err == "nothing to do\n"

@@ -98,8 +98,8 @@ def test_forced_with_snapshots_the_definition_follows(
     assert f'+    <type arch="x86_64" machine="{machine}">' in looked.out
     assert (looked.code, said.code, said.out) == (0, 0, "")
     assert (
-        "mthook-admin: warning: it has 1 snapshot(s), which hold their own machine types: a"
-        " revert brings the old one back\n"
+        "mthook-admin: warning: it has 1 snapshot(s), which hold their own machine types;"
+        " reverting to one restores its machine type\n"
     ) in said.err
     assert said.err.endswith(f"web-1 ({WEB}): pc-i440fx-6.2 → {machine}\n")
     assert run("get", "web-1").out == f"{machine}\n"
@@ -112,7 +112,7 @@ def test_forced_with_snapshots_the_definition_follows(
         ("pc-i440fx-2.0", "pc-i440fx-2.0 is older than pc-i440fx-6.2"),
         (
             "pc",
-            "pc is an alias, which means another machine type after an upgrade of QEMU; name a version",
+            "'pc' is an alias: what it means changes with QEMU; use a versioned name such as pc-i440fx-6.2",
         ),
     ],
 )

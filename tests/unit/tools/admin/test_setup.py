@@ -123,7 +123,7 @@ def test_a_database_that_doesnt_answer_is_said_and_the_rest_is_done(
     assert "127.0.0.1" in said.err
     assert "\nCan't be done now: " in said.out
     assert (
-        "\nNot wholly set up, see above: 1 error. Mend that, then run 'mthook-sync'.\n" in said.out
+        "\nOnly partly set up, see above: 1 error. Mend that, then run 'mthook-sync'.\n" in said.out
     )
     assert (place.hooks / "qemu").exists()
 

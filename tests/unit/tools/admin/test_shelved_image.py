@@ -25,7 +25,9 @@ COMMAND = (
     "openstack image set --property hw_machine_type=pc-q35-7.2 --property hw_disk_bus=sata"
     f" --property hw_rescue_bus=virtio {IMAGE}"
 )
-SO_CHANGE = "unshelving takes machine type and buses of its shelved image, so change those as well"
+SO_CHANGE = (
+    "unshelving takes the machine type and buses from its shelved image, so change those as well"
+)
 
 
 @pytest.fixture

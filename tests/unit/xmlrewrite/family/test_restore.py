@@ -47,7 +47,7 @@ def test_an_unchanged_guest_becomes_exactly_what_it_was(case: Case) -> None:
 
     assert canonical(found.xml) == canonical(case.xml)
     assert found.changes[1] == (
-        f"back to the definition kept on {AT}; what was changed since then stays"
+        f"back to the definition kept on {AT}; changes made since then stay"
     )
     if case.name == EVERYTHING.name:  # every part that comes back is reported, with its place
         assert {
@@ -73,7 +73,7 @@ def test_what_comes_back_in_part_is_not_called_as_it_was() -> None:
     said = [line for line in found.changes if "as it was, but for" in line]
     assert len(said) == 1
     assert re.fullmatch(
-        r"interface [0-9a-f:]+: as it was, but for what was changed since or isn't kept,"
+        r"interface [0-9a-f:]+: as it was, except for what was changed since or isn't kept,"
         r" at PCI address 0000:[0-9a-f:.]+",
         said[0],
     )
