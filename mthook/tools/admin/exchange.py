@@ -42,8 +42,8 @@ _MAX_IMPORT = 1 << 30
 class Export(AdminCommand):
     """Print every pin as a line of JSON, for 'mthook-admin import' on another host.
 
-    The names of its guest stand there for people; an import goes by the UUID. With --host they are
-    what Nova has recorded for that host's instances: for a host that can't reach Nova's database.
+    The names are there for people; an import goes by the UUID. With --host the pins are what Nova
+    has recorded for that host's instances, for a host that can't reach Nova's database.
     """
 
     codes: ClassVar = {ExitCode.OK: "all pins are on standard output"}
@@ -98,7 +98,7 @@ _UNWRITTEN = {
 class Import(AdminCommand):
     """Take over pins that 'mthook-admin export' printed elsewhere. A newer pin here stays.
 
-    All of them are taken over or, when one line is bad, none. Where Nova's database is configured,
+    If one line is bad, none of them is taken over. Where Nova's database is configured,
     and [sync] write_back is on, those that Nova lacks are then written there. For each pin that is
     refused, a line on standard error says why.
     """

@@ -30,7 +30,7 @@ HOOKS_DIR = argument(
 class Install(AdminCommand):
     """Install the hook, or bring it up to date, and make running libvirt daemons use it.
 
-    It becomes DIR/qemu; where that is somebody else's, DIR/qemu.d/50-mthook beside it. Called with
+    It becomes DIR/qemu; where that is another program's, DIR/qemu.d/50-mthook beside it. Called with
     --config-file, the hook uses those files too.
     """
 

@@ -38,7 +38,7 @@ from mthook.tools.admin.command import (
     argument,
     utf8,
 )
-from mthook.tools.admin.table import DriftCell, Name, PinCell, Time
+from mthook.tools.admin.table import DriftCell, Name, PinCell, Time, Why
 
 if TYPE_CHECKING:
     from oslo_config import cfg
@@ -71,9 +71,7 @@ _OPERATIONS = {
     "attach": "attached",
 }
 #: Of so many guests.
-_IN_ENFORCE = (
-    "in mode enforce the next sync would realign {} where it can: 'mthook-sync --dry-run' tells how"
-)
+_IN_ENFORCE = "in mode enforce the next sync would realign {}, as far as possible: 'mthook-sync --dry-run' tells how"
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (0, "s"))
 NOVA_COLUMNS = ("UUID", "Display name", "State", "Host", "Cell")
 _DISPLAY = "Display name"
@@ -465,7 +463,7 @@ def _line(entry: HistoryEntry, name: str | None, display: str | None) -> Sequenc
         entry.event,
         entry.old,
         entry.new,
-        _why(entry),
+        Why(_why(entry), entry.source),
         entry.source,
         entry.actor,
     )

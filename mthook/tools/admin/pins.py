@@ -51,8 +51,8 @@ _VM_STATE = "in Nova: isn't stopped, shelved or shelved_offloaded"
 class Get(FieldCommand):
     """Print the machine type that an instance is pinned to.
 
-    Where Nova's database is configured, it is the one that Nova has recorded. With -f all that is
-    known of the pin is printed.
+    Where Nova's database is configured, it is the one that Nova has recorded. With -f
+    everything known about the pin is printed.
     """
 
     columns = ("Pin", "UUID", "Name", "Display name", "Source", "Updated", "Seen", "By", "Reason")
@@ -147,8 +147,8 @@ class Set(_ChangeCommand):
     """Pin an instance to another machine type.
 
     The guest must be shut off. Its definition is changed as well, unless [sync] realign is off, so
-    that its next start is right; when libvirt refuses that, nothing is changed. Where the pin is
-    that already, only the definition is brought to it. Old and new machine type go to standard
+    that its next start is right; when libvirt refuses that, nothing is changed. If the pin is
+    TYPE already, only the definition is brought to it. Old and new machine type go to standard
     error, and for another family the changes to the guest's hardware.
 
     Where Nova's database is configured, the machine type is changed there first, whichever host the
@@ -168,7 +168,7 @@ class Set(_ChangeCommand):
         " another vendor's line, or a Windows guest (--allow overrides; it can't add what the machine"
         " type doesn't support)",
         ExitCode.UNSUPPORTED: "QEMU on this host doesn't offer the machine type; where that isn't known,"
-        " it looks like none that mthook knows (--allow overrides)",
+        " its name has no form that mthook knows (--allow overrides)",
     }
     examples: ClassVar = (
         "mthook-admin set web-1 db-1 pc-i440fx-8.0 --reason 'QEMU 9 drops 4.x'",
@@ -408,9 +408,9 @@ class Unset(GuestsCommand):
 class Freeze(GuestsCommand):
     """Pin instances that are pinned to an alias to the versioned name they run.
 
-    An alias such as pc is another machine type after an upgrade of QEMU. The name is that of the
-    running guest; of one that is shut off, the name it ran with when it was pinned, else that of
-    its definition. A line for each instance goes to standard error.
+    An alias such as pc means another machine type after an upgrade of QEMU. The name is what the
+    guest runs; for a guest that is shut off, what it ran when it was pinned, else what it is
+    defined as. A line for each instance goes to standard error.
 
     Where Nova's database is configured, the alias is replaced there first.
     """

@@ -396,7 +396,7 @@ class Undo(_Changing):
     """Take back what 'mthook-admin apply' has changed: pins, Nova's record, definitions.
 
     Each guest becomes what it was. One that somebody has changed since is left alone. No running
-    guest changes; what it is started as next does.
+    guest changes; only its next start does.
     """
 
     codes: ClassVar = {

@@ -75,9 +75,9 @@ class RootCommand(AdminCommand):
 class Setup(RootCommand):
     """Set this host up: configuration, pins, hook and timer; with Nova the gate as well.
 
-    It looks at the host, shows what it would do and what mode enforce would change, asks, and does it. First
-    in mode audit, where starts are watched and nothing is stopped or changed. Called again it brings all up to
-    date, with --mode enforce it turns protection on. What mthook.conf says already stays.
+    It looks at the host, shows what it would do and what mode enforce would change, asks, and does it. It begins
+    in mode audit: starts are watched, and nothing is stopped or changed. Another call brings everything up to
+    date; with --mode enforce it turns protection on. What mthook.conf says already stays.
 
     No password is taken from the command line: --database names a file.
     """
@@ -103,7 +103,7 @@ class Setup(RootCommand):
             "--database",
             metavar="FILE",
             help="a file with the URL of Nova's cell database and nothing else, or one like nova.conf that has"
-            " [database] connection; default: as it is configured, else nova.conf's",
+            " [database] connection; default: as configured, else that of nova.conf",
         ),
         _NOVA_CONF,
         argument("--no-gate", action="store_true", help="with Nova: without mthook-gate"),

@@ -90,6 +90,18 @@ class Name(Cell):
         return printable(self._value or self._instead, limit=MAX_CELL)
 
 
+class Why(Cell):
+    """Why something happened to a pin; without a reason people see where the pin came from."""
+
+    def __init__(self, value: str | None, source: str | None) -> None:
+        super().__init__(value)
+        self._instead = source
+
+    def human_readable(self) -> str:
+        """Return the reason, else what stands for it."""
+        return printable(self._value or self._instead or "", limit=MAX_CELL)
+
+
 class PinCell(Cell):
     """The machine type that an instance is pinned to."""
 

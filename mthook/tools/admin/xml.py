@@ -19,8 +19,8 @@ from mthook.xmlrewrite.definition import Definition
 class Diff(AdminCommand):
     """Print what bringing an instance's definition to its pin would change, as a unified diff.
 
-    Nothing is printed when nothing would change; where that needs a word, it goes to
-    standard error, as does what a change of family would make of the guest's hardware.
+    Nothing is printed when nothing would change. Explanations go to standard error, and so do the
+    changes that another family would bring to the guest's hardware.
     """
 
     codes: ClassVar = {
@@ -57,8 +57,8 @@ class Rewrite(AdminCommand):
 
     This is the pipeline alone, for use in other programs: libvirt isn't asked and nothing is
     recorded. XML that is right already comes back as it is, byte for byte. What was changed goes to
-    standard error. A guest of the catalog that becomes again what it was before a change of family
-    gets back its PCI addresses, controllers and buses, as far as they are kept.
+    standard error. A guest in the catalog that returns to a family that it had before gets
+    back its PCI addresses, controllers and buses, as far as they are kept.
     """
 
     codes: ClassVar = {

@@ -406,7 +406,7 @@ def test_what_mode_enforce_would_do_is_said(
     assert (
         said.err
         == (
-            "in mode enforce the next sync would realign 1 definition where it can:"
+            "in mode enforce the next sync would realign 1 definition, as far as possible:"
             " 'mthook-sync --dry-run' tells how\n"
         )
         * says
