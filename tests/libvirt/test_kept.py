@@ -96,6 +96,6 @@ def test_without_that_it_is_left_alone_until_somebody_asks(desk: Desk) -> None:
     assert desk.shown() == before
     out, said = desk.run("set", UUID, PC)
     assert f"web-1 ({UUID}): its definition: {Q35} → {PC}" in said
-    assert f"web-1 ({UUID}): not restored: what PCI addresses" in said
+    assert f"web-1 ({UUID}): not restored: the PCI addresses" in said
     assert f"machine='{PC}'" in desk.shown()
     desk.node.virsh("start", "web-1")

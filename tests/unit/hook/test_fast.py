@@ -508,7 +508,7 @@ def test_a_locked_catalog_costs_at_most_the_time_limit(hooked: Hooked) -> None:
 
     holder.close()
     assert answer.code == fast.STOPPED
-    assert "is in use by another process" in answer.errors
+    assert "has been in use by another process" in answer.errors
     assert time.monotonic() - begun < Settings().timeout + 1
 
 

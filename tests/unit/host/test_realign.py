@@ -209,7 +209,7 @@ def test_an_alias_that_means_another_vendors_machine_type_here_is_refused() -> N
 
     assert str(caught.value) == (
         f"web-1 ({UUID}): pinned to pc, seen as pc-i440fx-rhel7.6.0; here that is "
-        "pc-i440fx-7.2, another vendor's"
+        "pc-i440fx-7.2, which is another vendor's"
     )
     assert connection.defined == []
 

@@ -512,3 +512,15 @@ def test_history_of_all_guests(run: Run, fleet: Catalog) -> None:
     table = run("history", "--event", "drift", "--event", "pinned").out.splitlines()
     assert table[0].split() == ["When", "Name", "Display", "name", "Event", "From", "To"]
     assert table[-2].split()[1:3] == ["a-right", "drift"]
+
+
+def test_a_table_tells_where_a_pin_came_from_as_why(run: Run, catalog: Catalog) -> None:
+    """Where nobody gave a reason; programs get both apart."""
+    catalog.see_guests([guest()], now())
+    pin(catalog, WEB, "pc-i440fx-6.2")
+
+    (event,) = json.loads(run("history", "web-1", "-f", "json").out)
+
+    assert (event["why"], bool(event["source"])) == (None, True)
+    heading, line = run("history", "web-1").out.splitlines()
+    assert event["source"] in line[heading.index("Why") : heading.index("By")]

@@ -100,7 +100,7 @@ def test_diff_shows_all_that_a_conversion_means(
     assert said.code == 0
     assert '+    <type arch="x86_64" machine="pc-q35-7.2">hvm</type>' in said.out.splitlines()
     assert said.err.splitlines()[0] == f"web-1 ({WEB}): machine type: pc-i440fx-7.2 → pc-q35-7.2"
-    assert f"web-1 ({WEB}): not restored: what PCI addresses" in said.err
+    assert f"web-1 ({WEB}): not restored: the PCI addresses" in said.err
     assert "sesame" not in said.out + said.err
     assert defined(driver) == "pc-i440fx-7.2"
 

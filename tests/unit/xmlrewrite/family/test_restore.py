@@ -70,7 +70,7 @@ def test_what_comes_back_in_part_is_not_called_as_it_was() -> None:
 
     found = back(EVERYTHING, changed.replace(b"</devices>", new + b"</devices>"))
 
-    said = [line for line in found.changes if "as it was, but for" in line]
+    said = [line for line in found.changes if "as it was, except for" in line]
     assert len(said) == 1
     assert re.fullmatch(
         r"interface [0-9a-f:]+: as it was, except for what was changed since or isn't kept,"
@@ -245,7 +245,7 @@ def test_what_was_kept_of_another_change_is_not_used(before: str, after: str) ->
 
     changes = rewrite(EVERYTHING.out, Target("pc-i440fx-7.2", original=other)).changes
 
-    assert changes[-1].startswith("not restored: what PCI addresses, ")
+    assert changes[-1].startswith("not restored: the PCI addresses, ")
 
 
 def test_a_definition_made_anew_is_not_mixed_with_the_old_one() -> None:
