@@ -186,7 +186,7 @@ def find(directory: str, change: str | None) -> tuple[str, State]:
     ]
     known = [(one, state) for one, state in found if state is not None and state.left]
     if not known:
-        raise NotFound("there is no change to take back")
+        raise NotFound("no change is there that could be taken back")
     return max(known, key=lambda one: str(one[1].head["began_at"]))
 
 

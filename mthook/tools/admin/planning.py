@@ -396,7 +396,7 @@ class Undo(_Changing):
     """Take back what 'mthook-admin apply' has changed: pins, Nova's record, definitions.
 
     Each guest becomes what it was. One that somebody has changed since is left alone. No running
-    guest changes; only its next start does.
+    guest changes; what it is started as next does.
     """
 
     codes: ClassVar = {
@@ -415,10 +415,10 @@ class Undo(_Changing):
             metavar="CHANGE",
             type=utf8,
             nargs="?",
-            help="its ID, as 'apply' prints it; with /UUID only that guest of it",
+            help="as 'apply' names it; with /UUID one guest of it alone",
         )
         which.add_argument(
-            "--last", action="store_true", help="the last one that hasn't been taken back"
+            "--last", action="store_true", help="the last that isn't taken back"
         )
         return parser
 

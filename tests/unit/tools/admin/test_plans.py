@@ -489,7 +489,7 @@ def test_a_full_disk_stops_it_and_it_goes_on_later(
         (["undo", "..passwd"], "no change is called"),
         (["undo", f"{'0' * 12}"], "no change is called"),
         (["undo", f"{'0' * 12}/web"], "is no UUID"),
-        (["undo", "--last"], "there is no change"),
+        (["undo", "--last"], "no change is there"),
     ],
 )
 def test_what_cant_be_meant_is_refused(
