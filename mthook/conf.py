@@ -48,8 +48,8 @@ _GROUPS["hook"] = [
             ("enforce", "stop a start that would change the guest's machine type"),
             ("off", "the hook does nothing, and no definition is changed"),
         ],
-        help="What the hook does about a guest that doesn't match its pin. In mode audit, 'mthook-sync --dry-run' "
-        "tells what mode enforce would do.",
+        help="What the hook does about a guest that doesn't match its pin. In mode audit, run "
+        "'mthook-sync --dry-run' to see what mode enforce would do.",
     ),
     cfg.StrOpt(
         "on_error",

@@ -417,9 +417,7 @@ class Undo(_Changing):
             nargs="?",
             help="as 'apply' names it; with /UUID one guest of it alone",
         )
-        which.add_argument(
-            "--last", action="store_true", help="the last that isn't taken back"
-        )
+        which.add_argument("--last", action="store_true", help="the last that isn't taken back")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:

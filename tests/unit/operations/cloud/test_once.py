@@ -175,7 +175,7 @@ def test_what_a_rescue_has_recorded_is_left_to_the_host(
     said = controller.sync("-v")
 
     assert controller.specified(uuid) == machine
-    unconfirmed = f"web ({uuid}): Nova has {Q35} recorded by itself, and its host doesn't say "
+    unconfirmed = f"web ({uuid}): Nova has {Q35} recorded by itself, and the instance's host"
     assert (unconfirmed in said.err) == (machine == PC)
 
 
@@ -220,7 +220,7 @@ def test_ironics_instances_and_cell0s_and_deleted_ones_are_left_out(controller: 
     [
         (None, "spec_missing", "there is none"),
         ("{", "spec_not_json", "it isn't JSON"),
-        ('{"nova_object.name": "Flavor"}', "spec_unknown", "it has no RequestSpec of Nova's"),
+        ('{"nova_object.name": "Flavor"}', "spec_unknown", "it lacks Nova's RequestSpec"),
     ],
 )
 def test_a_spec_that_isnt_understood_is_left_alone_and_named(

@@ -152,8 +152,9 @@ def test_that_restores_arent_refused_is_told_with_the_reason(
     details = desk.check(TITLE).details
 
     assert (
-        f"[hook] migrate_mismatch = refuse holds for migrations alone: libvirt {told} would take a guest"
-        " whose restore is refused for started, and delete its managed-save image." in details
+        f"[hook] migrate_mismatch = refuse holds for migrations alone: libvirt {told} would believe that"
+        " a guest whose restore is refused has started, and delete its managed-save image."
+        in details
     ) == (told is not None)
 
 

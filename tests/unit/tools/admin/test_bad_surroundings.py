@@ -120,7 +120,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "directory-open": (lambda p: p.parent.chmod(0o777), "has mode 0777"),
     "not-roots": (lambda p: os.chown(p, 12345, 12345), "belongs to user 12345"),
     "not-a-file": (lambda p: (p.unlink(), p.mkdir(0o700)), "is not a regular file"),
-    "newer": (_newer, "a newer mthook wrote it"),
+    "newer": (_newer, "install the newer mthook that wrote it"),
     "garbage": (lambda p: p.write_bytes(b"garbage" * 1000), "is not an SQLite database"),
 }
 
