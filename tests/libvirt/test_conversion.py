@@ -49,7 +49,7 @@ _SWITCHES = [case for case in REFUSED if case.changes_family]
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[Daemon]:
     """A lab host's libvirtd."""
-    with Host("converter") as node:
+    with Host("converter", firmware=True) as node:
         found = Daemon(node)
         yield found
         found.close()
