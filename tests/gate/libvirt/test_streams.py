@@ -13,7 +13,7 @@ from tests.lab import PC, Host, guest_xml
 from tests.lab.site import UUID
 
 OLD, NEW = "pc-i440fx-6.2", PC
-MIB = 256
+MIB = 128
 POOL = "/var/lib/libvirt/pool"
 BOOTED = "SeaBIOS (version"
 
