@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-#: Where an instance can be unlike its pin; see :class:`mthook.operations.inventory.Drift`.
-DRIFT = ("running", "defined", "nova", "stopped")
+from mthook.operations.inventory import WHERE
+
 #: How many instances are named for each kind of drift.
 NAMED = 5
 
@@ -73,7 +73,7 @@ class MachineFigures:
 class Drifter:
     """An instance that is unlike its pin in one place.
 
-    :ivar where: one of :data:`DRIFT`.
+    :ivar where: one of :data:`mthook.operations.inventory.WHERE`.
     :ivar machine: what it is there.
     """
 
@@ -123,8 +123,8 @@ def together(parts: Iterable[Aggregates]) -> Aggregates:
 
 def first(drifters: Iterable[Drifter]) -> list[Drifter]:
     """Return those that a report names: so many of each kind, by host and name."""
-    found: dict[str, list[Drifter]] = {where: [] for where in DRIFT}
+    found: dict[str, list[Drifter]] = {where: [] for where in WHERE}
     for one in sorted(drifters, key=lambda one: (one.host, one.name or "", one.uuid)):
         if len(found[one.where]) < NAMED:
             found[one.where].append(one)
-    return [one for where in DRIFT for one in found[where]]
+    return [one for where in WHERE for one in found[where]]
