@@ -118,9 +118,14 @@ def version(release: Release) -> str:
     return f"{release[0]}.{release[1]}"
 
 
-def day(at: str) -> str:
-    """Return a moment to the minute: ``2026-11-29 12:55 UTC``."""
-    return f"{at[:10]} {at[11:16]} UTC"
+def minute(at: str) -> str:
+    """Return a moment: ``2026-11-29 12:55``."""
+    return f"{at[:10]} {at[11:16]}"
+
+
+def moment(at: str) -> str:
+    """Return a moment where nothing else tells that it is in UTC: ``2026-11-29 12:55 UTC``."""
+    return f"{minute(at)} UTC"
 
 
 def month_of(text: str) -> str:
@@ -166,7 +171,7 @@ def extent(report: Report) -> str:
         if name
     ]
     what = [counted(len(report.hosts), "host"), counted(report.total("guests"), "guest")]
-    seen = f"as of {day(times[0])}" if times else ""
+    seen = f"as of {moment(times[0])}" if times else ""
     return ", ".join(filter(None, [*what, *few(qemus), seen]))
 
 
@@ -212,7 +217,7 @@ def problems(verdict: HostVerdict, at: str) -> list[str]:
 def _problem(kind: str, host: HostFigures, at: str) -> str:
     return {
         "never_synced": "no sync has run yet",
-        "stale": f"last sync {day(host.ran_at or at)}",
+        "stale": f"last sync {moment(host.ran_at or at)}",
         "unproven": "nothing proves that libvirt calls the hook",
         "errors": f"{counted(host.errors, 'error')} in the last sync",
         "unpinned": f"{counted(host.unpinned, 'guest')} without a pin",
