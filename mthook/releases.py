@@ -26,6 +26,8 @@ _DELETED_BEFORE: dict[str, tuple[tuple[Release, Release], ...]] = {
 }
 #: The families that the rule covers.
 _FAMILIES = ("i440fx", "q35", "virt", "s390-ccw-virtio", "pseries")
+#: No release has a number of three digits: a name with one is made up.
+_NEVER = 100
 #: The year of 0.0 in the present numbering, and the month of each minor release.
 _FIRST_YEAR, _MONTHS = 2015, (4, 8, 12)
 
@@ -107,4 +109,6 @@ def _ruled(machine: MachineType) -> Release | None:
     """Return the version of a machine type that upstream's rule covers, else None."""
     if machine.vendor != "upstream" or machine.suffix or machine.version is None:
         return None
-    return machine.version[:2] if machine.family in _FAMILIES else None  # type: ignore[return-value]
+    if machine.family not in _FAMILIES or max(machine.version) >= _NEVER:
+        return None
+    return machine.version[:2]  # type: ignore[return-value]

@@ -120,6 +120,8 @@ def test_what_is_no_version_is_refused(text: str) -> None:
         ("pc-i440fx-focal", None),
         ("pc-i440fx-9.2+pve1", None),
         ("nobody-knows-7.2", None),
+        ("pc-i440fx-777.2", None),
+        ("virt-8.7777777", None),
     ],
 )
 def test_upstream_removes_a_machine_type_after_six_major_releases(

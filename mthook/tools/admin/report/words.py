@@ -152,7 +152,7 @@ def explanation(report: Report) -> str:
     """Return what the headline means."""
     if not report.known:
         return "No run of mthook-sync has ended yet, so nothing tells what guests there are."
-    where = "There a" if len(report.hosts) > 1 else "A"
+    where = "On those hosts, a" if len(report.hosts) > 1 else "A"
     return {
         PROTECTED: "The hook stops every start that would change a guest's virtual hardware.",
         ATTENTION: "The hook stops every start that would change a guest's virtual hardware."
@@ -190,8 +190,7 @@ def figures(report: Report) -> Iterator[Figure]:
     yield _unstartable(report, well)
     soon = [one for one in report.endings if one.left in (GONE, SOON)]
     pins = sum(one.pins for one in soon)
-    note = f"pins, from {month_of(soon[0].month)} on" if soon else "pins"
-    yield Figure("End within a year", number(pins), note, ATTENTION if pins else well)
+    yield Figure("Ending", number(pins), "pins, over or within a year", ATTENTION if pins else well)
 
 
 def _unstartable(report: Report, well: str) -> Figure:
