@@ -125,7 +125,7 @@ def _record(kind: type[_Record], content: dict[str, Any]) -> _Record:
 
 def _check(name: str, value: Any, kind: str) -> None:
     if type(value) not in _KINDS[kind] or (isinstance(value, int) and not 0 <= value <= _MOST):
-        raise TypeError(f"{name} is {printable(value, 40)}")
+        raise TypeError(f"{name} is {printable(value, 40)}, which no export says")
     if isinstance(value, str):
         value.encode()  # half of a surrogate pair isn't Unicode
         if name in _MACHINES:
@@ -135,4 +135,4 @@ def _check(name: str, value: Any, kind: str) -> None:
             f"{name} is {printable(value, 40)}, which is no time, or yet to come: look after the clocks"
         )
     if (name == "mode" and value not in _MODES) or (name == "where" and value not in WHERE):
-        raise ValueError(f"{name} is {printable(value, 40)}")
+        raise ValueError(f"{name} is {printable(value, 40)}, which no export says")
