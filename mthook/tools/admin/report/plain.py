@@ -45,7 +45,7 @@ def _families(report: Report) -> Iterator[str]:
         yield "MACHINE TYPES, oldest first"
     most = max((one.figures.guests for f in report.families for one in f.types), default=0)
     for family in report.families[: words.FAMILIES]:
-        yield f"  {printable(family.name, 40) or 'none'}: {words.counted(family.guests, 'guest')}"
+        yield f"  {printable(family.name or words.NOT_KNOWN, 40)}: {words.counted(family.guests, 'guest')}"
         yield from (f"    {_bar(one, most)}" for one in family.types[: words.TYPES])
         yield from _rest(family)
 
@@ -53,7 +53,7 @@ def _families(report: Report) -> Iterator[str]:
 def _bar(one: Type, most: int) -> str:
     length = max(1, round(_BAR * one.figures.guests / most))
     bar, guests = "#" * length, words.number(one.figures.guests)
-    return f"{_padded(one.figures.name or 'none')}{guests:>9}  {bar:{_BAR}} {words.end_of(one)}"
+    return f"{_padded(one.figures.name or words.NOT_KNOWN)}{guests:>9}  {bar:{_BAR}} {words.end_of(one)}"
 
 
 def _rest(family: Family) -> Iterator[str]:

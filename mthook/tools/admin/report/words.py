@@ -39,6 +39,8 @@ STANDING = {
     UNKNOWN: "not known",
     UNPROTECTED: "not protected",
 }
+#: What stands in place of a machine type that a guest hasn't got.
+NOT_KNOWN = "not known"
 LEFT = {
     GONE: "upstream's QEMU has dropped it",
     SOON: "ends within a year",
