@@ -16,6 +16,7 @@ from mthook import releases
 from mthook.errors import MachineTypeError
 from mthook.machinetype import MachineType
 from mthook.operations.report.aggregates import Aggregates, Drifter, HostFigures, MachineFigures
+from mthook.text import SKEW, is_time
 
 PROTECTED, ATTENTION, UNKNOWN, UNPROTECTED = "protected", "attention", "unknown", "unprotected"
 #: From best to worst.
@@ -32,6 +33,8 @@ PROBLEMS = {
     "audit": UNPROTECTED,
     "off": UNPROTECTED,
 }
+#: The hook's modes; only the first one protects.
+_MODES = ("enforce", "audit", "off")
 #: Seconds: a sync runs every few minutes; and figures that are carried by hand are believed for a day.
 _FRESH, _CARRIED = 3600, 86400
 
@@ -181,14 +184,14 @@ def judge(found: Aggregates, at: str) -> Report:
 def _problems(host: HostFigures, at: str) -> Iterator[str]:
     if host.ran_at is None:
         yield "never_synced"
-    elif _age(host.ran_at, host.as_of) > _FRESH or _age(host.as_of, at) > _CARRIED:
+    elif not (_is_within(_FRESH, host.ran_at, host.as_of) and _is_within(_CARRIED, host.as_of, at)):
         yield "stale"
-    if not host.proven:
+    if not host.proven or host.mode not in _MODES:
         yield "unproven"
     for kind, number in _counted(host).items():
         if number:
             yield kind
-    if host.mode != "enforce":
+    if host.mode in _MODES[1:]:
         yield host.mode
 
 
@@ -202,10 +205,15 @@ def _counted(host: HostFigures) -> dict[str, int]:
     }
 
 
-def _age(then: str, at: str) -> int:
-    """Return how many seconds one moment is before another."""
+def _is_within(seconds: int, then: str, at: str) -> bool:
+    """Tell whether one moment is at most so long before another; what is no time, or is yet to come, isn't.
+
+    Hosts write these times themselves, by clocks of their own.
+    """
+    if not (is_time(then) and is_time(at)):
+        return False
     moments = (calendar.timegm(time.strptime(one[:19], "%Y-%m-%dT%H:%M:%S")) for one in (at, then))
-    return next(moments) - next(moments)
+    return -SKEW <= next(moments) - next(moments) <= seconds
 
 
 def _type(figures: MachineFigures, at: str) -> Type:
@@ -234,7 +242,7 @@ def left_until(end: releases.Release | None, at: str) -> str:
 def _families(types: Sequence[Type]) -> Iterator[Family]:
     found: dict[str, list[Type]] = {}
     for one in types:
-        if one.figures.guests:
+        if one.figures.guests > 0:
             parsed = _parsed(one.figures.name)
             found.setdefault(parsed.family if parsed else "", []).append(one)
     families = [
@@ -253,7 +261,7 @@ def _by_age(one: Type) -> tuple[object, ...]:
 def _endings(types: Sequence[Type]) -> Iterator[Ending]:
     found: dict[releases.Release | None, list[Type]] = {}
     for one in types:
-        if one.figures.pins:
+        if one.figures.pins > 0:
             found.setdefault(one.end, []).append(one)
     for release in sorted(found, key=lambda one: (one is None, one or (0, 0))):
         some = sorted(

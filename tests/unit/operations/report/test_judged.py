@@ -54,6 +54,10 @@ def test_a_host_that_lacks_nothing_is_protected() -> None:
         ({"drifting": 2}, ("drift",), ATTENTION),
         ({"unstartable": 2}, ("unstartable",), ATTENTION),
         ({"unstartable": None}, (), PROTECTED),
+        ({"mode": "<b>"}, ("unproven",), UNPROTECTED),
+        ({"ran_at": "lately"}, ("stale",), UNKNOWN),
+        ({"ran_at": "2027-11-29T12:58:00.000000Z"}, ("stale",), UNKNOWN),
+        ({"ran_at": "2026-11-29T13:10:00.000000Z"}, (), PROTECTED),  # a clock that is ahead
         ({"ran_at": None, "proven": False}, ("never_synced", "unproven"), UNPROTECTED),
     ],
 )
@@ -152,6 +156,13 @@ def test_pins_end_with_releases_in_their_order() -> None:
 def test_how_long_a_release_is_away(release: tuple[int, int] | None, left: str) -> None:
     """As of November 2026."""
     assert left_until(release, AT) == left
+
+
+def test_numbers_that_make_no_sense_are_left_out() -> None:
+    """They come from hosts, too."""
+    found = of(alone(host(), machine(OLD, -3), machine(NEW, 0, 0)))
+
+    assert (found.families, found.endings) == ([], [])
 
 
 def test_a_name_that_no_machine_type_has_is_a_family_of_its_own() -> None:
