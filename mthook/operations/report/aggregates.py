@@ -73,6 +73,7 @@ class MachineFigures:
 class Drifter:
     """An instance that is unlike its pin in one place.
 
+    :ivar pin: '' where that was released since a start was stopped.
     :ivar where: one of :data:`mthook.operations.inventory.WHERE`.
     :ivar machine: what it is there.
     """

@@ -128,7 +128,7 @@ def _check(name: str, value: Any, kind: str) -> None:
         raise TypeError(f"{name} is {printable(value, 40)}, which no export says")
     if isinstance(value, str):
         value.encode()  # half of a surrogate pair isn't Unicode
-        if name in _MACHINES:
+        if name in _MACHINES and value:
             MachineType.parse(value)
     if name in _TIMES and value is not None and not (is_time(value) and value <= latest()):
         raise ValueError(

@@ -63,7 +63,7 @@ _STEPS: Mapping[str, tuple[str, Sequence[str]]] = {
         "Make sure that libvirt calls the hook: nothing proves it",
         ["mthook-admin hook status", "mthook-admin hook install"],
     ),
-    "errors": ("Mend {number:error} of the last sync", ["mthook-admin doctor"]),
+    "errors": ("Look into {number:error} of the last sync", ["mthook-admin doctor"]),
     "unpinned": ("Pin {number:guest}", ["mthook-admin list --unset", "mthook-sync -v"]),
     "unstartable": (
         "Replace machine types that the host's QEMU doesn't offer: {number:guest} can't start",
@@ -192,7 +192,9 @@ def figures(report: Report) -> Iterator[Figure]:
     yield _unstartable(report, well)
     soon = [one for one in report.endings if one.left in (GONE, SOON)]
     pins = sum(one.pins for one in soon)
-    yield Figure("Ending", number(pins), "pins, over or within a year", ATTENTION if pins else well)
+    yield Figure(
+        "Ending", number(pins), "pins, ended or within a year", ATTENTION if pins else well
+    )
 
 
 def _unstartable(report: Report, well: str) -> Figure:
@@ -245,9 +247,10 @@ def ending_types(one: Ending, most: int = 6) -> list[str]:
 def drifter(one: Drifter, hosts: int) -> str:
     """Return an instance that is unlike its pin."""
     where = f"{printable(one.host, 60)}: " if hosts > 1 else ""
-    name, machines = printable(one.name or one.uuid, 60), (one.pin, one.machine)
-    pin, machine = (printable(text, 60) for text in machines)
-    return f"{where}{name} has {machine}, pinned to {pin}"
+    name, machine, pin = (
+        printable(text, 60) for text in (one.name or one.uuid, one.machine, one.pin)
+    )
+    return f"{where}{name} has {machine}, {f'pinned to {pin}' if pin else 'without a pin'}"
 
 
 def step(one: Step, hosts: int) -> tuple[str, list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ FIGURES = alone(
     host(HOSTILE, unstartable=None, ran_at=None, qemu_version=None),
     *(machine(OLD, 3), machine("", 1)),
     drift={"running": 1, "defined": 0, "nova": 0, "stopped": 0},
-    drifters=[drifter(1)],
+    drifters=[drifter(1), replace(drifter(2, "stopped"), pin="")],
 )
 PIN = '{"format": "mthook-pin-1"}'
 

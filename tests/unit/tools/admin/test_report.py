@@ -344,6 +344,14 @@ def test_a_directory_without_exports_is_named(run: Run, tmp_path: Path) -> None:
     )
 
 
+def test_an_instance_may_drift_without_a_pin() -> None:
+    """Its pin was released after a start was stopped."""
+    released = replace(drifter(1, "stopped"), pin="")
+
+    assert words.drifter(released, 1) == f"web-1 has {NEW}, without a pin"
+    assert words.drifter(drifter(1), 2) == f"alpha: web-1 has {NEW}, pinned to {OLD}"
+
+
 def test_types_of_other_vendors_are_not_known() -> None:
     """No end is made up."""
     found = judge(alone(host(), machine("pc-q35-rhel9.4.0", 3)), AT)
