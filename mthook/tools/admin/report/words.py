@@ -212,6 +212,11 @@ def few(names: Sequence[str], most: int = _NAMED) -> list[str]:
     return [*names[:most], f"{number(more)} more"] if more > 0 else list(names)
 
 
+def qemu(host: HostFigures) -> str:
+    """Return the version of a host's QEMU, as far as a column has room for it."""
+    return printable(host.qemu_version or "?", 20)
+
+
 def problems(verdict: HostVerdict, at: str) -> list[str]:
     """Return what is wrong with a host."""
     return [_problem(one, verdict.host, at) for one in verdict.problems]
