@@ -33,6 +33,7 @@ Why = Literal[
     "unknown_author",
     "not_found_here",
     "no_default",
+    "wish_refused",
     "nova_at_work",
     "unconfirmed",
     "image_unseen",
