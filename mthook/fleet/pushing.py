@@ -205,7 +205,8 @@ class _Writer:
     def _outcomes(self) -> None:
         """Write what became of wishes, except of those that were replaced by others meanwhile."""
         for one in self.said.outcomes:
-            self._update(WISHES, "token", one.token, {**vars(one), "done_at": now()})
+            row = {"outcome": one.outcome, "detail": one.detail, "done_at": now()}
+            self._update(WISHES, "token", one.token, row)
 
     def _history(self, entries: Sequence[Entry]) -> None:
         of_host = {"host_id": self.host.id, "host": self.host.host}
