@@ -20,9 +20,6 @@ from mthook.text import now, printable
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-#: What messages call the record, and what they say of a wrong URL.
-NAME = "the fleet's record"
-_OPTION = "[fleet] connection"
 _DRIVERS = {
     "mysql": ("mysql+pymysql", "PyMySQL"),
     "mariadb": ("mysql+pymysql", "PyMySQL"),
@@ -59,17 +56,19 @@ def parse_url(connection: str) -> sa.engine.URL:
         url = sa.engine.make_url(connection)
     except (SQLAlchemyError, ValueError):
         raise FleetError(
-            f"{_OPTION} is no database URL such as mysql+pymysql://user:password@host/mthook"
+            "[fleet] connection is no database URL such as mysql+pymysql://user:password@host/mthook"
         ) from None
     if url.get_backend_name() not in _DRIVERS:
         raise FleetError(
-            f"{_OPTION}: a record is kept in MariaDB, MySQL, PostgreSQL or SQLite only"
+            "[fleet] connection: a record is kept in MariaDB, MySQL, PostgreSQL or SQLite only"
         )
     if "@" in (url.host or ""):
         # Messages name the host, which here would be the end of the password.
-        raise FleetError(f"{_OPTION} has more than one @: in a password it is written %40")
+        raise FleetError("[fleet] connection has more than one @: in a password it is written %40")
     if url.get_backend_name() == "sqlite" and not (url.database or "").startswith("/"):
-        raise FleetError(f"{_OPTION}: give the file an absolute path, as in sqlite:////srv/fleet")
+        raise FleetError(
+            "[fleet] connection: give the file an absolute path, as in sqlite:////srv/fleet"
+        )
     return url.set(drivername=_DRIVERS[url.get_backend_name()][0])
 
 
@@ -127,11 +126,11 @@ class Record:
             return
         if found is None:
             raise FleetSchema(
-                f"{NAME} has no tables yet: run 'mthook-admin fleet init' as its owner"
+                "the fleet's record has no tables yet: run 'mthook-admin fleet init' as its owner"
             )
         older = found < SCHEMA
         raise FleetSchema(
-            f"{NAME} has schema {printable(found)}, this mthook needs {SCHEMA}: "
+            f"the fleet's record has schema {printable(found)}, this mthook needs {SCHEMA}: "
             + ("run 'mthook-admin fleet init' as its owner" if older else "install a newer mthook")
         )
 
@@ -164,19 +163,21 @@ def asked(seconds: int = _SHARES * _SECONDS) -> Iterator[None]:
         with within(seconds):
             yield
     except TimeoutError as error:
-        raise FleetError(f"{NAME}: {error}") from None
+        raise FleetError(f"the fleet's record: {error}") from None
     except DBAPIError as error:
         code, text = _reason(error.orig)
         conflict = code in _CONFLICTS or "UNIQUE constraint" in text
         kind = _Conflict if conflict else _NoTable if code in _NO_TABLE else FleetError
         if "no such table" in text:
             kind = _NoTable
-        raise kind(f"{NAME}: {printable(text)}") from None
+        raise kind(f"the fleet's record: {printable(text)}") from None
     except SQLAlchemyError as error:
-        raise FleetError(f"{NAME}: {type(error).__name__}") from None
+        raise FleetError(f"the fleet's record: {type(error).__name__}") from None
     except (OSError, UnicodeError, AttributeError, TypeError, ValueError):
         # Its message may hold parts of the URL.
-        raise FleetError(f"{NAME}: {_OPTION} has an option that can't be used") from None
+        raise FleetError(
+            "the fleet's record: [fleet] connection has an option that can't be used"
+        ) from None
 
 
 def _reason(error: BaseException | None) -> tuple[object, str]:
@@ -210,9 +211,9 @@ def _engine(url: sa.engine.URL) -> sa.engine.Engine:
             # libpq waits without a limit, and no signal interrupts it.
             extensions.set_wait_callback(_wait)
     except ImportError as error:
-        raise FleetError(f"{NAME}: {error}: install {_DRIVERS[kind][1]}") from error
+        raise FleetError(f"the fleet's record: {error}: install {_DRIVERS[kind][1]}") from error
     except (SQLAlchemyError, TypeError, ValueError):
-        raise FleetError(f"{_OPTION} has options that can't be used") from None
+        raise FleetError("[fleet] connection has options that can't be used") from None
     sa.event.listen(made, "handle_error", _give_up)
     if kind == "sqlite":
         sa.event.listen(made, "connect", _heed_references)

@@ -8,7 +8,7 @@ import os
 import sqlalchemy as sa
 
 from mthook.errors import FleetError, FleetSchema
-from mthook.fleet.connection import NAME, Record, asked
+from mthook.fleet.connection import Record, asked
 from mthook.fleet.tables import HOSTS, OFFERS, SCHEMA, TABLES, VERSION
 from mthook.text import printable
 
@@ -25,7 +25,9 @@ def bring_up(record: Record) -> str | None:
         from alembic import command
         from alembic.config import Config
     except ImportError as error:
-        raise FleetError(f"{NAME}: {error}: install Alembic to make its tables") from error
+        raise FleetError(
+            f"the fleet's record: {error}: install Alembic to make its tables"
+        ) from error
     with asked(_SECONDS), record.engine.connect() as connection:
         found = _found(connection)
         connection.rollback()
@@ -44,14 +46,14 @@ def _found(connection: sa.engine.Connection) -> str | None:
         found = connection.execute(sa.select(VERSION.c.version_num)).scalar()
         if found is not None and (not found.isdigit() or found > SCHEMA):
             raise FleetSchema(
-                f"{NAME} has schema {printable(found)}, this mthook knows {SCHEMA}: a newer mthook made it,"
+                f"the fleet's record has schema {printable(found)}, this mthook knows {SCHEMA}: a newer mthook made it,"
                 " or it is no database of mthook's"
             )
         return None if found is None else str(found)
     others = sorted(names - {table.name for table in TABLES})
     if others:
         few = ", ".join(printable(name) for name in others[:3])
-        raise FleetSchema(f"{NAME} needs a database of its own; this one has {few}")
+        raise FleetSchema(f"the fleet's record needs a database of its own; this one has {few}")
     return None
 
 

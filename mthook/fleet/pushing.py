@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from mthook.errors import FleetError
-from mthook.fleet.connection import NAME, Record, earlier
+from mthook.fleet.connection import Record, earlier
 from mthook.fleet.rows import Guest, Host, Machine, Outcome
 from mthook.fleet.tables import GUESTS, HISTORY, HOSTS, KEY, MACHINES, OFFERS, WISHES
 from mthook.text import now, printable
@@ -139,7 +139,7 @@ class _Writer:
             return None
         if found.owner != owner:
             raise FleetError(
-                f"{NAME}: the rows of this host belong to the database user {printable(found.owner)}:"
+                f"the fleet's record: the rows of this host belong to the database user {printable(found.owner)}:"
                 f" 'mthook-admin fleet forget {printable(self.host.host)}' as the record's owner lets"
                 f" {printable(owner)} write them anew"
             )

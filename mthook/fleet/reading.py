@@ -144,12 +144,11 @@ def total(connection: sa.engine.Connection, record: Record) -> Total:
     return Total(hosts or 0, guests or 0, list(connection.execute(query).scalars()))
 
 
-def hosts(connection: sa.engine.Connection) -> Iterator[tuple[Host, str]]:
-    """Yield all hosts by name, each with when it wrote last, by the server's clock."""
+def hosts(connection: sa.engine.Connection) -> Iterator[Host]:
+    """Yield all hosts by name."""
     columns = [HOSTS.c[name] for name in Host.__annotations__]
-    query = sa.select(HOSTS.c.pushed_at, *columns).order_by(HOSTS.c.host, HOSTS.c.id)
-    for pushed_at, *values in connection.execute(query):
-        yield Host(*values), pushed_at
+    for row in connection.execute(sa.select(*columns).order_by(HOSTS.c.host, HOSTS.c.id)):
+        yield Host(*row)
 
 
 def machine_totals(connection: sa.engine.Connection) -> Iterator[MachineTotal]:

@@ -83,14 +83,14 @@ def found_in_fleet(conf: cfg.ConfigOpts, text: str) -> Iterator[FleetInstance | 
                     yield None
                     return
         record = stack.enter_context(opened_fleet(conf))
-        found = _find(record, text)
+        found = find(record, text)
         if not found and isinstance(catalog, CatalogError):
             raise NotFound(f"no instance has the UUID or name '{printable(text)}'")
         yield FleetInstance(record, found) if found else None
 
 
-def _find(record: Record, text: str) -> list[Found]:
-    """Return an instance on each host that has it; nothing if none has.
+def find(record: Record, text: str) -> list[Found]:
+    """Return an instance on each host that has it, where it runs first; nothing if none has.
 
     :raises Error: several instances match.
     """

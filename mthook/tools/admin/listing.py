@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from mthook.catalog.offers import Offers
 from mthook.catalog.records import EVENTS, Guest, HistoryEntry
 from mthook.conf import has_nova
-from mthook.errors import CatalogError, HostError, MachineTypeError, NovaError
+from mthook.errors import CatalogError, HostError, MachineTypeError, NotFound, NovaError
 from mthook.machinetype import MachineType
 from mthook.nova.instance import VM_STATES
+from mthook.operations.fleetchange import find
 from mthook.operations.inventory import (
     InstanceRow,
     Selection,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from oslo_config import cfg
 
     from mthook.catalog.store import Catalog
+    from mthook.fleet.connection import Record
     from mthook.nova.cell import Cell
 
 #: What a guest's state can be: libvirt's words, saved, and gone.
@@ -160,13 +162,13 @@ ALL_HOSTS = (
     argument(
         "--all-hosts",
         action="store_true",
-        help="instances of all hosts, from the fleet's record; needs [fleet] connection",
+        help="all hosts, from the fleet's record; needs [fleet] connection",
     ),
     argument(
         "--host",
         metavar="HOST",
         type=utf8,
-        help="instances of this host, from the fleet's record",
+        help="this host, from the fleet's record",
     ),
 )
 CHANGED = "QEMU was changed since the last sync, what it offers isn't known: run mthook-sync"
@@ -451,6 +453,8 @@ class History(RowCommand):
     """List everything that happened to pins, oldest first: to one instance's, or to all.
 
     A table of all instances leaves out why it happened, and by whom; --long prints all columns.
+
+    With --all-hosts or --host, it is what has happened on those hosts, from the fleet's record.
     """
 
     columns = (
@@ -464,6 +468,7 @@ class History(RowCommand):
     examples: ClassVar = (
         "mthook-admin history web-1",
         "mthook-admin history web-1 -f json",
+        "mthook-admin history --all-hosts --event stopped --since 7d",
     )
 
     arguments: ClassVar = (
@@ -475,6 +480,7 @@ class History(RowCommand):
             help=f"{GUEST}; default: all that this host's catalog knows",
         ),
         argument("--long", action="store_true", help="print all columns, as wide as they are"),
+        *ALL_HOSTS,
         argument(
             "--since",
             metavar="TIME",
@@ -496,9 +502,50 @@ class History(RowCommand):
         self, args: argparse.Namespace, headings: Sequence[str], rows: Sequence[Sequence[Any]]
     ) -> Sequence[str]:
         """Return what there is room for: why and by whom tells the history of one."""
+        host = ("Host",) if "Host" in headings else ()
         if args.instance is not None:
-            return "When", "Event", "From", "To", "Why", "Source", "By"
-        return _told(("When", "Name", "Display name", "Event", "From", "To"), headings, rows)
+            return "When", *host, "Event", "From", "To", "Why", "Source", "By"
+        brief = ("When", *host, "Name", "Display name", "Event", "From", "To")
+        return _told(brief, headings, rows)
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
+        """Return the headings and the rows."""
+        if parsed_args.all_hosts or parsed_args.host is not None:
+            return ("Host", *self.columns), self._everywhere(parsed_args)
+        return super().take_action(parsed_args)
+
+    def _everywhere(self, args: argparse.Namespace) -> Iterator[Sequence[Any]]:
+        """Yield what happened on all hosts, which is read as it is printed."""
+        from mthook.fleet import reading  # here: SQLAlchemy takes longer to load than all the rest
+
+        with opened_fleet(self.conf) as record:
+            uuid = self._uuid(record, args.instance)
+            asked = {"since": args.since or "", "host": args.host, "events": args.event or ()}
+            with record.reading() as connection:
+                for one in reading.history(connection, uuid=uuid, **asked):
+                    entry = HistoryEntry(
+                        one.uuid,
+                        one.at,
+                        one.event,
+                        one.actor,
+                        one.old,
+                        one.new,
+                        one.source,
+                        one.reason,
+                    )
+                    yield one.host, *_line(entry, one.name, one.display)
+
+    def _uuid(self, record: Record, text: str | None) -> str | None:
+        """Return which instance is meant. Its history stays when all else is forgotten, so any UUID will do."""
+        if text is None:
+            return None
+        found = find(record, text)
+        uuid = found[0].guest.uuid if found else uuid_of(text)
+        if uuid is None:
+            raise NotFound(f"no instance has the UUID or name '{printable(text)}'")
+        return uuid
 
     def rows(self, args: argparse.Namespace) -> Iterator[Sequence[Any]]:
         """Yield what happened."""
