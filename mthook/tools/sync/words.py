@@ -69,6 +69,7 @@ def left_alone(one: LeftAlone) -> str:
         "unconvertible": f"{who}: {detail}; Nova makes another definition at its next start",
         "saved_state": f"{detail}",  # it names the guest
         "being_rebuilt": f"{who}: Nova is rebuilding it",
+        "wish_refused": f"the fleet's record asks for another pin: {detail}",  # it names the guest
         "unknown_author": f"{who}: Nova has {detail} recorded, and nothing tells who wrote that: its pin stays",
         "not_found_here": f"{who}: it runs, but wasn't found here",
         "nova_at_work": f"{who}: Nova is at work on it",
@@ -153,6 +154,8 @@ def _evidence(act: Act) -> str:
         return f"{_replaced(act)}, as Nova has it{_reason(act)}"
     if act.source == "guest metadata":
         return ", from its own metadata"
+    if act.source == "fleet":
+        return f"{_replaced(act)}, as another host had it{_reason(act)}"
     return _reason(act) or _origin(act)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``report``: this host, or several by their exports, as text, JSON or a page."""
+"""``report``: this host, several by their exports, or all of the fleet's record, as text, JSON or a page."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ class Report(AdminCommand):
         "mthook-admin report",
         "mthook-admin report --html report.html",
         "mthook-admin report --from exports/ --html fleet.html",
+        "mthook-admin report --all-hosts --html fleet.html",
     )
     arguments: ClassVar = (
         argument(
@@ -54,6 +55,11 @@ class Report(AdminCommand):
             metavar="DIR",
             type=utf8,
             help="several hosts: a directory with what 'mthook-admin export' printed on each, one file a host",
+        ),
+        argument(
+            "--all-hosts",
+            action="store_true",
+            help="all hosts, from the fleet's record; needs [fleet] connection",
         ),
         argument(
             "-f",
@@ -80,6 +86,12 @@ class Report(AdminCommand):
         return self._code
 
     def _found(self, args: argparse.Namespace) -> Aggregates:
+        if args.all_hosts:
+            if args.directory is not None:
+                raise UsageError("--all-hosts and --from don't go together: ask for one at a time")
+            from mthook.operations.report import everywhere  # here: it takes SQLAlchemy
+
+            return everywhere.figures(self.conf)
         if args.directory is not None:
             return self._carried(args.directory)
         with Context(self.conf, options.files(self.app.options), args.hooks_dir) as context:
