@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mthook.operations.inventory import WHERE
+from mthook.fleet.rows import DRIFT
 
 #: How many instances are named for each kind of drift.
 NAMED = 5
@@ -74,7 +74,7 @@ class Drifter:
     """An instance that is unlike its pin in one place.
 
     :ivar pin: '' where that was released since a start was stopped.
-    :ivar where: one of :data:`mthook.operations.inventory.WHERE`.
+    :ivar where: one of :data:`mthook.fleet.rows.DRIFT`.
     :ivar machine: what it is there.
     """
 
@@ -124,8 +124,8 @@ def together(parts: Iterable[Aggregates]) -> Aggregates:
 
 def first(drifters: Iterable[Drifter]) -> list[Drifter]:
     """Return those that a report names: so many of each kind, by host and name."""
-    found: dict[str, list[Drifter]] = {where: [] for where in WHERE}
+    found: dict[str, list[Drifter]] = {where: [] for where in DRIFT}
     for one in sorted(drifters, key=lambda one: (one.host, one.name or "", one.uuid)):
         if len(found[one.where]) < NAMED:
             found[one.where].append(one)
-    return [one for where in WHERE for one in found[where]]
+    return [one for where in DRIFT for one in found[where]]

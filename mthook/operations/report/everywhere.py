@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from mthook.fleet import reading
+from mthook.fleet.rows import DRIFT
 from mthook.operations.everywhere import row_of
-from mthook.operations.inventory import WHERE
 from mthook.operations.opening import opened_fleet
 from mthook.operations.report.aggregates import (
     NAMED,
@@ -65,12 +65,12 @@ def _drift(connection: sa.engine.Connection) -> dict[str, int]:
     for kinds, number in reading.drift_counts(connection).items():
         for kind in kinds.split(","):
             found[kind] += number
-    return {where: found[where] for where in WHERE}
+    return {where: found[where] for where in DRIFT}
 
 
 def _drifters(connection: sa.engine.Connection, drift: dict[str, int]) -> Iterator[Drifter]:
     """Yield the first of each kind that there is."""
-    for where in filter(drift.get, WHERE):
+    for where in filter(drift.get, DRIFT):
         for host, guest in reading.drifting(connection, where, NAMED):
             name = guest.display or guest.name
             for one in row_of(guest).drift:

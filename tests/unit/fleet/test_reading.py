@@ -145,9 +145,41 @@ def test_the_report_of_all_hosts_adds_up(desk: Node) -> None:
         one["name"]: (one["guests"], one["pins"], one["hosts"]) for one in found["machine_types"]
     }
     assert types == {OLD: (2, 2, 1), OTHER: (1, 1, 1), "pc-i440fx-1.7": (1, 1, 1)}
-    assert found["drift"] == {"running": 0, "defined": 1, "nova": 0, "stopped": 0}
+    assert found["drift"] == {
+        **{"running": 0, "defined": 1, "nova": 0, "stopped": 0},
+        "elsewhere": 0,
+    }
     (drifting,) = found["drifting"]
     assert (drifting["host"], drifting["name"], drifting["machine"]) == ("host-a", "db-1", NEW)
+
+
+def test_the_report_names_guests_that_another_host_contradicts(desk: Node) -> None:
+    """That drift is known to the record alone."""
+    guests = tables.GUESTS
+    values = {"drift": "running,elsewhere", "running": NEW, "elsewhere": OTHER}
+    desk.site.execute(sa.update(guests).values(**values).where(guests.c.uuid == WEB))
+
+    said = desk.admin("report", "--all-hosts")
+
+    assert (
+        "  pinned or running with another machine type on another host as well: 1\n"
+        f"    host-a: web-1 has {OTHER}, pinned to {OLD}\n"
+    ) in said.out
+
+
+def test_what_a_host_made_up_does_not_end_the_report(desk: Node) -> None:
+    """It may write what it likes into its rows, and is never called protected then."""
+    made_up = {"mode": "<b>", "ran_at": "lately", "qemu_version": "<script>", "guests": -1}
+    desk.site.execute(sa.update(tables.HOSTS).values(**made_up))
+    desk.site.execute(sa.update(tables.MACHINES).values(guests=-1, pins=-1))
+
+    found = json.loads(desk.admin("report", "--all-hosts", "-f", "json").out)
+
+    assert [one["problems"][:2] for one in found["hosts"]] == [["stale", "unproven"]] * 2
+    assert found["machine_types"] == []
+    page = desk.directory / "report.html"
+    assert desk.admin("report", "--all-hosts", "--html", str(page)).code == 0
+    assert "<script" not in page.read_text()
 
 
 def test_a_host_that_is_silent_stands_in_the_report(desk: Node) -> None:

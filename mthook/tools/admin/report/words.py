@@ -53,6 +53,7 @@ DRIFT = {
     "defined": "defined with another machine type",
     "nova": "recorded by Nova with another machine type",
     "stopped": "start stopped, to be repaired",
+    "elsewhere": "pinned or running with another machine type on another host as well",
 }
 #: What to do, and the commands for it; in braces how many it is about, and the release of QEMU.
 _STEPS: Mapping[str, tuple[str, Sequence[str]]] = {
