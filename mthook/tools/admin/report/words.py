@@ -154,7 +154,7 @@ def headline(report: Report) -> str:
 def explanation(report: Report) -> str:
     """Return what the headline means."""
     if not report.known:
-        return "No run of mthook-sync has ended yet, so nothing tells what guests there are."
+        return "No run of mthook-sync has ended yet, so nothing tells whether every guest is known."
     where = "On those hosts, a" if len(report.hosts) > 1 else "A"
     return {
         PROTECTED: "The hook stops every start that would change a guest's virtual hardware.",
