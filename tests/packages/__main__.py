@@ -27,7 +27,14 @@ SUITES = {"bookworm": "Debian 12", "trixie": "Debian 13"}
 DOWNLOAD, SPACE = "about 600 MB", "4 GB"
 _CHECKOUT = Path(__file__).parents[2]
 _DEPENDENCIES = [
-    *("python3-cliff", "python3-lxml", "python3-oslo.config", "python3-oslo.upgradecheck"),
+    *(
+        "python3-alembic",
+        "python3-cliff",
+        "python3-jinja2",
+        "python3-lxml",
+        "python3-oslo.config",
+        "python3-oslo.upgradecheck",
+    ),
     *("python3-prometheus-client", "python3-sqlalchemy", "python3-tqdm"),
 ]
 _BUILDER = [
