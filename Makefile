@@ -3,7 +3,7 @@ PYTHON ?= /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint bench cloud matrix sample clean
+.PHONY: help demo test lint bench cloud matrix deb packages sample clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -30,6 +30,13 @@ cloud: $(VENV)/ready ## try every path of a running OpenStack; the first time it
 
 matrix: $(VENV)/ready ## compare forecasts with the QEMUs of four Debians; downloads 220 MB each time
 	@.ci/tidily $(BIN)/python -m tests.matrix
+
+deb: ## build the packages for this release of Debian in build/deb, with Debian's own tools
+	@.ci/deb build/deb
+
+packages: $(VENV)/ready ## try the packages and the Ansible role in roots of Debian 12 and 13; the first time it downloads 600 MB
+	@command -v debootstrap >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends debootstrap; }
+	@.ci/tidily $(BIN)/python -m tests.packages
 
 sample: $(VENV)/ready ## write etc/mthook.conf.sample and etc/share anew
 	$(BIN)/oslo-config-generator --config-file etc/config-generator.conf

@@ -7,7 +7,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from bench import conversion, figures, gate, hook, start
+from bench import conversion, figures, fleet, gate, hook, report, start
 
 
 def _nova(rounds: int) -> bool:
@@ -34,6 +34,8 @@ BENCHMARKS: dict[str, Callable[[int], bool]] = {
     "conversion": conversion.run,
     "gate": gate.run,
     "figures": lambda rounds: figures.run(max(rounds // 4, 5)),
+    "report": lambda rounds: report.run(max(rounds // 10, 5)),
+    "fleet": lambda rounds: fleet.run(max(rounds // 5, 5)),
     "nova": lambda rounds: _nova(max(rounds // 10, 5)),
     "galera": _galera,
     "plans": _plans,
@@ -52,7 +54,7 @@ def main() -> int:
         " when named",
     )
     options = parser.parse_args()
-    named = options.only or ("hook", "start", "conversion", "gate", "figures")
+    named = options.only or ("hook", "start", "conversion", "gate", "figures", "report", "fleet")
     kept = [BENCHMARKS[name](options.rounds) for name in named]
     return 0 if all(kept) else 1
 

@@ -37,9 +37,9 @@ def run(rounds: int) -> bool:
     """Measure and print; return whether the limit is kept."""
     with tempfile.TemporaryDirectory() as directory:
         place = Path(directory)
-        _fill(_configuration(place, per_guest=False))
+        fill(configuration_of(place, per_guest=False))
         things = {
-            name: functools.partial(_write, _configuration(place, per_guest=per_guest))
+            name: functools.partial(_write, configuration_of(place, per_guest=per_guest))
             for name, per_guest in ((SUMS, False), (EACH, True))
         }
         cost = medians(things, rounds)
@@ -51,7 +51,8 @@ def run(rounds: int) -> bool:
     return kept
 
 
-def _configuration(directory: Path, *, per_guest: bool) -> configuration.cfg.ConfigOpts:
+def configuration_of(directory: Path, *, per_guest: bool) -> configuration.cfg.ConfigOpts:
+    """Return the configuration of a host that is kept in a directory."""
     file = directory / f"{per_guest}.conf"
     file.write_text(
         f"[catalog]\npath = {directory}/lib/catalog.sqlite\n"
@@ -60,7 +61,7 @@ def _configuration(directory: Path, *, per_guest: bool) -> configuration.cfg.Con
     return configuration.load([str(file)])
 
 
-def _fill(conf: configuration.cfg.ConfigOpts) -> None:
+def fill(conf: configuration.cfg.ConfigOpts) -> None:
     """Put the guests, their pins and a history of ten rows each into the catalog."""
     guests = (
         Guest(str(uuid.UUID(int=number)), f"guest-{number}", "x86_64", "kvm", _QEMU, machine)

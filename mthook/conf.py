@@ -137,6 +137,15 @@ _GROUPS["api_database"] = [
         "written as well. It is for controllers and administrators' hosts, not for compute hosts.",
     ),
 ]
+_GROUPS["fleet"] = [
+    cfg.StrOpt(
+        "connection",
+        secret=True,
+        help="The record that hosts share: mysql+pymysql://user:password@host/mthook, postgresql://user:password@host/"
+        "mthook or, to try it, sqlite:////path/to/fleet.sqlite. mthook-sync writes what concerns its host there; it "
+        "works on while the record can't be reached. 'mthook-admin fleet init' makes the tables.",
+    ),
+]
 _GROUPS["glance"] = [
     cfg.StrOpt(
         "auth_type",
@@ -234,7 +243,7 @@ _GROUPS["gate"] = [
 ]
 
 #: Groups that only mthook has.
-_OWN_GROUPS = ("catalog", "hook", "pin", "sync", "repair", "metrics", "gate")
+_OWN_GROUPS = ("catalog", "hook", "pin", "sync", "repair", "metrics", "fleet", "gate")
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:

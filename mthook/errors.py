@@ -17,6 +17,8 @@
     │   └── CatalogConflict     somebody else changed the pin meanwhile
     ├── NovaError               Nova's database can't be used
     │   └── NovaConflict        somebody else changed the machine type there meanwhile
+    ├── FleetError              the fleet's record can't be used
+    │   └── FleetSchema         made by an older or a newer mthook
     ├── GlanceError             Glance can't be used
     ├── HostError               libvirt said no
     ├── RequestSpecError        a Nova request spec that isn't understood
@@ -99,6 +101,14 @@ class NovaError(Error):
 
 class NovaConflict(NovaError):
     """A machine type in Nova's database isn't the one that was to be replaced."""
+
+
+class FleetError(Error):
+    """The fleet's record can't be reached, read or written."""
+
+
+class FleetSchema(FleetError):
+    """The fleet's record has no tables yet, or those of an older or a newer mthook."""
 
 
 class RequestSpecError(Error):

@@ -9,7 +9,7 @@ December, and the major number counts the years. Vendors' own lines have other r
 from __future__ import annotations
 
 from mthook.errors import Error
-from mthook.machinetype import KNOWN_ALIASES, MachineType, is_known
+from mthook.machinetype import KNOWN_ALIASES, MachineType
 from mthook.text import printable
 
 #: Major and minor number of a release of QEMU.
@@ -26,6 +26,8 @@ _DELETED_BEFORE: dict[str, tuple[tuple[Release, Release], ...]] = {
 }
 #: The families that the rule covers.
 _FAMILIES = ("i440fx", "q35", "virt", "s390-ccw-virtio", "pseries")
+#: No release has a number of three digits: a name with one is made up.
+_NEVER = 100
 #: The year of 0.0 in the present numbering, and the month of each minor release.
 _FIRST_YEAR, _MONTHS = 2015, (4, 8, 12)
 
@@ -54,25 +56,17 @@ def following(release: Release) -> Release:
 
 
 def end(machine: MachineType) -> Release | None:
-    """Return the first release that lacks a machine type; None: no rule tells."""
+    """Return the first release that lacks a machine type.
+
+    :return: None where no rule tells: for aliases, and for the machine types of other vendors.
+    """
     version = _ruled(machine)
     if version is None:
         return None
     for last, release in _DELETED_BEFORE.get(machine.family, ()):
         if version <= last:
             return release
-    return removed_in(machine)
-
-
-def removed_in(machine: MachineType) -> Release | None:
-    """Return the first release whose rule removes a machine type, whether or not an earlier one deleted it by hand.
-
-    :return: None where the rule says nothing: aliases, and what other vendors ship.
-    """
-    if machine.vendor != "upstream" or machine.version is None or not is_known(machine.name):
-        return None
-    major, minor = machine.version[:2]
-    return max((major + _DELETED_AFTER, minor), _RULED_FROM)
+    return max(_after(version, _DELETED_AFTER), _RULED_FROM)
 
 
 def has(release: Release, machine: MachineType) -> bool | None:
@@ -115,4 +109,6 @@ def _ruled(machine: MachineType) -> Release | None:
     """Return the version of a machine type that upstream's rule covers, else None."""
     if machine.vendor != "upstream" or machine.suffix or machine.version is None:
         return None
-    return machine.version[:2] if machine.family in _FAMILIES else None  # type: ignore[return-value]
+    if machine.family not in _FAMILIES or max(machine.version) >= _NEVER:
+        return None
+    return machine.version[:2]  # type: ignore[return-value]

@@ -84,6 +84,8 @@ def check_commands() -> None:
         host.define(guest_xml("web-1", UUID, NEW))
         stopped = host.virsh("start", "web-1", check=False).stderr
         assert f"pinned to {OLD}" in stopped, "mode enforce stopped nothing"
+        host.mthook("mthook-admin", "report", "--html", "/run/report.html")
+        assert "web-1" in host.path("/run/report.html").read_text(), "the report has no template"
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from mthook.text import now
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from mthook.catalog.records import EventCount, HistoryEntry, Repair
     from mthook.xmlrewrite.summary import Summary
 
@@ -47,6 +49,18 @@ class Starts(Rows):
         values = (since,) if uuid is None else (since, uuid)
         rows = self._rows(f"SELECT * FROM history WHERE {which} ORDER BY id", *values)
         return [HistoryEntry(**row) for row in rows]
+
+    def history_after(self, number: int, at: str, most: int) -> list[dict[str, Any]]:
+        """Return the rows after one, oldest first, each with its ``number``.
+
+        :param number: of that row, and ``at`` its time. Where another row has that number by now, as in a catalog that
+            was made anew, the later ones count; 0: all.
+        :param most: how many.
+        """
+        same = number == 0 or self._value("SELECT at FROM history WHERE id = ?", number) == at
+        which = "id > ?1" if same else "at > ?2"
+        query = f"SELECT id AS number, * FROM history WHERE {which} ORDER BY id LIMIT ?3"
+        return self._rows(query, number, at, most)
 
     def event_counts(self) -> list[EventCount]:
         """Count all events ever, by kind; history rows are never removed, so no count falls."""

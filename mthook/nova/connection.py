@@ -5,15 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-import signal
-import threading
-import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from mthook.deadline import within
 from mthook.errors import NovaError
 from mthook.text import printable
 
@@ -165,7 +163,7 @@ def asked(name: str, seconds: int) -> Iterator[None]:
     :param seconds: as for :func:`engine`; all questions in the block must be answered within a few times that.
     """
     try:
-        with _deadline(_SHARES * seconds):
+        with within(_SHARES * seconds):
             yield
     except TimeoutError as error:
         raise NovaError(f"{name}: {error}") from None
@@ -188,34 +186,6 @@ def asked(name: str, seconds: int) -> Iterator[None]:
         raise NovaError(
             f"{name}: its URL has an option that can't be used: {printable(error)}"
         ) from None
-
-
-@contextlib.contextmanager
-def _deadline(seconds: int) -> Iterator[None]:
-    """Interrupt the block when its time is up: if a database trickles bytes, each wait is short.
-
-    Only the main thread can be interrupted; mthook asks from no other.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def give_up(*_: object) -> None:
-        raise TimeoutError(f"no complete answer within {seconds} s")
-
-    before = signal.signal(signal.SIGALRM, give_up)
-    # Repeated every second: an interruption inside a finalizer gets lost.
-    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, 1)
-    begun = time.monotonic()
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-        if left:
-            signal.setitimer(
-                signal.ITIMER_REAL, max(left - (time.monotonic() - begun), 0.001), interval
-            )
 
 
 def reason_of(error: BaseException | None) -> tuple[int, str]:

@@ -6,10 +6,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Union, get_args
+from typing import TYPE_CHECKING, Literal, Union, get_args
 
 from mthook.errors import HostError, NotFound, Refused
 from mthook.text import label
+
+if TYPE_CHECKING:
+    from mthook.fleet.rows import Outcome
 
 Kind = Literal[
     "compiled",
@@ -36,6 +39,7 @@ Why = Literal[
     "unknown_author",
     "not_found_here",
     "no_default",
+    "wish_refused",
     "nova_at_work",
     "unconfirmed",
     "image_unseen",
@@ -165,6 +169,7 @@ class SyncResult(Result):
     :ivar displays: what Nova calls guests, by UUID; every event gets the name of its guest from there.
     :ivar foreseen: for a dry run in a mode other than enforce.
     :ivar drift: how many instances don't match their pins at the end of the run.
+    :ivar outcomes: what became of wishes in the fleet's record, which doesn't know it yet.
     """
 
     def __init__(self, report: Callable[[Event], None], *, dry_run: bool = False) -> None:
@@ -176,6 +181,7 @@ class SyncResult(Result):
         self.drift = 0
         self.left_alone: list[LeftAlone] = []
         self.errors: list[Failure] = []
+        self.outcomes: list[Outcome] = []
 
     def add(self, event: Event) -> None:
         """Note what happened, unless it has been noted."""

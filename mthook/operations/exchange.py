@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: The format that every line names. A later version would give another format another name.
 FORMAT = "mthook-pin-1"
+#: That of a line about the host where the pins are from; see :mod:`mthook.operations.report.exports`.
+HOST_FORMAT = "mthook-host-1"
 
 _REQUIRED = {field.name for field in fields(Pin) if field.default is MISSING}
 _TIMES = ("created_at", "updated_at")
@@ -111,10 +113,11 @@ def import_lines(
     """Take over pins that are newer than those here; all of them or, where one line is bad, none.
 
     :param catalog: ``None``, in a dry run: there is none yet.
-    :param lines: what :func:`to_line` makes of pins; empty lines don't count.
+    :param lines: what :func:`to_line` makes of pins; empty lines and those about a host don't count.
     :raises Error: a line is bad; the message gives its number.
     """
-    read = [_read(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    found = (_read(number, line) for number, line in enumerate(lines, 1) if line.strip())
+    read = [one for one in found if one is not None]
     if catalog is None:
         return [Imported(pin, names, "added") for pin, names in read]
     done: list[Imported] = []
@@ -164,18 +167,20 @@ def _write(cells: Cells, pin: Pin, machine: str) -> tuple[NovaFate, str | None]:
     return "written", machine
 
 
-def _read(number: int, line: str) -> tuple[Pin, tuple[str | None, str | None]]:
+def _read(number: int, line: str) -> tuple[Pin, tuple[str | None, str | None]] | None:
     try:
         return _parse(line)
     except (ValueError, TypeError, RecursionError, Error) as error:
         raise Error(f"line {number}: {printable(error)}: nothing was imported") from error
 
 
-def _parse(line: str) -> tuple[Pin, tuple[str | None, str | None]]:
+def _parse(line: str) -> tuple[Pin, tuple[str | None, str | None]] | None:
     try:
         content = json.loads(line)
     except ValueError:
         content = None
+    if isinstance(content, dict) and content.get("format") == HOST_FORMAT:
+        return None
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
         raise ValueError(f"not a pin in the format {FORMAT}")
     called = [content.pop(key, None) for key in _NAMES]

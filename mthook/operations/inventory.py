@@ -21,13 +21,16 @@ if TYPE_CHECKING:
     from mthook.nova.cell import Cell
     from mthook.nova.instance import NovaInstance
 
+#: The places where an instance can be unlike its pin: running, in its definition, in Nova's record as of the last
+#: sync, and in a start that was stopped.
+WHERE = ("running", "defined", "nova", "stopped")
+
 
 @dataclass(frozen=True)
 class Drift:
     """A place where an instance has another machine type than its pin.
 
-    :ivar where: ``running``, ``defined``, ``nova`` (recorded there, as of the last sync) or
-        ``stopped`` (a start with it was stopped, and the guest waits for a repair).
+    :ivar where: one of :data:`WHERE`; after a stopped start the guest waits for a repair.
     """
 
     where: str

@@ -14,17 +14,12 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Literal
 
 from mthook import __version__, releases
-from mthook.catalog.offers import Offers
-from mthook.errors import InstallError
 from mthook.machinetype import MachineType
-from mthook.operations.inventory import InstanceRow, instances
-from mthook.operations.readiness.context import Context
-from mthook.operations.readiness.installed import hook_status
-from mthook.operations.support import unsupported, with_offer
+from mthook.operations.observed import Observed
 from mthook.text import printable
 
 if TYPE_CHECKING:
-    from mthook.catalog.records import EventCount, HostFacts
+    from mthook.operations.readiness.context import Context
 
 #: The values of a sample's labels, in the order of its metric's labels, and its own.
 Sample = tuple[tuple[str, ...], float]
@@ -35,13 +30,12 @@ _Value = Callable[["_Found"], Iterable[Sample]]
 _LONGEST, _MOST = 64, 50
 _OTHER, _NONE, _UNKNOWN = "other", "none", "unknown"
 _MACHINE = re.compile(rf"[\w.+-]{{1,{_LONGEST}}}", re.ASCII)
-_DRIFT = ("running", "defined", "nova", "stopped")
+_DEPRECATED = {True: "yes", False: "no", None: _UNKNOWN}
 _ARRIVALS = ("migrate", "restore")
 #: The event in the history by which each line of defence changes domain XML.
 _REWRITES = {"gate": "rewritten", "realign": "realigned"}
 #: The operations in which the hook records something, and the checks of its installation.
 _OPERATIONS = ("prepare", "started", "migrate", "restore", "reconnect", "attach")
-_HOOK_CHECKS = ("installed", "current", "loaded")
 _MODES = ("audit", "enforce", "off")
 
 
@@ -61,55 +55,23 @@ class Metric:
     kind: Literal["gauge", "counter"] = "gauge"
 
 
-@dataclass
-class _Found:
-    """What is known of the host."""
+class _Found(Observed):
+    """What is known of the host, and which machine types have series of their own."""
 
-    context: Context
-
-    def __post_init__(self) -> None:
-        catalog = self.context.catalog()
-        self.host: HostFacts = catalog.host()
-        self.offers: Offers = self.context.offers()
-        self.hook = _hook(self.context)
-        self.events: list[EventCount] = catalog.event_counts()
-        self.rows = list(instances(catalog, catalog.guests()))
-        self.here = [row for row in self.rows if row.guest and row.guest.gone_since is None]
-        self.pins = [
-            with_offer(row.pin, row.guest, self.offers)
-            for row in self.rows
-            if row.pin and row.machine and not (row.guest and row.guest.gone_since)
-        ]
-        self.machines = {row.uuid: self._machine(row) for row in self.here}
-        self._named = self._choose_names()
-
-    def _choose_names(self) -> set[str]:
-        """Return the machine types that have series of their own."""
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.events = context.catalog().event_counts()
         offered = set(self.offers.like(None).names)
         known = [*self.machines.values(), *(row.machine for row in self.here if row.machine)]
         others = Counter(machine for machine in known if machine not in offered)
         named = [*offered, *(name for name, _ in others.most_common(_MOST))]
-        return {name for name in named if _MACHINE.fullmatch(name)}
-
-    def _machine(self, row: InstanceRow) -> str:
-        """Return what a guest runs, or would be started as; an alias resolved as its emulator does."""
-        guest = row.guest
-        assert guest is not None
-        return guest.running or self.offers.of(guest).stands_for(row.machine or guest.defined or "")
+        self._named = {name for name in named if _MACHINE.fullmatch(name)}
 
     def label(self, machine: str | None) -> str:
         """Return a machine type's name as a label; only so many names that nobody offers are let in."""
         if not machine:
             return _NONE
         return machine if machine in self._named else _OTHER
-
-    def deprecated(self, row: InstanceRow) -> str:
-        """Tell whether a guest's emulator deprecates its machine type."""
-        assert row.guest is not None
-        offer, machine = self.offers.of(row.guest), self.machines[row.uuid]
-        if not offer.has(machine):
-            return _UNKNOWN
-        return "yes" if machine in offer.deprecated else "no"
 
 
 def measure(context: Context) -> Iterator[tuple[Metric, list[Sample]]]:
@@ -131,7 +93,7 @@ def _info(found: _Found) -> Iterator[Sample]:
 
 def _guests(found: _Found) -> Iterable[Sample]:
     return _counted(
-        (found.label(found.machines[row.uuid]), row.state, found.deprecated(row))
+        (found.label(found.machines[row.uuid]), row.state, _DEPRECATED[found.deprecated(row)])
         for row in found.here
     )
 
@@ -145,22 +107,22 @@ def _each_guest(found: _Found) -> Iterator[Sample]:
 
 
 def _unpinned(found: _Found) -> Iterator[Sample]:
-    yield (), sum(row.machine is None for row in found.here)
+    yield (), found.unpinned
 
 
 def _drift(found: _Found) -> Iterable[Sample]:
-    return _counted(((one.where,) for row in found.rows for one in row.drift), _DRIFT)
+    return sorted(((where,), number) for where, number in found.drift.items())
 
 
 def _unstartable(found: _Found) -> Iterator[Sample]:
-    if found.offers:  # else nobody knows
-        yield (), sum(1 for _ in unsupported(found.pins, found.context.host))
+    if found.unstartable is not None:
+        yield (), found.unstartable
 
 
 def _ending(found: _Found) -> Iterable[Sample]:
     counts: Counter[tuple[str, ...]] = Counter()
-    for machine, number in Counter(pin.machine or "" for pin, *_ in found.pins).items():
-        release = releases.removed_in(MachineType.parse(machine))
+    for machine, number in found.pinned_to.items():
+        release = releases.end(MachineType.parse(machine))
         counts[(_UNKNOWN if release is None else "{}.{}".format(*release),)] += number
     return sorted(counts.items())
 
@@ -215,25 +177,12 @@ def _hook_checks(found: _Found) -> Iterator[Sample]:
 
 
 def _proven(found: _Found) -> Iterator[Sample]:
-    yield (), all(found.hook.values())
+    yield (), found.proven
 
 
-def _hook(context: Context) -> dict[str, bool]:
-    """Return what is known about the hook; a check that can't be made counts as failed, as where no daemon runs."""
-    try:
-        status = hook_status(context)
-    except InstallError:
-        return dict.fromkeys(_HOOK_CHECKS, False)
-    return {check: bool(getattr(status, check)) for check in _HOOK_CHECKS}
-
-
-def _counted(things: Iterable[tuple[str, ...]], always: Sequence[str] = ()) -> list[Sample]:
-    """Count things by their labels.
-
-    :param always: labels that have a sample even if the count is zero.
-    """
-    counts: dict[tuple[str, ...], float] = {(label,): 0 for label in always}
-    return sorted({**counts, **Counter(things)}.items())
+def _counted(things: Iterable[tuple[str, ...]]) -> list[Sample]:
+    """Count things by their labels."""
+    return sorted(Counter(things).items())
 
 
 def _number(found: _Found, event: str, operations: Sequence[str | None] | None = None) -> int:

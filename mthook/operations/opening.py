@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opens what the configuration names: the catalog, Nova's databases, libvirt.
+"""Opens what the configuration names: the catalog, Nova's databases, the fleet's record, libvirt.
 
 Each is imported when it is opened: SQLAlchemy and libvirt-python take longer to load than all the
 rest, and a host may do without one of them.
@@ -12,12 +12,13 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
-from mthook.errors import CatalogError, Error, HostError
+from mthook.errors import CatalogError, ConfigError, Error, HostError
 
 if TYPE_CHECKING:
     from oslo_config import cfg
 
     from mthook.catalog.store import Catalog
+    from mthook.fleet.connection import Record
     from mthook.host.connection import Host
     from mthook.nova.cells import Cells
 
@@ -75,6 +76,24 @@ def opened_nova(conf: cfg.ConfigOpts) -> Iterator[Cells]:
     LOG.info("Nova's database: [%s] connection", group)
     with cells.opened(conf) as found:
         yield found
+
+
+@contextlib.contextmanager
+def opened_fleet(conf: cfg.ConfigOpts, *, check: bool = True) -> Iterator[Record]:
+    """Open the fleet's record; it is reached when it is asked.
+
+    :param check: make sure at once that its tables are those that this mthook knows.
+    :raises ConfigError: none is configured.
+    """
+    if conf.fleet.connection is None:
+        raise ConfigError("the configuration has no [fleet] connection")
+    from mthook.fleet.connection import Record
+
+    LOG.info("the fleet's record: that of [fleet] connection")
+    with Record(conf.fleet.connection) as record:
+        if check:
+            record.check()
+        yield record
 
 
 @contextlib.contextmanager

@@ -32,6 +32,7 @@ _WHERE = {
     "defined": "defined {}",
     "nova": "Nova has {}",
     "stopped": "start stopped",
+    "elsewhere": "{} on another host",
 }
 
 

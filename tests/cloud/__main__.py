@@ -2,7 +2,7 @@
 """Try everything that Nova does to a server on a real cloud, and print what became of its machine type.
 
 The cloud is Debian's own OpenStack on this one machine: a controller and two compute hosts, in namespaces of their
-own. What is kept from run to run is below /var/cache/mthook-cloud, or $MTHOOK_CLOUD_ROOT.
+own. What is kept from run to run is below /var/cache/mthook-roots, or $MTHOOK_ROOTS.
 """
 
 from __future__ import annotations

@@ -11,10 +11,10 @@ from tests.cloud.api import Api, ApiError
 from tests.cloud.configuration import HOSTS
 from tests.cloud.controller import Controller
 from tests.cloud.hosts import ComputeHost
-from tests.cloud.machine import Machine
 from tests.cloud.prepared import layers
 from tests.cloud.records import Records
 from tests.cloud.together import together
+from tests.lab.machine import Machine
 from tests.lab.processes import wait_until
 
 if TYPE_CHECKING:

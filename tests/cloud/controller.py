@@ -12,7 +12,7 @@ from typing import Optional
 
 from tests.cloud import configuration
 from tests.cloud.configuration import CONTROLLER
-from tests.cloud.machine import Machine
+from tests.lab.machine import Machine
 
 _RUN = {
     "mysqld": "mysql",

@@ -15,7 +15,7 @@ from typing import NamedTuple, Optional
 from tests.cloud import configuration
 from tests.cloud.configuration import HOSTS
 from tests.cloud.controller import await_port, make_run_directories
-from tests.cloud.machine import Machine
+from tests.lab.machine import Machine
 from tests.lab.processes import SECONDS
 
 _GATE = "/run/mthook/libvirt-sock"

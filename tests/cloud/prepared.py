@@ -19,7 +19,8 @@ from tests.cloud.controller import (
     start_mariadb,
     start_rabbitmq,
 )
-from tests.cloud.machine import Machine
+from tests.lab import roots
+from tests.lab.machine import Machine
 from tests.lab.processes import ENVIRONMENT
 
 #: The databases, each with its owner.
@@ -89,7 +90,7 @@ def layers() -> list[Path]:
         finally:
             machine.close()
 
-    return [root.kept("prepared", recipe, make), packages]
+    return [roots.kept("prepared", recipe, make), packages]
 
 
 def prepare(machine: Machine) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.cloud.machine import Machine
+from tests.lab.machine import Machine
 from tests.lab.requirements import LabError
 
 _CHECKOUT = Path(__file__).parents[2]

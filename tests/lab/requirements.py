@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 from collections.abc import Mapping
@@ -60,3 +61,14 @@ def check(programs: Mapping[str, str] = HOST) -> None:
             raise LabError(
                 f"A lab needs the program {program}; on Debian install the package {package}."
             )
+
+
+def find_postgresql() -> str:
+    """Return the directory of PostgreSQL's newest programs, which Debian keeps apart from the others.
+
+    :raises LabError: there are none.
+    """
+    found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
+    if not found:
+        raise LabError("A lab needs PostgreSQL; on Debian install the package postgresql.")
+    return os.path.dirname(found[-1])

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import libvirt
+import libvirt_qemu
 from lxml import etree
 
 from tests.lab import VIRT_TYPE, Host
@@ -29,7 +31,6 @@ class Daemon:
     """A lab's libvirtd, asked without a process for each call."""
 
     def __init__(self, node: Host) -> None:
-        self.node = node
         libvirt.registerErrorHandler(lambda *_: None, None)
         self._connection = libvirt.open(node.uri)
         names = " ".join(f"{bus}{letter}" for bus in ("hd", "sd", "vd") for letter in "abcdefg")
@@ -56,12 +57,7 @@ class Daemon:
         with self.defined(xml) as domain:
             domain.create()
             live = etree.fromstring(domain.XMLDesc())
-            return Identities(live, lambda *what, **args: self._ask(domain.name(), *what, **args))
-
-    def _ask(self, name: str, command: str, **arguments: str) -> Any:
-        request = json.dumps({"execute": command, "arguments": arguments})
-        answer = json.loads(self.node.virsh("qemu-monitor-command", name, request).stdout)
-        return answer.get("return")  # None: a floppy has no serial
+            return Identities(live, functools.partial(_ask, domain))
 
     @contextlib.contextmanager
     def defined(self, xml: bytes) -> Iterator[libvirt.virDomain]:
@@ -69,6 +65,12 @@ class Daemon:
         with contextlib.closing(_Defined(self._connection)) as defined:
             defined.define(xml)
             yield defined.domain
+
+
+def _ask(domain: libvirt.virDomain, command: str, **arguments: str) -> Any:
+    request = json.dumps({"execute": command, "arguments": arguments})
+    answer = json.loads(libvirt_qemu.qemuMonitorCommand(domain, request, 0))
+    return answer.get("return")  # None: a floppy has no serial
 
 
 class Identities:
@@ -90,6 +92,7 @@ class Identities:
         self.order: list[str] = []
         deadline = time.monotonic() + _SECONDS
         while len(self.order) < len(names) and time.monotonic() < deadline:
+            time.sleep(0.05)  # the firmware needs the processor more than these questions do
             found = _on_pci(bus["devices"] for bus in ask("query-pci"))
             self.order = [names[alias] for alias in found if alias in names]
 

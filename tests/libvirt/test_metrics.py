@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import configparser
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,3 +66,31 @@ def test_starts_and_stops_are_counted(here: Site) -> None:
     assert '\nmthook_hook_records_total{event="stopped",operation="prepare"} 1.0\n' in figures
     assert f'machine="{pinned}",state="shut off"' in figures
     assert f'name="web-1",pin="{pinned}"' in figures
+
+
+def test_a_report_on_a_real_host(here: Site) -> None:
+    """Protected by the hook that libvirtd calls; after a stop it names the guest; its export says the same."""
+    name = "<b>web"
+    here.node.boot(name, PC, uuid=UUID)
+    sync(here)
+    before = json.loads(here.node.mthook("mthook-admin", "report", "-f", "json").stdout)
+    here.node.virsh("destroy", name)
+    here.redefine("pc-q35-7.2", name)
+    assert here.start(name) != ""
+    here.node.mthook("mthook-admin", "report", "--html", "/run/report.html")
+    here.node.run(["mkdir", "/run/exports"])
+    exported = here.node.mthook("mthook-admin", "export").stdout
+    here.node.path("/run/exports/alpha").write_text(exported)
+    after = here.node.mthook("mthook-admin", "report", "--from", "/run/exports").stdout
+
+    assert before["standing"] == "protected"
+    assert [one["kind"] for one in before["steps"] if one["kind"] != "ending"] == []
+    assert [one["problems"] for one in before["hosts"]] == [[]]
+    assert [(one["family"], one["guests"]) for one in before["machine_types"]] == [("i440fx", 1)]
+    assert after.startswith("alpha: protected, look into it\n")
+    assert (
+        "start stopped, to be repaired: 1\n    <b>web has pc-q35-7.2, pinned to pc-i440fx" in after
+    )
+    page = here.node.path("/run/report.html").read_text()
+    assert "&lt;b&gt;web has pc-q35-7.2" in page
+    assert "<b>" not in page

@@ -19,9 +19,9 @@ LAYERS = (
     ("operations",),
     ("gate", "hook"),
     ("judgement",),
-    ("host", "nova", "catalog"),
+    ("host", "nova", "fleet", "catalog"),
     ("xmlrewrite", "policy", "reconcile", "releases", "conf"),
-    ("settings", "journal", "locks", "files", "machinetype"),
+    ("settings", "journal", "locks", "files", "deadline", "machinetype"),
     ("errors", "text"),
     ("__init__",),
 )

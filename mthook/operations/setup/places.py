@@ -12,6 +12,9 @@ import mthook
 from mthook.errors import InstallError
 
 SYSTEMD = "/etc/systemd/system"
+#: Where a package of a distribution puts units, for an administrator to enable.
+PACKAGED_UNITS = "/usr/lib/systemd/system"
+PACKAGED_PROGRAMS = ("/usr/sbin", "/usr/bin")
 #: It is there where systemd runs: sd_booted(3).
 SYSTEMD_RUNS = "/run/systemd/system"
 CRON = "/etc/cron.d"
@@ -70,9 +73,12 @@ def _of_mthook(directory: Path) -> list[Path]:
 
 
 def program(name: str) -> str:
-    """Return the path of one of mthook's programs, as systemd and cron are told it."""
+    """Return the path of one of mthook's programs, as systemd and cron are told it.
+
+    One that a package has brought is found by its name alone, which the package's units say.
+    """
     for directory in (os.path.dirname(sys.argv[0]), sysconfig.get_path("scripts")):
         path = os.path.join(os.path.abspath(directory), name)
         if directory and os.access(path, os.X_OK):
-            return path
+            return name if os.path.dirname(path) in PACKAGED_PROGRAMS else path
     return name

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -136,16 +137,20 @@ def _steps(
         steps.append(Step("hook", found.hook or hooks_dir, current))
     if found.timer is not None:
         of_timer = units.timer(found, conf)
-        steps.append(Step("timer", next(iter(of_timer)), units.are_there(of_timer)))
+        steps.append(Step("timer", next(iter(of_timer)), _is_there(of_timer)))
     if choices.gate and found.nova and found.timer == "systemd":
         of_gate = units.gate(found, conf)
-        steps.append(Step("gate", next(iter(of_gate)), units.are_there(of_gate)))
+        steps.append(Step("gate", next(iter(of_gate)), _is_there(of_gate)))
         if choices.nova_conf and found.nova_conf is not None:
             steps.append(Step("nova_conf", found.nova_conf, nova_text == found.nova_text))
     completion = places.completion()
     if completion:
         steps.append(Step("completion", places.SHARE, units.are_there(completion)))
     return steps
+
+
+def _is_there(texts: Mapping[str, str]) -> bool:
+    return units.are_there(texts) and units.are_enabled(list(texts))
 
 
 def _is_current(found: Found, hooks_dir: str, conf: cfg.ConfigOpts) -> bool:

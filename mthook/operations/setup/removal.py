@@ -24,12 +24,15 @@ from mthook.text import printable
 class Removed:
     """One thing that is gone, or had to stay.
 
-    :ivar kind: ``file``, ``hook``, ``completion`` (and man pages), ``pin`` (out of a guest's metadata), ``led_back``
-        (nova.conf no longer leads to the gate); ``gate_stays``: Nova may still be connected through it; ``pin_stays``.
+    :ivar kind: ``file``, ``disabled`` (a unit that a package brought), ``hook``, ``completion`` (and man pages),
+        ``pin`` (out of a guest's metadata), ``led_back`` (nova.conf no longer leads to the gate); ``gate_stays``: Nova
+        may still be connected through it; ``pin_stays``.
     :ivar what: the path, or the guest.
     """
 
-    kind: Literal["file", "hook", "completion", "pin", "led_back", "gate_stays", "pin_stays"]
+    kind: Literal[
+        "file", "disabled", "hook", "completion", "pin", "led_back", "gate_stays", "pin_stays"
+    ]
     what: str
     error: Error | None = None
 
@@ -66,10 +69,13 @@ def remove(
 
 def _remove(paths: Sequence[str]) -> Iterator[Removed]:
     """Disable units and remove files."""
-    names = [os.path.basename(path) for path in paths if path.startswith(places.SYSTEMD)]
+    names = [os.path.basename(path) for path in paths if units.is_unit(path)]
     if names and os.path.isdir(places.SYSTEMD_RUNS):
         units.systemctl("disable", "--now", *names)
     for path in paths:
+        if units.is_packaged(path):
+            yield Removed("disabled", os.path.basename(path))
+            continue
         try:
             os.unlink(path)
         except OSError as error:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import shlex
@@ -44,18 +45,27 @@ def timer(found: Found, conf: cfg.ConfigOpts) -> dict[str, str]:
 
 def gate(found: Found, conf: cfg.ConfigOpts) -> dict[str, str]:
     """Return the gate's units: paths and texts. Its socket belongs to the group of libvirt's own."""
-    texts = _units(_GATE, found, conf)
-    socket = os.path.join(places.SYSTEMD, _GATE[0])
-    for name, value in (
-        ("ListenStream", conf.gate.listen),
-        ("SocketGroup", group_of(found.socket)),
-    ):
-        texts[socket] = re.sub(rf"^{name}=.*$", f"{name}={value}", texts[socket], flags=re.M)
+    values = {"ListenStream": conf.gate.listen, "SocketGroup": group_of(found.socket)}
+    return _units(_GATE, found, conf, values)
+
+
+def _units(
+    names: Sequence[str], found: Found, conf: cfg.ConfigOpts, values: Mapping[str, str] = {}
+) -> dict[str, str]:
+    """Return units: those of a package where they say what is wanted, else units of an administrator's, which win.
+
+    :param values: what a socket's lines are to say.
+    """
+    texts = {}
+    for name in names:
+        text, packaged = _unit(name, found, conf), os.path.join(places.PACKAGED_UNITS, name)
+        for key, value in values.items():
+            text = re.sub(rf"^{key}=.*$", f"{key}={value}", text, flags=re.M)
+        if read(packaged) == text:
+            texts[packaged] = text
+        else:
+            texts[os.path.join(places.SYSTEMD, name)] = _HEAD + text
     return texts
-
-
-def _units(names: Sequence[str], found: Found, conf: cfg.ConfigOpts) -> dict[str, str]:
-    return {os.path.join(places.SYSTEMD, name): _unit(name, found, conf) for name in names}
 
 
 def are_there(texts: Mapping[str, str]) -> bool:
@@ -63,11 +73,32 @@ def are_there(texts: Mapping[str, str]) -> bool:
     return all(read(path) == text for path, text in texts.items())
 
 
+def are_enabled(paths: Sequence[str]) -> bool:
+    """Tell whether systemd starts what these units start."""
+    return all(_enabled(name) for name in to_enable(paths))
+
+
+def _enabled(name: str) -> bool:
+    """Tell whether systemd starts a unit: ``systemctl enable`` has made a link for it."""
+    return bool(glob.glob(os.path.join(places.SYSTEMD, "*.wants", name)))
+
+
 def of_mthook() -> list[str]:
-    """Return the paths of all mthook units that somebody has put where an administrator's units are."""
+    """Return the paths of all mthook units that an administrator has written, or enabled though a package's."""
     names = (*_SYNC, *_PUSH, *_GATE, *_OTHERS)
     paths = [os.path.join(places.SYSTEMD, name) for name in names]
-    return [path for path in paths if os.path.exists(path)]
+    packaged = [os.path.join(places.PACKAGED_UNITS, name) for name in names if _enabled(name)]
+    return [path for path in paths + packaged if os.path.exists(path)]
+
+
+def is_unit(path: str) -> bool:
+    """Tell whether a file is one of systemd's."""
+    return os.path.dirname(path) in (places.SYSTEMD, places.PACKAGED_UNITS)
+
+
+def is_packaged(path: str) -> bool:
+    """Tell whether a unit is a package's."""
+    return os.path.dirname(path) == places.PACKAGED_UNITS
 
 
 def of_gate(paths: Sequence[str]) -> list[str]:
@@ -110,7 +141,7 @@ def _unit(name: str, found: Found, conf: cfg.ConfigOpts) -> str:
             text,
             flags=re.M,
         )
-    return _HEAD + text
+    return text
 
 
 def _named(text: str, files: Sequence[str]) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run of mthook-sync leaves behind: how it ended, and the figures of its host."""
+"""What a run of mthook-sync leaves behind: how it ended, the figures of its host, its rows in the fleet's record."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from collections.abc import Iterator, Sequence
 
 from oslo_config import cfg
 
-from mthook.errors import CatalogError, Error, MetricsError
+from mthook.errors import CatalogError, Error, FleetError, MetricsError
 from mthook.hook import install
 from mthook.locks import Busy
 from mthook.operations.acts import Failure, SyncResult
 from mthook.operations.readiness.context import Context
+from mthook.operations.sync.reported import for_catalog
 from mthook.text import now
 
 
 @contextlib.contextmanager
 def recorded(conf: cfg.ConfigOpts, files: Sequence[str], result: SyncResult) -> Iterator[None]:
-    """Keep in the catalog how a whole run ended, and write the figures where the configuration wants them.
+    """Keep in the catalog how a whole run ended, and write figures and the record where the configuration wants them.
 
     A failure to write is reported like any other error of the run; all else has been done by then.
 
@@ -37,8 +38,11 @@ def recorded(conf: cfg.ConfigOpts, files: Sequence[str], result: SyncResult) -> 
 
 
 def _record(conf: cfg.ConfigOpts, files: Sequence[str], result: SyncResult, errors: int) -> None:
+    at = now()
     with Context(conf, files, install.DEFAULT_DIRECTORY) as context:
-        context.catalog().set_run(now(), errors)
+        if conf.fleet.connection is not None:
+            errors += _push(context, result, at, errors)
+        context.catalog().set_run(at, errors)
         if conf.metrics.textfile is not None:
             from mthook.operations import exposition, metrics  # here: few hosts want them
 
@@ -46,3 +50,19 @@ def _record(conf: cfg.ConfigOpts, files: Sequence[str], result: SyncResult, erro
                 exposition.write(conf.metrics.textfile, metrics.measure(context))
             except MetricsError as error:
                 result.add(Failure(error))
+
+
+def _push(context: Context, result: SyncResult, at: str, errors: int) -> int:
+    """Write to the fleet's record, unless it has failed in this run already; return how many errors that brings."""
+    from mthook.operations.sync import fleet  # here: it takes SQLAlchemy
+
+    before = result.failed
+    if any(isinstance(one.error, FleetError) for one in result.errors):
+        return 0
+    try:
+        fleet.push(context, result, at, errors)
+    except FleetError as error:
+        result.add(Failure(error))
+    if result.failed > before:
+        context.catalog().set_sync_errors(for_catalog(result.errors))
+    return result.failed - before

@@ -48,6 +48,10 @@ def do_steps(run: SyncRun, only: str | None, *, start: bool = False) -> None:
     with contextlib.ExitStack() as stack:
         if has_nova(run.conf):
             run.nova = NovaRecords(run, stack)
+        if run.conf.fleet.connection is not None and only in (None, "seed"):
+            from mthook.operations.sync.wishes import heed  # here: it takes SQLAlchemy
+
+            heed(run, only)
         _pins(run, only)
         _definitions(run, only, start)
         if only is None:

@@ -18,7 +18,16 @@ from cliff import columns, command, lister, show
 from oslo_config import cfg
 
 from mthook import policy
-from mthook.errors import CatalogError, Error, HostError, NotFound, NovaConflict, NovaError, Refused
+from mthook.errors import (
+    CatalogError,
+    Error,
+    FleetError,
+    HostError,
+    NotFound,
+    NovaConflict,
+    NovaError,
+    Refused,
+)
 from mthook.operations.caution import Caution, Kind
 from mthook.operations.opening import opened_host
 from mthook.policy import Refusal
@@ -250,7 +259,7 @@ class GuestsCommand(AdminCommand):
         try:
             yield
         except Error as error:
-            fatal = isinstance(error, (CatalogError, NovaError, UsageError))
+            fatal = isinstance(error, (CatalogError, FleetError, NovaError, UsageError))
             if fatal and not isinstance(error, NovaConflict):
                 raise
             self.complain(str(error))

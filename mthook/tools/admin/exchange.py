@@ -19,7 +19,10 @@ from mthook.operations.exchange import (
     write_to_nova,
 )
 from mthook.operations.opening import opened_catalog, opened_nova
+from mthook.operations.readiness.context import Context
+from mthook.operations.report import exports, here
 from mthook.text import printable
+from mthook.tools import options
 from mthook.tools.admin.command import (
     DRY_RUN,
     FILE,
@@ -31,6 +34,7 @@ from mthook.tools.admin.command import (
     read_input,
     utf8,
 )
+from mthook.tools.admin.hook import HOOKS_DIR
 
 if TYPE_CHECKING:
     from mthook.catalog.store import Catalog
@@ -42,8 +46,9 @@ _MAX_IMPORT = 1 << 30
 class Export(AdminCommand):
     """Print every pin as a line of JSON, for 'mthook-admin import' on another host.
 
-    The names are there for people; an import goes by the UUID. With --host the pins are what Nova
-    has recorded for that host's instances, for a host that can't reach Nova's database.
+    The first line is about this host, for 'mthook-admin report --from'. The names of guests are there for people;
+    an import goes by the UUID. With --host the pins are what Nova has recorded for that host's instances, for a host
+    that can't reach Nova's database.
     """
 
     codes: ClassVar = {ExitCode.OK: "all pins are on standard output"}
@@ -59,19 +64,21 @@ class Export(AdminCommand):
             type=utf8,
             help="what Nova's database has for this compute host, in place of this host's pins",
         ),
+        HOOKS_DIR,
     )
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print the pins."""
         self._code = ExitCode.OK
-        host: str | None = parsed_args.host
-        for line in self._of_catalog() if host is None else self._of_nova(host):
+        host, hooks_dir = parsed_args.host, parsed_args.hooks_dir
+        for line in self._of_catalog(hooks_dir) if host is None else self._of_nova(host):
             print(line, file=self.app.stdout)
         return self._code
 
-    def _of_catalog(self) -> Iterator[str]:
-        with opened_catalog(self.conf) as catalog:
-            yield from exported(catalog)
+    def _of_catalog(self, hooks_dir: str) -> Iterator[str]:
+        with Context(self.conf, options.files(self.app.options), hooks_dir) as context:
+            yield exports.to_line(here.figures(context))
+            yield from exported(context.catalog())
 
     def _of_nova(self, host: str) -> Iterator[str]:
         if not has_nova(self.conf):

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from mthook.catalog.offers import Offers
 from mthook.catalog.records import EVENTS, Guest, HistoryEntry
 from mthook.conf import has_nova
-from mthook.errors import CatalogError, HostError, MachineTypeError, NovaError
+from mthook.errors import CatalogError, HostError, MachineTypeError, NotFound, NovaError
 from mthook.machinetype import MachineType
 from mthook.nova.instance import VM_STATES
+from mthook.operations.fleetchange import find
 from mthook.operations.inventory import (
     InstanceRow,
     Selection,
@@ -27,7 +28,13 @@ from mthook.operations.inventory import (
     unset_in_nova,
 )
 from mthook.operations.lookup import look_up_or_ask, uuid_of
-from mthook.operations.opening import once, opened_catalog, opened_host, opened_nova
+from mthook.operations.opening import (
+    once,
+    opened_catalog,
+    opened_fleet,
+    opened_host,
+    opened_nova,
+)
 from mthook.operations.support import pinned, unsupported
 from mthook.text import is_time, now, printable
 from mthook.tools.admin.command import (
@@ -44,6 +51,7 @@ if TYPE_CHECKING:
     from oslo_config import cfg
 
     from mthook.catalog.store import Catalog
+    from mthook.fleet.connection import Record
     from mthook.nova.cell import Cell
 
 #: What a guest's state can be: libvirt's words, saved, and gone.
@@ -74,6 +82,8 @@ _OPERATIONS = {
 _IN_ENFORCE = "in mode enforce the next sync would realign {}, as far as possible: 'mthook-sync --dry-run' tells how"
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (0, "s"))
 NOVA_COLUMNS = ("UUID", "Display name", "State", "Host", "Cell")
+#: How many silent hosts are named.
+_FEW = 5
 _DISPLAY = "Display name"
 #: What a table has unless more is asked for.
 _BRIEF = ("Name", "Display name", "State", "Pin", "Drift")
@@ -145,6 +155,20 @@ FILTERS = (
         help="pinned to a machine type that this host's QEMU doesn't offer: they can't start here",
     ),
 )
+#: What asks for other hosts' instances as well.
+ALL_HOSTS = (
+    argument(
+        "--all-hosts",
+        action="store_true",
+        help="all hosts, from the fleet's record; needs [fleet] connection",
+    ),
+    argument(
+        "--host",
+        metavar="HOST",
+        type=utf8,
+        help="this host, from the fleet's record",
+    ),
+)
 CHANGED = "QEMU has changed since the last sync, so what it offers isn't known: run mthook-sync"
 
 
@@ -201,6 +225,9 @@ class List(RowCommand):
     A table has one line for each instance, as wide as the terminal. Long names are shortened in
     their middle. --long prints all columns, and nothing is shortened.
 
+    With --all-hosts or --host, instances are those of the fleet's record, as each host's last sync
+    has written them there.
+
     Where Nova's database is configured, --unset lists Nova's instances without a machine type, of
     all hosts and cells, with other columns.
     """
@@ -220,12 +247,14 @@ class List(RowCommand):
         "mthook-admin list --drift",
         "mthook-admin list --machine 'pc-i440fx-4.*' --state running",
         "mthook-admin list --unset -f value -c UUID",
+        "mthook-admin list --all-hosts --machine 'pc-i440fx-4.*'",
         "mthook-admin list -f json",
     )
 
     arguments: ClassVar = (
         argument("--long", action="store_true", help="print all columns, as wide as they are"),
         *FILTERS,
+        *ALL_HOSTS,
         argument(
             "--unset",
             action="store_true",
@@ -249,7 +278,8 @@ class List(RowCommand):
         self, parsed_args: argparse.Namespace
     ) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
         """Return the headings and the rows."""
-        in_nova = parsed_args.unset and has_nova(self.conf)
+        everywhere = parsed_args.all_hosts or parsed_args.host is not None
+        in_nova = parsed_args.unset and has_nova(self.conf) and not everywhere
         states = VM_STATES if in_nova else ALL_STATES
         for state in parsed_args.state:
             if state not in states:
@@ -260,6 +290,8 @@ class List(RowCommand):
             raise UsageError("--cell-uuid needs --unset, and [api_database] connection")
         if parsed_args.guests_only:
             raise UsageError("--guests-only needs --unset, and a Nova database")
+        if everywhere:
+            return FLEET_COLUMNS, self._everywhere(parsed_args)
         return super().take_action(parsed_args)
 
     def produce_output(
@@ -271,6 +303,8 @@ class List(RowCommand):
         """Print the rows, then what mode enforce would do about them, and below a table what they come to."""
         if column_names is NOVA_COLUMNS:
             return super().produce_output(parsed_args, column_names, data)
+        if column_names is FLEET_COLUMNS:
+            return self._print_everywhere(parsed_args, data)
         rows = list(data)
         super().produce_output(parsed_args, column_names, rows)
         self.app.stdout.flush()
@@ -286,7 +320,10 @@ class List(RowCommand):
         self, args: argparse.Namespace, headings: Sequence[str], rows: Sequence[Sequence[Any]]
     ) -> Sequence[str]:
         """Return what answers the questions that most are asked."""
-        return headings if headings is NOVA_COLUMNS else _told(_BRIEF, headings, rows)
+        if headings is NOVA_COLUMNS:
+            return headings
+        brief = ("Host", *_BRIEF) if headings is FLEET_COLUMNS else _BRIEF
+        return _told(brief, headings, rows)
 
     def _total(self, rows: Sequence[Sequence[Any]]) -> str:
         """Return the last line: how many there are, and how old the picture is."""
@@ -301,6 +338,46 @@ class List(RowCommand):
         figures += [f"{number} {what}" for what, number in found.items() if number]
         then = ", states as of then: libvirt can't be reached" if self._states_are_old else ""
         return f"{', '.join(figures)}; last sync {_ago(self._last_sync)}{then}"
+
+    def _everywhere(self, args: argparse.Namespace) -> Iterator[Sequence[Any]]:
+        """Yield the selected instances of all hosts, which are read as they are printed."""
+        from mthook.fleet import reading  # here: SQLAlchemy takes longer to load than all the rest
+        from mthook.operations import everywhere
+
+        selected = reading.Selected(
+            host=args.host,
+            name=args.name,
+            source=args.source.lower() if args.source is not None else None,
+            states=args.state,
+            unset=args.unset,
+            drift=args.drift,
+            deprecated=args.deprecated,
+            unsupported=args.unsupported,
+        )
+        family = family_of(args.family)
+        with opened_fleet(self.conf) as record, record.reading() as connection:
+            self._total_of_fleet = reading.total(connection, record)
+            for host, row in everywhere.instances(connection, selected, args.machine, family):
+                if args.unset:
+                    self.code = ExitCode.SOME_UNSET
+                yield host, *_values(row)
+
+    def _print_everywhere(self, args: argparse.Namespace, data: Iterable[Sequence[Any]]) -> int:
+        """Print the instances of all hosts, then which hosts were silent, and below a table what they come to."""
+        rows = list(data) if args.formatter == "table" else data
+        super().produce_output(args, FLEET_COLUMNS, rows)
+        self.app.stdout.flush()
+        total = self._total_of_fleet
+        if total.silent:
+            few = [printable(host) for host in total.silent[:_FEW]]
+            more = ", ..." if len(total.silent) > _FEW else ""
+            hosts = counted(len(total.silent), "host")
+            self.warn(f"{hosts} wrote nothing for an hour: {', '.join(few)}{more}")
+        if isinstance(rows, list):
+            number, of = len(rows), counted(total.guests, "instance")
+            known = of if number == total.guests else f"{number} of {of}"
+            self.say(f"{known} on {counted(total.hosts, 'host')}")
+        return 0
 
     def _in_nova(self, args: argparse.Namespace) -> Iterator[Sequence[str | None]]:
         """Return Nova's instances without a machine type, which are read as they are printed.
@@ -378,10 +455,15 @@ class List(RowCommand):
         return sorted([*known, *new.values()], key=lambda guest: (guest.name, guest.uuid))
 
 
+FLEET_COLUMNS = ("Host", *List.columns)
+
+
 class History(RowCommand):
     """List everything that happened to pins, oldest first: to one instance's, or to all.
 
     A table of all instances leaves out why it happened, and by whom; --long prints all columns.
+
+    With --all-hosts or --host, it is what has happened on those hosts, from the fleet's record.
     """
 
     columns = (
@@ -395,6 +477,7 @@ class History(RowCommand):
     examples: ClassVar = (
         "mthook-admin history web-1",
         "mthook-admin history web-1 -f json",
+        "mthook-admin history --all-hosts --event stopped --since 7d",
     )
 
     arguments: ClassVar = (
@@ -406,6 +489,7 @@ class History(RowCommand):
             help=f"{GUEST}; default: all that this host's catalog knows",
         ),
         argument("--long", action="store_true", help="print all columns, as wide as they are"),
+        *ALL_HOSTS,
         argument(
             "--since",
             metavar="TIME",
@@ -427,9 +511,50 @@ class History(RowCommand):
         self, args: argparse.Namespace, headings: Sequence[str], rows: Sequence[Sequence[Any]]
     ) -> Sequence[str]:
         """Return what there is room for: why and by whom tells the history of one."""
+        host = ("Host",) if "Host" in headings else ()
         if args.instance is not None:
-            return "When", "Event", "From", "To", "Why", "By"
-        return _told(("When", "Name", "Display name", "Event", "From", "To"), headings, rows)
+            return "When", *host, "Event", "From", "To", "Why", "By"
+        brief = ("When", *host, "Name", "Display name", "Event", "From", "To")
+        return _told(brief, headings, rows)
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
+        """Return the headings and the rows."""
+        if parsed_args.all_hosts or parsed_args.host is not None:
+            return ("Host", *self.columns), self._everywhere(parsed_args)
+        return super().take_action(parsed_args)
+
+    def _everywhere(self, args: argparse.Namespace) -> Iterator[Sequence[Any]]:
+        """Yield what happened on all hosts, which is read as it is printed."""
+        from mthook.fleet import reading  # here: SQLAlchemy takes longer to load than all the rest
+
+        with opened_fleet(self.conf) as record:
+            uuid = self._uuid(record, args.instance)
+            asked = {"since": args.since or "", "host": args.host, "events": args.event or ()}
+            with record.reading() as connection:
+                for one in reading.history(connection, uuid=uuid, **asked):
+                    entry = HistoryEntry(
+                        one.uuid,
+                        one.at,
+                        one.event,
+                        one.actor,
+                        one.old,
+                        one.new,
+                        one.source,
+                        one.reason,
+                    )
+                    yield one.host, *_line(entry, one.name, one.display)
+
+    def _uuid(self, record: Record, text: str | None) -> str | None:
+        """Return which instance is meant. Its history stays when all else is forgotten, so any UUID will do."""
+        if text is None:
+            return None
+        found = find(record, text)
+        uuid = found[0].guest.uuid if found else uuid_of(text)
+        if uuid is None:
+            raise NotFound(f"no instance has the UUID or name '{printable(text)}'")
+        return uuid
 
     def rows(self, args: argparse.Namespace) -> Iterator[Sequence[Any]]:
         """Yield what happened."""

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``get``, ``set``, ``unset`` and ``freeze``: an instance's pin; with Nova's database, what Nova has recorded."""
+"""``get``, ``set``, ``unset`` and ``freeze``: an instance's pin; with Nova's database, what Nova has recorded.
+
+An instance that is on another host is known from the fleet's record: ``set``, ``accept`` and ``unset`` ask its host.
+"""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,9 +17,10 @@ from oslo_config import cfg
 from mthook.conf import has_nova
 from mthook.errors import Error, GlanceError, NotFound
 from mthook.machinetype import MachineType
-from mthook.operations import change, novachange, shelved_image
+from mthook.operations import change, fleetchange, novachange, shelved_image
 from mthook.operations.caution import Caution, Kind
 from mthook.operations.change import ChangeRequest
+from mthook.operations.fleetchange import FleetInstance, found_in_fleet
 from mthook.operations.freeze import aliased, freeze
 from mthook.operations.lookup import CloudInstance, Instance, found_in_nova, look_up, look_up_or_ask
 from mthook.operations.opening import opened_catalog, opened_host, opened_nova
@@ -40,19 +44,29 @@ from mthook.tools.admin.command import (
 from mthook.tools.admin.table import Time
 
 if TYPE_CHECKING:
+    from mthook.fleet.rows import Wish, WishKind
     from mthook.nova.cells import Cells
 
 _STATE = "the guest isn't shut off"
 _SAVED = "has a managed-save image"
 _NOTHING = "Nova has no machine type recorded"
+#: What ``get`` has besides of an instance on another host.
+_OF_FLEET = ("Host", "Wish", "Outcome", "Detail")
+_OUTCOMES = {
+    "refused": "because a rule forbids it",
+    "failed": "because it failed",
+    "overtaken": "because it came too late",
+    "gone": "because the guest isn't there any more",
+}
 _VM_STATE = "in Nova: isn't stopped, shelved or shelved_offloaded"
 
 
 class Get(FieldCommand):
     """Print the machine type that an instance is pinned to.
 
-    Where Nova's database is configured, it is the one that Nova has recorded. With -f
-    everything known about the pin is printed.
+    Where Nova's database is configured, it is the one that Nova has recorded. An instance on
+    another host is looked up in the fleet's record; a change that its host hasn't made yet is
+    named. With -f everything known about the pin is printed.
     """
 
     columns = ("Pin", "UUID", "Name", "Display name", "Source", "Updated", "Seen", "By", "Reason")
@@ -70,20 +84,26 @@ class Get(FieldCommand):
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[Any]]:
         """Return the headings and what stands below them."""
-        values, complaint = self._get(parsed_args.instance)
+        columns, values, complaint = self._get(parsed_args.instance)
         if values[0] is None:
             self.complain(complaint)
             self.code = ExitCode.NO_PIN
-        return self.columns, values
+        return columns, values
 
-    def _get(self, text: str) -> tuple[Sequence[Any], str]:
-        """Return what is known of an instance's pin, and what there is to say where it has none."""
+    def _get(self, text: str) -> tuple[Sequence[str], Sequence[Any], str]:
+        """Return the headings, what is known of an instance's pin, and what there is to say where it has none."""
         with found_in_nova(self.conf, text) as found:
             if found is not None:
-                return _of_nova(found), f"{found}: {_NOTHING}"
+                return self.columns, _of_nova(found), f"{found}: {_NOTHING}"
+        with found_in_fleet(self.conf, text) as elsewhere:
+            if elsewhere is not None:
+                for host, wish in elsewhere.wishes:
+                    self.say_of(elsewhere, _told(host, wish))
+                headings = (*self.columns, *_OF_FLEET)
+                return headings, _of_fleet(elsewhere), f"{elsewhere}: no pin"
         with opened_catalog(self.conf) as catalog:
             instance = look_up_or_ask(text, catalog, self.conf)
-        return _of_catalog(instance), f"{instance}: no pin"
+        return self.columns, _of_catalog(instance), f"{instance}: no pin"
 
 
 def _of_nova(found: CloudInstance) -> Sequence[Any]:
@@ -104,7 +124,48 @@ def _of_catalog(instance: Instance) -> Sequence[Any]:
     return (instance.machine, instance.uuid, *instance.names, *known)
 
 
-class _ChangeCommand(GuestsCommand):
+def _of_fleet(found: FleetInstance) -> Sequence[Any]:
+    """Return the columns of ``get``: what the fleet's record says, and what was asked for last."""
+    guest = found.found[0].guest
+    pin = (guest.source, Time(guest.pinned_at), guest.seen, guest.actor, guest.reason)
+    known = pin if guest.pin else (None,) * 5
+    wish = next((wish for _, wish in found.wishes), None)
+    asked = (_wished(wish), wish.outcome or "pending", wish.detail) if wish else (None,) * 3
+    return guest.pin, guest.uuid, guest.name, guest.display, *known, found.hosts, *asked
+
+
+def _wished(wish: Wish) -> str:
+    return f"{wish.kind} {wish.pin}" if wish.pin else wish.kind
+
+
+def _told(host: str, wish: Wish) -> Iterator[str]:
+    """Yield what there is to say of a wish; where it was fulfilled, that is to be seen."""
+    what = f"'{printable(_wished(wish))}' of {printable(wish.actor)}"
+    if wish.outcome is None:
+        yield f"{printable(host)} hasn't seen {what} yet: its next sync does"
+    elif wish.outcome != "done":
+        detail = f": {printable(wish.detail, limit=400)}" if wish.detail else ""
+        yield f"{printable(host)} didn't do {what} {_OUTCOMES[wish.outcome]}{detail}"
+
+
+class _FleetCommand(GuestsCommand):
+    """A command that asks other hosts for what it does on this one."""
+
+    def ask(
+        self, found: FleetInstance, kind: WishKind, args: argparse.Namespace, **what: Any
+    ) -> None:
+        """Ask an instance's hosts for a change, and say so."""
+        who = f"{actor()} on {printable(self.conf.host)}"
+        asked = f"{kind} {printable(what['machine'])}" if what.get("machine") else kind
+        would = "would ask" if args.dry_run else "asked"
+        if not args.dry_run:
+            fleetchange.ask(found, kind, actor=who, reason=args.reason, **what)
+        self.say(
+            f"{found}: {would} {found.hosts} for '{asked}': the next mthook-sync there decides"
+        )
+
+
+class _ChangeCommand(_FleetCommand):
     """A command that makes the pins of instances others."""
 
     def change_in_nova(self, plan: novachange.Plan, *, dry: bool) -> None:
@@ -155,6 +216,10 @@ class Set(_ChangeCommand):
     instance is on; that host's mthook-sync brings its pin along. The current libvirt definition
     doesn't matter then: Nova makes a new one at the next start. TYPE may be left out where Nova has
     none recorded: then it is that of the image the instance was made from.
+
+    An instance on another host is looked up in the fleet's record, where there is one: its host is
+    asked for the change, and decides with its next mthook-sync. What becomes of it 'mthook-admin
+    get' tells.
 
     A shelved instance gets its machine type from its shelved image: with [glance] credentials that
     is changed as well, without them the command to type is printed.
@@ -236,7 +301,19 @@ class Set(_ChangeCommand):
         if found is None:
             if by_image:
                 raise UsageError("give a TYPE: only Nova instances can do without")
-            self._set_here(text, request, args)
+            if args.with_buses:
+                raise UsageError("--with-buses is for Nova instances")
+            self._set_elsewhere(text, request, args)
+
+    def _set_elsewhere(self, text: str, request: ChangeRequest, args: argparse.Namespace) -> None:
+        """Ask another host for the change, or make it here."""
+        with found_in_fleet(self.conf, text) as found:
+            if found is None:
+                self._set_here(text, request, args)
+            elif found.machine == request.machine and not found.pending:
+                self.say(f"{found}: already pinned to {request.machine}")
+            else:
+                self.ask(found, "set", args, machine=request.machine, allowed=request.allowed)
 
     def _set_in_nova(
         self, found: CloudInstance, request: ChangeRequest, args: argparse.Namespace
@@ -262,8 +339,6 @@ class Set(_ChangeCommand):
         return machine
 
     def _set_here(self, text: str, request: ChangeRequest, args: argparse.Namespace) -> None:
-        if args.with_buses:
-            raise UsageError("--with-buses is for Nova instances")
         with opened_catalog(self.conf) as catalog, self.host_unless(args.force) as host:
             self.change_here(look_up(text, catalog, host), request, dry=args.dry_run)
 
@@ -289,7 +364,8 @@ class Accept(_ChangeCommand):
     """Pin instances to what they are: what they run, else what they are defined as.
 
     Nothing changes under the guest, so nothing is refused. Where Nova's database is configured, it
-    has the machine type first; the instance must be on this host.
+    has the machine type first; the instance must be on this host. Where the fleet's record has an
+    instance on another host, that host is asked.
     """
 
     codes: ClassVar = {
@@ -314,6 +390,10 @@ class Accept(_ChangeCommand):
             if found is not None:
                 self._accept_in_nova(found, args)
         if found is None:
+            with found_in_fleet(self.conf, text) as elsewhere:
+                if elsewhere is not None:
+                    self.ask(elsewhere, "accept", args)
+                    return
             with opened_catalog(self.conf) as catalog, opened_host(self.conf) as host:
                 instance = look_up(text, catalog, host)
                 request = change.accepted(instance, actor(), args.reason)
@@ -331,8 +411,10 @@ class Accept(_ChangeCommand):
             self.change_here(found.local, request, dry=args.dry_run)
 
 
-class Unset(GuestsCommand):
+class Unset(_FleetCommand):
     """Release an instance's pin: its next start records a new one.
+
+    Where the fleet's record has an instance on another host, that host is asked.
 
     Where Nova's database is configured, what Nova has recorded is erased as well. Nova records its
     configured default when nova-compute restarts.
@@ -372,7 +454,19 @@ class Unset(GuestsCommand):
             if found is not None:
                 self._unset_in_nova(found, allowed, args)
         if found is None:
+            with found_in_fleet(self.conf, text) as elsewhere:
+                if elsewhere is not None:
+                    self._unset_elsewhere(elsewhere, allowed, args)
+                    return
             self._unset_here(text, allowed, args)
+
+    def _unset_elsewhere(
+        self, found: FleetInstance, allowed: frozenset[str], args: argparse.Namespace
+    ) -> None:
+        if found.machine is None and not found.pending:
+            self.say(f"{found}: no pin")
+        else:
+            self.ask(found, "unset", args, allowed=allowed)
 
     def _unset_in_nova(
         self, found: CloudInstance, allowed: frozenset[str], args: argparse.Namespace

@@ -36,6 +36,7 @@ _WHAT = {
 }
 _REMOVED = {
     "file": "{}: removed",
+    "disabled": "{}: disabled",
     "hook": "{}: removed; libvirtd was told",
     "completion": "completion and man pages below {}: removed",
     "pin": "{}: pin removed from its metadata",

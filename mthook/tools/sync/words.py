@@ -87,6 +87,7 @@ def left_alone(one: LeftAlone) -> str:
         "unconvertible": f"{who}: {detail}; Nova makes a new definition at its next start",
         "saved_state": f"{detail}",  # it names the guest
         "being_rebuilt": f"{who}: Nova is rebuilding it",
+        "wish_refused": f"the fleet's record asks for another pin: {detail}",  # it names the guest
         "unknown_author": f"{who}: Nova has {detail} recorded, and nothing shows who wrote it: its pin stays",
         "not_found_here": f"{who}: it runs, but wasn't found here",
         "nova_at_work": f"{who}: Nova is at work on it",
@@ -176,6 +177,8 @@ def _evidence(act: Act) -> str:
         return f"{_replaced(act)}, as Nova has it{_reason(act)}"
     if act.source == "guest metadata":
         return ", from its own metadata"
+    if act.source == "fleet":
+        return f"{_replaced(act)}, as another host had it{_reason(act)}"
     return _reason(act) or _origin(act)
 
 

@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from tests.gate.node import DIRECT, GATE, Node, uri
-from tests.lab import PC, guest_xml
+from tests.lab import PC, Host, guest_xml
 from tests.lab.site import UUID
 
 OLD, NEW = "pc-i440fx-6.2", PC
-MIB = 256
+MIB = 128
 POOL = "/var/lib/libvirt/pool"
 BOOTED = "SeaBIOS (version"
 
@@ -70,6 +71,13 @@ read, write = os.pipe()
 domain = connection.createXMLWithFiles(open(sys.argv[2]).read(), [write], 0)
 print(domain.name())
 """
+
+
+@pytest.fixture(scope="module")
+def alpha() -> Iterator[Host]:
+    """A lab host whose guests have something to say on their consoles."""
+    with Host("alpha", firmware=True) as host:
+        yield host
 
 
 @pytest.fixture

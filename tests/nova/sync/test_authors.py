@@ -105,17 +105,17 @@ def test_what_nova_compute_fills_in_on_another_host_is_put_right_here(settled: C
 def test_an_operator_with_nova_manage_wins(
     settled: Compute, nova: Nova, command: str, action: str
 ) -> None:
-    """The real commands, on a stopped instance, also one whose move was confirmed a moment before."""
+    """Nova's own code, on a stopped instance, also one whose move was confirmed a moment before."""
     cloud = settled.cloud
     happenings.overwrite(cloud, UUID, action, OLD)
     cloud.set_state(UUID, vm_state="stopped")
     nova.request(UUID)
     if command == "image_property":
         property_ = f"hw_machine_type={NEW}"
-        done = nova.manage("image_property", "set", UUID, "--property", property_)
+        done = nova.set_property(UUID, property_)
     else:
-        done = nova.manage("libvirt", "update_machine_type", UUID, NEW)
-    assert done.returncode == 0, done.stdout + done.stderr
+        done = nova.update(UUID, NEW)
+    assert done.code == 0, done
 
     assert settled.sync() == (0, "", "")
 

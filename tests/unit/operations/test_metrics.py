@@ -199,11 +199,12 @@ def test_pins_are_counted_by_the_release_that_ends_them(place: Place) -> None:
     """Of guests that are shut off too, not of those that have left."""
     place.see(guest(7, NEW))
     others = ("pc", "pc-i440fx-rhel7.6.0", "pc-i440fx-focal", "pc-i440fx-9.2+pve1")
-    for number, machine in enumerate((NEW, NEW, OLD, OLDEST, *others[:3], NEW, others[3])):
+    for number, machine in enumerate((NEW, NEW, OLD, OLDEST, *others[:3], NEW, others[3], GONE)):
         place.pin(number, machine)
     place.see(guest(0, NEW), guest(2, OLD, OLD))
 
     assert place.figure("mthook_pins_ending") == {
+        ("6.0",): 1,  # deleted long before there was a rule
         ("13.2",): 2,
         ("12.2",): 1,
         ("10.1",): 1,

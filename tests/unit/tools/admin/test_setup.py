@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,20 @@ URL = "mysql+pymysql://nova:sesame@127.0.0.1:1/nova"
 Do = Callable[..., Said]
 
 
+_SYSTEMCTL = """\
+#!/bin/sh
+echo "$@" >> {told}
+verb=$1
+[ "$2" != --now ] || shift 2
+for unit in "$@"; do
+	case $verb in
+	enable) mkdir -p {wants} && touch {wants}/$unit ;;
+	disable) rm -f {wants}/$unit ;;
+	esac
+done
+"""
+
+
 class Place:
     """The directories of a host, and what its systemctl was told."""
 
@@ -37,16 +52,17 @@ class Place:
         self.share = directory / "share"
         self.nova_conf = directory / "nova" / "nova.conf"
         self.hooks, self.booted = directory / "hooks", directory / "booted"
+        self.packaged_units = directory / "package"
         self._told = directory / "told"
         for path in (self.systemd, self.cron, self.hooks, self.booted):
             path.mkdir()
         self.nova_conf.parent.mkdir()
         program = directory / "bin" / "systemctl"
         program.parent.mkdir()
-        program.write_text(f'#!/bin/sh\necho "$@" >> {self._told}\n')
+        program.write_text(_SYSTEMCTL.format(told=self._told, wants=self.systemd / "any.wants"))
         program.chmod(0o755)
         monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-        for name in ("SYSTEMD", "CRON", "SHARE", "NOVA_CONF"):
+        for name in ("SYSTEMD", "PACKAGED_UNITS", "CRON", "SHARE", "NOVA_CONF"):
             monkeypatch.setattr(places, name, str(getattr(self, name.lower())))
         monkeypatch.setattr(places, "SYSTEMD_RUNS", str(self.booted))
 
@@ -58,7 +74,7 @@ class Place:
 
     def units(self) -> set[str]:
         """Return the names of the units that are there."""
-        return {path.name.removeprefix("mthook-") for path in self.systemd.iterdir()}
+        return {path.name.removeprefix("mthook-") for path in self.systemd.glob("*.*[!s]")}
 
 
 @pytest.fixture
@@ -225,6 +241,33 @@ def test_that_a_stop_would_leave_an_instance_in_error_is_said_before(
     place.nova_conf.write_text(NOVA_CONF)
 
     assert ("\nCareful: Nova neither learns the pins " in do("setup", *options).out) == minds
+
+
+def test_a_packages_units_are_enabled_and_disabled_where_they_are(place: Place, do: Do) -> None:
+    """One that says something else than this host needs is written over, as an administrator would."""
+    do("setup")
+    place.packaged_units.mkdir()
+    for path in place.systemd.glob("mthook-*"):
+        path.rename(place.packaged_units / path.name)
+        text = (place.packaged_units / path.name).read_text()
+        (place.packaged_units / path.name).write_text(text.partition("\n")[2])
+    (place.packaged_units / "mthook-repair.service").write_text("of another version")
+    shutil.rmtree(place.systemd / "any.wants")
+    place.told()
+
+    first, second = do("setup"), do("setup")
+
+    assert "done: run mthook-sync" in first.out
+    assert place.units() == {"repair.service"}
+    assert place.told()[1] == "enable --now mthook-sync.timer mthook-repair.path"
+    assert "run mthook-sync" in second.out and "done: run mthook-sync" not in second.out
+
+    said = do("uninstall")
+
+    assert "\nmthook-sync.timer: disabled\n" in said.out
+    assert {"disable", "mthook-sync.timer", "mthook-repair.path"} < set(place.told()[0].split())
+    assert place.units() == set()
+    assert len(list(place.packaged_units.iterdir())) == len(SYNC)
 
 
 def test_uninstall_disables_before_it_removes(place: Place, do: Do) -> None:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A machine of the cloud: namespaces with a root of their own that end with the process that asked for them."""
+"""A machine: namespaces with a root of their own that end with the process that asked for them."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Callable, Optional, Union
@@ -18,8 +19,10 @@ _UNSHARE = [
     *("unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc"),
     *("--propagation", "private"),
 ]
-_HOLDER = Path(__file__).with_name("holder.sh")
-_LOGS = "/var/log/mthook-cloud"
+#: Arguments: the control group, and the command to run in it.
+_ENTER = 'echo $$ >"$0/cgroup.procs" && exec "$@"'
+_HOLDER = Path(__file__).with_name("machine.sh")
+_LOGS = "/var/log/mthook-lab"
 
 Argument = Union[str, "os.PathLike[str]"]
 
@@ -32,16 +35,27 @@ class Machine:
 
     :param layers: directories that are its root together, the first one on top; they stay as they are.
     :param changes: the directory that keeps what is changed; by default nothing does.
+    :param boots: it runs systemd, and is up once that has started everything. Its root must have systemd.
     """
 
     def __init__(
-        self, name: str, layers: Sequence[Path] = (), *, changes: Optional[Path] = None
+        self,
+        name: str,
+        layers: Sequence[Path] = (),
+        *,
+        changes: Optional[Path] = None,
+        boots: bool = False,
     ) -> None:
         self.name = name
+        self._group = _control_group() if boots else None
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
         root = [":".join(map(str, layers)), str(changes or "")]
         self._holder = subprocess.Popen(
-            [*_UNSHARE, "sh", str(_HOLDER), name, str(os.getpid()), *root],
+            [
+                *(["sh", "-c", _ENTER, str(self._group)] if boots else []),
+                *(*_UNSHARE, *(["--cgroup"] if boots else [])),
+                *("sh", str(_HOLDER), name, str(os.getpid()), *root, *(["boot"] if boots else [])),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -57,15 +71,28 @@ class Machine:
         self._inside = child_of(self._holder.pid)
         self.root = Path(f"/proc/{self._inside}/root")
         self.path(_LOGS).mkdir(parents=True, exist_ok=True)
+        if boots:
+            wait_until(f"{name} doesn't boot", self._has_booted, self._journal)
+
+    def _journal(self) -> str:
+        return self.run(["journalctl", "-b"], check=False).stdout[-8000:]
+
+    def _has_booted(self) -> bool:
+        state = self.run(["systemctl", "is-system-running"], check=False).stdout.strip()
+        return state in ("running", "degraded")
 
     def close(self) -> None:
         """End every process on it; they are gone, and its root with them, when this returns."""
+        if self._group is not None:
+            self._holder.kill()
         for stream in (self._holder.stdin, self._holder.stdout, self._holder.stderr):
             if stream is not None:
                 stream.close()
         self._holder.wait()
         for daemon in self._daemons.values():
             daemon.wait()
+        if self._group is not None:
+            _remove_control_group(self._group)
 
     def path(self, inside: str) -> Path:
         """Return where a path of this machine is for a process outside."""
@@ -170,3 +197,19 @@ class Machine:
 
     def _log(self, daemon: str) -> Path:
         return self.path(f"{_LOGS}/{daemon}.log")
+
+
+def _control_group() -> Path:
+    """Make a control group for a systemd, which has to be at the top of its own."""
+    mounts = (line.split(" ") for line in Path("/proc/mounts").read_text().splitlines())
+    top = next((fields[1] for fields in mounts if fields[2] == "cgroup2"), None)
+    if top is None:
+        raise LabError("No machine can boot here: the kernel has no cgroup2 mounted.")
+    return Path(tempfile.mkdtemp(prefix="mthook-", dir=top))
+
+
+def _remove_control_group(group: Path) -> None:
+    events = group / "cgroup.events"
+    wait_until(f"{group} isn't empty", lambda: "populated 0" in events.read_text(), lambda: "")
+    for directory, _, _ in os.walk(group, topdown=False):
+        os.rmdir(directory)

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-# Process 1 of a machine of the cloud: moves the namespaces it was started in to a root of their own, then waits.
+# Process 1 of a machine: moves the namespaces it was started in to a root of their own, then waits.
 # Arguments: host name, process id of the owner, the directories that are its root together, with colons between them, and
-# the directory that keeps what is changed, if any. Says "ready" once everything is mounted. Ends, and everything in the
+# the directory that keeps what is changed, if any, and "boot" for systemd as process 1 in the end. Says "ready" once everything is mounted. Ends, and everything in the
 # namespace with it, when its standard input does, that is when the owner ends.
 set -eu
+
+end=${5:-}
 
 echo "$1" >/proc/sys/kernel/hostname
 # Everything that a machine changes is in this file system in memory, and vanishes with the namespace.
@@ -45,10 +47,17 @@ mkdir -p mnt
 pivot_root . mnt
 umount -n -l /mnt
 
+if [ "$end" = boot ]; then
+    mount -n -t cgroup2 mthook-lab /sys/fs/cgroup
+    echo ready
+    exec env -i container=mthook PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --show-status=no \
+        --log-target=journal </dev/null >/dev/null 2>&1
+fi
+
 # Perl and Python are in every root; the kernel must reap what ends in here, and shells don't let it.
 exec perl -e '
 $SIG{CHLD} = "IGNORE";
 $| = 1;
 print "ready\n";
 1 while sysread(STDIN, $_, 1);
-' mthook-cloud-holder "$2"
+' mthook-machine "$2"

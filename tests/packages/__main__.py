@@ -1,0 +1,406 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Build the packages in clean roots of Debian 12 and 13; install, upgrade, remove and purge them beside running guests.
+
+Roots are kept from run to run below /var/cache/mthook-roots, or $MTHOOK_ROOTS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.lab import LabError, guest_xml, leftovers, roots
+from tests.lab.machine import Machine
+from tests.lab.processes import ENVIRONMENT
+from tests.packages import rollout
+
+SUITES = {"bookworm": "Debian 12", "trixie": "Debian 13"}
+DOWNLOAD, SPACE = "about 600 MB", "4 GB"
+_CHECKOUT = Path(__file__).parents[2]
+_DEPENDENCIES = [
+    *(
+        "python3-alembic",
+        "python3-cliff",
+        "python3-jinja2",
+        "python3-lxml",
+        "python3-oslo.config",
+        "python3-oslo.upgradecheck",
+    ),
+    *("python3-prometheus-client", "python3-sqlalchemy", "python3-tqdm"),
+]
+_BUILDER = [
+    *("build-essential", "debhelper", "dh-python", "furo", "lintian", "pkg-config"),
+    *("pybuild-plugin-pyproject", "python3-all", "python3-setuptools", "python3-sphinx"),
+    *("python3-sphinx-copybutton", "python3-wheel", "systemd", *_DEPENDENCIES),
+    # For the other distributions' package.
+    *("checkpolicy", "python3-installer", "python3-pip", "rpm", "semodule-utils"),
+]
+_HOST = [
+    *("libvirt-daemon-system", "libvirt-clients", "qemu-system-x86", "python3-libvirt"),
+    *("python3-pymysql", "python3-apt", "dbus", "procps", "systemd-sysv", *_DEPENDENCIES),
+]
+_GUESTS = {"web": "pc-i440fx-5.2", "db": "pc-q35-5.2", "off": "pc-q35-5.2"}
+_RUNNING = ("web", "db")
+_VERSION, _NEXT = "0.1.0", "0.1.0+next"
+_QUIET = {"DEBIAN_FRONTEND": "noninteractive", "DEBIAN_PRIORITY": "critical"}
+#: What libvirt and apt write whenever they are used.
+_GUESTS_FILES = ("/etc/libvirt/qemu", "/var/lib/libvirt", "/var/cache/", "/var/lib/apt", "/root/")
+_FIND = "find / -xdev -path /proc -prune -o -path /run -prune -o -path /tmp -prune -o -path /var/log -prune -o -print"
+_LINTIAN = f"lintian --pedantic --fail-on none /build/{_VERSION}/*.changes"
+_SERVICES = [f"mthook-{name}.service" for name in ("sync", "repair", "push", "gate", "cloud")]
+_THROUGH_THE_GATE = "virsh -q -c 'qemu:///system?socket=/run/mthook/libvirt-sock'"
+_CLIENTS = f"while sleep 0.1; do {_THROUGH_THE_GATE} list --all --name; done"
+_RPMBUILD = f"""\
+cd /rpm
+mkdir SOURCES
+tar -czf SOURCES/mthook-{_VERSION}.tar.gz mthook-{_VERSION}
+cp mthook-{_VERSION}/tests/packages/rpm-macros /root/.rpmmacros
+rpmbuild -bb --nodeps --define '_topdir /rpm' mthook-{_VERSION}/deploy/rpm/mthook.spec
+"""
+_BEGUN = time.monotonic()
+
+
+class Wrong(Exception):
+    """A package did what it mustn't: one sentence."""
+
+
+class Host(Machine):
+    """A clean release of Debian with systemd and libvirt, and guests of which two run."""
+
+    def __init__(self, suite: str, debs: Mapping[str, Path]) -> None:
+        super().__init__("host", [_root("host", suite, [_HOST])], boots=True)
+        self.path(
+            "/usr/sbin/policy-rc.d"
+        ).unlink()  # from now on packages do what they do on a host
+        self.path("/root/debs").mkdir()
+        for deb in debs.values():
+            shutil.copy(deb, self.path("/root/debs"))
+        self.files = self._files()
+        for number, (name, machine) in enumerate(_GUESTS.items()):
+            uuid = f"3f2c1d3e-0000-4000-8000-00000000000{number}"
+            self.path("/root/guest.xml").write_text(guest_xml(name, uuid, machine))
+            self.virsh("define", "/root/guest.xml")
+        for name in _RUNNING:
+            self.virsh("start", name)
+        self.processes = self._processes()
+
+    def virsh(self, *argv: str) -> str:
+        """Run virsh; it has to succeed."""
+        return self.run(["virsh", "-q", "-c", "qemu:///system", *argv]).stdout.strip()
+
+    def apt(self, *argv: str) -> str:
+        """Run apt-get; it has to succeed. Return what it and the package's scripts say."""
+        done = self.run(["apt-get", "-y", *argv], env={**ENVIRONMENT, **_QUIET})
+        return done.stdout + done.stderr
+
+    def admin(self, *argv: str) -> str:
+        """Run mthook-admin; it has to succeed."""
+        return self.run(["mthook-admin", *argv]).stdout.strip()
+
+    def check_guests(self) -> None:
+        """See that no guest's process was ended, started or stopped."""
+        if self._processes() != self.processes:
+            raise Wrong("a running guest isn't what it was")
+
+    def new_files(self) -> set[str]:
+        """Return the files that weren't there in the beginning, but for what the guests themselves left."""
+        return {path for path in self._files() - self.files if not path.startswith(_GUESTS_FILES)}
+
+    def _files(self) -> set[str]:
+        return set(self.run(["sh", "-c", _FIND]).stdout.splitlines())
+
+    def _processes(self) -> dict[str, str]:
+        return {
+            name: self.path(f"/run/libvirt/qemu/{name}.pid").read_text()
+            for name in _RUNNING
+            if self.virsh("domstate", name) == "running"
+        }
+
+
+def _install(host: Host) -> None:
+    """Nothing happens to the host."""
+    host.apt("install", "/root/debs/mthook_0.1.0_all.deb")
+    host.check_guests()
+    for place in ("/etc/libvirt/hooks", "/etc/mthook", "/var/lib/mthook"):
+        if host.path(place).exists():
+            raise Wrong(f"{place} is there although nobody has set mthook up")
+    enabled = [path for path in host.new_files() if ".wants/mthook" in path]
+    if enabled:
+        raise Wrong(f"systemd would start {', '.join(enabled)}")
+
+
+def _set_up(host: Host) -> None:
+    """One command, and the host is guarded in mode audit."""
+    host.run(["mthook-admin", "setup", "--yes"])
+    host.check_guests()
+    pins = {name: host.admin("get", name) for name in _GUESTS}
+    if pins != _GUESTS:
+        raise Wrong(f"the pins are {pins}")
+    host.virsh("start", "off")
+    if "started" not in host.admin("history", "off", "-f", "json"):
+        host.admin("hook", "status")
+    host.virsh("destroy", "off")
+
+
+def _stop_a_start(host: Host) -> None:
+    """In mode enforce the hook of the package stops what would change a guest."""
+    host.run(["mthook-admin", "setup", "--yes", "--mode", "enforce"])
+    host.run(["sh", "-c", "virsh dumpxml off | sed s/pc-q35-5.2/pc-q35-5.1/ > /root/guest.xml"])
+    host.virsh("define", "/root/guest.xml")
+    done = host.run(["virsh", "start", "off"], check=False)
+    if done.returncode == 0 or "pc-q35-5.2" not in done.stderr:
+        raise Wrong(f"a start with another machine type wasn't stopped: {done.stderr.strip()}")
+    host.run(["mthook-sync"])
+    host.virsh("start", "off")
+    host.virsh("destroy", "off")
+
+
+def _upgrade(host: Host) -> None:
+    """The hook becomes the new version's, the gate restarts under load, the catalog and the guests stay."""
+    host.run(["systemctl", "enable", "--now", "mthook-gate.socket"])
+    host.run(["sh", "-c", f"{_THROUGH_THE_GATE} list"])
+    gate, before = _pid(host, "mthook-gate"), host.admin("list", "-f", "json")
+    host.start("clients", ["sh", "-c", _CLIENTS])
+    host.apt("install", f"/root/debs/mthook_{_NEXT}_all.deb")
+    host.stop("clients")
+    host.check_guests()
+    host.admin("hook", "status")
+    if _pid(host, "mthook-gate") in (gate, "0"):
+        raise Wrong("the gate doesn't run the new version")
+    if "error" in host.log("clients"):
+        raise Wrong(f"a client of the gate was told {host.log('clients')}")
+    if [row["pin"] for row in json.loads(host.admin("list", "-f", "json"))] != [
+        row["pin"] for row in json.loads(before)
+    ]:
+        raise Wrong("the pins aren't what they were")
+
+
+def _pid(host: Host, service: str) -> str:
+    return host.run(["systemctl", "show", "--property=MainPID", "--value", service]).stdout.strip()
+
+
+def _harden(host: Host) -> None:
+    """What systemd says of the services; the guide has the figures."""
+    said = host.run(["systemd-analyze", "--no-pager", "security", *_SERVICES]).stdout
+    for line in said.splitlines():
+        if "Overall exposure" in line:
+            _log(f"{line.strip()}")
+
+
+def _remove(host: Host) -> None:
+    """The hook goes, the catalog stays, and guests start as on a host without mthook."""
+    host.apt("remove", "mthook")
+    host.check_guests()
+    if host.path("/etc/libvirt/hooks/qemu").exists():
+        raise Wrong("the hook is left")
+    if not host.path("/var/lib/mthook/catalog.sqlite").exists():
+        raise Wrong("the catalog is gone")
+    host.virsh("start", "off")
+    host.virsh("destroy", "off")
+
+
+def _purge(host: Host) -> None:
+    """Nothing is left, also not of a hook that was installed when the package went."""
+    host.apt("install", f"/root/debs/mthook_{_NEXT}_all.deb")
+    host.run(["mthook-admin", "setup", "--yes"])
+    host.apt("purge", "mthook")
+    host.check_guests()
+    left = sorted(host.new_files())
+    if left:
+        raise Wrong(f"left are {', '.join(left[:5])}")
+
+
+#: What is done to a host, one after the other.
+_STEPS = {
+    "install": _install,
+    "set up": _set_up,
+    "stop a wrong start": _stop_a_start,
+    "upgrade": _upgrade,
+    "harden": _harden,
+    "remove": _remove,
+    "purge": _purge,
+}
+
+
+def main() -> int:
+    """Run it; the exit code is 1 where something was wrong."""
+    parser = argparse.ArgumentParser(prog="tests.packages", description=__doc__)
+    parser.add_argument("--suite", choices=SUITES, action="append", help="only this release")
+    suites = parser.parse_args().suite or list(SUITES)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return max([_try(suite) for suite in suites])
+    except LabError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _try(suite: str) -> int:
+    with tempfile.TemporaryDirectory() as directory:
+        debs = _build(suite, Path(directory))
+        if suite == "bookworm" and _roll_out(debs, Path(directory)):
+            return 1
+        host = Host(suite, debs)
+        try:
+            for name, step in _STEPS.items():
+                step(host)
+                _log(f"{SUITES[suite]}: {name}: as it should be")
+        except Wrong as error:
+            _log(f"{SUITES[suite]}: {name}: {error}")
+            return 1
+        finally:
+            host.close()
+    return 0
+
+
+def _roll_out(debs: Mapping[str, Path], directory: Path) -> int:
+    """Have Ansible set three hosts up, then enforce; it stops at the first that doesn't work."""
+    hosts: dict[str, Host] = {}
+    try:
+        for name in ("one", "two", "three"):
+            hosts[name] = Host("bookworm", debs)
+        ansible = rollout.Ansible(directory, hosts)
+        package = str(debs[f"mthook_{_VERSION}_all.deb"])
+        for step, check in _ROLLOUT.items():
+            check(ansible, hosts, package)
+            _log(f"Ansible: {step}: as it should be")
+    except Wrong as error:
+        _log(f"Ansible: {error}")
+        return 1
+    finally:
+        for host in hosts.values():
+            host.close()
+    return 0
+
+
+def _modes(hosts: Mapping[str, Host]) -> list[str]:
+    files = [host.path("/etc/mthook/mthook.conf") for host in hosts.values()]
+    return [("none" if not path.exists() else _mode(path.read_text())) for path in files]
+
+
+def _mode(text: str) -> str:
+    return next(line.split("=")[1].strip() for line in text.splitlines() if line.startswith("mode"))
+
+
+def _expect(what: str, found: object, wanted: object) -> None:
+    if found != wanted:
+        raise Wrong(f"{what} is {found}, not {wanted}")
+
+
+def _audit_first(ansible: rollout.Ansible, hosts: Mapping[str, Host], package: str) -> None:
+    done = ansible.play(mthook_package=package, mthook_mode="enforce")
+    _expect(f"the exit code of\n{done.stdout}{done.stderr}\n", done.returncode, 0)
+    _expect("the mode of new hosts", _modes(hosts), ["audit"] * 3)
+
+
+def _enforce(ansible: rollout.Ansible, hosts: Mapping[str, Host], package: str) -> None:
+    ansible.play(mthook_package=package, mthook_mode="enforce")
+    _expect("the mode then", _modes(hosts), ["enforce"] * 3)
+    for host in hosts.values():
+        host.check_guests()
+
+
+def _do_nothing(ansible: rollout.Ansible, hosts: Mapping[str, Host], package: str) -> None:
+    done = ansible.play(mthook_package=package, mthook_mode="enforce")
+    _expect("what changes a second time", done.stdout.count("changed=0"), 3)
+
+
+def _stop(ansible: rollout.Ansible, hosts: Mapping[str, Host], package: str) -> None:
+    """Others may write the first host's catalog: nothing happens to the other hosts."""
+    hosts["one"].path("/var/lib/mthook").chmod(0o777)
+    done = ansible.play(mthook_package=package, mthook_mode="audit")
+    _expect("the exit code with a host that doesn't work", done.returncode != 0, True)
+    _expect("the mode of the others", _modes(hosts)[1:], ["enforce"] * 2)
+
+
+_ROLLOUT = {
+    "audit first": _audit_first,
+    "enforce": _enforce,
+    "a second time": _do_nothing,
+    "a host that doesn't work": _stop,
+}
+
+
+def _build(suite: str, into: Path) -> dict[str, Path]:
+    """Return the packages of this version and of the next one; lintian has nothing to say."""
+    builder = Machine("builder", [_root("builder", suite, [_BUILDER])])
+    debs = {}
+    try:
+        for version in (_VERSION, _NEXT):
+            source = builder.path(f"/build/{version}/mthook")
+            source.mkdir(parents=True)
+            _copy_checkout(source)
+            changelog = source / "debian/changelog"
+            changelog.write_text(changelog.read_text().replace(f"({_VERSION})", f"({version})", 1))
+            builder.run(["sh", "-c", f"cd /build/{version}/mthook && dpkg-buildpackage -us -uc -b"])
+            for deb in source.parent.glob("*.deb"):
+                debs[deb.name] = Path(shutil.copy(deb, into))
+        _log(f"{SUITES[suite]}: built {', '.join(sorted(debs))}")
+        said = builder.run(["sh", "-c", _LINTIAN], check=False).stdout.strip()
+        if suite == "bookworm":
+            _build_rpm(builder)
+    finally:
+        builder.close()
+    if said:
+        raise LabError(f"{SUITES[suite]}: lintian says:\n{said}")
+    _log(f"{SUITES[suite]}: lintian: nothing to say")
+    return debs
+
+
+def _build_rpm(builder: Machine) -> None:
+    """Build the package of Fedora and its kin, with the module for SELinux; it can't be installed here."""
+    source = builder.path(f"/rpm/mthook-{_VERSION}")
+    source.mkdir(parents=True)
+    _copy_checkout(source)
+    builder.run(["sh", "-ec", _RPMBUILD])
+    listed = builder.run(["sh", "-c", "rpm -qlp /rpm/RPMS/noarch/*.rpm"]).stdout
+    for path in (
+        "/usr/lib/systemd/system/mthook-sync.timer",
+        "/usr/share/selinux/packages/mthook.pp",
+    ):
+        if path not in listed.splitlines():
+            raise LabError(f"the rpm has no {path}")
+    _log("rpm and SELinux module: built")
+
+
+def _copy_checkout(into: Path) -> None:
+    """Copy what git has here, changes included."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=_CHECKOUT, check=True, stdout=subprocess.PIPE).stdout
+    for name in filter(None, names.decode().split("\0")):
+        if (_CHECKOUT / name).exists():
+            (into / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(_CHECKOUT / name, into / name, follow_symlinks=False)
+
+
+def _root(kind: str, suite: str, steps: Sequence[Sequence[str]]) -> Path:
+    return roots.debian(
+        f"{kind}-{suite}",
+        suite,
+        steps,
+        f"Making {SUITES[suite]} as a {kind} in {roots.cache()}, once: all of them download {DOWNLOAD} and take "
+        f"{SPACE} of disk. Nothing is installed on this machine.",
+    )
+
+
+def _log(text: str) -> None:
+    print(f"{time.monotonic() - _BEGUN:5.0f} s  {text}", flush=True)
+
+
+if __name__ == "__main__":
+    code = main()
+    left = leftovers(os.getpid())
+    if left:
+        print(f"Left behind: {', '.join(left)}", file=sys.stderr)
+    sys.exit(code or bool(left))
