@@ -76,7 +76,8 @@ _IN_ENFORCE = (
 )
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (0, "s"))
 NOVA_COLUMNS = ("UUID", "Display name", "State", "Host", "Cell")
-_DISPLAY = "Display name"
+#: Columns of which tables have only those that a row fills.
+_RARE = ("Display name", "Change")
 #: What a table has unless more is asked for.
 _BRIEF = ("Name", "Display name", "State", "Pin", "Drift")
 
@@ -377,7 +378,7 @@ class History(RowCommand):
 
     columns = (
         *("When", "UUID", "Name", "Display name", "Event", "From", "To", "Why", "Source"),
-        "By",
+        *("By", "Change"),
     )
     codes: ClassVar = {
         ExitCode.OK: "listed, even if nothing happened yet",
@@ -419,7 +420,9 @@ class History(RowCommand):
     ) -> Sequence[str]:
         """Return what there is room for: why and by whom tells the history of one."""
         if args.instance is not None:
-            return "When", "Event", "From", "To", "Why", "Source", "By"
+            return _told(
+                ("When", "Event", "From", "To", "Why", "Source", "By", "Change"), headings, rows
+            )
         return _told(("When", "Name", "Display name", "Event", "From", "To"), headings, rows)
 
     def rows(self, args: argparse.Namespace) -> Iterator[Sequence[Any]]:
@@ -457,15 +460,16 @@ def _line(entry: HistoryEntry, name: str | None, display: str | None) -> Sequenc
         _why(entry),
         entry.source,
         entry.actor,
+        entry.change,
     )
 
 
 def _told(
     names: Sequence[str], headings: Sequence[str], rows: Sequence[Sequence[Any]]
 ) -> Sequence[str]:
-    """Return the names of columns, but none for Nova's names where no row has one."""
-    where = headings.index(_DISPLAY)
-    return [name for name in names if name != _DISPLAY or any(row[where] for row in rows)]
+    """Return the names of columns, but no Nova names and changes where no row has one."""
+    rare = {name: headings.index(name) for name in names if name in _RARE}
+    return [name for name in names if name not in rare or any(row[rare[name]] for row in rows)]
 
 
 def _why(entry: HistoryEntry) -> str | None:

@@ -110,6 +110,30 @@ def test_what_had_no_machine_type_has_none_again(cloud: Cloud, many: list[str], 
     assert dumped(cloud) == before
 
 
+def test_single_changes_are_taken_back_exactly(cloud: Cloud, run: Run) -> None:
+    """As one: a record, none before, device buses, a request spec alone. All tables are as before, times and ids too."""
+    recorded, unset = (
+        cloud.add_instance(vm_state="stopped", machine=one) for one in ("pc-i440fx-6.2", None)
+    )
+    ide = cloud.add_instance(
+        vm_state="stopped", machine="pc-i440fx-6.2", metadata={"image_hw_cdrom_bus": "ide"}
+    )
+    happenings.add_disk(cloud, ide, "/dev/hda", "ide")
+    specified = cloud.add_instance(vm_state="stopped", machine=NEW)
+    for uuid in (recorded, ide, specified):
+        cloud.add_spec(uuid, {"hw_machine_type": "pc-i440fx-6.2"})
+    uuids, before = [recorded, unset, ide, specified], dumped(cloud)
+
+    said = run("set", *uuids, NEW, "--allow", "family", "--with-buses")
+
+    assert said.code == 0, said.err
+    assert {cloud.machine(uuid) for uuid in uuids} == {NEW}
+    assert cloud.specified(specified) == NEW
+    said = run("undo", "--last")
+    assert (said.code, "4 put back" in said.err) == (0, True), said.err
+    assert dumped(cloud) == before
+
+
 def test_what_was_erased_is_recorded_again(cloud: Cloud, many: list[str], desk: Desk) -> None:
     """As an operator's wish: in a row of its own."""
     before = dumped(cloud)["api"]
