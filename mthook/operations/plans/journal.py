@@ -21,7 +21,7 @@ from typing import Any
 from mthook.catalog import files
 from mthook.errors import CatalogError, NotFound
 from mthook.locks import Busy, only_one
-from mthook.text import printable
+from mthook.text import explain, printable
 
 DIRECTORY = "changes"
 _LOCK = "apply.lock"
@@ -30,6 +30,7 @@ _END = ".journal"
 DIGITS = 12
 _ID = re.compile(rf"[0-9a-f]{{{DIGITS}}}")
 _FORMAT = "mthook-changes-1"
+_AGAIN = "nothing is lost, make room or repair it, then run the same command again"
 
 
 @dataclass
@@ -64,12 +65,12 @@ class State:
 class Journal:
     """An open journal; lines are added at its end, from whichever process.
 
-    :param held: nobody else may read it until it is closed.
+    :param held: nobody else may read it until it is closed: it is that of a command that changes single guests.
     :raises CatalogError: by every method, where the file can't be written.
     """
 
     def __init__(self, path: str, *, held: bool = False) -> None:
-        self.path = path
+        self.path, self._way_out = path, "" if held else _AGAIN
         with self._explained():
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             self._descriptor = os.open(path, flags, files.FILE_MODE)
@@ -103,11 +104,7 @@ class Journal:
         try:
             yield
         except OSError as error:
-            raise CatalogError(
-                f"{printable(self.path)}: {error.strerror}: nothing is lost, make room or repair it,"
-                " then run the same command again",
-                self.path,
-            ) from error
+            raise CatalogError(explain(self.path, error, self._way_out), self.path) from error
 
 
 @contextlib.contextmanager
