@@ -197,4 +197,7 @@ def _missed(node: Host, started: Mapping[str, str], binary: Path) -> Iterator[st
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
