@@ -28,7 +28,6 @@ from mthook.operations.lookup import (
     look_up_or_ask,
 )
 from mthook.operations.opening import opened_catalog, opened_host, opened_nova
-from mthook.operations.plans.recording import Record, subject_of
 from mthook.policy import ALL
 from mthook.text import printable
 from mthook.tools.admin.command import (
@@ -51,6 +50,7 @@ from mthook.tools.admin.table import Time
 if TYPE_CHECKING:
     from mthook.nova.cells import Cells
     from mthook.nova.instance import Change
+    from mthook.operations.plans.recording import Record
 
 _STATE = "the guest isn't shut off"
 _SAVED = "has a managed-save image"
@@ -119,6 +119,8 @@ class _UndoableCommand(GuestsCommand):
 
     @functools.cached_property
     def _record(self) -> Record:
+        from mthook.operations.plans.recording import Record  # here: it needs SQLAlchemy
+
         return Record(self.conf, type(self).__name__.lower(), actor())
 
     @contextlib.contextmanager
@@ -130,6 +132,8 @@ class _UndoableCommand(GuestsCommand):
         beside: Sequence[Change] = (),
     ) -> Iterator[None]:
         """Note for ``undo`` what the block does to an instance."""
+        from mthook.operations.plans.recording import subject_of
+
         with self._record.of(subject_of(found), old, new, beside) as cautions:
             self.caution(found, cautions)
             yield
@@ -290,6 +294,8 @@ class Set(_ChangeCommand):
 
     def _specify(self, found: CloudInstance) -> None:
         """Bring the request spec to what Nova has recorded."""
+        from mthook.operations.plans.recording import subject_of
+
         subject, machine = subject_of(found), found.nova.machine
         with contextlib.ExitStack() as stack:
             if subject.spec is not None and subject.specified != machine:
