@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
+import time
 import uuid
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from mthook.text import now
 GUESTS = 10_000
 SUMS = "10,000 guests, their figures written"
 EACH = "the same with a series for each guest"
-#: Milliseconds that each may take.
+#: Milliseconds of processor time that each may take; there is little else to wait for.
 LIMIT = 500.0
 _QEMU = "/usr/bin/qemu-system-x86_64"
 _MACHINES = ("pc-i440fx-7.2", "pc-i440fx-6.2", "pc-q35-7.2", "pc-q35-6.2")
@@ -42,8 +43,8 @@ def run(rounds: int) -> bool:
             name: functools.partial(_write, configuration_of(place, per_guest=per_guest))
             for name, per_guest in ((SUMS, False), (EACH, True))
         }
-        cost = medians(things, rounds)
-    kept = report("Figures for Prometheus (median)", cost, [])
+        cost = medians(things, rounds, clock=time.process_time)
+    kept = report("Figures for Prometheus (median of processor time)", cost, [])
     for name, seconds in cost.items():
         within = seconds * 1000 <= LIMIT
         kept = kept and within

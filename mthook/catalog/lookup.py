@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mthook.reconcile import Compared
 
 #: The number of the last step of :mod:`mthook.catalog.schema`; all statements are written for it.
-SCHEMA = "0011"
+SCHEMA = "0012"
 #: The numbers of the steps before it: ``mthook-sync`` brings such catalogs up to :data:`SCHEMA`.
 OLDER: tuple[str, ...] = tuple(f"{number:04}" for number in range(1, int(SCHEMA)))
 #: How many seconds after an accepted ``migrate`` or ``restore`` a ``prepare`` is taken to belong to

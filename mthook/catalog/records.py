@@ -51,6 +51,7 @@ class HistoryEntry:
     :param event: one of :data:`EVENTS`.
     :param old: the machine type before, or the pin where a guest was found unlike it.
     :param new: the machine type after, or the one that was found.
+    :param change: the change that it is part of, as ``mthook-admin undo`` calls it; None: of none.
     """
 
     uuid: str
@@ -61,6 +62,7 @@ class HistoryEntry:
     new: str | None = None
     source: str | None = None
     reason: str | None = None
+    change: str | None = None
 
 
 @dataclass(frozen=True)

@@ -266,4 +266,8 @@ STEPS: dict[str, Step] = {
         UPDATE host SET ran_at = last_sync_at, ran_errors = NOT last_sync_ok;
         UPDATE host SET succeeded_at = last_sync_at WHERE last_sync_ok
     """),
+    "0012": _script("""
+        -- The change that an event is part of, as ``mthook-admin undo`` calls it; see HistoryEntry.
+        ALTER TABLE history ADD COLUMN change TEXT
+    """),
 }

@@ -23,7 +23,12 @@ _FACTS = ("uuid", "name", "arch", "virt_type", "emulator", "nova", "windows")
 
 
 class Starts(Rows):
-    """The part of the catalog for guest starts, the repairs of stopped ones, and the history."""
+    """The part of the catalog for guest starts, the repairs of stopped ones, and the history.
+
+    :ivar change: what ``mthook-admin undo`` calls the change that is being made; None: none that it takes back.
+    """
+
+    change: str | None = None
 
     def add_history(
         self,
@@ -39,7 +44,8 @@ class Starts(Rows):
     ) -> None:
         """Add a history row; see :class:`.HistoryEntry`. ``at`` None: now."""
         what = {"event": event, "old": old, "new": new, "source": source, "reason": reason}
-        self._add("history", {"uuid": uuid, "at": at or now(), "actor": actor, **what})
+        row = {"uuid": uuid, "at": at or now(), "actor": actor, "change": self.change, **what}
+        self._add("history", row)
 
     def history(self, uuid: str | None = None, since: str = "") -> list[HistoryEntry]:
         """Return what happened to an instance's pin since a moment, oldest first; ``None``: to all of them."""

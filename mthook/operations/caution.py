@@ -52,6 +52,8 @@ class Kind(enum.Enum):
     NO_CATALOG = "no_catalog"
     #: The catalog that would keep the history can't be used: why.
     NO_HISTORY = "no_history"
+    #: What it was can't be noted, so ``undo`` can't take it back: why.
+    NO_RECORD = "no_record"
 
 
 class Caution(NamedTuple):

@@ -190,7 +190,8 @@ def apply(plan: Plan) -> Sequence[str]:
         try:
             realign.realign(instance.host, pin, realignment, offers(catalog), catalog)
         except Error as error:
-            _put_back(instance, request, f"put back: {error}")
+            about = {"actor": request.actor, "reason": f"put back: {error}"}
+            catalog.put_back(instance.uuid, instance.pin, since=pin.updated_at, **about)
             raise
         if realignment is None:
             return ()
@@ -354,19 +355,3 @@ def _moment(instance: Instance) -> str:
         if summary is not None and summary.travelled is not None:
             at = after(summary.travelled[1], at)
     return at
-
-
-def _put_back(instance: Instance, request: ChangeRequest, reason: str) -> None:
-    catalog, old = instance.catalog, instance.pin
-    if old is None or old.machine is None:
-        catalog.unset_pin(instance.uuid, actor=request.actor, reason=reason)
-        return
-    catalog.set_pin(
-        instance.uuid,
-        old.machine,
-        source=old.source,
-        actor=request.actor,
-        reason=reason,
-        seen=old.seen,
-        expect=request.machine,
-    )

@@ -13,13 +13,12 @@ from mthook.machinetype import MachineType
 from mthook.operations import change, novachange
 from mthook.operations.caution import Caution
 from mthook.operations.change import ChangeRequest
-from mthook.operations.lookup import CloudInstance, Instance, in_nova, look_up
+from mthook.operations.lookup import CloudInstance, Instance, look_up
 from mthook.text import printable
 
 if TYPE_CHECKING:
     from mthook.catalog.store import Catalog
     from mthook.host.connection import Host
-    from mthook.nova.cells import Cells
 
 
 def aliased(catalog: Catalog, host: Host) -> Iterator[Instance]:
@@ -42,18 +41,22 @@ def has_no_versions(instance: Instance, machine: str) -> bool:
 
 
 def freeze(
-    instance: Instance, cells: Cells | None, here: str, actor: str, *, dry_run: bool = False
+    instance: Instance,
+    found: CloudInstance | None,
+    here: str,
+    actor: str,
+    *,
+    dry_run: bool = False,
 ) -> tuple[str, Sequence[Caution]]:
     """Freeze one instance, first in Nova where it is one of Nova's; return what its pin is now, or would be.
 
-    :param cells: Nova's databases, where they are configured.
+    :param found: the instance in Nova's database; None: it isn't one of Nova's.
     :param dry_run: check whether it can be frozen, change nothing.
     :raises Error: it can't be frozen, and nothing is changed.
     """
     old = instance.machine
     if old is None:
         raise Error(f"{instance}: no pin")
-    found = in_nova(cells, instance) if cells is not None else None
     if found is not None:
         _check_recorded(found, old, here)
     if MachineType.parse(old).is_versioned or has_no_versions(instance, old):

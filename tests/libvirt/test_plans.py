@@ -67,6 +67,24 @@ def test_definitions_come_back_as_they_were(desk: Desk, tmp_path: Path, machine:
     assert desk.admin("get", "web-1")[1] == f"{OLD}\n"
 
 
+def test_single_changes_come_back_one_by_one(desk: Desk) -> None:
+    """To another board, and the pin released: each is undone by itself, the later one first."""
+    before = desk.defined("web-1")
+
+    for words in (("set", "web-1", Q35, "--allow", "family"), ("unset", "web-1")):
+        code, _, err = desk.admin(*words)
+        assert code == 0, err
+    assert Q35 in desk.defined("web-1")
+    for _ in range(2):
+        code, _, err = desk.admin("undo", "--last")
+        assert code == 0, err
+
+    assert desk.defined("web-1") == before
+    desk.sync()
+    assert desk.admin("get", "web-1")[1] == f"{OLD}\n"
+    assert desk.defined("web-1") == before
+
+
 def test_what_runs_doesnt_change(desk: Desk, tmp_path: Path) -> None:
     """Neither by a plan that is allowed to, nor when it is taken back."""
     desk.node.virsh("start", "web-1")

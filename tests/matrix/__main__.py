@@ -12,7 +12,7 @@ import dataclasses
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import libvirt
@@ -70,7 +70,7 @@ def _compare(node: Host, binaries: dict[str, Path], offers: dict[str, offering.O
         for suite, binary in binaries.items():
             started = {name: _starts(node, _small(name), binary) for name in machines}
             for what, qemu in _prospects(offers[suite]):
-                wrong += _told("forecast", what, [*_wrong_forecasts(started, qemu)], len(started))
+                wrong += _told("forecast", what, started, [*_wrong_forecasts(started, qemu)])
         domains = [*_domains(node)]
         node.path("/etc/mthook/mthook.conf").write_text("[hook]\nmode = audit\n")
         for _, xml in domains:
@@ -79,13 +79,15 @@ def _compare(node: Host, binaries: dict[str, Path], offers: dict[str, offering.O
         domains = [(name, _defined(node, name)) for name, _ in domains]
         node.mthook("mthook-sync", check=False)
         for suite, binary in binaries.items():
-            missed = [*_missed(node, domains, binary)]
-            wrong += _told("rehearsal", f"of {SUITES[suite]}'s QEMU", missed, len(domains))
+            started = {name: _starts(node, xml, binary) for name, xml in domains}
+            missed = [*_missed(node, started, binary)]
+            wrong += _told("rehearsal", f"of {SUITES[suite]}'s QEMU", started, missed)
     return wrong > 0
 
 
-def _told(what: str, of: str, wrong: Sequence[str], number: int) -> int:
-    print(f"{what} {of}: {number} tried, {len(wrong)} wrong", flush=True)
+def _told(what: str, of: str, started: Mapping[str, str], wrong: Sequence[str]) -> int:
+    fail = sum(error != "" for error in started.values())
+    print(f"{what} {of}: {len(started)} tried, {fail} fail, {len(wrong)} wrong", flush=True)
     for line in wrong:
         print(f"  {line}", flush=True)
     return len(wrong)
@@ -178,19 +180,24 @@ def _renamed(xml: bytes, name: str, number: int) -> bytes:
     return etree.tostring(domain)
 
 
-def _missed(node: Host, domains: Sequence[tuple[str, bytes]], binary: Path) -> Iterator[str]:
-    """Yield where the command doesn't say what a start does."""
+def _missed(node: Host, started: Mapping[str, str], binary: Path) -> Iterator[str]:
+    """Yield where the command doesn't say what a start does.
+
+    :param started: why each domain doesn't start, '' for one that does.
+    """
     argv = ("forecast", "--qemu-binary", str(binary), "--rehearse", "-f", "json")
     command = [Path(sys.executable).with_name("mthook-admin"), *argv]
     out, err = node.popen(command).communicate(timeout=3600)
     told = {one["name"]: one for one in json.loads(out or "[]")}
-    assert len(told) == len(domains), err
-    for name, xml in domains:
-        real = _starts(node, xml, binary)
+    assert len(told) == len(started), err
+    for name, real in started.items():
         errors = [trial["error"] for trial in told[name]["rehearsed"]]
         if (real == "") != (errors == [None]):
             yield f"{name}: rehearsal: {errors}; start: {real or 'works'}"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

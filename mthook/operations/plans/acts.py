@@ -14,7 +14,7 @@ from mthook.nova.instance import Change
 from mthook.operations import change, freeze, novachange, shelved_image
 from mthook.operations.caution import Caution, Kind
 from mthook.operations.change import ChangeRequest
-from mthook.operations.lookup import Instance
+from mthook.operations.lookup import CloudInstance, Instance
 from mthook.operations.plans.document import Wish
 from mthook.operations.plans.subjects import Site, Subject
 from mthook.policy import ALL, Refusal
@@ -85,7 +85,7 @@ def _change(
     plan = novachange.plan(subject.cloud, request, with_buses=with_buses)
     if plan is None:
         return _complete(subject, request, why)
-    cautions = [*plan.cautions, *_about_image(subject, new)]
+    cautions = [*plan.cautions, *about_image(subject.cloud, new)]
     return Prospect(old, new, why, cautions, lambda: novachange.record(plan)[1], beside=plan.beside)
 
 
@@ -114,14 +114,12 @@ def _apply(plan: change.Plan) -> Cautions:
     return ()
 
 
-def _about_image(subject: Subject, machine: str) -> Cautions:
+def about_image(found: CloudInstance, machine: str) -> Cautions:
     """Return a caution if an instance gets its machine type from a shelved image, which a plan leaves alone."""
-    assert subject.cloud is not None
-    nova = subject.cloud.nova
-    image = shelved_image.image_of(nova)
+    image = shelved_image.image_of(found.nova)
     if image is None:
         return ()
-    command = shelved_image.command(image, shelved_image.properties(nova, machine))
+    command = shelved_image.command(image, shelved_image.properties(found.nova, machine))
     return (Caution(Kind.SHELVED, (command,)),)
 
 
@@ -137,7 +135,7 @@ def _freeze(site: Site, subject: Subject, wish: Wish, actor: str) -> Prospect | 
     old = local.machine
     if old is None or MachineType.parse(old).is_versioned or freeze.has_no_versions(local, old):
         return None
-    run = functools.partial(freeze.freeze, local, site.cells, site.here, actor)
+    run = functools.partial(freeze.freeze, local, subject.cloud, site.here, actor)
     new, cautions = run(dry_run=True)
     return Prospect(old, new, "alias", cautions, lambda: run()[1])
 

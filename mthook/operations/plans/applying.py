@@ -4,19 +4,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from mthook.errors import Error, NotFound
-from mthook.nova import imprint
-from mthook.nova.instance import MACHINE_KEY, Change, DiskChange, PropertyChange
-from mthook.operations.plans import acts, journal, outcomes, subjects
+from mthook.operations.plans import acts, journal, outcomes, recording, subjects
 from mthook.operations.plans.document import Document, Planned
 from mthook.operations.plans.journal import Journal, State
 from mthook.operations.plans.outcomes import Limits, Outcome
+from mthook.operations.plans.recording import Intent
 from mthook.operations.plans.subjects import Found, Site, Subject
-from mthook.reconcile import SOMEBODY
 from mthook.text import now
 
 if TYPE_CHECKING:
@@ -55,10 +53,11 @@ class Application:
         origin, parent = self.plan.origin, os.getppid()
         with subjects.opened(self.conf, all_hosts=origin.all_hosts) as site:
             outcomes.check_origin(site, origin.host, origin.cloud, all_hosts=origin.all_hosts)
-            for batch in subjects.batched(mine):
-                if self.limits.used_up or (of > 1 and os.getppid() != parent):
-                    return
-                yield from self._batch(site, batch)
+            with recording.part_of(site.catalog, self.plan.id):
+                for batch in subjects.batched(mine):
+                    if self.limits.used_up or (of > 1 and os.getppid() != parent):
+                        return
+                    yield from self._batch(site, batch)
 
     def _left(self) -> Iterator[Planned]:
         done, undone = self.state.done, self.state.undone
@@ -81,7 +80,7 @@ class Application:
         with Journal(self.path) as notes:
             # For one begun earlier, what was noted then counts.
             fresh = [one for one in ready if _is_untouched(*one[:2])]
-            notes.begin(_imprints(site, fresh))
+            notes.begin(recording.begun([_intent(*one) for one in fresh]))
             for one in ready:
                 if not self.limits.take():
                     return
@@ -123,7 +122,7 @@ class Application:
         except Error as error:
             self.limits.give_back()
             return self._failed(planned, error)
-        notes.note(done=planned.uuid, **_became(subject))
+        notes.note(done=planned.uuid, **recording.became(subject))
         return replace(_outcome("changed", planned), cautions=[*prospect.cautions, *cautions])
 
     def _failed(self, planned: Planned, error: Error) -> Outcome:
@@ -167,6 +166,11 @@ def _outcome(kind: outcomes.Kind, planned: Planned, detail: str = "") -> Outcome
     return Outcome(kind, planned.uuid, planned.name, planned.old, planned.new, detail)
 
 
+def _intent(planned: Planned, subject: Subject, prospect: acts.Prospect) -> Intent:
+    about = planned.name, planned.host, planned.old, planned.new
+    return Intent(subject, *about, prospect.beside)
+
+
 def _foreseen(planned: Planned, prospect: acts.Prospect) -> Outcome:
     return replace(_outcome("foreseen", planned), cautions=prospect.cautions)
 
@@ -192,72 +196,3 @@ def _is_half_done(planned: Planned, found: Subject) -> bool:
         ),
     ]
     return all(one in (then, planned.new) for then, one in pairs)
-
-
-def _imprints(site: Site, ready: Sequence[Ready]) -> Iterator[dict[str, Any]]:
-    """Yield the lines that tell what guests were."""
-    cells: dict[Any, list[str]] = {}
-    for _, subject, _ in ready:
-        if subject.cloud is not None:
-            cells.setdefault(subject.cloud.cell, []).append(subject.uuid)
-    disks = any(isinstance(one, DiskChange) for *_, prospect in ready for one in prospect.beside)
-    rows: dict[str, imprint.Imprint] = {}
-    for cell, uuids in cells.items():
-        rows.update(cell.imprints(uuids, disks=disks))
-    for planned, subject, prospect in ready:
-        yield {
-            "begun": planned.uuid,
-            **{"name": planned.name, "host": planned.host, "old": planned.old, "new": planned.new},
-            "nova": _in_nova(subject, planned.new, prospect.beside, rows.get(subject.uuid)),
-            "here": _here(subject),
-        }
-
-
-def _in_nova(
-    subject: Subject, new: str | None, beside: Sequence[Change], was: imprint.Imprint | None
-) -> dict[str, Any] | None:
-    if subject.cloud is None or was is None:
-        return None
-    spec = imprint.spec_of(*subject.spec, new) if subject.spec else None
-    buses = {one.key: one.new for one in beside if isinstance(one, PropertyChange)}
-    disks = [[asdict(one.old), asdict(one.new)] for one in beside if isinstance(one, DiskChange)]
-    return {
-        "was": asdict(was),
-        "spec": asdict(spec) if spec else None,
-        "made": {MACHINE_KEY: new, **buses},
-        "disks": disks,
-        # What Nova wrote by itself must not look like that once an operator brings it back.
-        "times": subject.cloud.nova.author == SOMEBODY,
-    }
-
-
-def _here(subject: Subject) -> dict[str, Any] | None:
-    local = subject.local
-    if local is None:
-        return None
-    return {
-        "pin": vars(local.pin) if local.pin else None,
-        "defined": likeness_of(local.host, local.uuid),
-    }
-
-
-def likeness_of(host: Any, uuid: str) -> Mapping[str, Any] | None:
-    """Return what a guest's definition is recognized by, where there is one that may follow its pin."""
-    if host is None:
-        return None
-    from mthook.host import putback
-
-    try:
-        found = putback.likeness(host, uuid)
-    except NotFound:
-        return None
-    return asdict(found) if found else None
-
-
-def _became(subject: Subject) -> dict[str, Any]:
-    """Return what a guest of this host is after its change; nothing for others."""
-    if subject.local is None:
-        return {}
-    pin = subject.local.catalog.get_pin(subject.uuid)
-    at = pin.updated_at if pin else None
-    return {"pin_at": at, "defined": likeness_of(subject.local.host, subject.uuid)}

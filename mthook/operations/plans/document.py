@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, BinaryIO
 
 from mthook.errors import Error
+from mthook.operations.plans.journal import DIGITS
 from mthook.text import printable
 
 #: The format that a plan names. A later version would give another format another name.
@@ -21,8 +22,6 @@ FORMAT = "mthook-plan-1"
 _ANY_FORMAT = "mthook-plan-"
 _GUESTS = b', "guests": ['
 _END = b"],\n"
-#: How many digits of the checksum name a plan and the change that it becomes.
-_DIGITS = 12
 #: A header, or a guest with all its warnings, is a fraction of that.
 _MAX_LINE = 1 << 20
 
@@ -123,7 +122,7 @@ class Document:
         try:
             with open(path, "rb") as file:
                 head = self._head(file.readline(_MAX_LINE))
-                self.id = self._checksum(file)[:_DIGITS]
+                self.id = self._checksum(file)[:DIGITS]
         except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
             said = error.strerror if isinstance(error, OSError) else error
             raise Error(f"{printable(path)}: {said}") from error

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What applying a plan has done so far: how to go on after a kill, and how to take it back.
+"""What a change has done so far: how to go on after a kill, and how to take it back.
 
-A file for each plan beside the catalog, which an administrator's host without guests needn't have; its name is the
-change's. First what a guest was is put on disk, then the guest is changed, then that is noted. So a guest that was
-begun and not done is one to look at again: it is as it was, or as it was to be.
+A file for each plan that is applied, and for each command that changes single guests, beside the catalog, which an
+administrator's host without guests needn't have; its name is the change's. First what a guest was is put on disk, then
+the guest is changed, then that is noted. So a guest that was begun and not done is one to look at again: it is as it
+was, or as it was to be.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -18,14 +20,17 @@ from typing import Any
 
 from mthook.catalog import files
 from mthook.errors import CatalogError, NotFound
-from mthook.locks import only_one
-from mthook.text import printable
+from mthook.locks import Busy, only_one
+from mthook.text import explain, printable
 
 DIRECTORY = "changes"
 _LOCK = "apply.lock"
 _END = ".journal"
-_ID = re.compile(r"[0-9a-f]{12}")
+#: How many digits name a change. Those of an applied plan are the first of its checksum.
+DIGITS = 12
+_ID = re.compile(rf"[0-9a-f]{{{DIGITS}}}")
 _FORMAT = "mthook-changes-1"
+_AGAIN = "nothing is lost, make room or repair it, then run the same command again"
 
 
 @dataclass
@@ -60,14 +65,17 @@ class State:
 class Journal:
     """An open journal; lines are added at its end, from whichever process.
 
+    :param held: nobody else may read it until it is closed: it is that of a command that changes single guests.
     :raises CatalogError: by every method, where the file can't be written.
     """
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, path: str, *, held: bool = False) -> None:
+        self.path, self._way_out = path, "" if held else _AGAIN
         with self._explained():
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             self._descriptor = os.open(path, flags, files.FILE_MODE)
+            if held:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX)
 
     def __enter__(self) -> Journal:
         return self
@@ -96,11 +104,7 @@ class Journal:
         try:
             yield
         except OSError as error:
-            raise CatalogError(
-                f"{printable(self.path)}: {error.strerror}: nothing is lost, make room or repair it,"
-                " then run the same command again",
-                self.path,
-            ) from error
+            raise CatalogError(explain(self.path, error, self._way_out), self.path) from error
 
 
 @contextlib.contextmanager
@@ -110,12 +114,21 @@ def locked(catalog: str) -> Iterator[str]:
     :param catalog: the path of the catalog, which needn't exist.
     :raises Busy: somebody else is at it.
     """
+    place = directory(catalog)
+    with only_one(place, _LOCK, "'mthook-admin apply' or 'undo'"):
+        yield place
+
+
+def directory(catalog: str) -> str:
+    """Return the directory of the journals, which is made if necessary.
+
+    :param catalog: the path of the catalog, which needn't exist.
+    """
     home = os.path.dirname(catalog) or "."
     files.create_directory(home)
-    directory = os.path.join(home, DIRECTORY)
-    files.create_directory(directory)
-    with only_one(directory, _LOCK, "'mthook-admin apply' or 'undo'"):
-        yield directory
+    place = os.path.join(home, DIRECTORY)
+    files.create_directory(place)
+    return place
 
 
 def path_of(directory: str, change: str) -> str:
@@ -132,10 +145,12 @@ def can_undo(directory: str, change: str) -> bool:
 def load(path: str) -> State | None:
     """Read a journal; None: there is none yet. A last line that was cut short is taken off.
 
+    :raises Busy: the change is still being made.
     :raises CatalogError: it can't be read, or isn't a journal.
     """
     try:
         with open(path, "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             state, whole = State({}), 0
             for line in file:
                 if not line.endswith(b"\n"):
@@ -145,6 +160,9 @@ def load(path: str) -> State | None:
                 _take(state, line)
     except FileNotFoundError:
         return None
+    except BlockingIOError:
+        name = os.path.basename(path)[: -len(_END)]
+        raise Busy(f"change {name} is still being made: try again when it has ended") from None
     except (OSError, ValueError, LookupError, TypeError) as error:
         said = error.strerror if isinstance(error, OSError) else f"isn't a journal ({error})"
         raise CatalogError(f"{printable(path)}: {printable(said)}", path) from error
@@ -171,24 +189,30 @@ def head(**about: Any) -> dict[str, Any]:
     return {"format": _FORMAT, **about}
 
 
-def find(directory: str, change: str | None) -> tuple[str, State]:
-    """Return the ID and the journal of a change; None: of the last one that isn't taken back.
+def find(directory: str, change: str) -> State:
+    """Return the journal of a change.
 
     :raises NotFound: there is none.
     """
-    if change is not None:
-        state = load(path_of(directory, change)) if _ID.fullmatch(change) else None
-        if state is None:
-            raise NotFound(f"no change is called '{printable(change)}'")
-        return change, state
-    found = [
-        (name[: -len(_END)], load(os.path.join(directory, name))) for name in _names(directory)
-    ]
-    known = [(one, state) for one, state in found if state is not None and state.left]
-    if not known:
-        raise NotFound("no change is there that could be taken back")
-    return max(known, key=lambda one: str(one[1].head["began_at"]))
+    state = load(path_of(directory, change)) if _ID.fullmatch(change) else None
+    if state is None:
+        raise NotFound(f"no change is called '{printable(change)}'")
+    return state
 
 
-def _names(directory: str) -> list[str]:
-    return sorted(name for name in os.listdir(directory) if name.endswith(_END))
+def newest_first(directory: str) -> Iterator[tuple[str, State]]:
+    """Yield the changes that aren't taken back yet, each with its name."""
+    names = [name[: -len(_END)] for name in os.listdir(directory) if name.endswith(_END)]
+    for name in sorted(names, key=lambda one: _began_at(path_of(directory, one)), reverse=True):
+        state = load(path_of(directory, name))
+        if state is not None and state.left:
+            yield name, state
+
+
+def _began_at(path: str) -> str:
+    """Return when a change was begun; one that doesn't tell comes last, so that it is looked at."""
+    try:
+        with open(path, "rb") as file:
+            return str(json.loads(file.readline())["began_at"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return "~"

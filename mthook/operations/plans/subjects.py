@@ -41,6 +41,13 @@ class Subject:
     spec: DatedSpec = None
 
     @property
+    def catalog(self) -> Catalog | CatalogError:
+        """This host's catalog, or why it can't be used."""
+        known = self.cloud or self.local
+        assert known is not None
+        return known.catalog
+
+    @property
     def kind(self) -> str:
         """``nova`` or ``libvirt``."""
         return "nova" if self.cloud else "libvirt"

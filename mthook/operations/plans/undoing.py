@@ -4,17 +4,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mthook.catalog.records import Compared, Pin
-from mthook.errors import CatalogConflict, Error, NotFound, NovaConflict, RequestSpecError
+from mthook.errors import (
+    CatalogConflict,
+    Error,
+    HostError,
+    NotFound,
+    NovaConflict,
+    RequestSpecError,
+)
 from mthook.locks import uninterrupted
 from mthook.nova.imprint import Imprint, Property, Spec, moment_of, restored_spec
 from mthook.nova.instance import MACHINE_KEY, Disk, DiskChange
 from mthook.operations.caution import Caution, Kind
 from mthook.operations.lookup import CloudInstance, Instance
-from mthook.operations.plans import outcomes, subjects
+from mthook.operations.plans import acts, outcomes, subjects
 from mthook.operations.plans.journal import Journal, State
 from mthook.operations.plans.outcomes import Outcome
 from mthook.operations.plans.subjects import Found, Site, Subject
@@ -73,7 +80,7 @@ class Undoing:
             yield outcome("elsewhere", site.where(found) or "")
             return
         try:
-            cautions = self._put_back(found, was)
+            cautions = self._put_back(found, was, site.problem)
         except (NovaConflict, CatalogConflict, _Changed) as error:
             yield outcome("changed_since", str(error))
         except Error as error:
@@ -86,14 +93,20 @@ class Undoing:
             if cautions is not None:
                 yield outcome("put_back", "", cautions)
 
-    def _put_back(self, found: Subject, was: Mapping[str, Any]) -> Sequence[Caution] | None:
+    def _put_back(
+        self, found: Subject, was: Mapping[str, Any], problem: str
+    ) -> Sequence[Caution] | None:
         """Put one guest back, Nova first; return ``None`` where it is as it was already.
 
         What fails half-way is done by the next run: what is as it was stays.
+
+        :param problem: why libvirt can't be asked, if it can't.
         """
         local, cloud, reason = found.local, found.cloud, f"change {self.change} taken back"
         became = self.state.became(found.uuid)
-        here = _Here.of(local, was, became) if local is not None and was["here"] else None
+        here = None
+        if local is not None and was["here"]:
+            here = _Here.of(local, was, became, problem)
         nova = _InNova.of(cloud, was, found) if cloud is not None and was["nova"] else None
         if not (here or (nova and (became or nova.differs))):
             return None
@@ -169,15 +182,20 @@ class _Here:
     definition: PutBack | None
 
     @classmethod
-    def of(cls, local: Instance, was: Mapping[str, Any], became: Mapping[str, Any]) -> _Here | None:
+    def of(
+        cls, local: Instance, was: Mapping[str, Any], became: Mapping[str, Any], problem: str
+    ) -> _Here | None:
         before = was["here"]
         pin = Pin(**before["pin"]) if before["pin"] else None
         since = local.pin.updated_at if local.pin else None
-        stays = since == (pin.updated_at if pin else None)
-        is_ours = since == became["pin_at"] if became else local.machine == was["new"]
+        is_now = vars(local.pin) if local.pin else None
+        stays = _is_same(is_now, before["pin"])
+        is_ours = _is_same(is_now, became["pin"]) if became else local.machine == was["new"]
         if not stays and not is_ours:
             raise _Changed(f"its pin was changed since, to {local.machine or 'none'}")
-        definition = _definition(local, before["defined"], became.get("defined"))
+        definition = None
+        if before["defined"]:
+            definition = _definition(local, before["defined"], became.get("defined"), problem)
         if stays and definition is None:
             return None
         return cls(local, pin, since, stays, definition)
@@ -209,12 +227,26 @@ class _Here:
         local.catalog.touch_defined(local.uuid, new)
 
 
+def _is_same(pin: Mapping[str, Any] | None, known: Mapping[str, Any] | None) -> bool:
+    """Tell whether a pin is one that is known, or was put back since, which gives it another time.
+
+    Nor do the images count: they are added when the guest is seen with one.
+    """
+    if pin is None or known is None:
+        return pin is known
+    return all(pin[key] == known[key] for key in pin if key not in ("updated_at", "root_image"))
+
+
 def _definition(
-    local: Instance, old: Mapping[str, Any] | None, made: Mapping[str, Any] | None
+    local: Instance, old: Mapping[str, Any], made: Mapping[str, Any] | None, problem: str
 ) -> PutBack | None:
-    """Work out how a definition becomes what it was; ``None``: it is so already, or there was none that may follow."""
-    if local.host is None or old is None:
-        return None
+    """Work out how a definition becomes what it was; ``None``: it is so already.
+
+    :param problem: why libvirt can't be asked, if it can't.
+    """
+    if local.host is None:
+        why = problem or "[sync] realign = false: its definition stays as it is"
+        raise HostError(f"{local}: {why}")
     from mthook.host import putback
 
     # Where the process was killed, it didn't note what the change made of it.
@@ -243,4 +275,7 @@ def _cautions(found: Subject, was: Mapping[str, Any]) -> list[Caution]:
         cautions.append(Caution(Kind.OTHER_HOST, (printable(nova.host),)))
     if nova is not None and old is not None and not nova.stopped:
         cautions.append(Caution(Kind.COLD_START, (old,)))
+    if found.cloud is not None and nova is not None and old is not None and nova.shelved_image:
+        now = replace(found.cloud, nova=found.cloud.cell.get(found.uuid))
+        cautions += acts.about_image(now, old)
     return cautions

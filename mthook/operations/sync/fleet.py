@@ -56,6 +56,8 @@ def push(context: Context, result: SyncResult, at: str, errors: int) -> None:
         said = _Said(found, key, elsewhere.pins)
         mark = pushing.mark(record, key)
         rows = catalog.history_after(mark.number, mark.at, pushing.MOST_HISTORY)
+        for row in rows:
+            del row["change"]  # this host alone can undo it
         history = [pushing.Entry(**row) for row in rows]
         outcomes = tuple(result.outcomes)
         push = pushing.Push(

@@ -172,6 +172,7 @@ CAUTIONS = {
     Kind.SPEC: "its request spec is left alone: {}; a cold migration or resize may bring another machine type",
     Kind.NO_CATALOG: "history isn't kept: there is no catalog here",
     Kind.NO_HISTORY: "history isn't kept: {}",
+    Kind.NO_RECORD: "'mthook-admin undo' can't take this back: {}",
 }
 
 

@@ -45,7 +45,7 @@ from mthook.tools.admin.command import (
     argument,
     utf8,
 )
-from mthook.tools.admin.table import DriftCell, Name, PinCell, Time, Why
+from mthook.tools.admin.table import DriftCell, Name, PinCell, Time, Whole, Why
 
 if TYPE_CHECKING:
     from oslo_config import cfg
@@ -85,6 +85,8 @@ NOVA_COLUMNS = ("UUID", "Display name", "State", "Host", "Cell")
 #: How many silent hosts are named.
 _FEW = 5
 _DISPLAY = "Display name"
+#: Columns of which tables have only those that a row fills.
+_RARE = ("Display name", "Change")
 #: What a table has unless more is asked for.
 _BRIEF = ("Name", "Display name", "State", "Pin", "Drift")
 
@@ -468,7 +470,7 @@ class History(RowCommand):
 
     columns = (
         *("When", "UUID", "Name", "Display name", "Event", "From", "To", "Why", "Source"),
-        "By",
+        *("By", "Change"),
     )
     codes: ClassVar = {
         ExitCode.OK: "listed, even if nothing happened yet",
@@ -513,7 +515,8 @@ class History(RowCommand):
         """Return what there is room for: why and by whom tells the history of one."""
         host = ("Host",) if "Host" in headings else ()
         if args.instance is not None:
-            return "When", *host, "Event", "From", "To", "Why", "By"
+            full = ("When", *host, "Event", "From", "To", "Why", "By", "Change")
+            return _told(full, headings, rows)
         brief = ("When", *host, "Name", "Display name", "Event", "From", "To")
         return _told(brief, headings, rows)
 
@@ -591,15 +594,16 @@ def _line(entry: HistoryEntry, name: str | None, display: str | None) -> Sequenc
         Why(_why(entry), entry.source),
         entry.source,
         entry.actor,
+        Whole(entry.change) if entry.change else None,
     )
 
 
 def _told(
     names: Sequence[str], headings: Sequence[str], rows: Sequence[Sequence[Any]]
 ) -> Sequence[str]:
-    """Return the names of columns, but none for Nova's names where no row has one."""
-    where = headings.index(_DISPLAY)
-    return [name for name in names if name != _DISPLAY or any(row[where] for row in rows)]
+    """Return the names of columns, but no Nova names and changes where no row has one."""
+    rare = {name: headings.index(name) for name in names if name in _RARE}
+    return [name for name in names if name not in rare or any(row[rare[name]] for row in rows)]
 
 
 def _why(entry: HistoryEntry) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,7 +23,14 @@ from mthook.operations.caution import Caution, Kind
 from mthook.operations.change import ChangeRequest
 from mthook.operations.fleetchange import FleetInstance, found_in_fleet
 from mthook.operations.freeze import aliased, freeze
-from mthook.operations.lookup import CloudInstance, Instance, found_in_nova, look_up, look_up_or_ask
+from mthook.operations.lookup import (
+    CloudInstance,
+    Instance,
+    found_in_nova,
+    in_nova,
+    look_up,
+    look_up_or_ask,
+)
 from mthook.operations.opening import opened_catalog, opened_host, opened_nova
 from mthook.policy import ALL
 from mthook.text import printable
@@ -46,6 +54,8 @@ from mthook.tools.admin.table import Time
 if TYPE_CHECKING:
     from mthook.fleet.rows import Wish, WishKind
     from mthook.nova.cells import Cells
+    from mthook.nova.instance import Change
+    from mthook.operations.plans.recording import Record
 
 _STATE = "the guest isn't shut off"
 _SAVED = "has a managed-save image"
@@ -165,7 +175,32 @@ class _FleetCommand(GuestsCommand):
         )
 
 
-class _ChangeCommand(_FleetCommand):
+class _UndoableCommand(_FleetCommand):
+    """A command whose changes ``undo`` takes back, all of them as one."""
+
+    @functools.cached_property
+    def _record(self) -> Record:
+        from mthook.operations.plans.recording import Record  # here: it needs SQLAlchemy
+
+        return Record(self.conf, type(self).__name__.lower(), actor())
+
+    @contextlib.contextmanager
+    def noted(
+        self,
+        found: CloudInstance | Instance,
+        old: str | None,
+        new: str | None,
+        beside: Sequence[Change] = (),
+    ) -> Iterator[None]:
+        """Note for ``undo`` what the block does to an instance."""
+        from mthook.operations.plans.recording import subject_of
+
+        with self._record.of(subject_of(found), old, new, beside) as cautions:
+            self.caution(found, cautions)
+            yield
+
+
+class _ChangeCommand(_UndoableCommand):
     """A command that makes the pins of instances others."""
 
     def change_in_nova(self, plan: novachange.Plan, *, dry: bool) -> None:
@@ -175,7 +210,8 @@ class _ChangeCommand(_FleetCommand):
         if dry:
             changes = self._preview(plan.local)
         else:
-            changes, cautions = novachange.record(plan)
+            with self.noted(found, nova.machine, machine, plan.beside):
+                changes, cautions = novachange.record(plan)
             self.caution(found, cautions)
         self.say_of(found, changes)
         self.report(found, nova.machine, machine, dry=dry)
@@ -191,10 +227,15 @@ class _ChangeCommand(_FleetCommand):
             self.say(f"{instance}: already pinned to {request.machine}")
             return
         self.caution(instance, plan.cautions)
-        self.say_of(instance, self._preview(plan) if dry else change.apply(plan))
         what, old = str(instance), instance.machine
         if old == request.machine and plan.realignment is not None:
             what, old = f"{instance}: its definition", plan.realignment.old
+        if dry:
+            changes = self._preview(plan)
+        else:
+            with self.noted(plan.instance, old, request.machine):
+                changes = change.apply(plan)
+        self.say_of(instance, changes)
         self.report(what, old, request.machine, dry=dry)
 
     def _preview(self, plan: change.Plan | None) -> Sequence[str]:
@@ -323,10 +364,20 @@ class Set(_ChangeCommand):
         if plan is None:
             self.say(f"{found}: {machine} is recorded already")
             if not args.dry_run:
-                self.caution(found, novachange.specify(found))
+                self._specify(found)
         else:
             self.change_in_nova(plan, dry=args.dry_run)
         self._change_image(found, machine, args.dry_run)
+
+    def _specify(self, found: CloudInstance) -> None:
+        """Bring the request spec to what Nova has recorded."""
+        from mthook.operations.plans.recording import subject_of
+
+        subject, machine = subject_of(found), found.nova.machine
+        with contextlib.ExitStack() as stack:
+            if subject.spec is not None and subject.specified != machine:
+                stack.enter_context(self.noted(found, machine, machine))
+            self.caution(found, novachange.specify(found))
 
     def _of_image(self, found: CloudInstance) -> str:
         """Return the machine type of the image that an instance was made from, where none is recorded."""
@@ -411,7 +462,7 @@ class Accept(_ChangeCommand):
             self.change_here(found.local, request, dry=args.dry_run)
 
 
-class Unset(_FleetCommand):
+class Unset(_UndoableCommand):
     """Release an instance's pin: its next start records a new one.
 
     Where the fleet's record has an instance on another host, that host is asked.
@@ -478,7 +529,9 @@ class Unset(_FleetCommand):
         here, elsewhere = self.conf.host, args.force
         self.caution(found, novachange.check_release(found, here, allowed, elsewhere=elsewhere))
         if not args.dry_run:
-            self.caution(found, novachange.erase(found, actor=actor(), reason=args.reason))
+            with self.noted(found, machine, None):
+                cautions = novachange.erase(found, actor=actor(), reason=args.reason)
+            self.caution(found, cautions)
         self.report(
             found,
             machine,
@@ -494,12 +547,13 @@ class Unset(_FleetCommand):
                 return
             self.caution(instance, change.check_release(instance, allowed))
             if not args.dry_run:
-                change.release(instance, actor=actor(), reason=args.reason)
+                with self.noted(instance, instance.machine, None):
+                    change.release(instance, actor=actor(), reason=args.reason)
         new = "none, its next start records a new one"
         self.report(instance, instance.machine, new, dry=args.dry_run)
 
 
-class Freeze(GuestsCommand):
+class Freeze(_UndoableCommand):
     """Pin instances that are pinned to an alias to the versioned name they run.
 
     An alias such as pc means another machine type after an upgrade of QEMU. The name is what the
@@ -563,7 +617,12 @@ class Freeze(GuestsCommand):
 
     def _freeze(self, instance: Instance, cells: Cells | None, *, dry: bool) -> None:
         old, followed = instance.machine, _following(instance, self.conf)
-        new, cautions = freeze(followed, cells, self.conf.host, actor(), dry_run=dry)
+        found = in_nova(cells, followed) if cells is not None else None
+        run = functools.partial(freeze, followed, found, self.conf.host, actor())
+        new, cautions = run(dry_run=True)
+        if new != old and not dry:
+            with self.noted(found or followed, old, new):
+                new, cautions = run()
         self.caution(instance, cautions)
         if new != old:
             self.report(instance, old, new, dry=dry)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 from mthook.conf import has_nova
-from mthook.errors import CatalogError, ConfigError
+from mthook.errors import CatalogError, ConfigError, NotFound
 from mthook.nova.instance import VM_STATES
 from mthook.operations.caution import Caution, Kind
 from mthook.operations.inventory import Selection
@@ -393,10 +393,10 @@ class Apply(_Changing):
 
 
 class Undo(_Changing):
-    """Take back what 'mthook-admin apply' has changed: pins, Nova's record, definitions.
+    """Take back what 'apply', 'set', 'accept', 'unset' or 'freeze' has changed.
 
-    Each guest becomes what it was. One that somebody has changed since is left alone. No running
-    guest changes; what it is started as next does.
+    Each guest becomes what it was: its pin, Nova's record, its definition. One that somebody has
+    changed since is left alone. No running guest changes; what it is started as next does.
     """
 
     codes: ClassVar = {
@@ -415,7 +415,7 @@ class Undo(_Changing):
             metavar="CHANGE",
             type=utf8,
             nargs="?",
-            help="as 'apply' names it; with /UUID one guest of it alone",
+            help="as 'mthook-admin history' and 'apply' name it; with /UUID one guest of it alone",
         )
         which.add_argument("--last", action="store_true", help="the last that isn't taken back")
         return parser
@@ -427,8 +427,24 @@ class Undo(_Changing):
         if slash and only is None:
             raise UsageError(f"'{printable(guest)}' is no UUID")
         with journal.locked(self.conf.catalog.path) as directory:
-            name, state = journal.find(directory, change or None)
-            path = journal.path_of(directory, name)
-            undoing = Undoing(self.conf, name, path, state, actor())
-            counts = self.report(undoing.run(only), 1 if only else len(state.left))
+            if change:
+                counts = self._undo(directory, change, journal.find(directory, change), only)
+            else:
+                counts = self._undo_last(directory)
         return ExitCode.ERROR if any(counts[kind] for kind in (*LEFT, "failed")) else ExitCode.OK
+
+    def _undo_last(self, directory: str) -> Counter[str]:
+        """Take the last change back; one that failed or was killed may have changed nothing, so the one before it."""
+        for name, state in journal.newest_first(directory):
+            about = state.head
+            self.say(f"change {name} of {about['began_at']}: {about['action']} by {about['by']}")
+            counts = self._undo(directory, name, state)
+            if counts:
+                return counts
+        raise NotFound("no change is there that could be taken back")
+
+    def _undo(
+        self, directory: str, name: str, state: journal.State, only: str | None = None
+    ) -> Counter[str]:
+        undoing = Undoing(self.conf, name, journal.path_of(directory, name), state, actor())
+        return self.report(undoing.run(only), 1 if only else len(state.left))

@@ -70,6 +70,12 @@ class Time(Cell):
         return f"{whole}Z" if point else whole
 
 
+class Whole(Cell):
+    """What has to be typed as it is."""
+
+    whole = True
+
+
 class Answer(Cell):
     """A yes, a no, or neither."""
 

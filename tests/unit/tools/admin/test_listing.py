@@ -329,6 +329,7 @@ def test_history_tells_when_what_why_and_who(run: Run, fleet: Catalog) -> None:
         "why": None,
         "source": "definition",
         "by": "mthook-sync",
+        "change": None,
     }
     assert (last["event"], last["from"], last["to"], last["why"], last["by"]) == (
         "unset",

@@ -271,6 +271,18 @@ def test_so_many_at_most_and_the_rest_with_the_next_run(
     assert "nothing to do" in desk.apply().err
 
 
+def test_a_terminal_sees_how_far_it_is(
+    desk: Desk, both: libvirt.virConnect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Applied and taken back; a log has no bar in it."""
+    desk.plan("set", "--to", NEW)
+    assert "/2" not in desk.apply("--max", "1").err
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+
+    assert "1/1" in desk.apply().err
+    assert "2/2" in desk.run("undo", "--last").err
+
+
 def test_a_dry_run_changes_nothing(desk: Desk, both: libvirt.virConnect, path: str) -> None:
     """No journal either."""
     desk.plan("set", "--to", NEW)

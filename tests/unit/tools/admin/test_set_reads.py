@@ -14,10 +14,10 @@ from .conftest import WEB, Run, defined
 @pytest.mark.parametrize(
     ("arguments", "machine", "reads"),
     [
-        # To find the guest, to work the change out, and at the last moment.
-        (("web-1", "pc-i440fx-7.2"), "pc-i440fx-7.2", 3),
+        # To find the guest, to work the change out, and at the last moment; for undo, before and after.
+        (("web-1", "pc-i440fx-7.2"), "pc-i440fx-7.2", 5),
         # What libvirt made of it, too.
-        (("--force", "web-1", "pc-q35-7.2"), "pc-q35-7.2", 4),
+        (("--force", "web-1", "pc-q35-7.2"), "pc-q35-7.2", 6),
         # To find out whether it can be done, and to show it.
         (("--dry-run", "web-1", "pc-i440fx-7.2"), "pc-i440fx-6.2", 3),
     ],
