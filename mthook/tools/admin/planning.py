@@ -48,8 +48,6 @@ _ALL_HOSTS = argument(
     " applies to what Nova has recorded, and --state to vm_state",
 )
 _UNSET = argument("--unset", action="store_true", help="guests without a pin")
-#: How many guests it takes for a progress bar to be worth its line.
-_MANY = 10
 #: The table of a plan, printed while that is made: how wide its columns are.
 _WIDTHS = {"Name": 20, "Host": 14, "From": 18, "To": 18, "Remarks": MAX_CELL}
 _OUTCOMES = {
@@ -313,7 +311,7 @@ class _Changing(AdminCommand):
 
     def _with_progress(self, outcomes: Iterable[Outcome], total: int) -> Iterator[Outcome]:
         """Show how far it is, on a terminal."""
-        if total < _MANY or not self.app.stderr.isatty():
+        if not total or not self.app.stderr.isatty():
             yield from outcomes
             return
         from tqdm import tqdm  # here: most runs need none
