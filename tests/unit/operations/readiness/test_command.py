@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from oslo_upgradecheck.upgradecheck import Code, Result
 
+import mthook.host
 from mthook import __version__
 from mthook.operations.readiness import checks, installed
 from mthook.tools import status
@@ -247,6 +248,8 @@ def test_without_libvirts_python_the_checks_say_so(
     web: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It comes with the distribution, not with mthook."""
+    # What is imported anew meanwhile becomes the package's attribute, which has to go again, too.
+    monkeypatch.setattr(mthook, "host", mthook.host)
     for module in [name for name in sys.modules if name.startswith("mthook.host")]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "libvirt", None)

@@ -176,7 +176,7 @@ def test_the_last_change_is_the_last_that_changed_anything(
         raise HostError("libvirt: no")
 
     with monkeypatch.context() as patch:
-        patch.setattr("mthook.host.realign.realign", refuse)
+        patch.setattr(importlib.import_module("mthook.host.realign"), "realign", refuse)
         assert run("set", "db-1", NEW).code == 1
 
     assert run("undo", "--last").code == 0
