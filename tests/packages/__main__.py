@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tests.lab import LabError, guest_xml, leftovers, roots
 from tests.lab.machine import Machine
-from tests.lab.processes import ENVIRONMENT
+from tests.lab.processes import ENVIRONMENT, wait_until
 from tests.packages import rollout
 
 SUITES = {"bookworm": "Debian 12", "trixie": "Debian 13"}
@@ -130,7 +130,7 @@ def _install(host: Host) -> None:
     """Nothing happens to the host."""
     host.apt("install", "/root/debs/mthook_0.1.0_all.deb")
     host.check_guests()
-    for place in ("/etc/libvirt/hooks", "/etc/mthook", "/var/lib/mthook"):
+    for place in ("/etc/libvirt/hooks/qemu", "/etc/mthook", "/var/lib/mthook"):
         if host.path(place).exists():
             raise Wrong(f"{place} is there although nobody has set mthook up")
     enabled = [path for path in host.new_files() if ".wants/mthook" in path]
@@ -159,7 +159,11 @@ def _stop_a_start(host: Host) -> None:
     done = host.run(["virsh", "start", "off"], check=False)
     if done.returncode == 0 or "pc-q35-5.2" not in done.stderr:
         raise Wrong(f"a start with another machine type wasn't stopped: {done.stderr.strip()}")
-    host.run(["mthook-sync"])
+    wait_until(
+        "mthook-repair.path hasn't mended the definition",
+        lambda: "pc-q35-5.2" in host.virsh("dumpxml", "--inactive", "off"),
+        lambda: host.run(["journalctl", "-u", "mthook-repair.service"]).stdout,
+    )
     host.virsh("start", "off")
     host.virsh("destroy", "off")
 
