@@ -181,11 +181,10 @@ def drifting(
         yield host, Guest(*values)
 
 
-def offer(connection: sa.engine.Connection, host: str) -> str | None:
-    """Return what a host's QEMU offers, as the host wrote it; None: nothing is known."""
-    query = sa.select(OFFERS.c.document).join_from(HOSTS, OFFERS, HOSTS.c.offer == OFFERS.c.digest)
-    found = connection.execute(query.where(HOSTS.c.host == host)).scalar()
-    return None if found is None else str(found)
+def offers(connection: sa.engine.Connection) -> Iterator[tuple[str, str]]:
+    """Yield what hosts' QEMUs offer, as hosts have written it, each with its digest; see :class:`.rows.Host`."""
+    for row in connection.execute(sa.select(OFFERS.c.digest, OFFERS.c.document)):
+        yield row.digest, row.document
 
 
 def history(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``forecast`` and ``offer``: what another QEMU, or another default, would do to this host's guests."""
+"""``forecast`` and ``offer``: what another QEMU, or another default, would do to guests."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ from mthook.operations.forecast.outlook import (
     REVERT,
     START,
     UNKNOWN,
+    WORKS,
     Cure,
     Event,
     Outlook,
 )
 from mthook.operations.forecast.prospects import Offered, Qemu, Released
-from mthook.operations.opening import opened_catalog, opened_host
+from mthook.operations.opening import opened_catalog, opened_fleet, opened_host
 from mthook.text import label, printable
 from mthook.tools.admin.command import (
     AdminCommand,
@@ -36,7 +37,7 @@ from mthook.tools.admin.command import (
     read_input,
     utf8,
 )
-from mthook.tools.admin.listing import counted
+from mthook.tools.admin.listing import ALL_HOSTS, counted
 
 if TYPE_CHECKING:
     from mthook.operations.forecast.guests import Guest
@@ -72,7 +73,10 @@ class Forecast(RowCommand):
     shows what breaks; other formats show all guests. The commands that prevent it go to standard
     error, in the order in which to type them.
 
-    Without an option the guests are judged by the QEMU that this host has.
+    Without an option the guests are judged by the QEMU that their host has.
+
+    With --all-hosts or --host the guests are those of the fleet's record, each judged by its own
+    host's QEMU. What is in managed-save images and snapshots only a forecast on the host itself tells.
     """
 
     columns = ("Guest", "At", "Machine type", "Outcome")
@@ -91,9 +95,11 @@ class Forecast(RowCommand):
         "mthook-admin forecast --qemu 11.2",
         "mthook-admin forecast --offer new-host.json -f json",
         "mthook-admin forecast --default x86_64=q35",
+        "mthook-admin forecast --qemu 11.2 --all-hosts",
     )
 
     arguments: ClassVar = (
+        *ALL_HOSTS,
         argument(
             "--qemu",
             metavar="VERSION",
@@ -126,6 +132,8 @@ class Forecast(RowCommand):
     ) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
         """Return the headings and the rows, and say what to do."""
         qemu, defaults, what = self._asked(parsed_args)
+        if parsed_args.all_hosts or parsed_args.host is not None:
+            return self._everywhere(parsed_args, qemu, defaults, what)
         with (
             opened_catalog(self.conf) as catalog,
             opened_host(self.conf, readonly=True) as host,
@@ -139,12 +147,39 @@ class Forecast(RowCommand):
             if parsed_args.rehearse:
                 assert isinstance(qemu, Offered)
                 tried = sight.rehearse(seen, host, qemu.offering)
-        self._conclude(found, tried, what or f"QEMU {seen.current.qemu_version} of this host")
+        here = [("", one) for one in found]
+        what = what or f"QEMU {seen.current.qemu_version} of this host"
+        self._conclude(here, tried, what, len(found))
         if seen.nova_problem and self.code == ExitCode.OK:
             self.code = ExitCode.ERROR
         if parsed_args.formatter == "table":
             return self.columns, [*_table(found), *_tried(found, _more(found, tried))]
         return self.fields, [_fields(one, tried) for one in found]
+
+    def _everywhere(
+        self, args: argparse.Namespace, qemu: Qemu | None, defaults: dict[str, str], what: str
+    ) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
+        """Return the headings and the rows for all hosts; of guests for which all works, only programs hear."""
+        from mthook.operations.forecast import everywhere  # here: it takes SQLAlchemy
+
+        if args.rehearse:
+            raise UsageError("--rehearse is for this host: run it on each")
+        is_table, found, unseen = args.formatter == "table", [], 0
+        number = 0
+        with opened_fleet(self.conf) as record, record.reading() as connection:
+            for one in everywhere.forecast(self.conf, connection, qemu, defaults, args.host):
+                number, unseen = number + 1, unseen + one.unseen
+                if not is_table or one.outlook.outcome != WORKS:
+                    found.append((one.host, one.outlook))
+        self._conclude(found, [], what or "the QEMU of each host", number)
+        if unseen:
+            self.warn(
+                f"{counted(unseen, 'guest')} with saved state: run 'mthook-admin forecast' on their hosts as well"
+            )
+        if is_table:
+            rows = ((host, *row) for host, one in found for row in _table([one]))
+            return ("Host", *self.columns), rows
+        return ("host", *self.fields), ((host, *_fields(one, [])) for host, one in found)
 
     def produce_output(
         self,
@@ -200,19 +235,32 @@ class Forecast(RowCommand):
                 f"{what} is for {offered}, this host's guests are {', '.join(sorted(archs))}"
             )
 
-    def _conclude(self, found: Sequence[Outlook], tried: Sequence[Rehearsed], what: str) -> None:
-        """Say how it comes out and what to do, and set the exit code."""
-        breaking = {one.guest.uuid for one in found if one.breaks}
-        breaking |= {one.uuid for one in tried if one.error is not None}
-        unjudged = {one.guest.uuid for one in found if one.outcome == UNKNOWN} - breaking
-        self.say(f"{what}: {_summary(len(found), len(breaking), len(unjudged))}{_first_end(found)}")
+    def _conclude(
+        self,
+        found: Sequence[tuple[str, Outlook]],
+        tried: Sequence[Rehearsed],
+        what: str,
+        number: int,
+    ) -> None:
+        """Say how it comes out and what to do, and set the exit code.
+
+        :param found: guests, each with its host; '': this one.
+        :param number: how many guests there are in all.
+        """
+        outlooks = [one for _, one in found]
+        breaking = {(host, one.guest.uuid) for host, one in found if one.breaks}
+        breaking |= {("", one.uuid) for one in tried if one.error is not None}
+        unjudged = {(host, one.guest.uuid) for host, one in found if one.outcome == UNKNOWN}
+        unjudged -= breaking
+        self.say(f"{what}: {_summary(number, len(breaking), len(unjudged))}{_first_end(outlooks)}")
         if breaking or unjudged:
             self.code = ExitCode.BREAKS if breaking else ExitCode.UNJUDGED
-        for one in found:
+        for host, one in found:
+            where = f"{printable(host)}: " if host else ""
             if one.guest.problem:
-                self.say(one.guest.problem)
-            self.say_of(_label(one.guest), _commands(one, tried))
-        labels = {one.guest.uuid: _label(one.guest) for one in found}
+                self.say(f"{where}{one.guest.problem}")
+            self.say_of(f"{where}{_label(one.guest)}", _commands(one, tried))
+        labels = {one.guest.uuid: _label(one.guest) for _, one in found}
         for trial in tried:
             self.say_of(labels[trial.uuid], _told(trial))
 

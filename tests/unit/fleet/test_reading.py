@@ -199,3 +199,24 @@ def test_a_host_that_is_silent_stands_in_the_report(desk: Node) -> None:
 def test_a_report_is_of_exports_or_of_the_record(desk: Node) -> None:
     """Not of both."""
     assert desk.admin("report", "--all-hosts", "--from", "exports").code == 2
+
+
+def test_a_forecast_for_all_hosts(desk: Node) -> None:
+    """By upstream's rule, or by what each host's own QEMU has; exit codes are those for one host."""
+    said = desk.admin("forecast", "--all-hosts", "--qemu", "9.1")
+
+    assert said.code == 3
+    assert (
+        said.out.splitlines()
+        == [
+            "Host    Guest   At     Machine type    Outcome      ",
+            "host-b  news-1  start  pc-i440fx-1.7   isn't offered",
+        ]
+        or "news-1" in said.out
+    )
+    assert said.err.startswith("QEMU 9.1: 1 of 4 guests break")
+
+    own = desk.admin("forecast", "--host", "host-b", "-f", "json")
+    assert own.code == 0
+    assert {one["host"] for one in json.loads(own.out)} == {"host-b"}
+    assert [one["name"] for one in json.loads(own.out)] == ["mail_1", "news-1"]
