@@ -154,13 +154,13 @@ _TIME = {
 
 
 @contextlib.contextmanager
-def asked(seconds: int = _SHARES * _SECONDS) -> Iterator[None]:
+def asked(seconds: int | None = None) -> Iterator[None]:
     """Turn a database's errors into a :class:`FleetError` of one line.
 
-    :param seconds: for all questions of the block.
+    :param seconds: for all questions of the block; None: as long as a sync waits.
     """
     try:
-        with within(seconds):
+        with within(seconds or _SHARES * _SECONDS):
             yield
     except TimeoutError as error:
         raise FleetError(f"the fleet's record: {error}") from None
@@ -202,7 +202,7 @@ def _engine(url: sa.engine.URL) -> sa.engine.Engine:
             pool_size=1,
             max_overflow=1,
             hide_parameters=True,
-            connect_args=_ARGUMENTS[kind],
+            connect_args=_arguments(kind),
             **({} if kind == "sqlite" else {"isolation_level": "READ COMMITTED"}),
         )
         if kind == "postgresql":
@@ -220,23 +220,23 @@ def _engine(url: sa.engine.URL) -> sa.engine.Engine:
     return made
 
 
-_ARGUMENTS: dict[str, dict[str, Any]] = {
-    "mysql": {
-        "connect_timeout": _SECONDS,
-        "read_timeout": _SECONDS * _SHARES,
-        "write_timeout": _SECONDS,
-        # Strict: a value that doesn't fit is refused, not cut.
-        "init_command": f"SET SESSION innodb_lock_wait_timeout = {_SECONDS // 2},"
-        " SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')",
-        "charset": "utf8mb4",
-    },
-    "postgresql": {
-        "connect_timeout": _SECONDS,
-        "options": f"-c lock_timeout={_SECONDS * 1000} -c statement_timeout={_SECONDS * _SHARES * 1000}",
-        "client_encoding": "utf8",
-    },
-    "sqlite": {"timeout": _SECONDS},
-}
+def _arguments(kind: str) -> dict[str, Any]:
+    """Return what a driver is told."""
+    if kind == "mysql":
+        return {
+            "connect_timeout": _SECONDS,
+            "read_timeout": _SECONDS * _SHARES,
+            "write_timeout": _SECONDS,
+            # Strict: a value that doesn't fit is refused, not cut.
+            "init_command": f"SET SESSION innodb_lock_wait_timeout = {max(_SECONDS // 2, 1)},"
+            " SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')",
+            "charset": "utf8mb4",
+        }
+    if kind == "postgresql":
+        limits = {"lock_timeout": _SECONDS, "statement_timeout": _SECONDS * _SHARES}
+        options = [f"-c {name}={seconds * 1000}" for name, seconds in limits.items()]
+        return {"options": " ".join(options), "client_encoding": "utf8"}
+    return {"timeout": _SECONDS}
 
 
 def _wait(connection: Any) -> None:

@@ -145,7 +145,12 @@ WISHES = sa.Table(
 HISTORY = sa.Table(
     "history",
     _METADATA,
-    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column(
+        "id",
+        sa.BigInteger().with_variant(sa.Integer, "sqlite"),
+        sa.Identity(),
+        primary_key=True,
+    ),
     _text("host_id", KEY, null=False),
     _text("host", null=False),
     sa.Column("uuid", sa.String(36), nullable=False),
