@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Show mthook's main job on two isolated hosts with real guests.
+"""Show mthook's main job on isolated hosts with real guests.
 
 Every step says what it is about, shows the commands with what they print, and checks that they did what it says.
 """
@@ -12,7 +12,7 @@ import textwrap
 import time
 
 from demo.stage import Stage, Unexpected
-from tests.lab import Host, LabError, guest_xml, leftovers
+from tests.lab import Host, LabError, MariaDB, guest_xml, leftovers
 
 UUID = "7d3f0a52-6a0e-4c6f-9f3b-5f0a1c2d3e4f"
 #: Older than any that `pc` stands for by now, and in every QEMU from 6.2 to 12.
@@ -28,8 +28,10 @@ def main() -> int:
     """Run the demonstration; 0 when everything happened as told."""
     begun = time.monotonic()
     try:
-        with Stage("alpha", "beta") as stage:
+        with Stage("alpha", "beta", "desk") as stage:
             show(stage)
+            with MariaDB() as server:
+                share(stage, server)
     except (Unexpected, LabError) as error:
         print(f"\nmthook's demonstration failed: {error}", file=sys.stderr)
         return 1
@@ -122,6 +124,45 @@ def show(stage: Stage) -> None:
     stage.expect(stage.run(beta, "mthook-admin", "list", *columns), "web-1")
     columns = [word for name in ("When", "Event", "From", "To", "By") for word in ("-c", name)]
     stage.expect(stage.run(alpha, "mthook-admin", "history", UUID, *columns), "stopped")
+
+
+def share(stage: Stage, server: MariaDB) -> None:
+    """Go on with a record that the hosts share."""
+    alpha, beta, desk = stage["alpha"], stage["beta"], stage["desk"]
+    server.create("mthook")
+    stage.step(
+        "A record that hosts share, in MariaDB: a third host, without guests, knows them all"
+    )
+    for host in (alpha, beta, desk):
+        with host.path("/etc/mthook/mthook.conf").open("a") as config:
+            config.write(f"[fleet]\nconnection = {server.url('mthook', ssl_disabled='true')}\n")
+    stage.run(desk, "mthook-admin", "fleet", "init")
+    for host in (alpha, beta):
+        stage.run(host, "mthook-sync")
+    columns = [word for name in ("Host", "Name", "State", "Pin") for word in ("-c", name)]
+    stage.expect(stage.run(desk, "mthook-admin", "list", "--all-hosts", *columns), "beta")
+
+    stage.step("A pin is set there; the guest's own host makes it so with its next sync")
+    stage.run(beta, "virsh", "destroy", "web-1")
+    stage.run(desk, "mthook-admin", "set", "web-1", OTHER, "--allow", "older")
+    stage.run(beta, "mthook-sync", "-v")
+    stage.expect(stage.run(desk, "mthook-admin", "get", "web-1"), OTHER)
+
+    stage.step("The guest is moved by hand, and its definition is lost: it finds its pin")
+    stage.run(beta, "virsh", "undefine", "web-1")
+    stage.run(beta, "mthook-sync")
+    alpha.define(guest_xml("web-1", UUID, "pc", devices=CDROM))
+    stage.expect(stage.run(alpha, "mthook-sync", "-v"), "as it was on beta")
+    stage.run(alpha, "virsh", "start", "web-1")
+    stage.same(alpha.machine("web-1"), OTHER, "on alpha web-1 runs")
+    stage.run(alpha, "mthook-sync")
+
+    stage.step("What whoever decides wants to know of all hosts")
+    qemu = ("--qemu", "12.2")
+    stage.expect(
+        stage.run(desk, "mthook-admin", "forecast", "--all-hosts", *qemu, fails=True), "web-1"
+    )
+    stage.expect(stage.run(desk, "mthook-admin", "report", "--all-hosts"), "alpha")
 
 
 def hardware(host: Host) -> list[str]:

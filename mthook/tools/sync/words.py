@@ -178,7 +178,7 @@ def _evidence(act: Act) -> str:
     if act.source == "guest metadata":
         return ", from its own metadata"
     if act.source == "fleet":
-        return f"{_replaced(act)}, as another host had it{_reason(act)}"
+        return f"{_replaced(act)}, {act.reason or 'as another host had it'}"
     return _reason(act) or _origin(act)
 
 
