@@ -32,7 +32,8 @@ def bring_up(record: Record) -> str | None:
         found = _found(connection)
         connection.rollback()
         config = Config()
-        config.set_main_option("script_location", os.path.join(os.path.dirname(__file__), "schema"))
+        place = os.path.join(os.path.dirname(__file__), "schema")
+        config.set_main_option("script_location", place.replace("%", "%%"))
         config.attributes["connection"] = connection
         command.upgrade(config, SCHEMA)
         connection.commit()
