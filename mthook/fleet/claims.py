@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from mthook.fleet.connection import Record
 from mthook.fleet.tables import GUESTS, HOSTS
 
 #: What ``list`` calls the state of a pin whose guest has gone.
@@ -52,7 +51,7 @@ class Before:
     running: Collection[str]
 
 
-def others(record: Record, key: str, uuids: Collection[str]) -> list[Claim]:
+def others(connection: sa.engine.Connection, key: str, uuids: Collection[str]) -> list[Claim]:
     """Return what hosts other than one know of guests, the latest pin first.
 
     :param key: of that host.
@@ -60,29 +59,20 @@ def others(record: Record, key: str, uuids: Collection[str]) -> list[Claim]:
     fields = ("uuid", "state", "running", "pin", "seen", "pinned_at")
     columns = [HOSTS.c.host, *(GUESTS.c[name] for name in fields), HOSTS.c.pushed_at]
     query = sa.select(*columns).join_from(GUESTS, HOSTS).where(GUESTS.c.host_id != key)
-
-    def work(connection: sa.engine.Connection) -> list[Claim]:
-        batches = _batches(sorted(uuids))
-        rows = [
-            row
-            for some in batches
-            for row in connection.execute(query.where(GUESTS.c.uuid.in_(some)))
-        ]
-        return [Claim(*row) for row in rows]
-
-    return sorted(record.transact(work), key=lambda one: one.pinned_at or "", reverse=True)
+    found = [
+        Claim(*row)
+        for some in _batches(sorted(uuids))
+        for row in connection.execute(query.where(GUESTS.c.uuid.in_(some)))
+    ]
+    return sorted(found, key=lambda one: one.pinned_at or "", reverse=True)
 
 
-def before(record: Record, key: str) -> Before:
+def before(connection: sa.engine.Connection, key: str) -> Before:
     """Return what a host wrote last."""
-
-    def work(connection: sa.engine.Connection) -> Before:
-        at = connection.execute(sa.select(HOSTS.c.pushed_at).where(HOSTS.c.id == key)).scalar()
-        running = (GUESTS.c.host_id == key) & GUESTS.c.running.is_not(None)
-        found = connection.execute(sa.select(GUESTS.c.uuid).where(running)).scalars()
-        return Before(at or "", frozenset(found))
-
-    return record.transact(work)
+    at = connection.execute(sa.select(HOSTS.c.pushed_at).where(HOSTS.c.id == key)).scalar()
+    running = (GUESTS.c.host_id == key) & GUESTS.c.running.is_not(None)
+    found = connection.execute(sa.select(GUESTS.c.uuid).where(running)).scalars()
+    return Before(at or "", frozenset(found))
 
 
 def _batches(uuids: list[str]) -> Iterator[list[str]]:

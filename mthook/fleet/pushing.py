@@ -88,15 +88,11 @@ def digest_of(document: str) -> str:
     return hashlib.sha256(document.encode()).hexdigest()
 
 
-def mark(record: Record, key: str) -> Mark:
+def mark(connection: sa.engine.Connection, key: str) -> Mark:
     """Return up to where a host's history is in the record."""
-
-    def work(connection: sa.engine.Connection) -> Mark:
-        query = sa.select(HOSTS.c.history_id, HOSTS.c.history_at).where(HOSTS.c.id == key)
-        row = connection.execute(query).first()
-        return Mark(*row) if row else Mark(0, "")
-
-    return record.transact(work)
+    query = sa.select(HOSTS.c.history_id, HOSTS.c.history_at).where(HOSTS.c.id == key)
+    row = connection.execute(query).first()
+    return Mark(*row) if row else Mark(0, "")
 
 
 def push(record: Record, said: Push, history: Sequence[Entry]) -> list[str]:

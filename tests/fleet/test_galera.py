@@ -84,7 +84,8 @@ class Writer(threading.Thread):
 
     def _push(self, record: Record, turn: int) -> None:
         push = said(self.number, turn)
-        done = pushing.mark(record, push.host.id).number
+        key = push.host.id
+        done = record.transact(lambda connection: pushing.mark(connection, key)).number
         history = [
             pushing.Entry(one, push.guests[0].uuid, AT, "drift", "hook", str(one), str(one))
             for one in range(done + 1, turn + 1)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
@@ -21,10 +22,10 @@ from mthook.operations.support import unsupported
 from mthook.text import label, printable
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
     from oslo_config import cfg
 
     from mthook.fleet.claims import Before, Claim
-    from mthook.fleet.connection import Record
     from mthook.operations.inventory import InstanceRow
     from mthook.operations.readiness.context import Context
 
@@ -52,9 +53,9 @@ def push(context: Context, result: SyncResult, at: str, errors: int) -> None:
     key = own_key(conf)
     with opened_fleet(conf) as record:
         found = Observed(context)
-        elsewhere = _Elsewhere(found, record, key, ask_nova=has_nova(conf))
+        read = functools.partial(_read, found, key, ask_nova=has_nova(conf))
+        elsewhere, mark = record.transact(read)
         said = _Said(found, key, elsewhere.pins)
-        mark = pushing.mark(record, key)
         rows = catalog.history_after(mark.number, mark.at, pushing.MOST_HISTORY)
         for row in rows:
             del row["change"]  # this host alone can undo it
@@ -77,6 +78,13 @@ def push(context: Context, result: SyncResult, at: str, errors: int) -> None:
         )
 
 
+def _read(
+    found: Observed, key: str, connection: sa.engine.Connection, *, ask_nova: bool
+) -> tuple[_Elsewhere, pushing.Mark]:
+    """Return what has to be known of the record before it is written to."""
+    return _Elsewhere(found, connection, key, ask_nova=ask_nova), pushing.mark(connection, key)
+
+
 class _Elsewhere:
     """What other hosts say of the guests that are here.
 
@@ -84,14 +92,16 @@ class _Elsewhere:
     :ivar failures: the same as errors.
     """
 
-    def __init__(self, found: Observed, record: Record, key: str, *, ask_nova: bool) -> None:
+    def __init__(
+        self, found: Observed, connection: sa.engine.Connection, key: str, *, ask_nova: bool
+    ) -> None:
         here = {
             row.uuid: row for row in found.here if row.guest and not (row.guest.nova and ask_nova)
         }
         self.pins: dict[str, str] = {}
         self.failures: list[Failure] = []
-        others = claims.others(record, key, here)
-        before = claims.before(record, key) if others else None
+        others = claims.others(connection, key, here)
+        before = claims.before(connection, key) if others else None
         for claim in others:
             if before is not None and claim.host != found.context.conf.host:
                 self._compare(here[claim.uuid], claim, before)

@@ -139,7 +139,9 @@ def _take_pins(run: SyncRun, opened: Record) -> None:
         if (uuid in gone or run.catalog.get_pin(uuid) is None) and not _is_novas(run, domain)
     }
     taken = set()
-    for claim in claims.others(opened, own_key(run.conf), come):
+    key = own_key(run.conf)
+    known = opened.transact(lambda connection: claims.others(connection, key, come)) if come else []
+    for claim in known:
         if claim.pin is not None and claim.uuid not in taken:
             taken.add(claim.uuid)  # the first is the latest
             with run.isolated(come[claim.uuid]):
