@@ -214,7 +214,7 @@ def test_a_forecast_for_all_hosts(desk: Node) -> None:
         ]
         or "news-1" in said.out
     )
-    assert said.err.startswith("QEMU 9.1: 1 of 4 guests break")
+    assert said.err.startswith("QEMU 9.1: 1 of 4 guests would break")
 
     own = desk.admin("forecast", "--host", "host-b", "-f", "json")
     assert own.code == 0
