@@ -97,8 +97,10 @@ class Record:
         """Do work in a transaction, again if another one was preferred to it, and return its result."""
         for left in reversed(range(_TRIES)):
             try:
-                with asked(), self.engine.begin() as connection:
-                    return work(connection)
+                with asked(), self._connected() as connection:
+                    result = work(connection)
+                    connection.commit()
+                    return result
             except _Conflict:
                 if not left:
                     raise
@@ -109,8 +111,18 @@ class Record:
         """Yield a connection whose answers are read as they come; all of them show the same moment."""
         level = "SERIALIZABLE" if self.dialect == "sqlite" else "REPEATABLE READ"
         options = {"stream_results": True, "yield_per": 1000, "isolation_level": level}
-        with asked(_SHARES * 60), self.engine.connect().execution_options(**options) as connection:
-            yield connection
+        with asked(_SHARES * 60), self._connected() as connection:
+            yield connection.execution_options(**options)
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[sa.engine.Connection]:
+        """Yield a connection; after an error it is closed, which undoes all: a rollback might wait or fail as well."""
+        with self.engine.connect() as connection:
+            try:
+                yield connection
+            except BaseException:
+                connection.invalidate()
+                raise
 
     def check(self) -> None:
         """Make sure that this mthook knows the record's tables.
@@ -118,7 +130,7 @@ class Record:
         :raises FleetSchema: it doesn't.
         """
         try:
-            with asked(), self.engine.connect() as connection:
+            with asked(), self._connected() as connection:
                 found = connection.execute(sa.select(VERSION.c.version_num)).scalar()
         except _NoTable:
             found = None

@@ -74,6 +74,7 @@ class Push:
 
     :ivar offer: what its QEMU offers, as text; ``host.offer`` is its digest.
     :ivar outcomes: of the wishes that it has seen to.
+    :ivar history: what has happened since the moment of ``mark``, in order.
     """
 
     host: Host
@@ -81,6 +82,8 @@ class Push:
     guests: Sequence[Guest]
     machines: Sequence[Machine]
     outcomes: Sequence[Outcome] = ()
+    history: Sequence[Entry] = ()
+    mark: Mark = Mark(0, "")
 
 
 def digest_of(document: str) -> str:
@@ -95,14 +98,13 @@ def mark(connection: sa.engine.Connection, key: str) -> Mark:
     return Mark(*row) if row else Mark(0, "")
 
 
-def push(record: Record, said: Push, history: Sequence[Entry]) -> list[str]:
+def push(record: Record, said: Push) -> list[str]:
     """Write what a host has to say; if this returns, all of it is in the record.
 
-    :param history: rows after the host's :func:`mark`, in order.
     :return: the keys of other hosts that write under its name.
     :raises FleetError: nothing was written.
     """
-    return record.transact(lambda connection: _Writer(record, connection, said).write(history))
+    return record.transact(lambda connection: _Writer(record, connection, said).write())
 
 
 class _Writer:
@@ -112,7 +114,7 @@ class _Writer:
         self.record, self.connection, self.said = record, connection, said
         self.host = said.host
 
-    def write(self, history: Sequence[Entry]) -> list[str]:
+    def write(self) -> list[str]:
         at = self.record.time(self.connection)
         before = self._make_known(at)
         twins = self._twins(before, at)
@@ -120,7 +122,7 @@ class _Writer:
         self._guests()
         self._machines()
         self._outcomes()
-        self._history(history)
+        self._history()
         self._update(HOSTS, "id", self.host.id, {**vars(self.host), "pushed_at": at})
         return twins
 
@@ -204,7 +206,14 @@ class _Writer:
             row = {"outcome": one.outcome, "detail": one.detail, "done_at": now()}
             self._update(WISHES, "token", one.token, row)
 
-    def _history(self, entries: Sequence[Entry]) -> None:
+    def _history(self) -> None:
+        """Write what has happened, unless it is written already: another node may not have known that a moment ago.
+
+        Here it can't be missed: of two transactions that change a host's row Galera lets the first one through alone.
+        """
+        if mark(self.connection, self.host.id) != self.said.mark:
+            return
+        entries = self.said.history
         of_host = {"host_id": self.host.id, "host": self.host.host}
         self._add(HISTORY, [{**vars(one), **of_host} for one in entries])
         if entries:

@@ -60,11 +60,9 @@ def push(context: Context, result: SyncResult, at: str, errors: int) -> None:
         for row in rows:
             del row["change"]  # this host alone can undo it
         history = [pushing.Entry(**row) for row in rows]
-        outcomes = tuple(result.outcomes)
-        push = pushing.Push(
-            said.host(at, errors), said.offer, said.guests, said.machines(), outcomes
-        )
-        twins = pushing.push(record, push, history)
+        rest = (tuple(result.outcomes), history, mark)
+        push = pushing.Push(said.host(at, errors), said.offer, said.guests, said.machines(), *rest)
+        twins = pushing.push(record, push)
     for failure in elsewhere.failures:
         result.add(failure)
     if twins:

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from mthook.errors import FleetError
-from mthook.fleet import pushing, tables
+from mthook.fleet import pushing, rows, tables
 from mthook.text import now
 from tests.fleets import NEW, OLD, OTHER, Node, Site
 
@@ -276,3 +276,18 @@ def test_a_run_that_breaks_off_is_written(site: Site) -> None:
     assert errors == 1
     assert "Connection refused" in error
     assert site.rows(tables.GUESTS, "name") == [("web-1",)]
+
+
+def test_history_isnt_written_twice_by_who_knows_it_late(site: Site) -> None:
+    """As behind a proxy that leads the next sync to a node of Galera which is a moment behind."""
+    host = rows.Host(
+        "k", "h", *(None,) * 6, 0, None, False, False, False, None, None, 0, 0, 0, 0, 0, 0
+    )
+    entry = pushing.Entry(1, WEB, "2026-01-01T00:00:00.000000Z", "pinned", "hook")
+    late = pushing.Push(host, None, (), (), history=[entry])
+
+    with site.record as record:
+        pushing.push(record, late)
+        pushing.push(record, late)
+
+    assert len(site.rows(tables.HISTORY)) == 1
