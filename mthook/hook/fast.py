@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 ALLOWED = 0
 #: The exit status by which ``hooks/qemu`` tells mthook's own "stop it" from any failure of the interpreter.
 STOPPED = 77
+#: The one by which it tells that a guest goes on unguarded: it couldn't be judged, or [hook] mode is off.
+UNGUARDED = 78
 
 #: The part of the time limit that one wait for a locked catalog may take; a second wait or the slow path may follow.
 LOCK_SHARE = 0.5
@@ -58,6 +60,7 @@ class HookCall:
     :ivar catalog: path of the catalog; follows the configuration when that is newer.
     :ivar clear: all is in order, and ``started`` will have nothing to record.
     :ivar hung: the catalog's disk hangs.
+    :ivar guarded: the guest was judged by its pin, or needn't be.
     :ivar note: the file by which ``prepare`` tells ``hooks/qemu`` so.
     :ivar name: the guest's name, untrusted text.
     :ivar settings: the compiled configuration, once it is known.
@@ -70,6 +73,7 @@ class HookCall:
         self.note = os.path.join(cleared, self.name)
         self.hung = argv[5:6] == ["hung"]
         self.alarmed = self.clear = False
+        self.guarded = True
         self.uuid = ""
         self.begun = time.monotonic()
         self.settings: Settings | None = None
@@ -129,7 +133,8 @@ def run(argv: Sequence[str]) -> NoReturn:
         pass  # not called by hooks/qemu
     call = HookCall(argv, sys.stdout.buffer, sys.stderr)
     call.alarmed = True
-    os._exit(answer(call, sys.stdin.buffer))
+    code = answer(call, sys.stdin.buffer)
+    os._exit(code if call.guarded or code else UNGUARDED)
 
 
 def answer(call: HookCall, source: BinaryIO) -> int:
@@ -246,7 +251,7 @@ def _judge(
     settings = call.settings
     assert settings is not None
     if settings.mode == "off":
-        call.clear = True
+        call.guarded = False
         return ALLOWED
     settled = known.root_image == guest.root_image and not known.repair
     if known.machine == guest.machine and call.operation == "prepare" and settled:
@@ -328,6 +333,7 @@ def _broken(call: HookCall, why: str) -> int:
     from mthook import journal
 
     journal.error(f"{call}: {why}")
+    call.guarded = False
     if call.operation != "prepare":
         return ALLOWED
     if call.settings is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -30,9 +31,16 @@ QEMU_D_SINCE = (6, 5, 0)
 #: Where ``prepare`` leaves notes for ``started``: no disk can hang there, and a reboot empties it.
 CLEARED = "/run/mthook-cleared"
 
+#: The interpreter that stands in for one that is gone; ``hooks/qemu`` names it too.
+PYTHON = "/usr/bin/python3"
+
 _BESIDE = os.path.join("qemu.d", "50-mthook")
 _MARK = "# mthook:"
 _MADE = "# mthook made: "
+#: What a hook has in it that records its calls; that of mthook 0.1.0 doesn't.
+_RECORDS = '"$cleared/.seen/$1"'
+#: What an interpreter has to be able to do: load the hook's fast path from the directory that it is told.
+_TRY = "import sys; sys.path.append(sys.argv[1]); import mthook.hook.fast"
 
 # Seconds, many times what a daemon needs. It handles SIGHUP in a thread of its own and doesn't report when it has
 # looked; a start that follows at once would run without the hook.
@@ -129,23 +137,35 @@ def uninstall(directory: str) -> str | None:
     return path
 
 
-def status(directory: str, settings: Settings, told: Sequence[str]) -> Status:
+def status(
+    directory: str,
+    settings: Settings,
+    told: Sequence[str],
+    daemon: daemons.Daemon | None = None,
+) -> Status:
     """Return what is installed, whether it is what it should be, and whether the daemons know of it.
 
     :param told: identities of the daemons that were told to look when the hook was installed.
+    :param daemon: the one that is to call the hook, where it is known.
     """
     directory = os.path.abspath(directory)
     path = find(directory)
     if path is None:
         problem = "not installed: run 'mthook-admin hook install'"
         return Status(os.path.join(directory, "qemu"), False, False, None, (problem,))
-    problems = _faults(path)
+    problems = [*_faults(path), *_unrunnable(path)]
     installed = not problems
     current = _read(path) == render(settings, _made(path))
     if not current:
         problems.append(
             "stale: not what this mthook would install: run 'mthook-admin hook install'"
         )
+    if daemon is not None and not daemon.reads(directory):
+        problems.append(
+            f"not in the directory that {daemon.name} (pid {daemon.pid}) reads, which is"
+            f" {daemon.root}{daemons.DIRECTORY}: mount {directory} there"
+        )
+        return Status(path, installed, current, False, tuple(problems))
     running = daemons.running(directory)
     unaware = [d for d in running if d.identity not in told and d.since < os.stat(path).st_ctime]
     for daemon in unaware:
@@ -159,12 +179,8 @@ def status(directory: str, settings: Settings, told: Sequence[str]) -> Status:
 def config_files(directory: str) -> list[str]:
     """Return the configuration files that an installed hook reads, in order; none where there is no hook."""
     path = find(os.path.abspath(directory))
-    for line in _read(path).splitlines() if path else []:
-        name, equals, value = line.partition("=")
-        if equals and name == "config":
-            with contextlib.suppress(ValueError):  # somebody has changed it
-                return "".join(shlex.split(value)).split(":")
-    return []
+    value = _value(path, "config") if path else ""
+    return value.split(":") if value else []
 
 
 def render(settings: Settings, made: Sequence[str]) -> str:
@@ -194,6 +210,15 @@ def render(settings: Settings, made: Sequence[str]) -> str:
     if made:
         lines.insert(2, _MADE + " ".join(shlex.quote(directory) for directory in made))
     return "\n".join(lines) + "\n"
+
+
+def since(directory: str) -> float | None:
+    """Return when the hook was last installed, or somebody last changed it, in seconds since the epoch.
+
+    :return: None where there is none, or one that doesn't record its calls yet.
+    """
+    path = find(directory)
+    return os.stat(path).st_mtime if path is not None and _RECORDS in _read(path) else None
 
 
 def find(directory: str) -> str | None:
@@ -260,6 +285,41 @@ def _faults(path: str) -> list[str]:
     if seen.st_uid != 0 or seen.st_mode & 0o022:
         faults.append("others than root may write it: run 'mthook-admin hook install'")
     return faults
+
+
+def _unrunnable(path: str) -> list[str]:
+    """Return what keeps the hook's Python from starting, by trying: an upgrade of the system may have taken it away."""
+    python, package = _value(path, "python"), _value(path, "package")
+    python = python if os.access(python, os.X_OK) else PYTHON
+    try:
+        done = subprocess.run(
+            [python, "-I", "-S", "-c", _TRY, package],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=30,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        why = printable(error)
+    else:
+        why = printable((done.stderr.strip().splitlines() or [""])[-1])
+        if done.returncode == 0:
+            return []
+    return [
+        f"guests start unguarded, because {python} fails: {why}: run 'mthook-admin hook install'"
+    ]
+
+
+def _value(path: str, name: str) -> str:
+    """Return what an installed hook has in one of its lines; "": nothing that can be read."""
+    for line in _read(path).splitlines():
+        key, equals, value = line.partition("=")
+        if equals and key == name:
+            with contextlib.suppress(ValueError):  # somebody has changed it
+                return "".join(shlex.split(value))
+    return ""
 
 
 def _tell(running: Sequence[daemons.Daemon]) -> None:

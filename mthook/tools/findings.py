@@ -78,7 +78,12 @@ SUCCESSES: dict[str, dict[str, str | tuple[str, str, str]]] = {
     },
     "configuration_files": {"ok": "Nobody else can change them, nor read a password in them."},
     "hook": {"ok": "{path} is installed, up to date and known to libvirt, in mode enforce."},
-    "hook_called": {"ok": "libvirt called the hook: it last wrote to the history at {called_at}."},
+    "hook_called": {
+        "ok": "The hook has seen every guest start that runs since it was installed, the last one at {called_at}.",
+        "called_again": "The hook is called again: it last saw a guest start at {called_at}. Guests started unguarded"
+        " before that: {subjects}.",
+        "not_seen": "Not known yet: no guest has started since the hook was installed or the host booted.",
+    },
     "schedule": {
         "timer": "systemd runs mthook-sync: {unit} is enabled and active.",
         "cron": "cron runs mthook-sync: {path}.",
@@ -183,10 +188,9 @@ PROBLEMS: dict[str, dict[str, str]] = {
         " Restores are let in and recorded as drift.",
     },
     "hook_called": {
-        "switched_off": "[hook] mode = off: the hook does nothing, so nothing shows that libvirt calls it.",
-        "not_called": "libvirt started {subjects} without the hook, else they would have pins. Run"
-        " 'mthook-admin hook install', then 'mthook-sync'.",
-        "not_seen": "Not known yet: the hook writes only when a start brings something new, and none has so far.",
+        "switched_off": "[hook] mode = off: every guest starts unguarded.",
+        "not_called": "Guests started unguarded: {subjects}. libvirt started them without the hook, or the hook failed."
+        " 'mthook-admin hook status' says what is wrong with it, and the system log what it failed with.",
     },
     "schedule": {
         "timer_off": "systemd's timer doesn't run mthook-sync, or not after the next boot: {unit} is {enabled}"
@@ -261,6 +265,8 @@ _UNAVAILABLE = "{reason}."
 
 #: What is said of each guest, by kind, where that is more than its name.
 _GUESTS = {
+    "not_called": "{name}: {started_at}",
+    "called_again": "{name}: {started_at}",
     "unlike_pin": "{name}: {drift}",
     "ends": "{name}: {machines}",
     "unsupported": "{name}: {pin}, nearest {nearest}",

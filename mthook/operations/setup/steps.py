@@ -95,7 +95,8 @@ def _synchronize(plan: Plan, result: SyncResult) -> None:
 
 def _install_hook(plan: Plan) -> None:
     stamp = fingerprint(plan.found.files)
-    install_hook(_configured(plan), plan.found.files, plan.hooks_dir, stamp)
+    # The plan has no such step where a daemon runs here that reads another directory.
+    install_hook(_configured(plan), plan.found.files, plan.hooks_dir, stamp, offline=True)
 
 
 def _install_completion() -> None:
