@@ -69,13 +69,15 @@ def check_read(conf: cfg.ConfigOpts, hooks_dir: str) -> None:
     if daemons.running(hooks_dir):
         return
     daemon = guard.daemon_of(conf)
-    which = "no libvirt daemon runs that reads it: start libvirt first"
-    if daemon is not None:
-        reads = f"{daemon.root}{install.DEFAULT_DIRECTORY}"
-        which = (
-            f"{daemon.name} (pid {daemon.pid}) reads {reads} instead: mount this directory there"
+    which = printable(hooks_dir)
+    if daemon is None:
+        raise InstallError(
+            f"{which}: no libvirt daemon runs that reads it: start libvirt first, or say --offline"
         )
-    raise InstallError(f"{printable(hooks_dir)}: {which}, or say --offline")
+    raise InstallError(
+        f"{which}: {daemon.name} (pid {daemon.pid}) reads {daemon.root}{install.DEFAULT_DIRECTORY} instead:"
+        " mount this directory there, or say --offline"
+    )
 
 
 def foresee_hook(
