@@ -50,6 +50,11 @@ class Daemon:
         """Its root directory, as seen from here; in a container another one."""
         return f"/proc/{self.pid}/root"
 
+    @property
+    def is_contained(self) -> bool:
+        """Whether it has another root directory than this process, and so another Python."""
+        return _identity(self.root) not in (_identity("/"), None)
+
     def reads(self, directory: str) -> bool:
         """Tell whether it looks for its hooks in a directory, given as this process sees it, or will once that is made.
 

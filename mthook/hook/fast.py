@@ -56,6 +56,7 @@ class HookCall:
     :param argv: catalog, configuration files (joined by ``:``), the directory of the notes, then libvirt's own
         arguments: the guest's name, the operation, the sub-operation and an extra one. ``hooks/qemu`` puts ``hung`` for
         the sub-operation where the first call was ended by its alarm.
+    :param caller: the process that libvirtd has started, where it isn't an ancestor of this one.
     :ivar alarmed: an alarm ends the process when the catalog hangs.
     :ivar catalog: path of the catalog; follows the configuration when that is newer.
     :ivar clear: all is in order, and ``started`` will have nothing to record.
@@ -67,7 +68,9 @@ class HookCall:
     :ivar xml: the domain as libvirtd wrote it. It may hold passwords: never to be logged or kept.
     """
 
-    def __init__(self, argv: Sequence[str], output: BinaryIO, errors: TextIO) -> None:
+    def __init__(
+        self, argv: Sequence[str], output: BinaryIO, errors: TextIO, *, caller: int = 0
+    ) -> None:
         self.catalog, files, cleared, self.name, self.operation = argv[:5]
         self.files = files.split(":")
         self.note = os.path.join(cleared, self.name)
@@ -75,6 +78,7 @@ class HookCall:
         self.alarmed = self.clear = False
         self.guarded = True
         self.uuid = ""
+        self.caller = caller or os.getppid()
         self.begun = time.monotonic()
         self.settings: Settings | None = None
         self.connection: Connection | None = None
@@ -97,6 +101,10 @@ class HookCall:
     def left(self) -> float:
         """Return the seconds left of the time limit."""
         return max(self.begun + self.limit - time.monotonic(), 0.0)
+
+    def status(self, code: int) -> int:
+        """Return the exit status that tells ``hooks/qemu`` an answer: also whether the guest goes on unguarded."""
+        return code if self.guarded or code else UNGUARDED
 
     def set_alarm(self) -> None:
         """Have the process killed if the next step outlasts the time limit: libvirt has no limit of its own.
@@ -133,8 +141,7 @@ def run(argv: Sequence[str]) -> NoReturn:
         pass  # not called by hooks/qemu
     call = HookCall(argv, sys.stdout.buffer, sys.stderr)
     call.alarmed = True
-    code = answer(call, sys.stdin.buffer)
-    os._exit(code if call.guarded or code else UNGUARDED)
+    os._exit(call.status(answer(call, sys.stdin.buffer)))
 
 
 def answer(call: HookCall, source: BinaryIO) -> int:
@@ -285,7 +292,7 @@ def _judge_whole(
     if call.operation == "restore" and settings.migrate_mismatch == "refuse":
         from mthook.hook import caller
 
-        settings = caller.for_restore(settings)
+        settings = caller.for_restore(settings, call.caller)
     call.set_alarm()  # reading has come through: what follows has a limit of its own
     aliases = lookup.aliases(connection, guest.emulator, guest.arch, guest.virt_type)
     judged = judge(call.operation, guest, known, aliases, settings)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import socket
 import subprocess
 import sys
 import time
@@ -37,6 +38,8 @@ PYTHON = "/usr/bin/python3"
 _BESIDE = os.path.join("qemu.d", "50-mthook")
 _MARK = "# mthook:"
 _MADE = "# mthook made: "
+#: How a hook in a container asks mthook on the host.
+_ASK_HOST = '\t"$python" -I -S -c "$client" "$socket" "$seconds" "$without" "$@"'
 #: What a hook has in it that records its calls; that of mthook 0.1.0 doesn't.
 _RECORDS = '"$cleared/.seen/$1"'
 #: What an interpreter has to be able to do: load the hook's fast path from the directory that it is told.
@@ -56,6 +59,7 @@ class Settings:
     :ivar catalog: path of the catalog.
     :ivar config_files: the configuration files, in order; they need not exist.
     :ivar cleared: the directory of the notes.
+    :ivar contained: the whole text of a hook in libvirt's container.
     """
 
     python: str
@@ -63,6 +67,7 @@ class Settings:
     catalog: str
     config_files: Sequence[str]
     cleared: str = CLEARED
+    contained: str = ""
 
     @classmethod
     def of_this_process(cls, catalog: str, config_files: Sequence[str]) -> Settings:
@@ -101,6 +106,10 @@ def install(directory: str, settings: Settings) -> tuple[str, list[daemons.Daemo
     """
     directory = os.path.abspath(directory)
     found, path = find(directory), place(directory)
+    if found and is_contained(found):
+        raise InstallError(
+            f"{printable(found)}: for libvirt's container, made by 'mthook-admin hook render': use that again"
+        )
     made = _made(path) if found else _missing_directories(os.path.dirname(path))
     try:
         for missing in reversed(made):
@@ -155,11 +164,14 @@ def status(
         return Status(os.path.join(directory, "qemu"), False, False, None, (problem,))
     problems = [*_faults(path), *_unrunnable(path)]
     installed = not problems
-    current = _read(path) == render(settings, _made(path))
+    if is_contained(path):
+        current = _read(path) == settings.contained
+        stale = "stale: not what 'mthook-admin hook render' prints now: put that in its place"
+    else:
+        current = _read(path) == render(settings, _made(path))
+        stale = "stale: not what this mthook would install: run 'mthook-admin hook install'"
     if not current:
-        problems.append(
-            "stale: not what this mthook would install: run 'mthook-admin hook install'"
-        )
+        problems.append(stale)
     if daemon is not None and not daemon.reads(directory):
         problems.append(
             f"not in the directory that {daemon.name} (pid {daemon.pid}) reads, which is"
@@ -201,7 +213,7 @@ def render(settings: Settings, made: Sequence[str]) -> str:
         "config": config,
         "cleared": settings.cleared,
     }
-    lines = resources.files("mthook.hook").joinpath("qemu").read_text(encoding="utf-8").splitlines()
+    lines = _template()
     for number, line in enumerate(lines):
         name, equals, _ = line.partition("=")
         if equals and name in values:
@@ -210,6 +222,41 @@ def render(settings: Settings, made: Sequence[str]) -> str:
     if made:
         lines.insert(2, _MADE + " ".join(shlex.quote(directory) for directory in made))
     return "\n".join(lines) + "\n"
+
+
+def render_contained(at: str, seconds: float, *, deny: bool) -> str:
+    """Return a hook for libvirt's container, whole in one text: mthook on the host answers it.
+
+    It has no double braces, which Helm would take for its own.
+
+    :param at: the socket where mthook answers, as the container sees it.
+    :param seconds: how long an answer may take.
+    :param deny: a start without an answer is stopped.
+    """
+    client = resources.files("mthook.hook").joinpath("client.py").read_text(encoding="utf-8")
+    values = {"socket": at, "seconds": f"{seconds:g}", "without": "deny" if deny else "allow"}
+    lines = []
+    for line in _template():
+        name, equals, _ = line.partition("=")
+        if line.startswith(_MARK):
+            lines.append(f"{_MARK} mthook-admin hook render")
+        elif equals and name == "cleared":
+            lines += [line, *(f"{key}={shlex.quote(value)}" for key, value in values.items())]
+        elif line.startswith("ask()"):
+            lines += [f"client={shlex.quote(client)}", line, _ASK_HOST]
+        elif not (equals and name in ("package", "catalog", "config")) and "$package" not in line:
+            lines += [] if "mthook.hook.fast" in line else [line]
+    return "\n".join(lines) + "\n"
+
+
+def is_contained(path: str) -> bool:
+    """Tell whether a hook is one for libvirt's container."""
+    return bool(_value(path, "socket"))
+
+
+def _template() -> list[str]:
+    text = resources.files("mthook.hook").joinpath("qemu").read_text(encoding="utf-8")
+    return text.splitlines()
 
 
 def since(directory: str) -> float | None:
@@ -288,7 +335,12 @@ def _faults(path: str) -> list[str]:
 
 
 def _unrunnable(path: str) -> list[str]:
-    """Return what keeps the hook's Python from starting, by trying: an upgrade of the system may have taken it away."""
+    """Return what keeps the hook's Python from starting, by trying: an upgrade of the system may have taken it away.
+
+    That of a hook in a container can't be tried from here, but what answers it can.
+    """
+    if is_contained(path):
+        return _unanswered(_value(path, "socket"))
     python, package = _value(path, "python"), _value(path, "package")
     python = python if os.access(python, os.X_OK) else PYTHON
     try:
@@ -310,6 +362,20 @@ def _unrunnable(path: str) -> list[str]:
     return [
         f"guests start unguarded, because {python} fails: {why}: run 'mthook-admin hook install'"
     ]
+
+
+def _unanswered(path: str) -> list[str]:
+    """Return why a hook in a container isn't answered."""
+    try:
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.settimeout(5)
+            asking.connect(path)
+    except OSError as error:
+        return [
+            f"guests start unguarded, because nobody answers at {printable(path)}: {error.strerror or error}:"
+            " run 'systemctl enable --now mthook-hookd.socket'"
+        ]
+    return []
 
 
 def _value(path: str, name: str) -> str:

@@ -79,7 +79,8 @@ SUCCESSES: dict[str, dict[str, str | tuple[str, str, str]]] = {
     "configuration_files": {"ok": "Nobody else can change them, nor read a password in them."},
     "hook": {"ok": "{path} is installed, up to date and known to libvirt, in mode enforce."},
     "hook_called": {
-        "ok": "The hook has seen every guest that runs start since it was installed, the last time at {called_at}.",
+        "ok": "Since it was installed, the hook has missed no start of a guest that runs; the last one was at"
+        " {called_at}.",
         "called_again": "The hook is called again: it last saw a guest start at {called_at}. Guests started unguarded"
         " before that: {subjects}.",
         "not_seen": "Not known yet: no guest has started since the hook was installed or the host booted.",

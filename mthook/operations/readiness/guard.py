@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +22,8 @@ from mthook.text import now
 
 Reason = Literal["off", "not_installed", "not_loaded", "unguarded", "no_start", "called"]
 
+#: Seconds past [hook] timeout after which the hook in a container no longer waits: by then whatever hangs was ended.
+_SLACK = 2
 #: Whom the history names.
 ACTOR = "mthook-sync"
 
@@ -110,10 +113,26 @@ def hook_status(context: Context) -> install.Status:
     files = install.config_files(context.hooks_dir)
     if not _say_the_same(files, context.conf):
         files = list(context.files)
-    settings = install.Settings.of_this_process(context.conf.catalog.path, files)
-    return install.status(
-        context.hooks_dir, settings, _notified(context)[0], daemon_of(context.conf)
-    )
+    daemon = daemon_of(context.conf)
+    made = install.Settings.of_this_process(context.conf.catalog.path, files)
+    settings = dataclasses.replace(made, contained=contained_hook(context.conf))
+    directory = _directory(context, daemon)
+    return install.status(directory, settings, _notified(context)[0], daemon)
+
+
+def contained_hook(conf: cfg.ConfigOpts) -> str:
+    """Return the hook for libvirt's container; see :func:`.install.render_contained`."""
+    deny = conf.hook.mode == "enforce" and conf.hook.on_error == "deny"
+    return install.render_contained(conf.hook.socket, conf.hook.timeout + _SLACK, deny=deny)
+
+
+def _directory(context: Context, daemon: daemons.Daemon | None) -> str:
+    """Return where the hook is to be looked at: in libvirt's container where it is there alone."""
+    if daemon is not None and context.hooks_dir == install.DEFAULT_DIRECTORY:
+        inside = daemon.root + install.DEFAULT_DIRECTORY
+        if not daemon.reads(context.hooks_dir) and install.find(inside) is not None:
+            return inside
+    return context.hooks_dir
 
 
 def _say_the_same(files: Sequence[str], conf: cfg.ConfigOpts) -> bool:

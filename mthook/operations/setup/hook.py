@@ -66,7 +66,14 @@ def check_read(conf: cfg.ConfigOpts, hooks_dir: str) -> None:
 
     :raises InstallError: none does.
     """
-    if daemons.running(hooks_dir):
+    readers = daemons.running(hooks_dir)
+    for one in readers:
+        if one.is_contained:
+            raise InstallError(
+                f"{printable(hooks_dir)}: {one.name} (pid {one.pid}) runs in a container, which has no mthook:"
+                " use 'mthook-admin hook render'"
+            )
+    if readers:
         return
     daemon = guard.daemon_of(conf)
     which = printable(hooks_dir)

@@ -31,6 +31,7 @@ def carry_out(plan: Plan, result: SyncResult) -> Iterator[Step]:
         "configuration": lambda: _write_configuration(plan),
         "pins": lambda: _synchronize(plan, result),
         "hook": lambda: _install_hook(plan),
+        "hookd": lambda: _install(units.hookd(found, conf)),
         "timer": lambda: _install(units.timer(found, conf)),
         "gate": lambda: _install(units.gate(found, conf)),
         "nova_conf": lambda: _rewrite(found.nova_conf or "", plan.nova_text),

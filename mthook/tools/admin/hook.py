@@ -9,8 +9,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from mthook.errors import CatalogError
+from mthook.gate import listening
 from mthook.hook import install
 from mthook.hook.daemons import Daemon
+from mthook.hook.serving import Answering
 from mthook.operations.readiness import guard
 from mthook.operations.readiness.context import Context
 from mthook.operations.setup.hook import foresee_hook, install_hook, uninstall_hook
@@ -90,6 +92,39 @@ class Uninstall(AdminCommand):
         path = uninstall_hook(self.conf, parsed_args.hooks_dir)
         self.say(f"{path}: removed" if path else f"{parsed_args.hooks_dir}: no hook of mthook's")
         return ExitCode.OK
+
+
+class Render(AdminCommand):
+    """Print the hook for libvirt's container, whole in one text, which mthook on this host answers.
+
+    It needs a shell and Debian's python3-minimal, or any Python 3.9 or newer. What it says of socket, time limit and
+    [hook] on_error comes from the configuration: render it again when that changes.
+    """
+
+    codes: ClassVar = {ExitCode.OK: "printed"}
+    examples: ClassVar = ("mthook-admin hook render > qemu",)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Print it."""
+        self.app.stdout.write(guard.contained_hook(self.conf))
+        return ExitCode.OK
+
+
+class Serve(AdminCommand):
+    """Answer the hooks in libvirt's containers, in the foreground.
+
+    systemd's mthook-hookd.service runs it. It listens on [hook] socket, or on the socket that systemd hands over, and answers root alone.
+    """
+
+    codes: ClassVar = {ExitCode.OK: "never: it runs until it is told to stop"}
+    examples: ClassVar = ("mthook-admin hook serve",)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Serve."""
+        files = options.files(self.app.options)
+        passed = listening.from_systemd()
+        sock = passed[0][0] if passed else listening.bound(self.conf.hook.socket, 0, 0, 0o600)
+        Answering(self.conf.catalog.path, files, install.CLEARED).serve(sock)
 
 
 class Status(RowCommand):

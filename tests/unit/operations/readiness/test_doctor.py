@@ -257,7 +257,7 @@ def test_a_hook_that_saw_each_start_was_called(host: Host, starts: Starts) -> No
     (found,) = host.findings("hook_called")
 
     assert (found["kind"], found["severity"], found["subjects"]) == ("ok", "success", [])
-    assert "the last time at 20" in " ".join(host.ask().out.split())
+    assert "the last one was at 20" in " ".join(host.ask().out.split())
 
 
 def test_where_no_guest_was_started_nobody_knows(host: Host, starts: Starts) -> None:
