@@ -37,13 +37,11 @@ def main(argv: Sequence[str], source: BinaryIO, output: BinaryIO, errors: TextIO
         if (operation, without) != ("prepare", "deny"):
             return FAILED
         shown = "".join(one if one.isprintable() else "?" for one in name)
-        why = f"no answer from mthook on the host, {path}: {error}"
-        status, message, xml = (
-            STOPPED,
-            f"start of guest '{shown}' stopped ([hook] on_error = deny): {why}",
-            b"",
+        status, xml = STOPPED, b""
+        message = (
+            f"mthook: start of guest '{shown}' stopped ([hook] on_error = deny):"
+            f" no answer from mthook on the host, {path}: {error}\n"
         )
-        message = f"mthook: {message}\n"
     output.write(xml)
     output.flush()
     errors.write(message)
