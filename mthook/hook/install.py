@@ -180,10 +180,10 @@ def status(
         return Status(path, installed, current, False, tuple(problems))
     running = daemons.running(directory)
     unaware = [d for d in running if d.identity not in told and d.since < os.stat(path).st_ctime]
+    remedy = "restart it" if is_contained(path) else "run 'mthook-admin hook install'"
     for daemon in unaware:
         problems.append(
-            f"not loaded: {daemon.name} (pid {daemon.pid}) was started before the hook was installed: "
-            "run 'mthook-admin hook install'"
+            f"not loaded: {daemon.name} (pid {daemon.pid}) was started before the hook was installed: {remedy}"
         )
     return Status(path, installed, current, not unaware if running else None, tuple(problems))
 

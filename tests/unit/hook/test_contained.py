@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from mthook.errors import InstallError
-from mthook.hook import client, fast, install
+from mthook.hook import client, daemons, fast, install
 from mthook.hook.serving import Answering
 
 from .conftest import Hooked, domain
@@ -203,7 +203,9 @@ def test_the_text_is_whole_and_helm_takes_none_of_it_for_its_own() -> None:
     assert "mthook.hook.fast" not in text and "$package" not in text
 
 
-def test_status_and_install_know_a_rendered_hook(container: Container, tmp_path: Path) -> None:
+def test_status_and_install_know_a_rendered_hook(
+    container: Container, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever wrote it there keeps it; it is compared with what would be rendered now, and its socket is tried."""
     hooks = tmp_path / "hooks"
     hooks.mkdir()
@@ -221,6 +223,12 @@ def test_status_and_install_know_a_rendered_hook(container: Container, tmp_path:
         listening.bind(container.path)
         listening.listen()
         assert install.status(str(hooks), settings, []).problems == ()
+        old = daemons.Daemon(4711, "libvirtd", 99, 0.0)
+        monkeypatch.setattr(daemons, "running", lambda _: [old])
+        assert install.status(str(hooks), settings, []).problems == (
+            "not loaded: libvirtd (pid 4711) was started before the hook was installed: restart it",
+        )
+        monkeypatch.setattr(daemons, "running", lambda _: [])
         other = install.Settings(sys.executable, "/p", "/c", ["/f"], contained="other")
         assert install.status(str(hooks), other, []).problems == (
             "stale: not what 'mthook-admin hook render' prints now: put that in its place",
