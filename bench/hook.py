@@ -35,9 +35,10 @@ UNINTERESTING = ("start", "stopped", "release")
 
 def run(rounds: int) -> bool:
     """Measure and print; return whether all limits are kept."""
-    with tempfile.TemporaryDirectory() as directory:
-        few = _host(Path(directory) / "few", 100)
-        many = _host(Path(directory) / "many", 100_000)
+    # The notes and records are in memory, as on a host.
+    with tempfile.TemporaryDirectory() as directory, tempfile.TemporaryDirectory(dir="/dev/shm") as run:
+        few = _host(Path(directory) / "few", 100, f"{run}/few")
+        many = _host(Path(directory) / "many", 100_000, f"{run}/many")
         things = {
             SHELL: _process(["sh", "-c", ":"]),
             PYTHON: _process([sys.executable, "-I", "-S", "-c", "pass"]),
@@ -62,7 +63,7 @@ def run(rounds: int) -> bool:
     return report("One call of the hook, a process each (median)", cost, ratios)
 
 
-def _host(directory: Path, pins: int) -> Path:
+def _host(directory: Path, pins: int, cleared: str) -> Path:
     """Make a catalog with so many pins, the guest's among them, and a hook that uses it."""
     directory.mkdir(mode=0o700)
     config, path = directory / "mthook.conf", directory / "catalog.sqlite"
@@ -91,7 +92,7 @@ def _host(directory: Path, pins: int) -> Path:
             conf.settings(conf.load([str(config)]), fingerprint([str(config)]))
         )
     made = install.Settings.of_this_process(str(path), [str(config)])
-    settings = dataclasses.replace(made, cleared=str(directory / "cleared"))
+    settings = dataclasses.replace(made, cleared=cleared)
     install.install(str(directory / "hooks"), settings)
     return directory
 
