@@ -30,6 +30,7 @@ cloud: $(VENV)/ready ## try every path of a running OpenStack; the first time it
 
 matrix: $(VENV)/ready ## compare forecasts with the QEMUs of four Debians; downloads 220 MB each time
 	@.ci/tidily $(BIN)/python -m tests.matrix
+	@.ci/tidily $(BIN)/python -m tests.matrix.contained
 
 deb: ## build the packages for this release of Debian in build/deb, with Debian's own tools
 	@.ci/deb build/deb

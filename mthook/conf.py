@@ -91,6 +91,12 @@ _GROUPS["hook"] = [
         max=60,
         help="Seconds that the hook's slow path may take in all. libvirt itself sets a hook no limit.",
     ),
+    cfg.StrOpt(
+        "socket",
+        default="/run/mthook/hook.sock",
+        help="Where 'mthook-admin hook serve' answers the hooks in libvirt's containers, which have neither mthook nor "
+        "its catalog. Under systemd the socket unit says where it is, and this option counts for 'hook render'.",
+    ),
 ]
 _GROUPS["pin"] = [
     cfg.StrOpt(

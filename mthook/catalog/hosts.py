@@ -89,7 +89,7 @@ class Hosts(Rows):
         return HostFacts(**self._row("SELECT * FROM host") or {})
 
     def set_daemons(self, daemons: str | None) -> None:
-        """Keep which daemons were told to look for the hook again (JSON text)."""
+        """Keep when the hook was installed, and which daemons were told to look for it (JSON text)."""
         self._set_host(daemons=daemons)
 
     def set_last_sync(self, at: str, ok: bool, errors: str | None = None) -> None:

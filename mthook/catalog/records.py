@@ -40,7 +40,7 @@ class Pin:
 #: What can happen to a pin.
 EVENTS = (
     *("pinned", "changed", "unset", "pruned", "drift", "stopped", "repaired", "realigned"),
-    *("rewritten", "imported"),
+    *("rewritten", "imported", "unguarded"),
 )
 
 
@@ -153,7 +153,7 @@ class Guest:
 class HostFacts:
     """This host, and how its last sync went.
 
-    :param daemons: JSON text about the daemons that were told to look for the hook again.
+    :param daemons: JSON text about the hook's installation: when, and which daemons were told to look for it.
     :param steady_since: since when each whole sync has followed shortly after the one before: the clock didn't jump,
         and the host wasn't off for long.
     :param last_sync_errors: JSON text about the errors of the last whole sync, even if it broke off; None: it went

@@ -72,7 +72,7 @@ def _made(conf: cfg.ConfigOpts) -> list[Listener]:
     made = []
     for path, read_only in ((conf.gate.listen, False), (conf.gate.listen_ro, True)):
         if path:
-            sock = _bound(path, owner, group, mode)
+            sock = bound(path, owner, group, mode)
             made.append(Listener(sock, _upstream(conf, read_only), read_only, path))
     return made
 
@@ -91,7 +91,11 @@ def _group(conf: cfg.ConfigOpts) -> int:
         raise ConfigError(f"[gate] group: no group {printable(conf.gate.group)}") from None
 
 
-def _bound(path: str, owner: int, group: int, mode: int) -> socket.socket:
+def bound(path: str, owner: int, group: int, mode: int) -> socket.socket:
+    """Listen on a Unix socket, which nobody else may do.
+
+    :raises Error: it can't be made, or another program listens there.
+    """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-
 from mthook import policy
 
 TYPE_CHECKING = False
@@ -19,16 +17,18 @@ _LIBRARY = "/libvirt.so.0."
 _GENERATIONS = 4
 
 
-def for_restore(settings: Settings) -> Settings:
-    """Return the settings for a restore: accept it where libvirt would mishandle a refusal."""
-    if policy.may_refuse_restore(libvirt_version()):
+def for_restore(settings: Settings, pid: int) -> Settings:
+    """Return the settings for a restore: accept it where libvirt would mishandle a refusal.
+
+    :param pid: the process that libvirtd has started, or one that this has.
+    """
+    if policy.may_refuse_restore(libvirt_version(pid)):
         return settings
     return settings.but(migrate_mismatch="accept")
 
 
-def libvirt_version() -> Version | None:
-    """Return libvirt's version from the nearest ancestor process that loads it; None: unknown."""
-    pid = os.getppid()
+def libvirt_version(pid: int) -> Version | None:
+    """Return libvirt's version from a process or its nearest ancestor that loads it; None: unknown."""
     for _ in range(_GENERATIONS):
         version = _version(pid)
         if version is not None:

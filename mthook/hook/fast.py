@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 ALLOWED = 0
 #: The exit status by which ``hooks/qemu`` tells mthook's own "stop it" from any failure of the interpreter.
 STOPPED = 77
+#: The one by which it tells that a guest goes on unguarded: it couldn't be judged, or [hook] mode is off.
+UNGUARDED = 78
 
 #: The part of the time limit that one wait for a locked catalog may take; a second wait or the slow path may follow.
 LOCK_SHARE = 0.5
@@ -54,23 +56,29 @@ class HookCall:
     :param argv: catalog, configuration files (joined by ``:``), the directory of the notes, then libvirt's own
         arguments: the guest's name, the operation, the sub-operation and an extra one. ``hooks/qemu`` puts ``hung`` for
         the sub-operation where the first call was ended by its alarm.
+    :param caller: the process that libvirtd has started, where it isn't an ancestor of this one.
     :ivar alarmed: an alarm ends the process when the catalog hangs.
     :ivar catalog: path of the catalog; follows the configuration when that is newer.
     :ivar clear: all is in order, and ``started`` will have nothing to record.
     :ivar hung: the catalog's disk hangs.
+    :ivar guarded: the guest was judged by its pin, or needn't be.
     :ivar note: the file by which ``prepare`` tells ``hooks/qemu`` so.
     :ivar name: the guest's name, untrusted text.
     :ivar settings: the compiled configuration, once it is known.
     :ivar xml: the domain as libvirtd wrote it. It may hold passwords: never to be logged or kept.
     """
 
-    def __init__(self, argv: Sequence[str], output: BinaryIO, errors: TextIO) -> None:
+    def __init__(
+        self, argv: Sequence[str], output: BinaryIO, errors: TextIO, *, caller: int = 0
+    ) -> None:
         self.catalog, files, cleared, self.name, self.operation = argv[:5]
         self.files = files.split(":")
         self.note = os.path.join(cleared, self.name)
         self.hung = argv[5:6] == ["hung"]
         self.alarmed = self.clear = False
+        self.guarded = True
         self.uuid = ""
+        self.caller = caller or os.getppid()
         self.begun = time.monotonic()
         self.settings: Settings | None = None
         self.connection: Connection | None = None
@@ -93,6 +101,10 @@ class HookCall:
     def left(self) -> float:
         """Return the seconds left of the time limit."""
         return max(self.begun + self.limit - time.monotonic(), 0.0)
+
+    def status(self, code: int) -> int:
+        """Return the exit status that tells ``hooks/qemu`` an answer: also whether the guest goes on unguarded."""
+        return code if self.guarded or code else UNGUARDED
 
     def set_alarm(self) -> None:
         """Have the process killed if the next step outlasts the time limit: libvirt has no limit of its own.
@@ -129,7 +141,7 @@ def run(argv: Sequence[str]) -> NoReturn:
         pass  # not called by hooks/qemu
     call = HookCall(argv, sys.stdout.buffer, sys.stderr)
     call.alarmed = True
-    os._exit(answer(call, sys.stdin.buffer))
+    os._exit(call.status(answer(call, sys.stdin.buffer)))
 
 
 def answer(call: HookCall, source: BinaryIO) -> int:
@@ -248,7 +260,7 @@ def _judge(
     settings = call.settings
     assert settings is not None
     if settings.mode == "off":
-        call.clear = True
+        call.guarded = False
         return ALLOWED
     settled = known.root_image == guest.root_image and not known.repair
     if known.machine == guest.machine and call.operation == "prepare" and settled:
@@ -282,7 +294,7 @@ def _judge_whole(
     if call.operation == "restore" and settings.migrate_mismatch == "refuse":
         from mthook.hook import caller
 
-        settings = caller.for_restore(settings)
+        settings = caller.for_restore(settings, call.caller)
     call.set_alarm()  # reading has come through: what follows has a limit of its own
     aliases = lookup.aliases(connection, guest.emulator, guest.arch, guest.virt_type)
     judged = judge(call.operation, guest, known, aliases, settings)
@@ -330,6 +342,7 @@ def _broken(call: HookCall, why: str) -> int:
     from mthook import journal
 
     journal.error(f"{call}: {why}")
+    call.guarded = False
     if call.operation != "prepare":
         return ALLOWED
     if call.settings is None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import socket
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -30,9 +32,18 @@ QEMU_D_SINCE = (6, 5, 0)
 #: Where ``prepare`` leaves notes for ``started``: no disk can hang there, and a reboot empties it.
 CLEARED = "/run/mthook-cleared"
 
+#: The interpreter that stands in for one that is gone; ``hooks/qemu`` names it too.
+PYTHON = "/usr/bin/python3"
+
 _BESIDE = os.path.join("qemu.d", "50-mthook")
 _MARK = "# mthook:"
 _MADE = "# mthook made: "
+#: How a hook in a container asks mthook on the host.
+_ASK_HOST = '\t"$python" -I -S -c "$client" "$socket" "$seconds" "$without" "$@"'
+#: What a hook has in it that records its calls; that of mthook 0.1.0 doesn't.
+_RECORDS = '"$cleared/.seen/$1"'
+#: What an interpreter has to be able to do: load the hook's fast path from the directory that it is told.
+_TRY = "import sys; sys.path.append(sys.argv[1]); import mthook.hook.fast"
 
 # Seconds, many times what a daemon needs. It handles SIGHUP in a thread of its own and doesn't report when it has
 # looked; a start that follows at once would run without the hook.
@@ -48,6 +59,7 @@ class Settings:
     :ivar catalog: path of the catalog.
     :ivar config_files: the configuration files, in order; they need not exist.
     :ivar cleared: the directory of the notes.
+    :ivar contained: the whole text of a hook in libvirt's container.
     """
 
     python: str
@@ -55,6 +67,7 @@ class Settings:
     catalog: str
     config_files: Sequence[str]
     cleared: str = CLEARED
+    contained: str = ""
 
     @classmethod
     def of_this_process(cls, catalog: str, config_files: Sequence[str]) -> Settings:
@@ -93,6 +106,10 @@ def install(directory: str, settings: Settings) -> tuple[str, list[daemons.Daemo
     """
     directory = os.path.abspath(directory)
     found, path = find(directory), place(directory)
+    if found and is_contained(found):
+        raise InstallError(
+            f"{printable(found)}: for libvirt's container, made by 'mthook-admin hook render': use that again"
+        )
     made = _made(path) if found else _missing_directories(os.path.dirname(path))
     try:
         for missing in reversed(made):
@@ -129,29 +146,44 @@ def uninstall(directory: str) -> str | None:
     return path
 
 
-def status(directory: str, settings: Settings, told: Sequence[str]) -> Status:
+def status(
+    directory: str,
+    settings: Settings,
+    told: Sequence[str],
+    daemon: daemons.Daemon | None = None,
+) -> Status:
     """Return what is installed, whether it is what it should be, and whether the daemons know of it.
 
     :param told: identities of the daemons that were told to look when the hook was installed.
+    :param daemon: the one that is to call the hook, where it is known.
     """
     directory = os.path.abspath(directory)
     path = find(directory)
     if path is None:
         problem = "not installed: run 'mthook-admin hook install'"
         return Status(os.path.join(directory, "qemu"), False, False, None, (problem,))
-    problems = _faults(path)
+    problems = [*_faults(path), *_unrunnable(path)]
     installed = not problems
-    current = _read(path) == render(settings, _made(path))
+    if is_contained(path):
+        current = _read(path) == settings.contained
+        stale = "stale: not what 'mthook-admin hook render' prints now: put that in its place"
+    else:
+        current = _read(path) == render(settings, _made(path))
+        stale = "stale: not what this mthook would install: run 'mthook-admin hook install'"
     if not current:
+        problems.append(stale)
+    if daemon is not None and not daemon.reads(directory):
         problems.append(
-            "stale: not what this mthook would install: run 'mthook-admin hook install'"
+            f"not in the directory that {daemon.name} (pid {daemon.pid}) reads, which is"
+            f" {daemon.root}{daemons.DIRECTORY}: mount {directory} there"
         )
+        return Status(path, installed, current, False, tuple(problems))
     running = daemons.running(directory)
     unaware = [d for d in running if d.identity not in told and d.since < os.stat(path).st_ctime]
+    remedy = "restart it" if is_contained(path) else "run 'mthook-admin hook install'"
     for daemon in unaware:
         problems.append(
-            f"not loaded: {daemon.name} (pid {daemon.pid}) was started before the hook was installed: "
-            "run 'mthook-admin hook install'"
+            f"not loaded: {daemon.name} (pid {daemon.pid}) was started before the hook was installed: {remedy}"
         )
     return Status(path, installed, current, not unaware if running else None, tuple(problems))
 
@@ -159,12 +191,8 @@ def status(directory: str, settings: Settings, told: Sequence[str]) -> Status:
 def config_files(directory: str) -> list[str]:
     """Return the configuration files that an installed hook reads, in order; none where there is no hook."""
     path = find(os.path.abspath(directory))
-    for line in _read(path).splitlines() if path else []:
-        name, equals, value = line.partition("=")
-        if equals and name == "config":
-            with contextlib.suppress(ValueError):  # somebody has changed it
-                return "".join(shlex.split(value)).split(":")
-    return []
+    value = _value(path, "config") if path else ""
+    return value.split(":") if value else []
 
 
 def render(settings: Settings, made: Sequence[str]) -> str:
@@ -185,7 +213,7 @@ def render(settings: Settings, made: Sequence[str]) -> str:
         "config": config,
         "cleared": settings.cleared,
     }
-    lines = resources.files("mthook.hook").joinpath("qemu").read_text(encoding="utf-8").splitlines()
+    lines = _template()
     for number, line in enumerate(lines):
         name, equals, _ = line.partition("=")
         if equals and name in values:
@@ -194,6 +222,50 @@ def render(settings: Settings, made: Sequence[str]) -> str:
     if made:
         lines.insert(2, _MADE + " ".join(shlex.quote(directory) for directory in made))
     return "\n".join(lines) + "\n"
+
+
+def render_contained(at: str, seconds: float, *, deny: bool) -> str:
+    """Return a hook for libvirt's container, whole in one text: mthook on the host answers it.
+
+    It has no double braces, which Helm would take for its own.
+
+    :param at: the socket where mthook answers, as the container sees it.
+    :param seconds: how long an answer may take.
+    :param deny: a start without an answer is stopped.
+    """
+    client = resources.files("mthook.hook").joinpath("client.py").read_text(encoding="utf-8")
+    values = {"socket": at, "seconds": f"{seconds:g}", "without": "deny" if deny else "allow"}
+    lines = []
+    for line in _template():
+        name, equals, _ = line.partition("=")
+        if line.startswith(_MARK):
+            lines.append(f"{_MARK} mthook-admin hook render")
+        elif equals and name == "cleared":
+            lines += [line, *(f"{key}={shlex.quote(value)}" for key, value in values.items())]
+        elif line.startswith("ask()"):
+            lines += [f"client={shlex.quote(client)}", line, _ASK_HOST]
+        elif not (equals and name in ("package", "catalog", "config")) and "$package" not in line:
+            lines += [] if "mthook.hook.fast" in line else [line]
+    return "\n".join(lines) + "\n"
+
+
+def is_contained(path: str) -> bool:
+    """Tell whether a hook is one for libvirt's container."""
+    return bool(_value(path, "socket"))
+
+
+def _template() -> list[str]:
+    text = resources.files("mthook.hook").joinpath("qemu").read_text(encoding="utf-8")
+    return text.splitlines()
+
+
+def since(directory: str) -> float | None:
+    """Return when the hook was last installed, or somebody last changed it, in seconds since the epoch.
+
+    :return: None where there is none, or one that doesn't record its calls yet.
+    """
+    path = find(directory)
+    return os.stat(path).st_mtime if path is not None and _RECORDS in _read(path) else None
 
 
 def find(directory: str) -> str | None:
@@ -260,6 +332,60 @@ def _faults(path: str) -> list[str]:
     if seen.st_uid != 0 or seen.st_mode & 0o022:
         faults.append("others than root may write it: run 'mthook-admin hook install'")
     return faults
+
+
+def _unrunnable(path: str) -> list[str]:
+    """Return what keeps the hook's Python from starting, by trying: an upgrade of the system may have taken it away.
+
+    That of a hook in a container can't be tried from here, but what answers it can.
+    """
+    if is_contained(path):
+        return _unanswered(_value(path, "socket"))
+    python, package = _value(path, "python"), _value(path, "package")
+    python = python if os.access(python, os.X_OK) else PYTHON
+    try:
+        done = subprocess.run(
+            [python, "-I", "-S", "-c", _TRY, package],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=30,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        why = printable(error)
+    else:
+        why = printable((done.stderr.strip().splitlines() or [""])[-1])
+        if done.returncode == 0:
+            return []
+    return [
+        f"guests start unguarded, because {python} fails: {why}: run 'mthook-admin hook install'"
+    ]
+
+
+def _unanswered(path: str) -> list[str]:
+    """Return why a hook in a container isn't answered."""
+    try:
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.settimeout(5)
+            asking.connect(path)
+    except OSError as error:
+        return [
+            f"guests start unguarded, because nobody answers at {printable(path)}: {error.strerror or error}:"
+            " run 'systemctl enable --now mthook-hookd.socket'"
+        ]
+    return []
+
+
+def _value(path: str, name: str) -> str:
+    """Return what an installed hook has in one of its lines; "": nothing that can be read."""
+    for line in _read(path).splitlines():
+        key, equals, value = line.partition("=")
+        if equals and key == name:
+            with contextlib.suppress(ValueError):  # somebody has changed it
+                return "".join(shlex.split(value))
+    return ""
 
 
 def _tell(running: Sequence[daemons.Daemon]) -> None:

@@ -130,7 +130,21 @@ class Failure:
         return f"{label(self.uuid, self.name, self.display_name)}: {self.error}"
 
 
-Event = Union[Act, Foreseen, LeftAlone, Failure]
+@dataclass(frozen=True)
+class StartedUnguarded:
+    """A guest that was started without the hook.
+
+    :ivar name: untrusted text.
+    :ivar at: when it was started.
+    """
+
+    uuid: str
+    name: str
+    at: str
+    display_name: str | None = None
+
+
+Event = Union[Act, Foreseen, LeftAlone, Failure, StartedUnguarded]
 
 
 class Result:
@@ -141,7 +155,7 @@ class Result:
     :ivar guests: how many domains the host has, or how many instances were looked at.
     :ivar counts: how many acts there are of each kind.
     :ivar left: how many guests were left alone.
-    :ivar failed: how many errors there were.
+    :ivar failed: how many errors there were, each guest that was started unguarded included.
     """
 
     def __init__(self, report: Callable[[Event], None], *, dry_run: bool = False) -> None:
@@ -158,7 +172,7 @@ class Result:
             self.counts[event.kind] += 1
         elif isinstance(event, LeftAlone):
             self.left += 1
-        elif isinstance(event, Failure):
+        elif isinstance(event, (Failure, StartedUnguarded)):
             self.failed += 1
         self._report(event)
 
@@ -182,6 +196,7 @@ class SyncResult(Result):
         self.left_alone: list[LeftAlone] = []
         self.errors: list[Failure] = []
         self.outcomes: list[Outcome] = []
+        self.unguarded: list[StartedUnguarded] = []
 
     def add(self, event: Event) -> None:
         """Note what happened, unless it has been noted."""
@@ -197,6 +212,8 @@ class SyncResult(Result):
             self.foreseen.append(event)
         elif isinstance(event, LeftAlone):
             self.left_alone.append(event)
+        elif isinstance(event, StartedUnguarded):
+            self.unguarded.append(event)
         else:
             self.errors.append(event)
         super().add(event)

@@ -180,6 +180,19 @@ def _proven(found: _Found) -> Iterator[Sample]:
     yield (), found.proven
 
 
+def _unguarded(found: _Found) -> Iterator[Sample]:
+    if found.proof is not None:  # else nobody knows
+        yield (), len(found.proof.unguarded)
+
+
+def _unguarded_starts(found: _Found) -> Iterator[Sample]:
+    yield (), _number(found, "unguarded")
+
+
+def _last_call(found: _Found) -> Iterator[Sample]:
+    yield (), _seconds(found.proof.called_at if found.proof else None)
+
+
 def _counted(things: Iterable[tuple[str, ...]]) -> list[Sample]:
     """Count things by their labels."""
     return sorted(Counter(things).items())
@@ -250,8 +263,22 @@ _METRICS: dict[Metric, _Value] = {
     ): _hook_last_record,
     Metric(
         "mthook_guard_proven",
-        "1: the hook is installed, as this mthook would install it, and known to every libvirt daemon",
+        "1: the hook is installed, as this mthook would install it, known to every libvirt daemon, on, and no guest was"
+        " started without it since it last saw one start",
     ): _proven,
+    Metric(
+        "mthook_unguarded_guests",
+        "Guests that run and were started without the hook since it was installed",
+    ): _unguarded,
+    Metric(
+        "mthook_unguarded_starts_total",
+        "Guest starts without the hook that mthook-sync found",
+        kind="counter",
+    ): _unguarded_starts,
+    Metric(
+        "mthook_hook_last_call_timestamp_seconds",
+        "When the hook last saw a guest start, whether or not it recorded anything; 0: not since the host booted",
+    ): _last_call,
     Metric("mthook_hook_check", "1: this check of the hook succeeds", ("check",)): _hook_checks,
     Metric("mthook_hook_mode", "1: the configured mode of the hook", ("mode",)): _mode,
     Metric(

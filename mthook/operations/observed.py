@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 
 from mthook.errors import InstallError
 from mthook.operations.inventory import WHERE, InstanceRow, instances
-from mthook.operations.readiness.installed import hook_status
+from mthook.operations.readiness import guard
 from mthook.operations.support import unsupported, with_offer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mthook.catalog.records import Guest
     from mthook.operations.readiness.context import Context
 
 #: What has to be so for the guard to be proven.
@@ -28,6 +31,7 @@ class Observed:
     :ivar host: its versions, and how its last sync went.
     :ivar offers: what its emulators offer.
     :ivar hook: the checks of the hook's installation.
+    :ivar proof: the proof that it is called; None: nobody knows.
     :ivar rows: all instances.
     :ivar here: those with a guest on this host.
     :ivar pins: those that count here, with what the emulator of each offers.
@@ -40,9 +44,9 @@ class Observed:
         self.context = context
         self.host = catalog.host()
         self.offers = context.offers()
-        self.hook = _hook(context)
         self.rows = list(instances(catalog, catalog.guests()))
         self.here = [row for row in self.rows if row.guest and row.guest.gone_since is None]
+        self.hook, self.proof = _hook(context, [row.guest for row in self.here if row.guest])
         self.pins = [
             with_offer(row.pin, row.guest, self.offers)
             for row in self.rows
@@ -52,8 +56,9 @@ class Observed:
 
     @property
     def proven(self) -> bool:
-        """Whether every check of the hook's installation passes."""
-        return all(self.hook.values())
+        """Whether every check of the hook's installation passes, and no start without it contradicts that."""
+        sound = self.proof is not None and self.proof.proven is not False
+        return sound and all(self.hook.values())
 
     @property
     def unpinned(self) -> int:
@@ -88,10 +93,10 @@ class Observed:
         return guest.running or self.offers.of(guest).stands_for(row.machine or guest.defined or "")
 
 
-def _hook(context: Context) -> dict[str, bool]:
+def _hook(context: Context, guests: Sequence[Guest]) -> tuple[dict[str, bool], guard.Proof | None]:
     """Return what is known about the hook; a check that can't be made counts as failed, as where no daemon runs."""
     try:
-        status = hook_status(context)
+        status, proof = guard.hook_status(context), guard.prove(context, guests)
     except InstallError:
-        return dict.fromkeys(_HOOK_CHECKS, False)
-    return {check: bool(getattr(status, check)) for check in _HOOK_CHECKS}
+        return dict.fromkeys(_HOOK_CHECKS, False), None
+    return {check: bool(getattr(status, check)) for check in _HOOK_CHECKS}, proof

@@ -78,7 +78,13 @@ SUCCESSES: dict[str, dict[str, str | tuple[str, str, str]]] = {
     },
     "configuration_files": {"ok": "Nobody but root can change them or read a password in them."},
     "hook": {"ok": "{path} is installed, up to date and known to libvirt, in mode enforce."},
-    "hook_called": {"ok": "libvirt called the hook: it last wrote to the history at {called_at}."},
+    "hook_called": {
+        "ok": "Since it was installed, the hook has missed no start of a guest that runs; the last one was at"
+        " {called_at}.",
+        "called_again": "The hook is called again: it last saw a guest start at {called_at}. Guests started unguarded"
+        " before that: {subjects}.",
+        "not_seen": "Not known yet: no guest has started since the hook was installed or the host booted.",
+    },
     "schedule": {
         "timer": "systemd runs mthook-sync: {unit} is enabled and active.",
         "cron": "cron runs mthook-sync: {path}.",
@@ -176,8 +182,9 @@ PROBLEMS: dict[str, dict[str, str]] = {
         "outdated": "{path} isn't what this mthook would install for these configuration files:"
         " run 'mthook-admin hook install', with the same --config-file.",
         "out_of_reach": "{daemon} (pid {pid}) runs in a container and reads the hooks directory there: no hook that"
-        " is installed on this host is called. Lead its clients through mthook-gate, in mode enforce, as the guide's"
-        " pages on kolla-ansible and openstack-helm show.",
+        " is installed on this host is called. Put the one that 'mthook-admin hook render' prints there, or lead"
+        " its clients through mthook-gate in mode enforce: the guide's pages on kolla-ansible and openstack-helm"
+        " show both.",
         "gated": "{daemon} (pid {pid}) runs in a container and calls no hook of this host. The gate gives the"
         " definitions their pins, but a start that comes another way isn't stopped.",
         "no_daemon": "No libvirt daemon runs that could call it.",
@@ -188,11 +195,10 @@ PROBLEMS: dict[str, dict[str, str]] = {
         " image. Restores are let in and recorded as drift.",
     },
     "hook_called": {
-        "switched_off": "[hook] mode = off: the hook does nothing, so nothing shows that libvirt calls it.",
-        "in_container": "libvirt's daemon runs in a container and calls no hook of this host.",
-        "not_called": "libvirt started {subjects} without the hook, else they would have pins. Run"
-        " 'mthook-admin hook install', then 'mthook-sync'.",
-        "not_seen": "Not known yet: the hook writes only when a start brings something new, and none has so far.",
+        "switched_off": "[hook] mode = off: every guest starts unguarded.",
+        "in_container": "libvirt's daemon runs in a container and has no hook of mthook there.",
+        "not_called": "Guests started unguarded: {subjects}. libvirt started them without the hook, or the hook failed."
+        " 'mthook-admin hook status' says what is wrong with it, and the system log what it failed with.",
     },
     "schedule": {
         "timer_off": "systemd's timer doesn't run mthook-sync, or not after the next boot: {unit} is {enabled}"
@@ -267,6 +273,8 @@ _UNAVAILABLE = "{reason}."
 
 #: What is said of each guest, by kind, where that is more than its name.
 _GUESTS = {
+    "not_called": "{name}: {started_at}",
+    "called_again": "{name}: {started_at}",
     "unlike_pin": "{name}: {drift}",
     "ends": "{name}: {machines}",
     "unsupported": "{name}: {pin}, nearest {nearest}",

@@ -184,11 +184,11 @@ def test_a_daemon_in_a_container_is_told_from_one_on_the_host(here: Host) -> Non
     assert said.returncode == 1
     assert ") runs in a container of its own\n" in said.stdout
     assert (
-        "  no hook: the container's libvirtd doesn't see this host's hooks directory\n"
+        "  no hook: 'mthook-admin hook render' prints the one for libvirt's container\n"
         in said.stdout
     )
     assert (
-        "\nNo hook guards starts: libvirtd runs in a container. Lead its clients through mthook-gate.\n"
+        "\nNo hook guards starts yet: libvirtd runs in a container. Put what 'mthook-admin hook render' prints"
     ) in said.stdout
     assert "install the hook" not in said.stdout
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.lab.requirements import LabError
@@ -38,7 +39,19 @@ def emulator(suite: str, directory: Path) -> Path:
 
     Nothing is installed: the packages are unpacked into ``directory``.
     """
-    state, root = directory / f"apt-{suite}", directory / f"root-{suite}"
+    root = directory / f"root-{suite}"
+    unpack(suite, [_PACKAGE], directory / f"apt-{suite}", root)
+    return _wrapper(suite, directory, root)
+
+
+def unpack(
+    suite: str, packages: Sequence[str], state: Path, root: Path, without: tuple[str, ...] = ()
+) -> None:
+    """Download packages of a release with all that they depend on, and unpack them to ``root``, which is made.
+
+    :param state: a directory for apt, which is made, too.
+    :param without: what the names of packages begin with that are left out though others depend on them.
+    """
     for name in ("lists/partial", "cache/archives/partial"):
         (state / name).mkdir(parents=True)
     (state / "status").touch()
@@ -46,12 +59,12 @@ def emulator(suite: str, directory: Path) -> Path:
     (state / "sources.list").write_text(source)
     apt = ["apt-get", "-qq", *_options(state)]
     _execute([*apt, "update"])
-    _execute([*apt, "-y", "--download-only", "install", _PACKAGE])
+    _execute([*apt, "-y", "--download-only", "install", *packages])
     root.mkdir()
     for package in sorted((state / "cache/archives").glob("*.deb")):
-        _execute(["dpkg", "-x", str(package), str(root)])
+        if not package.name.startswith(without):
+            _execute(["dpkg", "-x", str(package), str(root)])
         package.unlink()
-    return _wrapper(suite, directory, root)
 
 
 def _options(state: Path) -> list[str]:

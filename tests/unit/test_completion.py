@@ -133,7 +133,7 @@ COMP_WORDS=(mthook-sync ''); COMP_CWORD=1; _mthook; echo "${{COMPREPLY[@]:0:2}}"
 
     assert done.stderr == ""
     hook, options, sync = done.stdout.splitlines()
-    assert hook == "install status uninstall"
+    assert hook == "install render serve status uninstall"
     assert options.startswith("--config-file ")
     assert sync == "-h --help"
 

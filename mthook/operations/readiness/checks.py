@@ -43,6 +43,7 @@ CHECKS = {
 UPGRADE = (
     "machine_types_recorded",
     "hook",
+    "hook_called",
     "last_sync",
     "drift",
     "pins_supported",

@@ -4,19 +4,13 @@
 from __future__ import annotations
 
 import json
-import os
 import time
-from collections.abc import Sequence
 from typing import Any
 
-from oslo_config import cfg
-
-from mthook import conf as configuration
 from mthook import policy
-from mthook.errors import CatalogMissing, ConfigError, HostError
-from mthook.hook import install
+from mthook.errors import HostError
 from mthook.hook.daemons import Daemon
-from mthook.operations.readiness import gate
+from mthook.operations.readiness import gate, guard
 from mthook.operations.readiness.context import Context
 from mthook.operations.readiness.findings import (
     Facts,
@@ -25,11 +19,10 @@ from mthook.operations.readiness.findings import (
     Subject,
     as_success,
     as_warning,
-    of_guest,
 )
-from mthook.operations.setup import found
 from mthook.text import now
 
+_STATUS = "mthook-admin hook status"
 _INSTALL, _SYNC = "mthook-admin hook install", "mthook-sync -v"
 _ENFORCE, _LOOK = "mthook-admin setup --mode enforce", "mthook-admin doctor"
 #: Seconds: cron and systemd run mthook-sync every few minutes.
@@ -38,10 +31,10 @@ _FRESH = 3600
 
 def check_hook(context: Context) -> list[Finding]:
     """Check what ``mthook-admin hook status`` checks."""
-    daemon = found.elsewhere(context.conf, context.hooks_dir)
+    daemon = guard.out_of_reach(context)
     if daemon is not None:
         return [_out_of_reach(context, daemon)]
-    status = hook_status(context)
+    status = guard.hook_status(context)
     if not status.installed or status.loaded is False:
         kind = "not_loaded" if status.installed else "not_installed"
         return [
@@ -82,35 +75,6 @@ def _about_restores(context: Context) -> list[Finding]:
     return [as_warning("restores_let_in", libvirt=libvirt)]
 
 
-def hook_status(context: Context) -> install.Status:
-    """Return how the hook is installed, and what is known of the daemons that were notified of it."""
-    files = install.config_files(context.hooks_dir)
-    if not _say_the_same(files, context.conf):
-        files = list(context.files)
-    settings = install.Settings.of_this_process(context.conf.catalog.path, files)
-    try:
-        daemons = context.catalog().host().daemons
-    except CatalogMissing:
-        daemons = None
-    notified = list(json.loads(daemons)) if daemons else []
-    return install.status(context.hooks_dir, settings, notified)
-
-
-def _say_the_same(files: Sequence[str], conf: cfg.ConfigOpts) -> bool:
-    """Tell whether these files make the hook act like a configuration read from other files."""
-    try:
-        other = configuration.load([path for path in files if os.path.exists(path)])
-    except ConfigError:
-        return False
-    return _what_the_hook_reads(other) == _what_the_hook_reads(conf)
-
-
-def _what_the_hook_reads(conf: cfg.ConfigOpts) -> tuple[object, ...]:
-    databases = conf.database.connection, conf.api_database.connection
-    asked = conf.host, conf.libvirt.hw_machine_type, *databases
-    return conf.catalog.path, asked, configuration.settings(conf, "").values()
-
-
 def check_last_sync(context: Context) -> list[Finding]:
     """Check when the last whole run ended, and whether it met errors."""
     host = context.catalog().host()
@@ -142,21 +106,17 @@ def _errors(kept: dict[str, Any]) -> Finding:
 
 
 def check_called(context: Context) -> list[Finding]:
-    """Look for evidence that libvirt really calls the hook, or that it doesn't.
-
-    The hook writes only where there is something new, so a host may show no sign of either.
-    """
-    if context.conf.hook.mode == "off":
+    """Tell whether libvirt really calls the hook; see :func:`.guard.prove`."""
+    proof = guard.prove(context, context.guests())
+    if proof.reason == "off":
         return [as_warning("switched_off")]
-    if found.elsewhere(context.conf, context.hooks_dir) is not None:
-        return [as_warning("in_container")]
-    known = {pin.uuid for pin in context.catalog().pins()}
-    missed = [
-        of_guest(one)
-        for one in context.guests()
-        if one.running is not None and one.uuid not in known
+    started = [
+        Subject(one.uuid, one.name, {"started_at": one.started_at}) for one in proof.unguarded
     ]
-    if missed:
-        return [Finding("not_called", Severity.FAILURE, missed, remedy=_INSTALL)]
-    called_at = context.catalog().last_call()
-    return [as_warning("not_seen") if called_at is None else as_success(called_at=called_at)]
+    if started and proof.proven is False:
+        return [Finding("not_called", Severity.FAILURE, started, remedy=_STATUS)]
+    if proof.called_at is None:
+        contained = guard.out_of_reach(context) is not None
+        return [as_warning("in_container") if contained else as_success("not_seen")]
+    kind = "called_again" if started else "ok"
+    return [as_success(kind, started, called_at=proof.called_at)]

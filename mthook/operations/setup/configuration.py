@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mthook.errors import InstallError
+from mthook.hook import daemons
 from mthook.operations.setup import inifile
-from mthook.operations.setup.found import Found, read, socket_of
+from mthook.operations.setup.found import Found, read
 from mthook.text import printable
 
 #: The options that mthook must have as Nova has them.
@@ -83,7 +84,7 @@ def lead_to_gate(text: str, socket: str) -> str:
 
 def lead_back(text: str, socket: str) -> str | None:
     """Return nova.conf as it was before :func:`lead_to_gate`, ``None`` where somebody else led Nova to the gate."""
-    if socket_of(inifile.get(text, "libvirt", "connection_uri") or "") != socket:
+    if daemons.socket_of(inifile.get(text, "libvirt", "connection_uri") or "") != socket:
         return text
     lines = text.splitlines()
     marks = [n for n, line in enumerate(lines) if line.startswith(f"# {_MARK}")]

@@ -7,8 +7,6 @@ import grp
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
 
 from mthook import conf as configuration
 from mthook.errors import InstallError
@@ -16,12 +14,6 @@ from mthook.hook import daemons, install
 from mthook.operations.opening import opened_host
 from mthook.operations.setup import inifile, places
 from mthook.text import printable
-
-if TYPE_CHECKING:
-    from oslo_config import cfg
-
-#: libvirt's own sockets: the monolithic daemon's, the modular one's.
-_SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock")
 
 
 @dataclass(frozen=True)
@@ -89,7 +81,7 @@ def find(files: Sequence[str], hooks_dir: str, nova_conf: str | None) -> Found:
         files=files,
         text=text,
         daemon=daemon,
-        contained=daemon is not None and not daemon.sees(hooks_dir),
+        contained=daemon is not None and not (daemon.sees(hooks_dir) or _has_hook(daemon)),
         socket=socket,
         hook=hook,
         other_hook=beside if other else None,
@@ -123,19 +115,11 @@ def group_of(socket: str) -> str:
         return "root"
 
 
-def socket_of(uri: str) -> str | None:
-    """Return the socket that a libvirt URI names."""
-    try:
-        return parse_qs(urlsplit(uri).query).get("socket", [None])[0]
-    except ValueError:
-        return None
-
-
 def _uri(files: Sequence[str], text: str, nova_text: str) -> str:
     """Return libvirt's URI: mthook's own, else Nova's unless it leads to the gate."""
     conf = configuration.load([path for path in files if os.path.exists(path)])
     own, theirs = (inifile.get(one, "libvirt", "connection_uri") for one in (text, nova_text))
-    if own is None and theirs and socket_of(theirs) != conf.gate.listen:
+    if own is None and theirs and daemons.socket_of(theirs) != conf.gate.listen:
         return theirs
     return str(conf.libvirt.connection_uri)
 
@@ -145,26 +129,18 @@ def _daemon(uri: str, hooks_dir: str) -> tuple[daemons.Daemon | None, str]:
 
     Where systemd listens for it, one that has this host's hooks is taken for it, else any other.
     """
-    named = socket_of(uri)
-    sockets = [named] if named else [path for path in _SOCKETS if os.path.exists(path)]
+    sockets = daemons.sockets(uri)
     for path in sockets:
         daemon = daemons.serving(path)
         if daemon is not None:
             return daemon, path
     everywhere = sorted(daemons.everywhere(), key=lambda one: not one.sees(hooks_dir))
-    return (everywhere[0] if everywhere else None), (sockets or list(_SOCKETS))[0]
+    return (everywhere[0] if everywhere else None), (sockets or daemons.SOCKETS[-1:])[0]
 
 
-def elsewhere(conf: cfg.ConfigOpts, hooks_dir: str) -> daemons.Daemon | None:
-    """Return libvirt's daemon if it has other hooks, as in a container; ``None``: it hasn't, or nothing tells."""
-    uri = conf.libvirt.connection_uri
-    if not uri.startswith("qemu"):
-        return None
-    named = socket_of(uri)
-    sockets = (conf.gate.upstream, *_SOCKETS) if named in (None, conf.gate.listen) else (named,)
-    serving = map(daemons.serving, sockets)
-    daemon = next(filter(None, serving), None)
-    return daemon if daemon is not None and not daemon.sees(hooks_dir) else None
+def _has_hook(daemon: daemons.Daemon) -> bool:
+    """Tell whether a daemon in a container has a hook of mthook's there."""
+    return install.find(daemon.root + install.DEFAULT_DIRECTORY) is not None
 
 
 def _guests(files: Sequence[str], uri: str) -> list[bool]:

@@ -19,7 +19,7 @@ from mthook.operations.setup.configuration import Choices, compose, lead_to_gate
 from mthook.operations.setup.found import Found
 from mthook.operations.sync.synchronize import synchronize
 
-Kind = Literal["configuration", "pins", "hook", "timer", "gate", "nova_conf", "completion"]
+Kind = Literal["configuration", "pins", "hook", "hookd", "timer", "gate", "nova_conf", "completion"]
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,12 @@ def _steps(
         Step("configuration", found.config, text == found.text),
         Step("pins", conf.catalog.path, False),
     ]
-    if not found.contained:
+    in_container = found.daemon is not None and found.daemon.is_contained
+    if in_container or found.contained:
+        if found.timer == "systemd":
+            of_hookd = units.hookd(found, conf)
+            steps.append(Step("hookd", next(iter(of_hookd)), _is_there(of_hookd)))
+    else:
         current = found.hook is not None and _is_current(found, hooks_dir, conf)
         steps.append(Step("hook", found.hook or hooks_dir, current))
     if found.timer is not None:

@@ -11,11 +11,11 @@ from typing import Literal
 from oslo_config import cfg
 
 from mthook.errors import Error, InstallError, NotFound
-from mthook.hook import install
 from mthook.operations.opening import opened_host
 from mthook.operations.setup import places, units
 from mthook.operations.setup.configuration import lead_back
 from mthook.operations.setup.found import read
+from mthook.operations.setup.hook import uninstall_hook
 from mthook.operations.setup.steps import rewrite
 from mthook.text import printable
 
@@ -56,7 +56,7 @@ def remove(
     # Figures that are no longer written would be taken for current ones.
     figures: str | None = conf.metrics.textfile
     yield from _remove([figures] if figures and os.path.exists(figures) else [])
-    path = install.uninstall(hooks_dir)
+    path = uninstall_hook(conf, hooks_dir)
     if path is not None:
         yield Removed("hook", path)
     completion = places.installed_completion()

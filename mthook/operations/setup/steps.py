@@ -31,6 +31,7 @@ def carry_out(plan: Plan, result: SyncResult) -> Iterator[Step]:
         "configuration": lambda: _write_configuration(plan),
         "pins": lambda: _synchronize(plan, result),
         "hook": lambda: _install_hook(plan),
+        "hookd": lambda: _install(units.hookd(found, conf)),
         "timer": lambda: _install(units.timer(found, conf)),
         "gate": lambda: _install(units.gate(found, conf)),
         "nova_conf": lambda: _rewrite(found.nova_conf or "", plan.nova_text),
@@ -95,7 +96,8 @@ def _synchronize(plan: Plan, result: SyncResult) -> None:
 
 def _install_hook(plan: Plan) -> None:
     stamp = fingerprint(plan.found.files)
-    install_hook(_configured(plan), plan.found.files, plan.hooks_dir, stamp)
+    # The plan has no such step where a daemon runs here that reads another directory.
+    install_hook(_configured(plan), plan.found.files, plan.hooks_dir, stamp, offline=True)
 
 
 def _install_completion() -> None:

@@ -22,6 +22,7 @@ CRON = ("mthook", "mthook-cloud")
 _CATALOG = os.path.dirname(configuration.DEFAULT_CATALOG)
 _SYNC = ("mthook-sync.timer", "mthook-sync.service", "mthook-repair.path", "mthook-repair.service")
 _PUSH = ("mthook-push.path", "mthook-push.service")
+_HOOKD = ("mthook-hookd.socket", "mthook-hookd.service")
 _GATE = ("mthook-gate.socket", "mthook-gate.service")
 #: Those of a controller: whoever removes mthook removes them, too.
 _OTHERS = (
@@ -47,6 +48,11 @@ def gate(found: Found, conf: cfg.ConfigOpts) -> dict[str, str]:
     """Return the gate's units: paths and texts. Its socket belongs to the group of libvirt's own."""
     values = {"ListenStream": conf.gate.listen, "SocketGroup": group_of(found.socket)}
     return _units(_GATE, found, conf, values)
+
+
+def hookd(found: Found, conf: cfg.ConfigOpts) -> dict[str, str]:
+    """Return what answers the hooks in libvirt's containers: paths and texts."""
+    return _units(_HOOKD, found, conf, {"ListenStream": conf.hook.socket})
 
 
 def _units(
@@ -85,7 +91,7 @@ def _enabled(name: str) -> bool:
 
 def of_mthook() -> list[str]:
     """Return the paths of all mthook units that an administrator has written, or enabled though a package's."""
-    names = (*_SYNC, *_PUSH, *_GATE, *_OTHERS)
+    names = (*_SYNC, *_PUSH, *_HOOKD, *_GATE, *_OTHERS)
     paths = [os.path.join(places.SYSTEMD, name) for name in names]
     packaged = [os.path.join(places.PACKAGED_UNITS, name) for name in names if _enabled(name)]
     return [path for path in paths + packaged if os.path.exists(path)]
@@ -131,7 +137,7 @@ def _unit(name: str, found: Found, conf: cfg.ConfigOpts) -> str:
     text = _named(places.shared(f"systemd/{name}"), found.files)
     if conf.metrics.textfile is not None:
         writable = f"ReadWritePaths=-{os.path.dirname(conf.metrics.textfile)}"
-        text = re.sub(r"^ReadWritePaths=-.*$", lambda _: writable, text, flags=re.M)
+        text = re.sub(r"^ReadWritePaths=-/var/lib/.*$", lambda _: writable, text, flags=re.M)
     directory = os.path.dirname(conf.catalog.path)
     if directory != _CATALOG:
         text = text.replace(_CATALOG, directory)
@@ -149,8 +155,8 @@ def _named(text: str, files: Sequence[str]) -> str:
     given = list(files) != configuration.default_files()
     options = "".join(f" --config-file {shlex.quote(path)}" for path in files) if given else ""
     return re.sub(
-        r"(?<=[= ])(mthook-(?:sync|gate))(?= --|$)",
-        lambda found: places.program(found[1]) + options,
+        r"(?<=[= ])(mthook-(?:sync|gate|admin))( hook serve)?(?= --|$)",
+        lambda found: places.program(found[1]) + (found[2] or "") + options,
         text,
         flags=re.M,
     )

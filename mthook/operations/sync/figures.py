@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run of mthook-sync leaves behind: how it ended, the figures of its host, its rows in the fleet's record."""
+"""What a run of mthook-sync leaves behind: unguarded starts, how it ended, its host's figures, its fleet's rows."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 
 from oslo_config import cfg
 
-from mthook.errors import CatalogError, Error, FleetError, MetricsError
+from mthook.errors import CatalogError, Error, FleetError, InstallError, MetricsError
 from mthook.hook import install
 from mthook.locks import Busy
-from mthook.operations.acts import Failure, SyncResult
+from mthook.operations.acts import Failure, StartedUnguarded, SyncResult
+from mthook.operations.readiness import guard
 from mthook.operations.readiness.context import Context
 from mthook.operations.sync.reported import for_catalog
 from mthook.text import now
@@ -31,15 +32,19 @@ def recorded(conf: cfg.ConfigOpts, files: Sequence[str], result: SyncResult) -> 
         raise
     except (Error, OSError):
         with contextlib.suppress(CatalogError):  # it may be why the run broke off
-            _record(conf, files, result, result.failed + 1)
+            _record(conf, files, result, broken_off=True)
         raise
     else:
-        _record(conf, files, result, result.failed)
+        _record(conf, files, result)
 
 
-def _record(conf: cfg.ConfigOpts, files: Sequence[str], result: SyncResult, errors: int) -> None:
+def _record(
+    conf: cfg.ConfigOpts, files: Sequence[str], result: SyncResult, *, broken_off: bool = False
+) -> None:
     at = now()
     with Context(conf, files, install.DEFAULT_DIRECTORY) as context:
+        _note_unguarded(context, result)
+        errors = result.failed + broken_off
         if conf.fleet.connection is not None:
             errors += _push(context, result, at, errors)
         context.catalog().set_run(at, errors)
@@ -50,6 +55,14 @@ def _record(conf: cfg.ConfigOpts, files: Sequence[str], result: SyncResult, erro
                 exposition.write(conf.metrics.textfile, metrics.measure(context))
             except MetricsError as error:
                 result.add(Failure(error))
+
+
+def _note_unguarded(context: Context, result: SyncResult) -> None:
+    try:
+        for one in guard.note(context):
+            result.add(StartedUnguarded(one.uuid, one.name, one.started_at))
+    except InstallError as error:
+        result.add(Failure(error))
 
 
 def _push(context: Context, result: SyncResult, at: str, errors: int) -> int:

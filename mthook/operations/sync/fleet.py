@@ -176,7 +176,8 @@ class _Said:
             error=next((one["message"] for one in told["errors"]), None) if errors else None,
             hook_installed=found.hook["installed"],
             hook_current=found.hook["current"],
-            hook_loaded=found.hook["loaded"],
+            # A start without it belies that it is.
+            hook_loaded=found.hook["loaded"] and not (found.proof and found.proof.proven is False),
             hook_at=found.context.catalog().last_call(),
             offer=pushing.digest_of(self.offer) if self.offer else None,
             guests=len(here),

@@ -10,6 +10,7 @@ import time
 
 from mthook.catalog.records import Guest
 from mthook.conf import has_nova
+from mthook.hook import seen
 from mthook.hook.install import CLEARED
 from mthook.nova.instance import Whereabouts
 from mthook.operations.acts import Act
@@ -102,6 +103,7 @@ def _finish(run: SyncRun) -> None:
         _prune_instances(run, run.working_nova)
     if not run.result.dry_run:
         _sweep(CLEARED)
+        seen.sweep({domain.name for domain in run.domains.values() if domain.active})
     errors = run.result.errors
     run.catalog.set_last_sync(now(), ok=not errors, errors=for_catalog(errors))
 

@@ -15,6 +15,7 @@ from mthook.catalog.offers import Offers
 from mthook.catalog.records import EVENTS, Guest, HistoryEntry
 from mthook.conf import has_nova
 from mthook.errors import CatalogError, HostError, MachineTypeError, NotFound, NovaError
+from mthook.hook import install
 from mthook.machinetype import MachineType
 from mthook.nova.instance import VM_STATES
 from mthook.operations.fleetchange import find
@@ -35,8 +36,11 @@ from mthook.operations.opening import (
     opened_host,
     opened_nova,
 )
+from mthook.operations.readiness import guard
+from mthook.operations.readiness.context import Context
 from mthook.operations.support import pinned, unsupported
 from mthook.text import is_time, now, printable
+from mthook.tools import options
 from mthook.tools.admin.command import (
     GUEST,
     ExitCode,
@@ -82,7 +86,7 @@ _OPERATIONS = {
 _IN_ENFORCE = "in mode enforce the next sync would realign {}, as far as possible: 'mthook-sync --dry-run' tells how"
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (0, "s"))
 NOVA_COLUMNS = ("UUID", "Display name", "State", "Host", "Cell")
-#: How many silent hosts are named.
+#: How many guests or silent hosts a line names.
 _FEW = 5
 _DISPLAY = "Display name"
 #: Columns of which tables have only those that a row fills.
@@ -314,6 +318,10 @@ class List(RowCommand):
         wrong = sum("defined" in row[where].machine_readable() for row in rows)
         if wrong and self.conf.hook.mode != "enforce":
             self.say(_IN_ENFORCE.format(counted(wrong, "definition")))
+        if self._unguarded:
+            names = ", ".join(map(printable, self._unguarded[:_FEW]))
+            more = ", ..." if len(self._unguarded) > _FEW else ""
+            self.say(f"guests started unguarded: {len(self._unguarded)} ({names}{more})")
         if parsed_args.formatter == "table":
             self.say(self._total(rows))
         return 0
@@ -416,11 +424,15 @@ class List(RowCommand):
     def rows(self, args: argparse.Namespace) -> Iterator[Sequence[Any]]:
         """Yield the selected instances by name."""
         self._known = 0
-        with opened_catalog(self.conf) as catalog:
+        files = options.files(self.app.options)
+        with Context(self.conf, files, install.DEFAULT_DIRECTORY) as context:
+            catalog = context.catalog()
             if (args.deprecated or args.drift or args.unsupported) and catalog.changed_archs():
                 self.warn(CHANGED)
             self._last_sync = catalog.host().last_sync_at
             guests = self._as_now(catalog.guests())
+            present = [one for one in guests if one.gone_since is None]
+            self._unguarded = [one.name for one in guard.started_unguarded(context, present)]
             if args.unset:
                 guests = self._with_unseen(catalog, guests)
             selection = selection_of(self.conf, catalog, args)

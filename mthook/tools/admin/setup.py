@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from mthook.conf import has_nova
 from mthook.errors import Error
+from mthook.hook import install
 from mthook.operations.acts import Act, Event, Failure, Foreseen, SyncResult
 from mthook.operations.setup import configuration, found, inifile, plan, removal, steps
 from mthook.operations.setup.found import Found
@@ -29,6 +30,7 @@ _WHAT = {
     "configuration": "write {}, mode 0600",
     "pins": "pin every guest, in {}",
     "hook": "install the hook in {}, and make libvirtd look for it",
+    "hookd": "answer the hook in libvirt's container: {}",
     "timer": "run mthook-sync every five minutes: {}",
     "gate": "install mthook-gate, which Nova can connect through: {}",
     "nova_conf": "lead Nova to the gate in {}",
@@ -217,7 +219,8 @@ def _host(there: Found) -> Iterator[str]:
     of_nova = f", {there.nova_guests} of them Nova's" if there.nova_guests else ""
     yield f"Found: {_count(there.guests, 'guest')}{of_nova}"
     if there.daemon is not None:
-        where = "in a container of its own" if there.contained else "on this host"
+        contained = there.contained or there.daemon.is_contained
+        where = "in a container of its own" if contained else "on this host"
         yield f"  {there.daemon.name} (pid {there.daemon.pid}) runs {where}"
     if there.nova_conf is not None:
         yield f"  nova.conf: {printable(there.nova_conf)}"
@@ -234,7 +237,7 @@ def _plan(planned: Plan) -> Iterator[str]:
         done = " (done already)" if step.done else ""
         yield f"  {number}. {_what(step)}{done}"
     if planned.found.contained:
-        yield "  no hook: the container's libvirtd doesn't see this host's hooks directory"
+        yield f"  no hook: '{NAME} hook render' prints the one for libvirt's container"
     yield from (f"Can't be done now: {one}" for one in planned.foreseen.errors)
     yield from _pins(planned.foreseen)
     yield from _effects(planned.foreseen.foreseen)
@@ -307,7 +310,10 @@ def _verdict(planned: Plan, result: SyncResult) -> Iterator[str]:
     if result.failed:
         yield f"Only partly set up, see above: {_count(result.failed, 'error')}. Mend that, then run 'mthook-sync'."
     if planned.found.contained:
-        yield "No hook guards starts: libvirtd runs in a container. Lead its clients through mthook-gate."
+        yield (
+            f"No hook guards starts yet: libvirtd runs in a container. Put what '{NAME} hook render' prints there, as"
+            f" {install.DEFAULT_DIRECTORY}/qemu"
+        )
     elif mode == "enforce":
         yield f"Protected: {guests}. A start that would change a guest's machine type is stopped."
     else:

@@ -17,7 +17,15 @@ from mthook import conf as configuration
 from mthook import journal
 from mthook.errors import Error
 from mthook.locks import Busy
-from mthook.operations.acts import Act, Event, Failure, LeftAlone, Result, SyncResult
+from mthook.operations.acts import (
+    Act,
+    Event,
+    Failure,
+    LeftAlone,
+    Result,
+    StartedUnguarded,
+    SyncResult,
+)
 from mthook.operations.sync.figures import recorded
 from mthook.operations.sync.reported import Reported
 from mthook.operations.sync.synchronize import synchronize
@@ -138,6 +146,9 @@ class Report:
             text = str(event)
             # The other run's PID is no news.
             self._failed(text, "busy" if isinstance(event.error, Busy) else text)
+        elif isinstance(event, StartedUnguarded):
+            # It is met once: the history knows it from then on.
+            options.say(PROGRAM, words.unguarded(event))
         elif isinstance(event, LeftAlone) and self._given.verbose:
             options.say(PROGRAM, words.left_alone(event))
 

@@ -16,6 +16,7 @@ from mthook.operations.acts import (
     Kind,
     LeftAlone,
     Result,
+    StartedUnguarded,
     SyncResult,
 )
 from mthook.text import label, printable
@@ -103,6 +104,12 @@ def about_spec(who: object, why: object) -> str:
     return f"{who}: its request spec is left alone: {why}"
 
 
+def unguarded(one: StartedUnguarded) -> str:
+    """Return that a guest was started without the hook, and what tells why."""
+    at = f"{one.at.partition('.')[0]}Z"
+    return f"{_who(one)}: started unguarded at {at}: 'mthook-admin hook status' tells what is wrong with the hook"
+
+
 def summary(result: Result) -> str:
     """Return the run's figures in a line: of acts those that there were."""
     counts = {kind: number for kind, number in _counts(result).items() if number}
@@ -111,6 +118,8 @@ def summary(result: Result) -> str:
         figures.pop(kind, None)
     if isinstance(result, SyncResult):
         figures["drift"] = result.drift
+        if result.unguarded:
+            figures["started unguarded"] = len(result.unguarded)
     figures.update({"left alone": result.left, "errors": result.failed})
     mode = "dry run: " if result.dry_run else ""
     return mode + ", ".join(f"{name}: {number}" for name, number in figures.items())
@@ -125,6 +134,7 @@ def document(result: SyncResult) -> dict[str, Any]:
         "in_enforce": [item(one) for one in result.foreseen],
         "left_alone": [item(one) for one in result.left_alone],
         "errors": [item(one) for one in result.errors],
+        "unguarded": [item(one) for one in result.unguarded],
         "counts": _counts(result),
         "drift": result.drift,
     }
@@ -147,7 +157,7 @@ def _counts(result: Result) -> dict[str, int]:
     return {kind: result.counts[kind] for kind in KINDS}
 
 
-def _who(one: Act | Foreseen | LeftAlone | Failure) -> str:
+def _who(one: Act | Foreseen | LeftAlone | Failure | StartedUnguarded) -> str:
     return label(one.uuid or "", one.name, one.display_name)
 
 

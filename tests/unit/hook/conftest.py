@@ -143,7 +143,7 @@ def hooked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hooked]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as log:
         log.bind(str(tmp_path / "log"))
         monkeypatch.setattr(journal, "SOCKET", str(tmp_path / "log"))
-        monkeypatch.setattr(caller, "libvirt_version", lambda: (9, 0, 0))
+        monkeypatch.setattr(caller, "libvirt_version", lambda _: (9, 0, 0))
         monkeypatch.setattr(answer, "DEFINITIONS", str(tmp_path / "qemu"))
         monkeypatch.setattr(answer, "REPAIR_UNIT", str(tmp_path / "mthook-repair.path"))
         yield Hooked(tmp_path, log)

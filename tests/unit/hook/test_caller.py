@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import io
-import os
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ def test_a_restore_is_let_in_where_libvirt_would_delete_the_image(
     hooked: Hooked, monkeypatch: pytest.MonkeyPatch, version: tuple[int, int, int] | None
 ) -> None:
     """It is drift then; the prepare that follows is let through."""
-    monkeypatch.setattr(caller, "libvirt_version", lambda: version)
+    monkeypatch.setattr(caller, "libvirt_version", lambda _: version)
     hooked.configure("[hook]\nmigrate_mismatch = refuse\n")
     hooked.pin("pc-i440fx-7.2")
 
@@ -38,7 +37,7 @@ def test_a_restore_is_refused_where_that_keeps_the_image(
     hooked: Hooked, monkeypatch: pytest.MonkeyPatch, version: tuple[int, int, int]
 ) -> None:
     """As the configuration says."""
-    monkeypatch.setattr(caller, "libvirt_version", lambda: version)
+    monkeypatch.setattr(caller, "libvirt_version", lambda _: version)
     hooked.configure("[hook]\nmigrate_mismatch = refuse\n")
     hooked.pin("pc-i440fx-7.2")
 
@@ -49,7 +48,7 @@ def test_a_migration_is_refused_whatever_libvirt_it_is(
     hooked: Hooked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The source goes on with the guest."""
-    monkeypatch.setattr(caller, "libvirt_version", lambda: (11, 3, 0))
+    monkeypatch.setattr(caller, "libvirt_version", lambda _: (11, 3, 0))
     hooked.configure("[hook]\nmigrate_mismatch = refuse\n")
     hooked.pin("pc-i440fx-7.2")
 
@@ -89,6 +88,5 @@ def test_the_version_is_that_of_the_library_in_an_ancestor(
         return io.StringIO(files[name])
 
     monkeypatch.setattr("builtins.open", look)
-    monkeypatch.setattr(os, "getppid", lambda: 7)
 
-    assert caller.libvirt_version() == version
+    assert caller.libvirt_version(7) == version

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -20,12 +22,12 @@ def program(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Start sleep(1) under another name."""
     started = []
 
-    def start(name: str, *prefix: str) -> subprocess.Popen[bytes]:
+    def start(name: str, *prefix: str, inherits: bool = False) -> subprocess.Popen[bytes]:
         path = tmp_path / "sbin" / name
         path.parent.mkdir(exist_ok=True)
         if not path.exists():
             shutil.copy("/bin/sleep", path)
-        process = subprocess.Popen([*prefix, str(path), "60"])
+        process = subprocess.Popen([*prefix, str(path), "60"], close_fds=not inherits)
         started.append(process)
         deadline = time.monotonic() + 10
         while _name(process.pid) != name[:15] and time.monotonic() < deadline:
@@ -142,3 +144,29 @@ def test_a_daemon_that_is_gone_has_no_version() -> None:
 def test_a_process_that_ends_while_proc_is_read_is_left_out() -> None:
     """/proc lists it, its files are gone."""
     assert daemons._read(2**22 + 1) is None
+
+
+def test_the_daemon_behind_a_socket_is_the_one_that_holds_it(
+    tmp_path: Path, hooks: str, program: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    """Nobody connects: that would wake a daemon for which systemd listens."""
+    path = str(tmp_path / "sock")
+    program("libvirtd", *beneath(hooks))
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen()
+        listening.setblocking(False)
+        uri = f"qemu+unix:///system?socket={path}"
+        assert daemons.behind(uri) is None
+        os.set_inheritable(listening.fileno(), True)
+        process = program("virtqemud", inherits=True)
+
+        daemon = daemons.behind(uri)
+
+        assert daemon is not None
+        assert (daemon.pid, daemon.name) == (process.pid, "virtqemud")
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+    assert daemons.behind(f"{uri}-other") is None
+    assert daemons.behind(f"qemu+ssh://host/system?socket={path}") is None
+    assert daemons.behind("qemu+unix:///system?[") is None

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sqlite3
+import stat
 import subprocess
 import sys
 import time
@@ -944,7 +945,7 @@ def test_any_name_can_be_cleared_or_is_recorded(
 
     assert installed("prepare", domain(), name) == 0
     assert installed("started", WRONG, name) == 0
-    cleared = [*hooked.cleared.iterdir()] if hooked.cleared.exists() else []
+    cleared = [one for one in hooked.cleared.glob("*") if one.name != ".seen"]
     assert bool(cleared) == (hooked.events()[-1][0] == "pinned")
 
 
@@ -989,3 +990,68 @@ def test_a_missing_interpreter_stops_no_guest(tmp_path: Path) -> None:
         argv = [path, "web-1", operation, "begin", "-"]
         done = subprocess.run(argv, input=domain(), capture_output=True, check=False)
         assert (done.returncode, done.stdout) == (0, b"")
+
+
+def seen(hooked: Hooked, name: str = "web-1") -> int | None:
+    """When the hook last recorded that it saw a guest run, in ticks since boot."""
+    record = hooked.cleared / ".seen" / name
+    return int(record.read_text()) if record.exists() else None
+
+
+@pytest.mark.parametrize("operation", ["started", "reconnect", "attach"])
+def test_each_call_for_a_guest_that_runs_is_recorded(
+    hooked: Hooked, installed: Callable[..., int], operation: str
+) -> None:
+    """By the clock that tells the start of its process; what only leads to a start is no proof of one."""
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    for lead in ("migrate", "restore", "prepare"):
+        assert installed(lead, domain()) == 0
+    assert seen(hooked) is None
+
+    assert installed(operation, domain()) == 0
+
+    after = time.clock_gettime(time.CLOCK_BOOTTIME)
+    found = seen(hooked)
+    assert found is not None
+    assert before - 0.01 <= found / os.sysconf("SC_CLK_TCK") <= after
+    assert stat.S_IMODE((hooked.cleared / ".seen").stat().st_mode) == 0o700
+
+
+def test_a_start_that_is_let_go_at_once_is_recorded(
+    hooked: Hooked, installed: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shell does it, without an interpreter."""
+    hooked.pin("pc-i440fx-7.2")
+    assert installed("prepare", domain()) == 0
+    hooked.path.unlink()  # an interpreter would fail
+
+    assert installed("started", domain()) == 0
+
+    assert seen(hooked) is not None
+
+
+@pytest.mark.parametrize("broken", ["[hook]\nmode = off\n", ""])
+def test_a_call_that_judges_nothing_is_not_recorded(
+    hooked: Hooked, installed: Callable[..., int], broken: str
+) -> None:
+    """In mode off, and where the catalog is broken: the guest goes on unguarded."""
+    hooked.configure(broken)
+    if not broken:
+        hooked.path.write_bytes(b"no database")
+    for operation in ("prepare", "started", "reconnect", "attach"):
+        assert installed(operation, domain()) == 0
+
+    assert seen(hooked) is None
+
+
+def test_the_systems_python_stands_in_for_one_that_is_gone(hooked: Hooked) -> None:
+    """An upgrade of the system takes a versioned interpreter away; the fast path runs on any."""
+    made = install.Settings.of_this_process(str(hooked.path), [str(hooked.config)])
+    settings = dataclasses.replace(made, cleared=str(hooked.cleared), python="/gone/python3.9")
+    path, _ = install.install(str(hooked.path.parents[1] / "hooks"), settings)
+
+    done = subprocess.run([path, "web-1", "started", "begin", "-"], input=domain(), check=False)
+
+    assert done.returncode == 0
+    assert hooked.pinned() == "pc-i440fx-7.2"
+    assert seen(hooked) is not None

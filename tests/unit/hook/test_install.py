@@ -58,6 +58,12 @@ def tree(directory: Path) -> dict[str, str]:
     }
 
 
+@pytest.fixture(autouse=True)
+def runnable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hook whose interpreter works, whatever directory the settings name."""
+    monkeypatch.setattr(install, "_TRY", "")
+
+
 def test_first_install_makes_an_executable_qemu_with_the_settings_filled_in(hooks: Path) -> None:
     """The hook names interpreter, package, catalog and configuration, quoted for the shell."""
     path, told = install.install(str(hooks), SETTINGS)
@@ -320,3 +326,38 @@ def test_settings_of_this_process_lead_to_this_package() -> None:
     assert settings.python == sys.executable
     assert os.path.exists(os.path.join(settings.package, "mthook", "hook", "fast.py"))
     assert settings.config_files == [os.path.abspath("relative.conf")]
+
+
+@pytest.mark.parametrize("python", [sys.executable, "/gone/python3"])
+def test_status_tries_the_interpreter_or_the_one_that_stands_in(
+    hooks: Path, monkeypatch: pytest.MonkeyPatch, python: str
+) -> None:
+    """An upgrade of the system took one of them away, or the package."""
+    settings = install.Settings(python, "/opt/my package", "/c", ["/f"])
+    install.install(str(hooks), settings)
+    assert install.status(str(hooks), settings, []).problems == ()
+    monkeypatch.setattr(install, "_TRY", "import nothing_like_it")
+    tried = python if python == sys.executable else "/usr/bin/python3"
+
+    found = install.status(str(hooks), settings, [])
+
+    assert (found.installed, found.problems) == (
+        False,
+        (
+            f"guests start unguarded, because {tried} fails: ModuleNotFoundError: No module named"
+            " 'nothing_like_it': run 'mthook-admin hook install'",
+        ),
+    )
+
+
+def test_without_any_interpreter_guests_start_unguarded(
+    hooks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that stands in is missing, too."""
+    monkeypatch.setattr(install, "PYTHON", "/gone/too")
+    settings = install.Settings("/gone/python3", "/q", "/c", ["/f"])
+    install.install(str(hooks), settings)
+
+    (problem,) = install.status(str(hooks), settings, []).problems
+
+    assert problem.startswith("guests start unguarded, because /gone/too fails: ")

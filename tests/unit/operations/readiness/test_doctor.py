@@ -13,14 +13,17 @@ from typing import Any
 import pytest
 
 from mthook.catalog.records import Guest
+from mthook.hook import daemons, seen
 from mthook.hook.daemons import Daemon
-from mthook.operations.readiness import schedule
-from mthook.operations.setup import found, places
+from mthook.operations.readiness import guard, schedule
+from mthook.operations.setup import places
 from mthook.text import now
 from mthook.tools import admin
 
 from .conftest import DATABASE, DB, OLD, UNREACHABLE, WEB, Desk, Said
 
+#: The directory of the hook's records.
+Starts = Path
 ENABLE = "systemctl enable --now mthook-sync.timer"
 
 
@@ -170,6 +173,8 @@ def systemd(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Syst
 
     def say(enabled: str, active: str) -> None:
         def run(argv: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+            if argv[0] != "systemctl":  # the hook's own interpreter is tried
+                return subprocess.CompletedProcess(argv, 0, "", "")
             assert argv[2] == "mthook-sync.timer"
             word = {"is-enabled": enabled, "is-active": active}[argv[1]]
             return subprocess.CompletedProcess(argv, 0, f"{word}\n", "")
@@ -220,38 +225,89 @@ def test_without_systemctl_cron_is_asked(
     assert host.findings("schedule")[0]["facts"] == {"path": str(job)}
 
 
-def test_a_hook_that_has_written_was_called(host: Host) -> None:
-    """When, to the second."""
-    words = " ".join(host.ask().out.split())
-
-    assert "libvirt called the hook: it last wrote to the history at 20" in words
-
-
-def test_where_the_hook_has_never_written_nobody_knows(host: Host) -> None:
-    """A sync has pinned the guests, so that it needn't: a warning."""
-    with host.desk.catalog() as catalog:
-        catalog.connection.execute("DELETE FROM history")
-
-    assert host.findings("hook_called")[0]["kind"] == "not_seen"
-
-
-def test_a_guest_that_runs_without_a_pin_was_started_without_the_hook(host: Host) -> None:
-    """Unless its pin was released: then its next start records."""
+@pytest.fixture
+def starts(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Starts:
+    """Two guests, of which this process stands for QEMU, on a host whose hook was installed before."""
+    records, pids = tmp_path / "seen", tmp_path / "pids"
+    monkeypatch.setattr(seen, "RECORDS", str(records))
+    monkeypatch.setattr(seen, "PID_FILES", str(pids))
     host.desk.configure(uri=UNREACHABLE)
     with host.desk.catalog() as catalog:
         guest = {"arch": "x86_64", "virt_type": "test", "running": OLD, "state": "running"}
         catalog.see_guests([Guest(WEB, "web-1", **guest), Guest(DB, "db-1", **guest)], now())
-        catalog.unset_pin(WEB, actor="operator root")
+        catalog.set_daemons(json.dumps({"told": [], "at": "2001-01-01T00:00:00.000000Z"}))
+    records.mkdir()
+    pids.mkdir()
+    for name in ("web-1", "db-1"):
+        (pids / f"{name}.pid").write_text(f"{os.getpid()}\n")
+    return records
+
+
+def record(records: Path, name: str, after: int) -> None:
+    """Have the hook see a guest so many ticks after its start."""
+    process = daemons.process("", os.getpid())
+    assert process is not None
+    (records / name).write_text(f"{process.started + after}\n")
+
+
+def test_a_hook_that_saw_each_start_was_called(host: Host, starts: Starts) -> None:
+    """When last, to the second."""
+    record(starts, "web-1", 0)
+    record(starts, "db-1", 100)
+
+    (found,) = host.findings("hook_called")
+
+    assert (found["kind"], found["severity"], found["subjects"]) == ("ok", "success", [])
+    assert "the last one was at 20" in " ".join(host.ask().out.split())
+
+
+def test_where_no_guest_was_started_nobody_knows(host: Host, starts: Starts) -> None:
+    """Both run since before the hook was installed."""
+    with host.desk.catalog() as catalog:
+        catalog.set_daemons(json.dumps({"told": [], "at": now()}))
+
+    (found,) = host.findings("hook_called")
+
+    assert (found["kind"], found["severity"]) == ("not_seen", "success")
+
+
+def test_a_start_that_the_hook_did_not_see_is_a_failure(host: Host, starts: Starts) -> None:
+    """It saw an earlier one of that guest, and another guest's before this one."""
+    record(starts, "web-1", -1)
 
     (found,) = host.findings("hook_called")
 
     assert (found["kind"], found["severity"]) == ("not_called", "failure")
-    assert found["subjects"] == [{"uuid": DB, "name": "db-1", "facts": {}, "display_name": None}]
+    assert [one["name"] for one in found["subjects"]] == ["db-1", "web-1"]
+    words = " ".join(host.ask().out.split())
+    assert "Guests started unguarded: 2 guests (db-1 (" in words
 
 
-def test_in_a_container_libvirtd_calls_no_hook(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever runs without a pin there was started without the hook."""
-    monkeypatch.setattr(found, "elsewhere", lambda *_: Daemon(4711, "libvirtd", 1, 0.0))
+def test_a_start_that_it_saw_later_is_a_new_proof(host: Host, starts: Starts) -> None:
+    """Who was started before is named all the same."""
+    record(starts, "web-1", 1)
+
+    (found,) = host.findings("hook_called")
+
+    assert (found["kind"], found["severity"]) == ("called_again", "success")
+    assert [one["name"] for one in found["subjects"]] == ["db-1"]
+
+
+def test_the_hook_of_an_older_mthook_is_expected_to_see_nothing(host: Host, starts: Starts) -> None:
+    """It doesn't record its calls; its installation is known by the daemons alone."""
+    hook = host.desk.hooks / "qemu"
+    hook.write_text(hook.read_text().replace(".seen", ".old"))
+    with host.desk.catalog() as catalog:
+        catalog.set_daemons('["4711:99"]')
+
+    assert host.findings("hook_called")[0]["kind"] == "not_seen"
+
+
+def test_in_a_container_without_a_hook_nothing_is_called(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check of the hook tells what to do."""
+    monkeypatch.setattr(guard, "out_of_reach", lambda _: Daemon(4711, "libvirtd", 1, 0.0))
 
     assert host.findings("hook_called")[0]["kind"] == "in_container"
 

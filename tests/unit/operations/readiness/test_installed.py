@@ -188,19 +188,20 @@ def contained(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
     )
     daemon = Daemon(4711, "libvirtd", 1, 0.0)
     monkeypatch.setattr(daemons, "serving", {"/nowhere/libvirt-sock": daemon}.get)
-    monkeypatch.setattr(Daemon, "sees", lambda self, directory: False)
+    monkeypatch.setattr(Daemon, "is_contained", True)
+    monkeypatch.setattr(Daemon, "reads", lambda self, directory: False)
     return desk
 
 
 def test_a_hook_is_no_remedy_where_libvirtd_is_in_a_container(contained: Desk) -> None:
-    """It would never be called; the gate is one."""
+    """It would never be called; one that is rendered for the container is, and the gate."""
     (found,) = contained.findings("hook")
 
     assert (found["kind"], found["severity"]) == ("out_of_reach", "failure")
     assert found["facts"] == {"daemon": "libvirtd", "pid": "4711"}
     details = contained.check(TITLE).details
     assert details.startswith("libvirtd (pid 4711) runs in a container and reads")
-    assert "hook install" not in details
+    assert "hook render" in details and "hook install" not in details
 
 
 def test_where_the_gate_is_used_that_is_a_warning(contained: Desk) -> None:

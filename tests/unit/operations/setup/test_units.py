@@ -32,7 +32,11 @@ def test_systemd_takes_the_units(tmp_path: Path, catalog: str) -> None:
     """All of them, wherever the programs and the catalog are."""
     options = conf(tmp_path, catalog + DATABASE)
     there = found(timer="systemd")
-    texts = {**units.timer(there, options), **units.gate(there, options)}
+    texts = {
+        **units.timer(there, options),
+        **units.gate(there, options),
+        **units.hookd(there, options),
+    }
     paths = []
     for path, text in texts.items():
         paths.append(tmp_path / os.path.basename(path))
@@ -42,12 +46,14 @@ def test_systemd_takes_the_units(tmp_path: Path, catalog: str) -> None:
         ["systemd-analyze", "verify", *map(str, paths)], capture_output=True, text=True, check=False
     )
 
-    assert len(paths) == 8
+    assert len(paths) == 10
     assert [line for line in done.stderr.splitlines() if "mthook" in line] == []
     assert (
         f"ExecStart={BIN}/mthook-sync --scheduled\n"
         in texts[f"{places.SYSTEMD}/mthook-sync.service"]
     )
+    hookd = texts[f"{places.SYSTEMD}/mthook-hookd.service"]
+    assert f"ExecStart={BIN}/mthook-admin hook serve\n" in hookd
     assert ("/srv/pins" in str(texts)) == bool(catalog)
     assert ("/var/lib/mthook" in str(texts)) != bool(catalog)
     assert ("StateDirectory" in str(texts)) != bool(catalog)
@@ -65,7 +71,8 @@ def test_the_figures_can_be_written_where_the_option_says(tmp_path: Path, catalo
     for text, place in zip(texts, wanted):
         lines = [line for line in text[service].splitlines() if line.startswith("ReadWritePaths")]
         assert f"ReadWritePaths={place}" in lines
-        assert len(lines) == 1 + bool(catalog)
+        assert "ReadWritePaths=-/run/mthook-cleared" in lines  # the hook's notes are swept there
+        assert len(lines) == 2 + bool(catalog)
 
 
 def test_without_a_database_nothing_pushes(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def test_a_run_tells_what_it_did_as_data(setting: Setting) -> None:
         "in_enforce": [],
         "left_alone": [],
         "errors": [],
+        "unguarded": [],
         "drift": 0,
         "counts": dict.fromkeys(KINDS, 0) | {"compiled": 1, "pinned": 1, "realigned": 1},
     }
@@ -68,6 +69,7 @@ def test_nothing_to_do_is_empty_lists(setting: Setting) -> None:
             "in_enforce": [],
             "left_alone": [],
             "errors": [],
+            "unguarded": [],
             "drift": 0,
             "counts": dict.fromkeys(KINDS, 0),
         }

@@ -86,9 +86,15 @@ def test_version(run: Run) -> None:
         ([], "which command? see 'mthook-admin --help'"),
         (["nonsense"], "no command 'nonsense'"),
         (["help", "nonsense"], "no command 'nonsense'"),
-        (["hook"], "needs a subcommand: 'hook install', 'hook status', 'hook uninstall'"),
+        (
+            ["hook"],
+            "needs a subcommand: 'hook install', 'hook render', 'hook serve', 'hook status', 'hook uninstall'",
+        ),
         (["hook", "remove"], "'hook' needs a subcommand: 'hook install'"),
-        (["help", "hook"], "needs a subcommand: 'hook install', 'hook status', 'hook uninstall'"),
+        (
+            ["help", "hook"],
+            "needs a subcommand: 'hook install', 'hook render', 'hook serve', 'hook status', 'hook uninstall'",
+        ),
         (["lst"], "no command 'lst', did you mean 'list'?"),
         (["list", "--state", "bogus"], "no state 'bogus', there are running, paused, "),
         (["--bogus", "get", WEB], "no option '--bogus'"),

@@ -12,6 +12,7 @@ import pytest
 
 from mthook.catalog.store import Catalog
 from mthook.hook import daemons, install
+from mthook.operations.readiness import guard
 from tests.programs import Said
 
 from .conftest import Run
@@ -47,7 +48,7 @@ def test_install_writes_the_hook_and_compiles_the_policy(
     """Catalog and configuration of this very command; the catalog is made where there is none."""
     config.write_text(config.read_text() + "[hook]\nmode = audit\n")
 
-    said = run("hook", "install", "--hooks-dir", str(hooks))
+    said = run("hook", "install", "--offline", "--hooks-dir", str(hooks))
 
     assert said == Said(
         0,
@@ -72,13 +73,50 @@ def test_install_names_the_daemons_that_were_told(
     running.append(FakeDaemon(4711, "libvirtd", 99, time.time() - 1000))
     catalog.set_last_sync("2026-11-22T13:00:00.000000Z", True)
 
-    said = run("hook", "install", "--hooks-dir", str(hooks))
+    said = run("hook", "install", "--offline", "--hooks-dir", str(hooks))
 
     assert said.err == (
         f"{hooks}/qemu: installed, mode enforce; told libvirtd (pid 4711) to look for it\n"
     )
-    assert json.loads(catalog.host().daemons or "") == ["4711:99"]
+    assert json.loads(catalog.host().daemons or "")["told"] == ["4711:99"]
     assert run("hook", "status", "--hooks-dir", str(hooks)).code == 0
+
+
+def test_a_directory_that_no_daemon_reads_is_refused(
+    run: Run, hooks: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is written, in a dry run neither; where a daemon runs, it is told where that one looks."""
+    for argv in ((), ("--dry-run",)):
+        said = run("hook", "install", *argv, "--hooks-dir", str(hooks))
+        assert said == Said(
+            1,
+            "",
+            f"mthook-admin: {hooks}: no libvirt daemon runs that reads it: start libvirt first, or say --offline\n",
+        )
+    monkeypatch.setattr(guard, "daemon_of", lambda _: FakeDaemon(4711, "virtqemud", 99, 0.0))
+    said = run("hook", "install", "--hooks-dir", str(hooks))
+    assert said.err == (
+        f"mthook-admin: {hooks}: virtqemud (pid 4711) reads /proc/4711/root/etc/libvirt/hooks instead:"
+        " mount this directory there, or say --offline\n"
+    )
+    assert not Path(path).exists() and list(hooks.iterdir()) == []
+
+
+def test_status_of_a_directory_that_the_daemon_does_not_read_is_code_1(
+    run: Run, hooks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It isn't loaded, whatever other daemons know of it."""
+    run("hook", "install", "--offline", "--hooks-dir", str(hooks))
+    monkeypatch.setattr(guard, "daemon_of", lambda _: FakeDaemon(4711, "libvirtd", 99, 0.0))
+
+    said = run("hook", "status", "--hooks-dir", str(hooks), "-f", "value")
+
+    assert said.code == 1
+    assert said.out == f"{hooks}/qemu True False True enforce False\n"
+    assert said.err == (
+        f"mthook-admin: {hooks}/qemu: not in the directory that libvirtd (pid 4711) reads, which is"
+        f" /proc/4711/root/etc/libvirt/hooks: mount {hooks} there\n"
+    )
 
 
 def test_a_dry_run_installs_nothing(
@@ -92,7 +130,7 @@ def test_a_dry_run_installs_nothing(
     who = "mode enforce; would tell libvirtd (pid 4711) to look for it"
     assert said == Said(0, "", f"{hooks}/qemu: would be installed, {who}\n")
     assert not (hooks / "qemu").exists() and not Path(path).exists()
-    run("hook", "install", "--hooks-dir", str(hooks))
+    run("hook", "install", "--offline", "--hooks-dir", str(hooks))
     before = (hooks / "qemu").stat()
     said = run("hook", "install", "--dry-run", "--hooks-dir", str(hooks))
     assert said == Said(0, "", f"{hooks}/qemu: is up to date, {who}\n")
@@ -101,7 +139,7 @@ def test_a_dry_run_installs_nothing(
 
 def test_status_of_an_installed_hook_is_code_0(run: Run, hooks: Path) -> None:
     """All is well; no daemon runs that could be unaware."""
-    run("hook", "install", "--hooks-dir", str(hooks))
+    run("hook", "install", "--offline", "--hooks-dir", str(hooks))
 
     said = run("hook", "status", "--hooks-dir", str(hooks), "-f", "json")
 
@@ -113,13 +151,14 @@ def test_status_of_an_installed_hook_is_code_0(run: Run, hooks: Path) -> None:
             "loaded": None,
             "current": True,
             "mode": "enforce",
+            "called": None,
         }
     ]
 
 
 def test_status_as_a_table_speaks_in_words(run: Run, hooks: Path) -> None:
     """Yes and no, and nothing where there is nothing to say."""
-    run("hook", "install", "--hooks-dir", str(hooks))
+    run("hook", "install", "--offline", "--hooks-dir", str(hooks))
 
     cells = run("hook", "status", "--hooks-dir", str(hooks)).out.splitlines()[1].split()
 
@@ -129,6 +168,7 @@ def test_status_as_a_table_speaks_in_words(run: Run, hooks: Path) -> None:
         "-",
         "yes",
         "enforce",
+        "-",
     ]
 
 
@@ -138,14 +178,14 @@ def test_status_without_a_hook_is_code_1_and_says_what_to_do(run: Run, hooks: Pa
 
     assert said == Said(
         1,
-        f"{hooks}/qemu False None False enforce\n",
+        f"{hooks}/qemu False None False enforce None\n",
         f"mthook-admin: {hooks}/qemu: not installed: run 'mthook-admin hook install'\n",
     )
 
 
 def test_status_of_a_stale_hook_is_code_1(run: Run, hooks: Path) -> None:
     """Somebody changed it."""
-    run("hook", "install", "--hooks-dir", str(hooks))
+    run("hook", "install", "--offline", "--hooks-dir", str(hooks))
     with (hooks / "qemu").open("a") as file:
         file.write("exit 0\n")
 
@@ -159,7 +199,7 @@ def test_status_of_a_daemon_that_does_not_know_is_code_1(
     run: Run, hooks: Path, running: list[daemons.Daemon]
 ) -> None:
     """It was started before the hook was installed, and nobody told it."""
-    run("hook", "install", "--hooks-dir", str(hooks))
+    run("hook", "install", "--offline", "--hooks-dir", str(hooks))
     running.append(FakeDaemon(4711, "libvirtd", 99, time.time() - 1000))
 
     said = run("hook", "status", "--hooks-dir", str(hooks), "-f", "value", "-c", "Loaded")
@@ -170,7 +210,7 @@ def test_status_of_a_daemon_that_does_not_know_is_code_1(
 
 def test_uninstall_leaves_the_directory_as_found(run: Run, hooks: Path) -> None:
     """A second time there is nothing to remove, which is no error."""
-    run("hook", "install", "--hooks-dir", str(hooks))
+    run("hook", "install", "--offline", "--hooks-dir", str(hooks))
 
     assert run("hook", "uninstall", "--hooks-dir", str(hooks)) == Said(
         0, "", f"{hooks}/qemu: removed\n"
@@ -196,7 +236,7 @@ def test_a_relative_directory_is_one_of_here(
     """What is installed, and what it says of itself, doesn't depend on where a command is typed."""
     monkeypatch.chdir(hooks.parent)
 
-    said = run("hook", "install", "--hooks-dir", "hooks")
+    said = run("hook", "install", "--offline", "--hooks-dir", "hooks")
 
     assert said.err.startswith(f"{hooks}/qemu: installed, ")
 
@@ -205,7 +245,7 @@ def test_a_directory_that_cannot_be_written_is_named(run: Run, tmp_path: Path) -
     """One line, code 1."""
     (tmp_path / "file").touch()
 
-    said = run("hook", "install", "--hooks-dir", f"{tmp_path}/file/hooks")
+    said = run("hook", "install", "--offline", "--hooks-dir", f"{tmp_path}/file/hooks")
 
     assert (said.code, said.out, said.err.count("\n")) == (1, "", 1)
     assert said.err.startswith(f"mthook-admin: {tmp_path}/file")

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the hook saw the guests start that run: its own record of its calls against the start of their processes.
+
+``hooks/qemu`` writes when it was called itself, into a file for each guest, once mthook has seen the guest run. That is
+the same clock that tells the start of a process, ticks since boot, so that no change of the time of day matters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from mthook.hook import daemons, install
+from mthook.text import now
+
+#: Where libvirt keeps the process ids of guests, by name.
+PID_FILES = "/run/libvirt/qemu"
+#: The directory of the records, beside the notes of ``prepare``.
+RECORDS = f"{install.CLEARED}/.seen"
+#: Seconds after which the record of a guest that doesn't run is of no more use.
+_KEPT = 600
+
+
+@dataclass(frozen=True)
+class Start:
+    """The last start of a guest that runs.
+
+    :ivar name: the guest's; untrusted text.
+    :ivar since: when its process started, in seconds since the epoch.
+    :ivar seen: the hook was called then, or later for the running guest, and mthook could judge it.
+    """
+
+    name: str
+    since: float
+    seen: bool
+
+    @property
+    def at(self) -> str:
+        """When it was, as :func:`mthook.text.now` writes it."""
+        return now(self.since)
+
+
+def starts(root: str, names: Collection[str]) -> Iterator[Start]:
+    """Yield the last start of each of these guests that runs.
+
+    :param root: the root directory of the daemon that runs them; "": this process's.
+    """
+    for name in names:
+        process = _process(root, name)
+        if process is not None:
+            seen = _number(f"{root}{RECORDS}/{name}")
+            yield Start(name, process.since, seen is not None and seen >= process.started)
+
+
+def last(root: str) -> float | None:
+    """Return when the hook last saw a guest run, in seconds since the epoch; ``None``: not since the host booted."""
+    with contextlib.suppress(OSError):
+        numbers = [_number(entry.path) for entry in os.scandir(root + RECORDS)]
+        ticks = [number for number in numbers if number is not None]
+        return daemons.since_epoch(max(ticks)) if ticks else None
+    return None
+
+
+def sweep(names: Collection[str]) -> None:
+    """Remove the records of guests other than these, which run."""
+    with contextlib.suppress(FileNotFoundError):
+        for entry in os.scandir(RECORDS):
+            if entry.name not in names and time.time() - entry.stat().st_mtime > _KEPT:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(entry.path)
+
+
+def _process(root: str, name: str) -> daemons.Process | None:
+    pid = _number(f"{root}{PID_FILES}/{name}.pid")
+    return None if pid is None else daemons.process(root, pid)
+
+
+def _number(path: str) -> int | None:
+    """Return the number in a file, ``None`` where there is none."""
+    try:
+        with open(path, encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return None

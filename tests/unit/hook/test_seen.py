@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hook's record of its calls, beside the start times of guests."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from mthook.hook import daemons, seen
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The root directory of a daemon whose guests' processes are seen there."""
+    for directory in (seen.RECORDS, seen.PID_FILES):
+        (tmp_path / directory.lstrip("/")).mkdir(parents=True)
+    (tmp_path / "proc").symlink_to("/proc")
+    return tmp_path
+
+
+def put(root: Path, directory: str, name: str, text: object) -> Path:
+    """Write a file below a root directory."""
+    path = root / directory.lstrip("/") / name
+    path.write_text(f"{text}\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"), [(None, False), (-1, False), (0, True), (5, True), ("rubbish", False)]
+)
+def test_a_start_was_seen_if_the_hook_was_called_no_earlier(
+    root: Path, record: object, expected: bool
+) -> None:
+    """A name with blanks, as libvirt allows it; rubbish is no record."""
+    process = daemons.process("", os.getpid())
+    assert process is not None
+    put(root, seen.PID_FILES, "a guest.pid", os.getpid())
+    if record is not None:
+        text = process.started + record if isinstance(record, int) else record
+        put(root, seen.RECORDS, "a guest", text)
+
+    (start,) = seen.starts(str(root), ["a guest"])
+
+    assert (start.name, start.seen) == ("a guest", expected)
+    assert 0 <= time.time() - start.since < 86400
+
+
+def test_guests_that_dont_run_have_no_start(root: Path) -> None:
+    """One that was never started, and one whose process has ended."""
+    put(root, seen.PID_FILES, "ended.pid", 2**22 + 1)
+
+    assert list(seen.starts(str(root), ["ended", "never"])) == []
+
+
+def test_the_last_call_is_the_latest_record(root: Path) -> None:
+    """Of guests that have ended, too; None where there is none since the host booted."""
+    assert seen.last(str(root)) is None
+    assert seen.last("/nonexistent") is None
+    put(root, seen.RECORDS, "one", 100)
+    put(root, seen.RECORDS, "two", 300)
+    put(root, seen.RECORDS, "broken", "")
+
+    last = seen.last(str(root))
+
+    assert last is not None
+    assert abs(last - daemons.since_epoch(300)) < 1
+
+
+def test_old_records_of_guests_that_dont_run_are_removed(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not that of a guest whose start is under way, nor of one that runs for years."""
+    monkeypatch.setattr(seen, "RECORDS", str(root) + seen.RECORDS)
+    for name in ("runs", "ended"):
+        os.utime(put(Path("/"), seen.RECORDS, name, 1), (1, 1))
+    put(Path("/"), seen.RECORDS, "begins", 1)
+
+    seen.sweep({"runs"})
+
+    assert sorted(os.listdir(seen.RECORDS)) == ["begins", "runs"]
+    monkeypatch.setattr(seen, "RECORDS", "/nonexistent")
+    seen.sweep(set())
