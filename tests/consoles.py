@@ -15,7 +15,9 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from mthook.operations.setup import places
 from tests.lab import Host
+from tests.systemctl import systemctl
 
 DOCS = Path(__file__).parents[1] / "docs"
 _CONSOLE = re.compile(r"^( *)\.\. code-block:: console\n((?:\n|\1 {3}.*\n)+)", re.MULTILINE)
@@ -97,11 +99,10 @@ def on_terminal(host: Host, command: str, contained: bool = False) -> str:
 
 def equip(host: Host) -> None:
     """Make a host one where systemd seems to run; its systemctl starts nothing."""
-    script = (
-        f"mkdir -p {_STAND_IN} /run/systemd/system; printf '#!/bin/sh\\n' >{_STAND_IN}/systemctl;"
-        f" chmod 0755 {_STAND_IN}/systemctl"
-    )
-    host.run(["sh", "-c", script])
+    host.run(["mkdir", "-p", _STAND_IN, "/run/systemd/system"])
+    program = host.path(f"{_STAND_IN}/systemctl")
+    program.write_text(systemctl(Path(places.SYSTEMD)))
+    program.chmod(0o755)
 
 
 def _block(indent: str, block: str, typed: Typed) -> str:

@@ -18,6 +18,7 @@ from mthook.hook import daemons, install
 from mthook.operations.setup import found, places
 from mthook.xmlrewrite.summary import PIN_NAMESPACE
 from tests.programs import Said
+from tests.systemctl import systemctl
 
 from .conftest import DB, WEB, Run, xml
 
@@ -28,20 +29,6 @@ URL = "mysql+pymysql://nova:sesame@127.0.0.1:1/nova"
 
 #: Run setup, or uninstall, on this host.
 Do = Callable[..., Said]
-
-
-_SYSTEMCTL = """\
-#!/bin/sh
-echo "$@" >> {told}
-verb=$1
-[ "$2" != --now ] || shift 2
-for unit in "$@"; do
-	case $verb in
-	enable) mkdir -p {wants} && touch {wants}/$unit ;;
-	disable) rm -f {wants}/$unit ;;
-	esac
-done
-"""
 
 
 class Place:
@@ -59,7 +46,7 @@ class Place:
         self.nova_conf.parent.mkdir()
         program = directory / "bin" / "systemctl"
         program.parent.mkdir()
-        program.write_text(_SYSTEMCTL.format(told=self._told, wants=self.systemd / "any.wants"))
+        program.write_text(systemctl(self.systemd, self._told))
         program.chmod(0o755)
         monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
         for name in ("SYSTEMD", "PACKAGED_UNITS", "CRON", "SHARE", "NOVA_CONF"):
