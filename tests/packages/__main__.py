@@ -11,60 +11,38 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from tests.lab import LabError, guest_xml, leftovers, roots
+from tests.lab import LabError, guest_xml, leftovers
+from tests.lab.hypervisor import Hypervisor
 from tests.lab.machine import Machine
-from tests.lab.processes import ENVIRONMENT, wait_until
-from tests.packages import rollout
+from tests.lab.processes import wait_until
+from tests.packages import building, rollout
 
-SUITES = {"bookworm": "Debian 12", "trixie": "Debian 13"}
-DOWNLOAD, SPACE = "about 600 MB", "4 GB"
-_CHECKOUT = Path(__file__).parents[2]
-_DEPENDENCIES = [
-    *(
-        "python3-alembic",
-        "python3-cliff",
-        "python3-jinja2",
-        "python3-lxml",
-        "python3-oslo.config",
-        "python3-oslo.upgradecheck",
-    ),
-    *("python3-prometheus-client", "python3-sqlalchemy", "python3-tqdm"),
-]
-_BUILDER = [
-    *("build-essential", "debhelper", "dh-python", "furo", "lintian", "pkg-config"),
-    *("pybuild-plugin-pyproject", "python3-all", "python3-setuptools", "python3-sphinx"),
-    *("python3-sphinx-copybutton", "python3-wheel", "systemd", *_DEPENDENCIES),
-    # For the other distributions' package.
-    *("checkpolicy", "python3-installer", "python3-pip", "rpm", "semodule-utils"),
-]
 _HOST = [
     *("libvirt-daemon-system", "libvirt-clients", "qemu-system-x86", "python3-libvirt"),
-    *("python3-pymysql", "python3-apt", "dbus", "procps", "systemd-sysv", *_DEPENDENCIES),
+    *("python3-pymysql", "python3-apt", "dbus", "procps", "systemd-sysv", *building.DEPENDENCIES),
 ]
 _GUESTS = {"web": "pc-i440fx-5.2", "db": "pc-q35-5.2", "off": "pc-q35-5.2"}
 _RUNNING = ("web", "db")
-_VERSION, _NEXT = "0.1.0", "0.1.0+next"
-_QUIET = {"DEBIAN_FRONTEND": "noninteractive", "DEBIAN_PRIORITY": "critical"}
+_NEXT = f"{building.VERSION}+next"
 #: What libvirt and apt write whenever they are used.
 _GUESTS_FILES = ("/etc/libvirt/qemu", "/var/lib/libvirt", "/var/cache/", "/var/lib/apt", "/root/")
 _FIND = "find / -xdev -path /proc -prune -o -path /run -prune -o -path /tmp -prune -o -path /var/log -prune -o -print"
-_LINTIAN = f"lintian --pedantic --fail-on none /build/{_VERSION}/*.changes"
+_LINTIAN = f"lintian --pedantic --fail-on none /build/{building.VERSION}/*.changes"
 _SERVICES = [f"mthook-{name}.service" for name in ("sync", "repair", "push", "gate", "cloud")]
 _THROUGH_THE_GATE = "virsh -q -c 'qemu:///system?socket=/run/mthook/libvirt-sock'"
 _CLIENTS = f"while sleep 0.1; do {_THROUGH_THE_GATE} list --all --name; done"
 _RPMBUILD = f"""\
 cd /rpm
 mkdir SOURCES
-tar -czf SOURCES/mthook-{_VERSION}.tar.gz mthook-{_VERSION}
-cp mthook-{_VERSION}/tests/packages/rpm-macros /root/.rpmmacros
-rpmbuild -bb --nodeps --define '_topdir /rpm' mthook-{_VERSION}/deploy/rpm/mthook.spec
+tar -czf SOURCES/mthook-{building.VERSION}.tar.gz mthook-{building.VERSION}
+cp mthook-{building.VERSION}/tests/packages/rpm-macros /root/.rpmmacros
+rpmbuild -bb --nodeps --define '_topdir /rpm' mthook-{building.VERSION}/deploy/rpm/mthook.spec
 """
 _BEGUN = time.monotonic()
 
@@ -73,14 +51,11 @@ class Wrong(Exception):
     """A package did what it mustn't: one sentence."""
 
 
-class Host(Machine):
+class Host(Hypervisor):
     """A clean release of Debian with systemd and libvirt, and guests of which two run."""
 
     def __init__(self, suite: str, debs: Mapping[str, Path]) -> None:
-        super().__init__("host", [_root("host", suite, [_HOST])], boots=True)
-        self.path(
-            "/usr/sbin/policy-rc.d"
-        ).unlink()  # from now on packages do what they do on a host
+        super().__init__("host", [building.root("host", suite, [_HOST])])
         self.path("/root/debs").mkdir()
         for deb in debs.values():
             shutil.copy(deb, self.path("/root/debs"))
@@ -92,19 +67,6 @@ class Host(Machine):
         for name in _RUNNING:
             self.virsh("start", name)
         self.processes = self._processes()
-
-    def virsh(self, *argv: str) -> str:
-        """Run virsh; it has to succeed."""
-        return self.run(["virsh", "-q", "-c", "qemu:///system", *argv]).stdout.strip()
-
-    def apt(self, *argv: str) -> str:
-        """Run apt-get; it has to succeed. Return what it and the package's scripts say."""
-        done = self.run(["apt-get", "-y", *argv], env={**ENVIRONMENT, **_QUIET})
-        return done.stdout + done.stderr
-
-    def admin(self, *argv: str) -> str:
-        """Run mthook-admin; it has to succeed."""
-        return self.run(["mthook-admin", *argv]).stdout.strip()
 
     def check_guests(self) -> None:
         """See that no guest's process was ended, started or stopped."""
@@ -238,8 +200,10 @@ _STEPS = {
 def main() -> int:
     """Run it; the exit code is 1 where something was wrong."""
     parser = argparse.ArgumentParser(prog="tests.packages", description=__doc__)
-    parser.add_argument("--suite", choices=SUITES, action="append", help="only this release")
-    suites = parser.parse_args().suite or list(SUITES)
+    parser.add_argument(
+        "--suite", choices=building.SUITES, action="append", help="only this release"
+    )
+    suites = parser.parse_args().suite or list(building.SUITES)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return max([_try(suite) for suite in suites])
@@ -259,9 +223,9 @@ def _try(suite: str) -> int:
         try:
             for name, step in _STEPS.items():
                 step(host)
-                _log(f"{SUITES[suite]}: {name}: as it should be")
+                _log(f"{building.SUITES[suite]}: {name}: as it should be")
         except Wrong as error:
-            _log(f"{SUITES[suite]}: {name}: {error}")
+            _log(f"{building.SUITES[suite]}: {name}: {error}")
             return 1
         finally:
             host.close()
@@ -275,7 +239,7 @@ def _roll_out(debs: Mapping[str, Path], directory: Path) -> int:
         for name in ("one", "two", "three"):
             hosts[name] = Host("bookworm", debs)
         ansible = rollout.Ansible(directory, hosts)
-        package = str(debs[f"mthook_{_VERSION}_all.deb"])
+        package = str(debs[f"mthook_{building.VERSION}_all.deb"])
         for step, check in _ROLLOUT.items():
             check(ansible, hosts, package)
             _log(f"Ansible: {step}: as it should be")
@@ -338,35 +302,28 @@ _ROLLOUT = {
 
 def _build(suite: str, into: Path) -> dict[str, Path]:
     """Return the packages of this version and of the next one; lintian has nothing to say."""
-    builder = Machine("builder", [_root("builder", suite, [_BUILDER])])
-    debs = {}
+    builder = building.builder(suite)
+    debs: dict[str, Path] = {}
     try:
-        for version in (_VERSION, _NEXT):
-            source = builder.path(f"/build/{version}/mthook")
-            source.mkdir(parents=True)
-            _copy_checkout(source)
-            changelog = source / "debian/changelog"
-            changelog.write_text(changelog.read_text().replace(f"({_VERSION})", f"({version})", 1))
-            builder.run(["sh", "-c", f"cd /build/{version}/mthook && dpkg-buildpackage -us -uc -b"])
-            for deb in source.parent.glob("*.deb"):
-                debs[deb.name] = Path(shutil.copy(deb, into))
-        _log(f"{SUITES[suite]}: built {', '.join(sorted(debs))}")
+        for version in (building.VERSION, _NEXT):
+            debs.update(building.build(builder, into, version))
+        _log(f"{building.SUITES[suite]}: built {', '.join(sorted(debs))}")
         said = builder.run(["sh", "-c", _LINTIAN], check=False).stdout.strip()
         if suite == "bookworm":
             _build_rpm(builder)
     finally:
         builder.close()
     if said:
-        raise LabError(f"{SUITES[suite]}: lintian says:\n{said}")
-    _log(f"{SUITES[suite]}: lintian: nothing to say")
+        raise LabError(f"{building.SUITES[suite]}: lintian says:\n{said}")
+    _log(f"{building.SUITES[suite]}: lintian: nothing to say")
     return debs
 
 
 def _build_rpm(builder: Machine) -> None:
     """Build the package of Fedora and its kin, with the module for SELinux; it can't be installed here."""
-    source = builder.path(f"/rpm/mthook-{_VERSION}")
+    source = builder.path(f"/rpm/mthook-{building.VERSION}")
     source.mkdir(parents=True)
-    _copy_checkout(source)
+    building.copy_checkout(source)
     builder.run(["sh", "-ec", _RPMBUILD])
     listed = builder.run(["sh", "-c", "rpm -qlp /rpm/RPMS/noarch/*.rpm"]).stdout
     for path in (
@@ -376,26 +333,6 @@ def _build_rpm(builder: Machine) -> None:
         if path not in listed.splitlines():
             raise LabError(f"the rpm has no {path}")
     _log("rpm and SELinux module: built")
-
-
-def _copy_checkout(into: Path) -> None:
-    """Copy what git has here, changes included."""
-    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(listed, cwd=_CHECKOUT, check=True, stdout=subprocess.PIPE).stdout
-    for name in filter(None, names.decode().split("\0")):
-        if (_CHECKOUT / name).exists():
-            (into / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(_CHECKOUT / name, into / name, follow_symlinks=False)
-
-
-def _root(kind: str, suite: str, steps: Sequence[Sequence[str]]) -> Path:
-    return roots.debian(
-        f"{kind}-{suite}",
-        suite,
-        steps,
-        f"Making {SUITES[suite]} as a {kind} in {roots.cache()}, once: all of them download {DOWNLOAD} and take "
-        f"{SPACE} of disk. Nothing is installed on this machine.",
-    )
 
 
 def _log(text: str) -> None:

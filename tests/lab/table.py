@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Results for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return columns that are as wide as what is in them."""
+    widths = [max(map(len, column)) for column in zip(head, *rows)]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
+        for row in (head, ["-" * width for width in widths], *rows)
+    )
+    return "\n".join(lines)

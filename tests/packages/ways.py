@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ways to install mthook that docs/install.rst has, and what each takes after an upgrade of the system's Python."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tests.cloud import wheel
+from tests.lab.hypervisor import Hypervisor
+from tests.lab.processes import ENVIRONMENT
+from tests.packages import building
+
+_OPT = "/opt/mthook"
+#: This machine's: whom pip trusts here, it trusts there.
+_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+class Package:
+    """Debian's package, built on Debian 12."""
+
+    #: The interpreter, and the command that puts the gate's units where systemd finds them.
+    python, gate = "/usr/bin/python3", "true"
+
+    def __init__(self, directory: Path) -> None:
+        builder = building.builder("bookworm")
+        try:
+            self._deb = building.build(builder, directory)[f"mthook_{building.VERSION}_all.deb"]
+        finally:
+            builder.close()
+
+    def install(self, host: Hypervisor) -> None:
+        """Install it, with what it depends on."""
+        host.path(f"/root/{self._deb.name}").write_bytes(self._deb.read_bytes())
+        host.apt("update")
+        host.apt("install", f"/root/{self._deb.name}")
+
+    def renew(self, host: Hypervisor) -> list[str]:
+        """Do nothing: Debian's Python has brought it to its new version. Return what is wrong."""
+        return []
+
+
+class Venv:
+    """A virtual environment of the release's own version of Python."""
+
+    python = f"{_OPT}/bin/python"
+    gate = (
+        f"cp {_OPT}/share/mthook/systemd/mthook-gate.* /etc/systemd/system/ && "
+        "sed -i 's,^ExecStart=,&/usr/local/sbin/,' /etc/systemd/system/mthook-gate.service"
+    )
+
+    def __init__(self, directory: Path) -> None:
+        with wheel.built() as built:
+            self._wheel = Path(shutil.copy(built, directory))
+
+    def install(self, host: Hypervisor) -> None:
+        """Make the environment, or make it anew."""
+        inside = f"/root/{self._wheel.name}"
+        host.path(inside).write_bytes(self._wheel.read_bytes())
+        host.run(["rm", "-rf", _OPT])
+        # By its whole name: what is linked to that goes with the old release.
+        python = host.run(["readlink", "-f", "/usr/bin/python3"]).stdout.strip()
+        host.run([python, "-m", "venv", "--system-site-packages", _OPT])
+        host.path("/root/certificates").write_bytes(_CERTIFICATES.read_bytes())
+        pip = {**ENVIRONMENT, "PIP_CERT": "/root/certificates"}
+        host.run([f"{_OPT}/bin/pip", "install", "-q", inside], env=pip)
+        host.run(["sh", "-c", f"ln -sf {_OPT}/bin/mthook-* /usr/local/sbin/"])
+
+    def renew(self, host: Hypervisor) -> list[str]:
+        """See that systemd tells what has become of mthook, then make the environment anew. Return what is wrong."""
+        host.run(["systemctl", "start", "mthook-sync.service"], check=False)
+        failed = host.run(["systemctl", "is-failed", "mthook-sync.service"], check=False).stdout
+        self.install(host)
+        # It fails as long as guests have pins that this QEMU lacks, but sets up what it can.
+        host.run(["mthook-admin", "setup", "--yes"], check=False)
+        return [] if failed == "failed\n" else ["systemd doesn't tell that mthook-sync fails"]
