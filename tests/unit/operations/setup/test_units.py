@@ -13,6 +13,7 @@ import pytest
 from mthook import conf as configuration
 from mthook.errors import InstallError
 from mthook.operations.setup import places, units
+from mthook.tools.sync.command import Exit
 from tests.unit.operations.setup.test_configuration import found
 
 DEFAULT = "/etc/mthook/mthook.conf"
@@ -57,6 +58,13 @@ def test_systemd_takes_the_units(tmp_path: Path, catalog: str) -> None:
     assert ("/srv/pins" in str(texts)) == bool(catalog)
     assert ("/var/lib/mthook" in str(texts)) != bool(catalog)
     assert ("StateDirectory" in str(texts)) != bool(catalog)
+
+
+def test_a_sync_beside_another_is_no_failed_unit(tmp_path: Path) -> None:
+    """The repair that the hook asked for may be at work when the timer elapses."""
+    texts = units.timer(found(timer="systemd"), conf(tmp_path))
+    lines = texts[f"{places.SYSTEMD}/mthook-sync.service"].splitlines()
+    assert f"SuccessExitStatus={Exit.BUSY.value}" in lines
 
 
 @pytest.mark.parametrize("catalog", ["", "[catalog]\npath = /srv/pins/catalog.sqlite\n"])
