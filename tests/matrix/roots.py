@@ -19,7 +19,6 @@ SUITES = {
     "sid": "Debian sid",
 }
 MIRROR = "http://deb.debian.org/debian"
-DOWNLOAD = "about 220 MB"
 _PACKAGE = "qemu-system-x86"
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"

@@ -206,6 +206,7 @@ def test_a_message_stays_one_line(path: str) -> None:
 _FAST = ["__future__", "_stat", "genericpath", "os", "os.path", "posixpath", "stat", "mthook"]
 _FAST += ["mthook.catalog", "mthook.catalog.lookup", "mthook.catalog.files", "mthook.errors"]
 _FAST += ["mthook.catalog.connection", "mthook.settings", "mthook.text"]
+_FAST += ["errno"]  # is built in; posixpath takes it since Python 3.13
 _SLOW = [
     "contextlib",
     "dataclasses",

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What mthook does on a release's own libvirt, QEMU and Python: the same steps on each."""
+
+from __future__ import annotations
+
+import subprocess
+import uuid as uuids
+from pathlib import Path
+from typing import Callable
+
+from tests.lab import guest_xml, roots
+from tests.lab.hypervisor import Hypervisor
+from tests.lab.processes import wait_until
+from tests.matrix.roots import SUITES
+from tests.packages import building
+from tests.packages.ways import Package, Venv
+
+UUID = "3f2c1d3e-0000-4000-8000-000000000001"
+#: The one machine type of its family that QEMU 5.2 has and 11.1 still has.
+RIGHT = "pc-i440fx-5.2"
+CATALOG = "/var/lib/mthook/catalog.sqlite"
+#: Its Python packages are too old for mthook's own package.
+UNPACKAGED = "bullseye"
+_HOST = [
+    *("libvirt-daemon-system", "libvirt-clients", "qemu-system-x86", "python3-libvirt"),
+    *("python3-venv", "python3-pytest", "python3-pytest-timeout", "python3-hypothesis"),
+    *("python3-pymysql", "ca-certificates", "dbus", "procps", "systemd-sysv"),
+]
+_GATE = "qemu:///system?socket=/run/mthook/libvirt-sock"
+#: What needs no installed commands.
+_UNIT_TESTS = (
+    *("catalog", "gate", "hook", "host", "xmlrewrite", "test_conf.py", "test_judgement.py"),
+    *("test_machinetype.py", "test_policy.py", "test_reconcile.py", "test_settings.py"),
+)
+_WITHOUT_DISKS = "--ignore=tests/unit/hook/test_trouble.py"
+
+
+class Wrong(Exception):
+    """Something that mustn't be: a few words."""
+
+
+class Release(Hypervisor):
+    """A host of a release with mthook in mode enforce and the gate, as the guide says.
+
+    :ivar wrong: another version that its QEMU has.
+    """
+
+    def __init__(self, suite: str, name: str, way: Package | Venv) -> None:
+        super().__init__(f"{suite}-{name}", [_root(suite)])
+        self.way, self.wrong = way, ""
+
+    def set_up(self) -> None:
+        """Install mthook and set it up."""
+        # Hosts on one machine would have one UUID, and no guest migrates from a host to itself.
+        self.path("/etc/libvirt/libvirtd.conf").write_text(f'host_uuid = "{uuids.uuid4()}"\n')
+        self.run(["systemctl", "restart", "libvirtd"])
+        self.wrong = self._other_version()
+        self.way.install(self)
+        self.admin("setup", "--yes", "--mode", "enforce")
+        self.run(["sh", "-c", self.way.gate])
+        self.run(["systemctl", "daemon-reload"])
+        self.run(["systemctl", "enable", "--now", "mthook-gate.socket"])
+
+    def _other_version(self) -> str:
+        self._define("pc")
+        newest = self.machine("web")
+        self.virsh("undefine", "web")
+        return "pc-i440fx-5.1" if newest == RIGHT else newest
+
+    def _define(self, machine: str, uri: str = "qemu:///system") -> None:
+        self.path("/root/web.xml").write_text(guest_xml("web", UUID, machine))
+        self.run(["virsh", "-q", "-c", uri, "define", "/root/web.xml"])
+
+    def expect(self, what: str, found: str, wanted: str = RIGHT) -> None:
+        """Compare."""
+        if found != wanted:
+            raise Wrong(f"{what}: {found}")
+
+    def versions(self) -> str:
+        """Return those of libvirt, QEMU and Python."""
+        told = self.virsh("version").splitlines()
+        found = [line.split()[-1] for line in told if line.startswith(("Using lib", "Running"))]
+        python = self.run(["/usr/bin/python3", "--version"]).stdout.split()[-1]
+        return ", ".join([*found, python])
+
+    def remove_guest(self) -> None:
+        """Make place for a guest of the same name."""
+        self.virsh("destroy", "web")
+        self.virsh("undefine", "web")
+
+    @property
+    def uri(self) -> str:
+        """libvirt's URI of this host for a client outside."""
+        return f"qemu+unix:///system?socket={self.path('/run/libvirt/libvirt-sock')}"
+
+    # The steps; each follows the ones before.
+
+    def first_start(self) -> None:
+        """The first start records the pin."""
+        self._define(RIGHT, _GATE)
+        self.virsh("start", "web")
+        self.expect("pin", self.admin("get", "web"))
+
+    def stop_a_start(self) -> None:
+        """A start as something else is stopped."""
+        self.virsh("destroy", "web")
+        self._define(self.wrong)
+        done = self.try_virsh("start", "web")
+        if done.returncode == 0 or f"is pinned to {RIGHT}" not in done.stderr:
+            raise Wrong(f"not stopped: {done.stderr}")
+
+    def repair(self) -> None:
+        """The definition is mended by itself; the next start works."""
+        mended = lambda: self.machine("web", "--inactive") == RIGHT  # noqa: E731
+        wait_until("no repair", mended, lambda: self.run(["journalctl", "-t", "mthook"]).stdout)
+        self.virsh("start", "web")
+        self.expect("it runs as", self.machine("web"))
+
+    def pass_the_gate(self) -> None:
+        """The gate puts a definition right on its way."""
+        self._define(self.wrong, _GATE)
+        self.expect("defined as", self.machine("web", "--inactive"))
+
+    def save(self) -> None:
+        """A managed save and a saved file come back as they were."""
+        self.virsh("managedsave", "web")
+        self.virsh("start", "web")
+        self.virsh("save", "web", "/root/saved")
+        self.virsh("restore", "/root/saved")
+        self.expect("it runs as", self.machine("web"))
+
+    def restart_the_daemon(self) -> None:
+        """libvirtd starts anew beside a running guest."""
+        before = self.process("web")
+        self.run(["systemctl", "restart", "libvirtd"])
+        self.expect("process", self.process("web"), before)
+        self.admin("hook", "status")
+
+    def break_the_catalog(self) -> None:
+        """A guest starts although the catalog can't be read, and the log says so; a new one is made."""
+        self.virsh("destroy", "web")
+        self.run(["sh", "-c", f"cp {CATALOG} /root/; rm -f {CATALOG}-*; echo no >{CATALOG}"])
+        self.virsh("start", "web")
+        if "catalog" not in self.run(["journalctl", "-t", "mthook", "-n", "20"]).stdout:
+            raise Wrong("nothing is logged")
+        self.run(["sh", "-c", f"rm -f {CATALOG}-*; cp /root/catalog.sqlite {CATALOG}"])
+        self.run(["mthook-sync"])
+
+    def unit_tests(self) -> None:
+        """The unit tests pass with this release's Python."""
+        self.path("/root/checkout").mkdir()
+        building.copy_checkout(self.path("/root/checkout"))
+        tests = " ".join(f"tests/unit/{name}" for name in _UNIT_TESTS)
+        pytest = f"{self.way.python} -m pytest -q -p no:cacheprovider {_WITHOUT_DISKS}"
+        run = f"cd /root/checkout && {pytest} {tests}"
+        done = self.run(["sh", "-c", run], check=False)
+        if done.returncode:
+            raise Wrong(done.stdout[-3000:])
+
+    def migrate_to(self, other: Release) -> None:
+        """A guest that runs moves to another host with its pin."""
+        argv = ["migrate", "--live", "--persistent", "--undefinesource", "web", other.uri]
+        done = subprocess.run(
+            ["virsh", "-q", "-c", self.uri, *argv, "tcp://127.0.0.1"],
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise Wrong(done.stderr.strip())
+        other.expect("it runs as", other.machine("web"))
+        other.expect("pin there", other.admin("get", "web"))
+        other.stop_a_start()
+        other.repair()
+
+
+STEPS: dict[str, Callable[[Release], None]] = {
+    "set up": Release.set_up,
+    "first start": Release.first_start,
+    "wrong start stopped": Release.stop_a_start,
+    "definition mended": Release.repair,
+    "gate": Release.pass_the_gate,
+    "save, restore": Release.save,
+    "daemon restarted": Release.restart_the_daemon,
+    "catalog broken": Release.break_the_catalog,
+    "unit tests": Release.unit_tests,
+}
+
+
+def _root(suite: str) -> Path:
+    return roots.debian(
+        f"matrix-{suite}",
+        suite,
+        [_HOST],
+        f"Making {SUITES[suite]} with libvirt in {roots.cache()}, once. Nothing is installed on this machine.",
+    )
