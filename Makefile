@@ -3,7 +3,7 @@ PYTHON ?= /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint bench cloud matrix deb packages sample clean
+.PHONY: help demo test lint bench cloud matrix upgrade deb packages sample clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -28,9 +28,14 @@ cloud: $(VENV)/ready ## try every path of a running OpenStack; the first time it
 	@command -v debootstrap >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends debootstrap; }
 	@.ci/tidily $(BIN)/python -m tests.cloud
 
-matrix: $(VENV)/ready ## compare forecasts with the QEMUs of four Debians; downloads 220 MB each time
+matrix: $(VENV)/ready ## try forecasts and mthook on four Debians; downloads 220 MB each time, the first time 2 GB
+	@command -v debootstrap >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends debootstrap; }
 	@.ci/tidily $(BIN)/python -m tests.matrix
 	@.ci/tidily $(BIN)/python -m tests.matrix.contained
+
+upgrade: $(VENV)/ready ## upgrade a host with guests from Debian 12 to 13; downloads 300 MB twice, the first time 900 MB
+	@command -v debootstrap >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends debootstrap; }
+	@.ci/tidily $(BIN)/python -m tests.upgrade
 
 deb: ## build the packages for this release of Debian in build/deb, with Debian's own tools
 	@.ci/deb build/deb

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One upgrade: what mthook said before, what became of each guest, and whether mthook still holds them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Union
+
+from tests.lab import roots
+from tests.lab.hypervisor import Hypervisor
+from tests.packages import ways
+from tests.upgrade.guests import GUESTS, TRANSIENT, Guest, make
+
+_HOST = [
+    *("libvirt-daemon-system", "libvirt-clients", "qemu-system-x86", "python3-libvirt"),
+    *("ovmf", "swtpm", "swtpm-tools", "qemu-utils", "python3-venv", "ca-certificates"),
+    *("dbus", "procps", "systemd-sysv"),
+]
+_OFFER = Path(__file__).parents[1] / "fixtures" / "offers" / "trixie.json"
+_SOURCES = "".join(
+    f"deb http://deb.debian.org/{name} main\n"
+    for name in ("debian trixie", "debian trixie-updates", "debian-security trixie-security")
+)
+_TRANSIENT = "/root/transient.xml"
+_BEGUN = time.monotonic()
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of a guest.
+
+    :ivar forecast: the outcome of its next start, or of the worst that can happen to it.
+    :ivar advice: what the forecast advised, and when that was followed.
+    :ivar start: of the first start after the upgrade.
+    :ivar after: its machine type then.
+    :ivar wrong: what mustn't be so; '' if all is well.
+    """
+
+    guest: str
+    machine: str
+    state: str
+    forecast: str
+    advice: str
+    start: str
+    after: str
+    wrong: str
+
+
+class Trial:
+    """A host with guests that mthook holds, before and after.
+
+    :ivar wrong: what is wrong apart from single guests.
+    """
+
+    def __init__(self, host: Hypervisor, way: Union[ways.Package, ways.Venv]) -> None:
+        self.host = host
+        self.wrong: list[str] = []
+        make(host)
+        self.machines = {guest.name: host.machine(guest.name) for guest in GUESTS}
+        host.run(["sh", "-c", f"virsh dumpxml --migratable transient > {_TRANSIENT}"])
+        way.install(host)
+        host.admin("setup", "--yes")
+        host.admin("setup", "--yes", "--mode", "enforce")
+        self.told = self._forecast()
+
+    def _forecast(self) -> dict[str, Any]:
+        """Return what the new QEMU's offer tells, guest by guest; its number has to tell it, too."""
+        shutil.copy(_OFFER, self.host.path("/root/new.json"))
+        told, by_rule = self._ask("--offer", "/root/new.json"), self._ask("--qemu", "10.0")
+        self.wrong += [
+            f"{name}: 'forecast --qemu 10.0' doesn't name it"
+            for name, one in told.items()
+            if one["breaks"] and not by_rule[name]["breaks"]
+        ]
+        return told
+
+    def _ask(self, *argv: str) -> dict[str, Any]:
+        command = ["mthook-admin", "forecast", *argv, "-f", "json"]
+        done = self.host.run(command, check=False)
+        return {one["name"]: one for one in json.loads(done.stdout)}
+
+    def prepare(self) -> None:
+        """Follow what the forecast advises, but for the guests that are to fail first."""
+        for guest in GUESTS:
+            if not guest.late:
+                self._follow(guest)
+
+    def _follow(self, guest: Guest) -> None:
+        for command in self.told[guest.name]["cures"]:
+            # A guest without a system doesn't hear that it is to shut down.
+            self.host.run(["sh", "-c", command.replace("virsh shutdown", "virsh destroy")])
+
+    def upgrade(self) -> None:
+        """Do what Debian's release notes say, and restart the daemon."""
+        host, keep = self.host, ("-o", "Dpkg::Options::=--force-confold")
+        before = {guest.name: host.process(guest.name) for guest in GUESTS if guest.runs}
+        shutil.rmtree(host.path("/etc/apt/sources.list.d"))
+        host.path("/etc/apt/sources.list").write_text(_SOURCES)
+        host.apt("update")
+        for step in (("upgrade", "--without-new-pkgs"), ("full-upgrade",), ("autoremove",)):
+            host.apt(*keep, *step)
+        host.run(["systemctl", "restart", "libvirtd"])
+        self.wrong += [
+            f"{name}: its process isn't what it was"
+            for name, process in before.items()
+            if host.process(name) != process
+        ]
+
+    def check_hook(self) -> None:
+        """A start with another machine type is stopped, before anything of mthook's is done anew."""
+        host, right = self.host, self.machines["q35"]
+        host.run(["sh", "-c", "virsh dumpxml --inactive q35 > /root/right.xml"])
+        host.run(["sh", "-c", f"sed s/{right}/pc-q35-7.1/ /root/right.xml > /root/wrong.xml"])
+        host.virsh("define", "/root/wrong.xml")
+        done = host.try_virsh("start", "q35")
+        if done.returncode == 0 or f"is pinned to {right}" not in done.stderr:
+            self.wrong.append(f"a start with another machine type isn't stopped: {done.stderr}")
+            host.virsh("destroy", "q35")
+        host.virsh("define", "/root/right.xml")
+
+    def check_mthook(self) -> None:
+        """Commands and catalog work with the new Python; sync and status name what can't start."""
+        host, late = self.host, {guest.name for guest in GUESTS if guest.late}
+        host.run(["systemctl", "start", "mthook-repair.service"], check=False)  # it may be at work
+        host.admin("hook", "status")
+        said = host.run(["mthook-sync"], check=False).stderr
+        done = host.run(["mthook-status", "upgrade", "check", "--json"], check=False)
+        (check,) = (
+            one for one in json.loads(done.stdout)["checks"] if one["id"] == "pins_supported"
+        )
+        (finding,) = (one for one in check["findings"] if one["kind"] == "unsupported")
+        named = {one["name"] for one in finding["subjects"]}
+        if named != late or not all(name in said for name in late):
+            self.wrong.append(f"mthook-status names {named}, mthook-sync says {said}")
+        self._check_pins({guest.name: self._pinned(guest) for guest in GUESTS})
+
+    def check_timer(self) -> None:
+        """The sync that systemd runs finds all well in the end."""
+        self.host.run(["systemctl", "is-active", "mthook-sync.timer"])
+        self.host.run(["systemctl", "start", "mthook-sync.service"])
+        self._check_pins({guest.name: self._target(guest) for guest in GUESTS})
+
+    def _check_pins(self, wanted: dict[str, str]) -> None:
+        pins = {name: self.host.admin("get", name) for name in wanted}
+        self.wrong += [
+            f"{name}: pinned to {pins[name]}" for name in pins if pins[name] != wanted[name]
+        ]
+
+    def _pinned(self, guest: Guest) -> str:
+        return self.machines[guest.name] if guest.late else self._target(guest)
+
+    def _target(self, guest: Guest) -> str:
+        """Return what a guest is in the end: what it was, unless the operator followed advice to set another one."""
+        words = " ".join(self.told[guest.name]["cures"]).split()
+        return words[words.index("set") + 2] if "set" in words else self.machines[guest.name]
+
+    def try_guest(self, guest: Guest) -> Row:
+        """Start a guest, after it was stopped if it ran; where that fails, do what is advised and start it again."""
+        host, wrong = self.host, ""
+        if guest.runs:
+            host.virsh("destroy", guest.name)
+        start = ("create", _TRANSIENT) if guest.state == TRANSIENT else ("start", guest.name)
+        error = host.try_virsh(*start).stderr.strip()
+        if bool(error) != (guest.late or bool(guest.cure)):
+            wrong = (
+                "nothing named this failure before" if error else "it starts, against the forecast"
+            )
+        if error:
+            self._follow(guest)
+            if guest.cure:
+                host.run(["sh", "-c", guest.cure])
+            host.virsh("start", guest.name)
+        after = host.machine(guest.name)
+        if guest.state != TRANSIENT:
+            host.virsh("destroy", guest.name)
+        if after != self._target(guest):
+            wrong = f"that isn't {self._target(guest)}"
+        return self._row(guest, _shortened(error) or "works", after, wrong)
+
+    def _row(self, guest: Guest, start: str, after: str, wrong: str) -> Row:
+        told = self.told[guest.name]
+        outcomes = [told[kind] for kind in ("start", "restore", "revert", "migration")]
+        state = "snapshot" if guest.snapshot else "autostart" if guest.autostart else guest.state
+        forecast = "fails" if "fails" in outcomes else told["start"]
+        done = [*told["cures"], guest.cure] if guest.cure else told["cures"]
+        advice = ("afterwards: " if guest.late or guest.cure else "") + "; ".join(done)
+        machine = self.machines[guest.name]
+        return Row(guest.name, machine, state, forecast, advice, start, after, wrong)
+
+
+def run(way: Union[ways.Package, ways.Venv]) -> tuple[list[Row], list[str]]:
+    """Upgrade a host; return what became of the guests, and what else is wrong."""
+    host = Hypervisor("upgrade", [_root()])
+    try:
+        trial = Trial(host, way)
+        _log("Debian 12: guests are made, mthook is set up, the forecast is recorded")
+        trial.prepare()
+        trial.upgrade()
+        python = host.run(["python3", "--version"]).stdout.strip()
+        _log(f"Debian 13: {python}; {host.virsh('version').splitlines()[-1]}")
+        trial.check_hook()
+        trial.wrong += way.renew(host)
+        trial.check_mthook()
+        rows = [trial.try_guest(guest) for guest in GUESTS]
+        trial.check_timer()
+        return rows, trial.wrong
+    finally:
+        host.close()
+
+
+def _root() -> Path:
+    return roots.debian(
+        "guests-bookworm",
+        "bookworm",
+        [_HOST],
+        f"Making Debian 12 with libvirt in {roots.cache()}, once. Nothing is installed on this machine.",
+    )
+
+
+def _shortened(error: str) -> str:
+    """Return the last part of libvirt's message."""
+    return error.splitlines()[-1].rpartition(": ")[2] if error else ""
+
+
+def _log(text: str) -> None:
+    print(f"{time.monotonic() - _BEGUN:5.0f} s  {text}", flush=True)
