@@ -12,13 +12,15 @@ import textwrap
 import time
 
 from demo.stage import Stage, Unexpected
-from tests.lab import Host, LabError, MariaDB, guest_xml, leftovers
+from tests.lab import OFFER, Host, LabError, MariaDB, guest_xml, leftovers
 
 UUID = "7d3f0a52-6a0e-4c6f-9f3b-5f0a1c2d3e4f"
-#: Older than any that `pc` stands for by now, and in every QEMU from 6.2 to 12.
-OTHER = "pc-i440fx-6.2"
+_OFFERED = OFFER.releases(deprecated=False) + OFFER.releases(deprecated=True)
+#: Older than what `pc` stands for: 6.2 is in every QEMU from 6.2 to 12, Debian 11 has 5.2.
+_OLDER = "6.2" if "pc-i440fx-6.2" in _OFFERED else "4.2"
+OTHER = f"pc-i440fx-{_OLDER}"
 #: Another mainboard altogether.
-BOARD = "pc-q35-6.2"
+BOARD = f"pc-q35-{_OLDER}"
 CDROM = "<disk type='file' device='cdrom'><target dev='hda' bus='ide'/><readonly/></disk>"
 GATE = "qemu+unix:///system?socket=/run/mthook/libvirt-sock"
 NEWLY_DEFINED = "/var/lib/libvirt/web-1.xml"
