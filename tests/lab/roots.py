@@ -118,7 +118,9 @@ def _configure(root: Path, suite: str) -> None:
 
 def _apt(machine: Machine, *argv: str) -> None:
     quiet = {"DEBIAN_FRONTEND": "noninteractive", "DEBIAN_PRIORITY": "critical"}
-    machine.run(["apt-get", "-q", *argv], env={**ENVIRONMENT, **quiet}, timeout=3600)
+    # This machine's configuration of apt is there already: a package that brings it, too, must not ask.
+    keep = ["-o", "Dpkg::Options::=--force-confold"]
+    machine.run(["apt-get", "-q", *keep, *argv], env={**ENVIRONMENT, **quiet}, timeout=3600)
 
 
 def _execute(argv: Sequence[str]) -> None:
