@@ -27,6 +27,7 @@ _MASKS = (
     (r"\b\d+ (s|min) ago", "N s ago"),
     (r"(QEMU|libvirt|mthook) \d+\.\d+(\.\d+)*", r"\1 N.N"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
+    (r"(?<![-0-9a-f])[0-9a-f]{12}(?=\n)", "CHANGE"),
     (r"Child process \(.*?\) unexpected", "Child process (…) unexpected"),
 )
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Optional
 
 from tests.lab import Host
+from tests.lab.processes import wait_until
 from tests.lab.site import Site, fresh
 
 DIRECT = "/run/libvirt/libvirt-sock"
@@ -36,6 +37,16 @@ class Node(Site):
             ["sh", "-c", _START, sys.executable, "-m", "mthook.tools.gate"]
         )
         self._wait_for("listening on /")
+
+    def await_event(self, *event: str) -> None:
+        """Wait until the history has an event: the gate answers its client before it writes down what it did."""
+        events: list[object] = []
+
+        def is_there() -> bool:
+            events[:] = self.events()
+            return [*event] in events
+
+        wait_until(f"{event} isn't in the history", is_there, lambda: str(events))
 
     def stop_gate(self) -> None:
         """Tell the gate to stop, and wait."""

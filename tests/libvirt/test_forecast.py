@@ -68,7 +68,7 @@ def test_a_saved_guest_and_a_snapshot_are_found(node: Host) -> None:
 
     assert code == 3
     assert (found["db-1"]["saved"], found["db-1"]["restore"]) == (OLD, "fails")
-    assert "db-1: virsh start db-1\n" in said and "db-1: virsh shutdown db-1\n" in said
+    assert "): virsh start db-1\n" in said and "): virsh shutdown db-1\n" in said
 
 
 def test_every_distinct_definition_is_started(node: Host) -> None:
@@ -116,7 +116,7 @@ def test_what_does_not_start_is_told_in_qemus_words(node: Host) -> None:
     assert code == 3
     assert [one["error"] for one in found["good"]["rehearsed"]] == [None]
     assert "unable to find CPU model 'nobody'" in found["bad"]["rehearsed"][0]["error"]
-    assert "bad: start fails: " in said
+    assert f"bad ({UUID}): start fails: " in said
     assert found["bad"]["cures"] == ["virsh edit bad"]
 
 

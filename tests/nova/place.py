@@ -17,7 +17,7 @@ from tests.lab.nova import Cloud
 #: What an instance is pinned to that nothing else is known of.
 DEFAULT = "pc"
 #: What a warning says where no sync has been.
-UNKNOWN = "no host's machine types are known here"
+UNKNOWN = "what a QEMU offers isn't known here"
 
 
 class Said(NamedTuple):

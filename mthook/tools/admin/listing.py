@@ -524,11 +524,11 @@ class History(RowCommand):
     def brief(
         self, args: argparse.Namespace, headings: Sequence[str], rows: Sequence[Sequence[Any]]
     ) -> Sequence[str]:
-        """Return what there is room for: why and by whom tells the history of one."""
+        """Return what there is room for: the history of one tells why and by whom, or what undo takes back."""
         host = ("Host",) if "Host" in headings else ()
         if args.instance is not None:
-            full = ("When", *host, "Event", "From", "To", "Why", "By", "Change")
-            return _told(full, headings, rows)
+            told = _told(("When", *host, "Event", "From", "To", "Change"), headings, rows)
+            return told if "Change" in told else (*told, "Why", "By")
         brief = ("When", *host, "Name", "Display name", "Event", "From", "To")
         return _told(brief, headings, rows)
 

@@ -110,7 +110,7 @@ def test_events_and_keepalive(pinned: Node) -> None:
 
     # Defined, resumed, started, shut down, stopped.
     assert seen == f"{[('web-1', event) for event in (0, 4, 2, 6, 5)]} 1\n"
-    assert ["rewritten", NEW, OLD] in pinned.events()
+    pinned.await_event("rewritten", NEW, OLD)
 
 
 def test_a_screen_comes_as_a_descriptor(pinned: Node) -> None:

@@ -43,7 +43,7 @@ def test_a_defined_guest_starts_as_what_it_is_pinned_to(pinned: Node) -> None:
 
     assert pinned.node.machine("web-1") == OLD
     assert stops(pinned) == 0
-    assert ["rewritten", NEW, OLD] in pinned.events()
+    pinned.await_event("rewritten", NEW, OLD)
 
 
 def test_without_the_gate_the_same_start_is_stopped(pinned: Node) -> None:
@@ -74,7 +74,7 @@ def test_virt_install_makes_a_guest_anew(pinned: Node, options: Sequence[str]) -
 
     assert pinned.node.machine("web-1") == OLD
     assert stops(pinned) == 0
-    assert ["rewritten", NEW, OLD] in pinned.events()
+    pinned.await_event("rewritten", NEW, OLD)
 
 
 def test_an_edited_definition_keeps_its_pin(pinned: Node) -> None:
@@ -85,7 +85,7 @@ def test_an_edited_definition_keeps_its_pin(pinned: Node) -> None:
     )
 
     assert pinned.node.machine("web-1", "--inactive") == OLD
-    assert ["rewritten", NEW, OLD] in pinned.events()
+    pinned.await_event("rewritten", NEW, OLD)
 
 
 def test_save_restore_and_managed_save(pinned: Node) -> None:
@@ -183,7 +183,7 @@ def test_a_migration_brings_the_right_definition_along(
     assert done == ""
     assert there.node.machine("web-1") == OLD
     assert there.node.machine("web-1", "--inactive") == OLD
-    assert ["rewritten", NEW, OLD] in pinned.events()
+    pinned.await_event("rewritten", NEW, OLD)
     assert there.pin() == OLD
 
 

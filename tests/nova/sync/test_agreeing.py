@@ -45,8 +45,8 @@ def test_a_dry_run_says_what_it_would_write_and_writes_nothing(compute: Compute)
 
     assert compute.sync("--dry-run")[1] == (
         "would update the hook's settings: mode enforce\n"
-        f"would pin web-1 ({UUID}) to {OLD}, from the running guest\n"
-        f"would write {OLD} of web-1 ({UUID}) to Nova\n"
+        f"would pin web (web-1, {UUID}) to {OLD}, from the running guest\n"
+        f"would write {OLD} of web (web-1, {UUID}) to Nova\n"
     )
     assert compute.cloud.dump_all() == before
     assert compute.pin() is None
@@ -193,7 +193,7 @@ def test_a_record_that_is_no_machine_type_is_reported(compute: Compute, value: s
     code, out, err = compute.sync()
 
     assert (code, out, err.count("\n")) == (1, "", 1)
-    assert f"web-1 ({UUID}): Nova's value isn't valid: " in err
+    assert f"web (web-1, {UUID}): Nova's value isn't valid: " in err
     assert compute.cloud.machine(UUID) == value
     assert compute.cloud.machine(OTHER) == OLD
 

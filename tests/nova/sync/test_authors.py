@@ -52,7 +52,7 @@ def test_what_nova_writes_at_work_is_put_right(
     # What mthook writes during an action looks as if Nova had: it is confirmed later.
     happenings.age(settled.cloud, UUID)
     assert settled.sync("--dry-run")[1] == (
-        f"would write {OLD} of web-1 ({UUID}) to Nova, which Nova had recorded by itself\n"
+        f"would write {OLD} of web (web-1, {UUID}) to Nova, which Nova had recorded by itself\n"
     )
     assert settled.sync() == (0, "", "")
     assert _kept(settled)
