@@ -33,7 +33,9 @@ remember_owner = 0
 cgroup_controllers = [ ]
 namespaces = [ ]
 migration_port_min = {first}
-migration_port_max = {last}
+migration_port_max = {middle}
+remote_display_port_min = {screens}
+remote_display_port_max = {last}
 """
 
 _LIBVIRTD_CONF = """\
@@ -59,7 +61,14 @@ class Daemon:
         self.uri = f"qemu+unix:///system?socket={self.root / _SOCKET}"
         self._ports, first = reserve_ports()
         etc = self.root / "etc/libvirt"
-        (etc / "qemu.conf").write_text(_QEMU_CONF.format(first=first, last=first + PORTS - 1))
+        (etc / "qemu.conf").write_text(
+            _QEMU_CONF.format(
+                first=first,
+                middle=first + PORTS // 2 - 1,
+                screens=first + PORTS // 2,
+                last=first + PORTS - 1,
+            )
+        )
         (etc / "libvirtd.conf").write_text(_LIBVIRTD_CONF.format(uuid=uuids.uuid4()))
         directory = self.root / _CAPABILITIES
         directory.mkdir(parents=True)

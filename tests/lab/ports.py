@@ -8,7 +8,7 @@ import socket
 from tests.lab.requirements import LabError
 
 #: How many ports one reservation holds.
-PORTS = 16
+PORTS = 32
 
 _FIRST = 24576  # below the ports that Linux gives to clients
 _BLOCKS = 256

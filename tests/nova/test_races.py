@@ -185,7 +185,9 @@ def test_after_any_race_one_sync_makes_it_right(
                 _agree(track, b)
 
     assert cloud.machine(NEIGHBOUR) == "q35"
-    assert [row["value"] for row in cloud.rows(UUID, "touched")] == [str(ROUNDS)]
+    # In the last round a second Nova may save what it had read before the first one did.
+    (touched,) = [row["value"] for row in cloud.rows(UUID, "touched")]
+    assert touched in (str(ROUNDS - 1), str(ROUNDS))
     # To be seen with -rP; that Nova undoes a change by saving what it had read before is not mthook's doing.
     print(f"Nova put back {track.reverted} of {ROUNDS // 5} changes")
 
