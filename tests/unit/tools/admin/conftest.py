@@ -132,6 +132,17 @@ def domain(driver: libvirt.virConnect, web: Guest) -> libvirt.virDomain:
     return driver.defineXML(xml())
 
 
+@pytest.fixture
+def both(
+    catalog: Catalog, driver: libvirt.virConnect, domain: libvirt.virDomain
+) -> libvirt.virConnect:
+    """Two guests that are shut off and pinned: web-1, and db-1."""
+    driver.defineXML(xml(uuid=DB, name="db-1"))
+    catalog.see_guests([guest(), guest(DB, "db-1")], now())
+    pin(catalog, DB, "pc-i440fx-6.2")
+    return driver
+
+
 def xml(machine: str = "pc-i440fx-6.2", *, uuid: str = WEB, name: str = "web-1") -> str:
     """Return a domain with a password in it."""
     return (

@@ -53,17 +53,6 @@ def desk(run: Run, tmp_path: Path) -> Desk:
     return Desk(run, tmp_path / "plan.json")
 
 
-@pytest.fixture
-def both(
-    catalog: Catalog, driver: libvirt.virConnect, domain: libvirt.virDomain
-) -> libvirt.virConnect:
-    """Two guests that are shut off and pinned: web-1, and db-1."""
-    driver.defineXML(xml(uuid=DB, name="db-1"))
-    catalog.see_guests([guest(), guest(DB, "db-1")], now())
-    pin(catalog, DB, OLD)
-    return driver
-
-
 def whole(driver: libvirt.virConnect, uuid: str = WEB) -> str:
     """Return a definition with its passwords, without mthook's own note."""
     flags = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE

@@ -32,17 +32,6 @@ CHANGES: dict[str, tuple[str, ...]] = {
 }
 
 
-@pytest.fixture
-def both(
-    catalog: Catalog, driver: libvirt.virConnect, domain: libvirt.virDomain
-) -> libvirt.virConnect:
-    """Two guests that are shut off and pinned: web-1, and db-1."""
-    driver.defineXML(xml(uuid=DB, name="db-1"))
-    catalog.see_guests([guest(), guest(DB, "db-1")], now())
-    pin(catalog, DB, OLD)
-    return driver
-
-
 def last_change(run: Run) -> str:
     """Return what the history calls the last change of web-1."""
     return str(json.loads(run("history", WEB, "-f", "json").out)[-1]["change"])
