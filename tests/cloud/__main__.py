@@ -12,7 +12,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -24,7 +23,8 @@ from tests.cloud.paths import PATHS
 from tests.cloud.setups import DEFAULTS, SET_UPS
 from tests.cloud.table import remark, table
 from tests.cloud.trial import Result, Trial
-from tests.lab import LabError, leftovers
+from tests.lab import LabError, exit_code
+from tests.lab.table import log
 
 
 def main() -> int:
@@ -36,7 +36,7 @@ def main() -> int:
         with wheel.built() as built:
             network.isolate()
             with Cloud() as cloud:
-                _log("The cloud is up.")
+                log("The cloud is up.")
                 if options.shell:
                     return _shell(cloud)
                 return _run(cloud, options, built)
@@ -77,15 +77,15 @@ def _run(cloud: Cloud, options: argparse.Namespace, built: Path) -> int:
     results: list[Result] = []
     try:
         for trial in trials:
-            _log(f"{trial.set_up.title}: {trial.defaults.title}")
+            log(f"{trial.set_up.title}: {trial.defaults.title}")
             found = trial.run(paths)
             results += found
             for result in filter(breaches, found):
-                _log(f"  {result.path.name}: {remark(result)}")
+                log(f"  {result.path.name}: {remark(result)}")
     finally:  # after Ctrl-C too it says what is known
         print(table(results))
     broken = sum(bool(breaches(result)) for result in results)
-    _log(f"{len(results)} results, {broken} of them broken.")
+    log(f"{len(results)} results, {broken} of them broken.")
     return 1 if broken else 0
 
 
@@ -102,16 +102,5 @@ def _shell(cloud: Cloud) -> int:
     return subprocess.call([os.environ.get("SHELL", "/bin/sh")], env={**os.environ, **entries})
 
 
-_BEGUN = time.monotonic()
-
-
-def _log(text: str) -> None:
-    print(f"{time.monotonic() - _BEGUN:5.0f} s  {text}", flush=True)
-
-
 if __name__ == "__main__":
-    code = main()
-    left = leftovers(os.getpid())
-    if left:
-        print(f"Left behind: {', '.join(left)}", file=sys.stderr)
-    sys.exit(code or bool(left))
+    sys.exit(exit_code(main()))

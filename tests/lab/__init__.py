@@ -6,7 +6,7 @@ the machine's own daemon is never touched, and whatever ends the process that st
 the lab.
 """
 
-from tests.lab.footprint import leftovers, traces
+from tests.lab.footprint import exit_code, leftovers, traces
 from tests.lab.guests import OFFER, PC, Q35, VIRT_TYPE, guest_xml
 from tests.lab.host import Host
 from tests.lab.mariadb import MariaDB
@@ -21,6 +21,7 @@ __all__ = [
     "LabError",
     "MariaDB",
     "check",
+    "exit_code",
     "guest_xml",
     "leftovers",
     "traces",

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Optional
@@ -46,6 +47,14 @@ def leftovers(
     if before is not None:
         found += [f"file {path}" for path in sorted(traces().difference(before))]
     return found
+
+
+def exit_code(code: int) -> int:
+    """Say what this process's labs left behind; return its exit code, which is 1 where all else went well."""
+    left = leftovers(os.getpid())
+    if left:
+        print(f"Left behind: {', '.join(left)}", file=sys.stderr)
+    return code or bool(left)
 
 
 def _processes(owner: Optional[int]) -> Iterator[str]:

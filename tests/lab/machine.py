@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Callable, Optional, Union
 
-from tests.lab.processes import ENVIRONMENT, SECONDS, child_of, wait_until
-from tests.lab.requirements import PATH, LabError
+from tests.lab.processes import ENVIRONMENT, SECONDS, child_of, hold, wait_until
+from tests.lab.requirements import LabError
 
 _UNSHARE = [
     *("setpriv", "--pdeathsig", "KILL"),
@@ -50,24 +50,12 @@ class Machine:
         self._group = _control_group() if boots else None
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
         root = [":".join(map(str, layers)), str(changes or "")]
-        self._holder = subprocess.Popen(
-            [
-                *(["sh", "-c", _ENTER, str(self._group)] if boots else []),
-                *(*_UNSHARE, *(["--cgroup"] if boots else [])),
-                *("sh", str(_HOLDER), name, str(os.getpid()), *root, *(["boot"] if boots else [])),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={"PATH": PATH, "LC_ALL": "C"},
-            cwd="/",
-            start_new_session=True,
-        )
-        assert self._holder.stdout is not None and self._holder.stderr is not None
-        if self._holder.stdout.readline() != "ready\n":
-            self._holder.kill()
-            raise LabError(f"No {name} on this machine: {self._holder.stderr.read().strip()}")
+        argv = [
+            *(["sh", "-c", _ENTER, str(self._group)] if boots else []),
+            *(*_UNSHARE, *(["--cgroup"] if boots else [])),
+            *("sh", str(_HOLDER), name, str(os.getpid()), *root, *(["boot"] if boots else [])),
+        ]
+        self._holder = hold(argv, f"No {name} on this machine")
         self._inside = child_of(self._holder.pid)
         self.root = Path(f"/proc/{self._inside}/root")
         self.path(_LOGS).mkdir(parents=True, exist_ok=True)

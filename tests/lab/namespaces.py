@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union
 
-from tests.lab.requirements import PATH, LabError
+from tests.lab.processes import child_of, hold
 
 _UNSHARE = [
     *("setpriv", "--pdeathsig", "KILL"),
@@ -35,28 +35,9 @@ class Namespaces:
 
         :raises LabError: the kernel refused something; the text says what.
         """
-        self._holder = subprocess.Popen(
-            [*_UNSHARE, "sh", str(_HOLDER), hostname, str(os.getpid()), sys.executable],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={"PATH": PATH, "LC_ALL": "C"},
-            cwd="/",
-            start_new_session=True,
-        )
-        assert self._holder.stdout is not None and self._holder.stderr is not None
-        if self._holder.stdout.readline() != "ready\n":
-            self._holder.kill()
-            raise LabError(
-                f"No namespaces for a lab on this machine: {self._holder.stderr.read().strip()}"
-            )
-        self.pid = self._first_process()
-
-    def _first_process(self) -> int:
-        """Return the process id, as seen from outside, of process 1 inside."""
-        children = Path(f"/proc/{self._holder.pid}/task/{self._holder.pid}/children").read_text()
-        return int(children.split()[0])
+        argv = [*_UNSHARE, "sh", str(_HOLDER), hostname, str(os.getpid()), sys.executable]
+        self._holder = hold(argv, "No namespaces for a lab on this machine")
+        self.pid = child_of(self._holder.pid)
 
     def command(self, argv: Sequence[Argument]) -> list[str]:
         """Return the command that runs another one inside."""

@@ -31,6 +31,30 @@ def wait_until(failure: str, is_so: Callable[[], bool], log: Callable[[], str]) 
         time.sleep(0.01)
 
 
+def hold(argv: Sequence[str], failure: str) -> subprocess.Popen[str]:
+    """Start a process that holds a lab's namespaces, and wait until everything in them is mounted.
+
+    It is no part of the terminal's process group, so Ctrl-C reaches the owner alone.
+
+    :raises LabError: the kernel refused something; the text begins with ``failure`` and says what.
+    """
+    holder = subprocess.Popen(
+        argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={"PATH": PATH, "LC_ALL": "C"},
+        cwd="/",
+        start_new_session=True,
+    )
+    assert holder.stdout is not None and holder.stderr is not None
+    if holder.stdout.readline() != "ready\n":
+        holder.kill()
+        raise LabError(f"{failure}: {holder.stderr.read().strip()}")
+    return holder
+
+
 def child_of(pid: int) -> int:
     """Return the process id of a process's first child."""
     return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results for people."""
+"""Progress and results for people."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+
+_BEGUN = time.monotonic()
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -14,3 +17,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         for row in (head, ["-" * width for width in widths], *rows)
     )
     return "\n".join(lines)
+
+
+def log(text: str) -> None:
+    """Print what has been done, and after how many seconds."""
+    print(f"{time.monotonic() - _BEGUN:5.0f} s  {text}", flush=True)

@@ -8,13 +8,12 @@ Roots are kept from run to run below /var/cache/mthook-roots, or $MTHOOK_ROOTS.
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.lab import LabError, leftovers
+from tests.lab import LabError, exit_code
 from tests.matrix import forecasts, releases
 from tests.matrix.roots import SUITES
 
@@ -45,8 +44,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    code = main()
-    left = leftovers(os.getpid())
-    if left:
-        print(f"Left behind: {', '.join(left)}", file=sys.stderr)
-    sys.exit(code or bool(left))
+    sys.exit(exit_code(main()))

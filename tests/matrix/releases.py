@@ -4,19 +4,17 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable
 
 from tests.lab import LabError
-from tests.lab.table import table
+from tests.lab.table import log, table
 from tests.matrix.roots import SUITES
 from tests.matrix.walk import STEPS, UNPACKAGED, Release, Wrong
 from tests.packages.ways import Package, Venv
 
 _MOVES = "migration", "migration from older"
-_BEGUN = time.monotonic()
 
 
 def compare(suites: Sequence[str], directory: Path) -> int:
@@ -63,11 +61,7 @@ def _tried(suite: str, title: str, step: Callable[[], None]) -> str:
     try:
         step()
     except (Wrong, LabError) as error:
-        _log(f"{SUITES[suite]}: {title}: {error}")
+        log(f"{SUITES[suite]}: {title}: {error}")
         return "WRONG"
-    _log(f"{SUITES[suite]}: {title}: as it should be")
+    log(f"{SUITES[suite]}: {title}: as it should be")
     return "yes"
-
-
-def _log(text: str) -> None:
-    print(f"{time.monotonic() - _BEGUN:5.0f} s  {text}", flush=True)

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.lab import LabError, guest_xml, leftovers
+from tests.lab import LabError, exit_code, guest_xml
 from tests.lab.hypervisor import Hypervisor
 from tests.lab.machine import Machine
 from tests.lab.processes import wait_until
+from tests.lab.table import log
 from tests.packages import building, rollout
 
 _HOST = [
@@ -44,7 +43,6 @@ tar -czf SOURCES/mthook-{building.VERSION}.tar.gz mthook-{building.VERSION}
 cp mthook-{building.VERSION}/tests/packages/rpm-macros /root/.rpmmacros
 rpmbuild -bb --nodeps --define '_topdir /rpm' mthook-{building.VERSION}/deploy/rpm/mthook.spec
 """
-_BEGUN = time.monotonic()
 
 
 class Wrong(Exception):
@@ -159,7 +157,7 @@ def _harden(host: Host) -> None:
     said = host.run(["systemd-analyze", "--no-pager", "security", *_SERVICES]).stdout
     for line in said.splitlines():
         if "Overall exposure" in line:
-            _log(f"{line.strip()}")
+            log(f"{line.strip()}")
 
 
 def _remove(host: Host) -> None:
@@ -223,9 +221,9 @@ def _try(suite: str) -> int:
         try:
             for name, step in _STEPS.items():
                 step(host)
-                _log(f"{building.SUITES[suite]}: {name}: as it should be")
+                log(f"{building.SUITES[suite]}: {name}: as it should be")
         except Wrong as error:
-            _log(f"{building.SUITES[suite]}: {name}: {error}")
+            log(f"{building.SUITES[suite]}: {name}: {error}")
             return 1
         finally:
             host.close()
@@ -242,9 +240,9 @@ def _roll_out(debs: Mapping[str, Path], directory: Path) -> int:
         package = str(debs[f"mthook_{building.VERSION}_all.deb"])
         for step, check in _ROLLOUT.items():
             check(ansible, hosts, package)
-            _log(f"Ansible: {step}: as it should be")
+            log(f"Ansible: {step}: as it should be")
     except Wrong as error:
-        _log(f"Ansible: {error}")
+        log(f"Ansible: {error}")
         return 1
     finally:
         for host in hosts.values():
@@ -307,7 +305,7 @@ def _build(suite: str, into: Path) -> dict[str, Path]:
     try:
         for version in (building.VERSION, _NEXT):
             debs.update(building.build(builder, into, version))
-        _log(f"{building.SUITES[suite]}: built {', '.join(sorted(debs))}")
+        log(f"{building.SUITES[suite]}: built {', '.join(sorted(debs))}")
         said = builder.run(["sh", "-c", _LINTIAN], check=False).stdout.strip()
         if suite == "bookworm":
             _build_rpm(builder)
@@ -315,7 +313,7 @@ def _build(suite: str, into: Path) -> dict[str, Path]:
         builder.close()
     if said:
         raise LabError(f"{building.SUITES[suite]}: lintian says:\n{said}")
-    _log(f"{building.SUITES[suite]}: lintian: nothing to say")
+    log(f"{building.SUITES[suite]}: lintian: nothing to say")
     return debs
 
 
@@ -332,16 +330,8 @@ def _build_rpm(builder: Machine) -> None:
     ):
         if path not in listed.splitlines():
             raise LabError(f"the rpm has no {path}")
-    _log("rpm and SELinux module: built")
-
-
-def _log(text: str) -> None:
-    print(f"{time.monotonic() - _BEGUN:5.0f} s  {text}", flush=True)
+    log("rpm and SELinux module: built")
 
 
 if __name__ == "__main__":
-    code = main()
-    left = leftovers(os.getpid())
-    if left:
-        print(f"Left behind: {', '.join(left)}", file=sys.stderr)
-    sys.exit(code or bool(left))
+    sys.exit(exit_code(main()))

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import signal
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.lab import LabError, leftovers
+from tests.lab import LabError, exit_code
 from tests.lab.table import table
 from tests.packages import ways
 from tests.upgrade import trial
@@ -50,8 +49,4 @@ def _try(name: str, directory: Path) -> int:
 
 
 if __name__ == "__main__":
-    code = main()
-    left = leftovers(os.getpid())
-    if left:
-        print(f"Left behind: {', '.join(left)}", file=sys.stderr)
-    sys.exit(code or bool(left))
+    sys.exit(exit_code(main()))

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Union
 
 from tests.lab import roots
 from tests.lab.hypervisor import Hypervisor
+from tests.lab.table import log
 from tests.packages import ways
 from tests.upgrade.guests import GUESTS, TRANSIENT, Guest, make
 
@@ -26,7 +26,6 @@ _SOURCES = "".join(
     for name in ("debian trixie", "debian trixie-updates", "debian-security trixie-security")
 )
 _TRANSIENT = "/root/transient.xml"
-_BEGUN = time.monotonic()
 
 
 @dataclass(frozen=True)
@@ -197,11 +196,11 @@ def run(way: Union[ways.Package, ways.Venv]) -> tuple[list[Row], list[str]]:
     host = Hypervisor("upgrade", [_root()])
     try:
         trial = Trial(host, way)
-        _log("Debian 12: guests are made, mthook is set up, the forecast is recorded")
+        log("Debian 12: guests are made, mthook is set up, the forecast is recorded")
         trial.prepare()
         trial.upgrade()
         python = host.run(["python3", "--version"]).stdout.strip()
-        _log(f"Debian 13: {python}; {host.virsh('version').splitlines()[-1]}")
+        log(f"Debian 13: {python}; {host.virsh('version').splitlines()[-1]}")
         trial.check_hook()
         trial.wrong += way.renew(host)
         trial.check_mthook()
@@ -224,7 +223,3 @@ def _root() -> Path:
 def _shortened(error: str) -> str:
     """Return the last part of libvirt's message."""
     return error.splitlines()[-1].rpartition(": ")[2] if error else ""
-
-
-def _log(text: str) -> None:
-    print(f"{time.monotonic() - _BEGUN:5.0f} s  {text}", flush=True)
