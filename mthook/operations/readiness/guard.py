@@ -60,14 +60,16 @@ class Proof:
     unguarded: tuple[Unguarded, ...]
 
 
-def prove(context: Context, guests: Iterable[Guest]) -> Proof:
+def prove(context: Context, guests: Iterable[Guest], status: install.Status | None = None) -> Proof:
     """Tell whether the hook guards starts, by its own record of its calls and the start times of guests.
 
     :param guests: those of this host; one that doesn't run doesn't matter.
+    :param status: how the hook is installed, where somebody has looked already.
     """
-    unguarded, last = started_unguarded(context, guests), seen.last(_root(context))
+    root = _root(context)
+    unguarded, last = _unguarded(context, guests, root), seen.last(root)
     called_at = None if last is None else now(last)
-    reason = _reason(context, called_at, unguarded)
+    reason = _reason(context, called_at, unguarded, status)
     proven = {"called": True, "no_start": None}.get(reason, False)
     return Proof(proven, reason, called_at, unguarded)
 
@@ -77,7 +79,10 @@ def started_unguarded(context: Context, guests: Iterable[Guest]) -> tuple[Unguar
 
     :param guests: those of this host; one that doesn't run doesn't matter.
     """
-    root = _root(context)
+    return _unguarded(context, guests, _root(context))
+
+
+def _unguarded(context: Context, guests: Iterable[Guest], root: str) -> tuple[Unguarded, ...]:
     since = _baseline(context, root)
     uuids = {one.name: one.uuid for one in guests} if since is not None else {}
     return tuple(
@@ -158,10 +163,15 @@ def _what_the_hook_reads(conf: cfg.ConfigOpts) -> tuple[object, ...]:
     return conf.catalog.path, asked, configuration.settings(conf, "").values()
 
 
-def _reason(context: Context, called_at: str | None, unguarded: tuple[Unguarded, ...]) -> Reason:
+def _reason(
+    context: Context,
+    called_at: str | None,
+    unguarded: tuple[Unguarded, ...],
+    status: install.Status | None,
+) -> Reason:
     if context.conf.hook.mode == "off":
         return "off"
-    status = hook_status(context)
+    status = status or hook_status(context)
     if not status.installed:
         return "not_installed"
     if status.loaded is False:

@@ -149,7 +149,7 @@ class Status(RowCommand):
         """Yield the one row."""
         with Context(self.conf, options.files(self.app.options), args.hooks_dir) as context:
             status = guard.hook_status(context)
-            proof = _proof(context)
+            proof = _proof(context, status)
         if proof is not None and proof.reason == "unguarded":
             self.complain(_about_guests(proof))
             self.code = ExitCode.ERROR
@@ -166,7 +166,7 @@ class Status(RowCommand):
         )
 
 
-def _proof(context: Context) -> guard.Proof | None:
+def _proof(context: Context, status: install.Status) -> guard.Proof | None:
     """Return the proof that the hook is called; ``None``: nobody knows which guests there are.
 
     libvirt isn't asked: that would wake a daemon that doesn't run.
@@ -175,7 +175,7 @@ def _proof(context: Context) -> guard.Proof | None:
         guests = context.catalog().guests()
     except CatalogError:
         return None
-    return guard.prove(context, [one for one in guests if one.gone_since is None])
+    return guard.prove(context, [one for one in guests if one.gone_since is None], status)
 
 
 def _about_guests(proof: guard.Proof) -> str:
