@@ -72,9 +72,28 @@ class Observed:
         return {where: found[where] for where in WHERE}
 
     @functools.cached_property
+    def lacking(self) -> frozenset[str]:
+        """UUIDs of the instances that this host's QEMU can't start, as far as it is known what it offers."""
+        return frozenset(pin.uuid for pin, *_ in unsupported(self.pins, self.context.host))
+
+    @property
     def unstartable(self) -> int | None:
         """How many instances this host's QEMU can't start; None: nobody knows what it offers."""
-        return sum(1 for _ in unsupported(self.pins, self.context.host)) if self.offers else None
+        return len(self.lacking) if self.offers else None
+
+    @property
+    def running(self) -> Counter[str]:
+        """How many guests of each machine type run."""
+        return Counter(
+            self.machines[row.uuid]
+            for row in self.here
+            if row.guest is not None and row.guest.running is not None
+        )
+
+    @property
+    def deprecated_guests(self) -> int:
+        """How many guests have a machine type that their emulator deprecates."""
+        return sum(self.deprecated(row) is True for row in self.here)
 
     @property
     def pinned_to(self) -> dict[str, int]:
@@ -96,7 +115,8 @@ class Observed:
 def _hook(context: Context, guests: Sequence[Guest]) -> tuple[dict[str, bool], guard.Proof | None]:
     """Return what is known about the hook; a check that can't be made counts as failed, as where no daemon runs."""
     try:
-        status, proof = guard.hook_status(context), guard.prove(context, guests)
+        status = guard.hook_status(context)
+        proof = guard.prove(context, guests, status)
     except InstallError:
         return dict.fromkeys(_HOOK_CHECKS, False), None
     return {check: bool(getattr(status, check)) for check in _HOOK_CHECKS}, proof

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mthook.operations.inventory import InstanceRow
 from mthook.operations.observed import Observed
 from mthook.operations.report.aggregates import (
     Aggregates,
@@ -32,11 +31,11 @@ def figures(context: Context) -> Aggregates:
         name=name,
         as_of=now(),
         guests=len(found.here),
-        running=sum(map(_runs, found.here)),
+        running=sum(found.running.values()),
         unpinned=found.unpinned,
         drifting=sum(bool(row.drift) for row in found.rows),
         unstartable=found.unstartable,
-        deprecated=sum(found.deprecated(row) is True for row in found.here),
+        deprecated=found.deprecated_guests,
         mode=context.conf.hook.mode,
         proven=found.proven,
         ran_at=found.host.ran_at,
@@ -47,9 +46,7 @@ def figures(context: Context) -> Aggregates:
 
 
 def _machines(found: Observed) -> Iterator[MachineFigures]:
-    guests = Counter(found.machines.values())
-    running = Counter(found.machines[row.uuid] for row in found.here if _runs(row))
-    pins = found.pinned_to
+    guests, running, pins = Counter(found.machines.values()), found.running, found.pinned_to
     for name in sorted({*guests, *pins}):
         yield MachineFigures(name, guests[name], running[name], pins.get(name, 0), 1)
 
@@ -59,7 +56,3 @@ def _drifters(found: Observed, host: str) -> Iterator[Drifter]:
         name, pin = row.display or (row.guest.name if row.guest else None), row.machine or ""
         for one in row.drift:
             yield Drifter(host, row.uuid, name, pin, one.where, one.machine)
-
-
-def _runs(row: InstanceRow) -> bool:
-    return row.guest is not None and row.guest.running is not None

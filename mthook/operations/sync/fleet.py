@@ -18,7 +18,6 @@ from mthook.operations.acts import Failure, SyncResult
 from mthook.operations.forecast.offering import Offering, to_text
 from mthook.operations.observed import Observed
 from mthook.operations.opening import opened_fleet
-from mthook.operations.support import unsupported
 from mthook.text import label, printable
 
 if TYPE_CHECKING:
@@ -151,17 +150,15 @@ class _Said:
         self.offer = to_text(offering) if capabilities else None
         self._deprecated = found.offers.like(None).deprecated
         self._recorded = found.context.catalog().compared()
-        lacking = {pin.uuid for pin, *_ in unsupported(found.pins, found.context.host)}
-        self.unstartable = len(lacking) if found.offers else None
         here = {row.uuid for row in found.here}
         self.guests = [
-            self._guest(row, row.uuid in here, elsewhere.get(row.uuid), row.uuid in lacking)
+            self._guest(row, row.uuid in here, elsewhere.get(row.uuid), row.uuid in found.lacking)
             for row in found.rows
         ]
 
     def host(self, at: str, errors: int) -> Host:
         """Return the host, whose sync has just ended."""
-        found, facts, here = self.found, self.found.host, self.found.here
+        found, facts = self.found, self.found.host
         told = json.loads(facts.last_sync_errors or "null") or {"errors": []}
         return Host(
             id=self.key,
@@ -180,20 +177,17 @@ class _Said:
             hook_loaded=found.hook["loaded"] and not (found.proof and found.proof.proven is False),
             hook_at=found.context.catalog().last_call(),
             offer=pushing.digest_of(self.offer) if self.offer else None,
-            guests=len(here),
-            running=sum(row.guest is not None and row.guest.running is not None for row in here),
+            guests=len(found.here),
+            running=sum(found.running.values()),
             unpinned=found.unpinned,
             drifting=sum(bool(one.drift) for one in self.guests),
-            unstartable=self.unstartable,
-            deprecated=sum(found.deprecated(row) is True for row in here),
+            unstartable=found.unstartable,
+            deprecated=found.deprecated_guests,
         )
 
     def machines(self) -> list[Machine]:
         """Count the machine types."""
-        guests, running = Counter[str](), Counter[str]()
-        for row in self.found.here:
-            guests[self.found.machines[row.uuid]] += 1
-            running[self.found.machines[row.uuid]] += bool(row.guest and row.guest.running)
+        guests, running = Counter(self.found.machines.values()), self.found.running
         pins = self.found.pinned_to
         # Also those that guests are defined as: they are looked for here.
         anywhere = {machine for row in self.found.rows for machine in row.machines}
