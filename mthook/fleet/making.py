@@ -19,7 +19,7 @@ _SECONDS = 600
 def bring_up(record: Record) -> str | None:
     """Make the tables, or bring those of an older mthook to the current schema; return the schema that was there.
 
-    :raises FleetSchema: a newer mthook made them, or they are none of mthook's.
+    :raises FleetSchema: a newer mthook made them, or they aren't mthook's.
     """
     try:
         from alembic import command

@@ -61,7 +61,7 @@ class Guest:
 
     :ivar name: libvirt's, and ``display``: Nova's; untrusted text.
     :ivar state: as ``list`` has it.
-    :ivar nova: whether it is an instance of Nova's.
+    :ivar nova: whether it is a Nova instance.
     :ivar machine: what it runs, or would be started as; an alias resolved as its emulator does.
     :ivar pin: its pin; the fields to ``pinned_at`` are the pin's.
     :ivar recorded: what Nova has recorded.

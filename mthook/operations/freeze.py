@@ -48,9 +48,9 @@ def freeze(
     *,
     dry_run: bool = False,
 ) -> tuple[str, Sequence[Caution]]:
-    """Freeze one instance, first in Nova where it is one of Nova's; return what its pin is now, or would be.
+    """Freeze one instance, first in Nova if it is a Nova instance; return what its pin is now, or would be.
 
-    :param found: the instance in Nova's database; None: it isn't one of Nova's.
+    :param found: the instance in Nova's database; None: it isn't a Nova instance.
     :param dry_run: check whether it can be frozen, change nothing.
     :raises Error: it can't be frozen, and nothing is changed.
     """

@@ -114,7 +114,7 @@ def daemon_of(conf: cfg.ConfigOpts) -> daemons.Daemon | None:
 
 
 def out_of_reach(context: Context) -> daemons.Daemon | None:
-    """Return libvirt's daemon if it runs in a container that has no hook of mthook's; else ``None``."""
+    """Return libvirt's daemon if it runs in a container without mthook's hook, else ``None``."""
     daemon = daemon_of(context.conf)
     if daemon is None or not daemon.is_contained or daemon.reads(context.hooks_dir):
         return None

@@ -98,7 +98,7 @@ def of_mthook() -> list[str]:
 
 
 def is_unit(path: str) -> bool:
-    """Tell whether a file is one of systemd's."""
+    """Tell whether a file is a systemd unit."""
     return os.path.dirname(path) in (places.SYSTEMD, places.PACKAGED_UNITS)
 
 
