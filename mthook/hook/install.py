@@ -279,6 +279,11 @@ def find(directory: str) -> str | None:
     return None
 
 
+def find_inside(daemon: daemons.Daemon) -> str | None:
+    """Return the path of mthook's hook in the directory that a daemon in a container reads by default."""
+    return find(daemon.root + DEFAULT_DIRECTORY)
+
+
 def place(directory: str) -> str:
     """Return where the hook is, else where it goes.
 

@@ -118,7 +118,7 @@ def out_of_reach(context: Context) -> daemons.Daemon | None:
     daemon = daemon_of(context.conf)
     if daemon is None or not daemon.is_contained or daemon.reads(context.hooks_dir):
         return None
-    return daemon if install.find(daemon.root + install.DEFAULT_DIRECTORY) is None else None
+    return daemon if install.find_inside(daemon) is None else None
 
 
 def hook_status(context: Context) -> install.Status:
@@ -141,11 +141,11 @@ def contained_hook(conf: cfg.ConfigOpts) -> str:
 
 def _directory(context: Context, daemon: daemons.Daemon | None) -> str:
     """Return where the hook is to be looked at: in libvirt's container where it is there alone."""
-    if daemon is not None and context.hooks_dir == install.DEFAULT_DIRECTORY:
-        inside = daemon.root + install.DEFAULT_DIRECTORY
-        if not daemon.reads(context.hooks_dir) and install.find(inside) is not None:
-            return inside
-    return context.hooks_dir
+    is_default = context.hooks_dir == install.DEFAULT_DIRECTORY
+    if daemon is None or not is_default or daemon.reads(context.hooks_dir):
+        return context.hooks_dir
+    inside = install.find_inside(daemon) is not None
+    return daemon.root + install.DEFAULT_DIRECTORY if inside else context.hooks_dir
 
 
 def _say_the_same(files: Sequence[str], conf: cfg.ConfigOpts) -> bool:

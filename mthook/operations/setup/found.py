@@ -81,7 +81,8 @@ def find(files: Sequence[str], hooks_dir: str, nova_conf: str | None) -> Found:
         files=files,
         text=text,
         daemon=daemon,
-        contained=daemon is not None and not (daemon.sees(hooks_dir) or _has_hook(daemon)),
+        contained=daemon is not None
+        and not (daemon.sees(hooks_dir) or install.find_inside(daemon)),
         socket=socket,
         hook=hook,
         other_hook=beside if other else None,
@@ -136,11 +137,6 @@ def _daemon(uri: str, hooks_dir: str) -> tuple[daemons.Daemon | None, str]:
             return daemon, path
     everywhere = sorted(daemons.everywhere(), key=lambda one: not one.sees(hooks_dir))
     return (everywhere[0] if everywhere else None), (sockets or daemons.SOCKETS[-1:])[0]
-
-
-def _has_hook(daemon: daemons.Daemon) -> bool:
-    """Tell whether a daemon in a container has a hook of mthook's there."""
-    return install.find(daemon.root + install.DEFAULT_DIRECTORY) is not None
 
 
 def _guests(files: Sequence[str], uri: str) -> list[bool]:
