@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import functools
 import logging
+from importlib import metadata
 from typing import ClassVar, NoReturn
 
 from cliff import app, command, commandmanager
@@ -66,6 +67,21 @@ class Help(AdminCommand, cliff_help.HelpCommand):
     examples: ClassVar = (f"{NAME} help", f"{NAME} help set", f"{NAME} help hook install")
 
 
+class Commands(commandmanager.CommandManager):
+    """The commands of mthook's own entry points.
+
+    cliff's own class imports the modules of all commands to know their names: each command would then start as slowly
+    as the slowest.
+    """
+
+    def load_commands(self, namespace: str) -> None:
+        """Know the commands of a namespace by name; one is imported when it is called."""
+        self.group_list.append(namespace)
+        for entry in metadata.distribution("mthook").entry_points:
+            if entry.group == namespace:
+                self.commands[entry.name.replace("_", " ")] = entry
+
+
 class Admin(app.App):
     """mthook-admin.
 
@@ -80,7 +96,7 @@ class Admin(app.App):
         super().__init__(
             description=None,
             version=__version__,
-            command_manager=commandmanager.CommandManager(NAMESPACE),
+            command_manager=Commands(NAMESPACE),
             deferred_help=True,
         )
         self.command_manager.add_command("complete", Complete)

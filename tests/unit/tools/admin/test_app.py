@@ -6,6 +6,8 @@ from __future__ import annotations
 import configparser
 import logging
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,19 @@ def test_the_commands_are_those_of_setup_cfg() -> None:
     named = {line.split("=")[0].strip().replace("_", " ") for line in lines}
 
     assert set(COMMANDS) == named | {"complete", "help"}
+
+
+@pytest.mark.parametrize("command", ["get", "list", "history", "diff", "hook status", "complete"])
+def test_a_command_starts_without_what_others_need(command: str) -> None:
+    """SQLAlchemy alone takes longer to import than all that a question to the local catalog needs."""
+    code = (
+        "import sys; from mthook.tools.admin.application import Admin;"
+        f"Admin().command_manager.find_command({command.split()}); print('sqlalchemy' in sys.modules)"
+    )
+
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert (said.stdout, said.stderr) == ("False\n", "")
 
 
 def test_help_lists_every_command_in_one_line(run: Run) -> None:
