@@ -24,8 +24,8 @@ _CAPABILITIES = "var/cache/libvirt/qemu/capabilities"
 #: hosts get it from the first.
 _known_capabilities: dict[str, bytes] = {}
 
-# Without the filter libvirt asks QEMU for each of 300 properties of a CPU at every start, and QEMU reads a question byte
-# by byte: three quarters of a start's processor time.
+# Without the filter libvirt asks QEMU for each of 300 properties of a CPU at every start, and QEMU reads its questions
+# byte by byte: three quarters of a start's processor time.
 _QEMU_CONF = """\
 user = "root"
 group = "root"

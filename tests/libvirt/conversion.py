@@ -8,7 +8,7 @@ import functools
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Optional
 
 import libvirt
 import libvirt_qemu
@@ -25,6 +25,7 @@ _GUEST_SIDE = ("mac", "model", "address", "alias", "boot", "acpi")
 #: How long a guest's firmware may take to number the buses behind bridges.
 _SECONDS = 30
 _HYPERV = ("relaxed", "spinlocks")
+_Ask = Callable[..., Any]
 
 
 class Daemon:
@@ -52,12 +53,21 @@ class Daemon:
                 return str(error)
         return ""
 
-    def identities(self, xml: bytes) -> Identities:
-        """Start a domain and ask its QEMU, as soon as the firmware has been along the PCI bus."""
+    def serials(self, xml: bytes) -> dict[str, Optional[str]]:
+        """Start a domain and return its QEMU's serials of drives, see :func:`_serials`."""
+        with self._started(xml) as live:
+            return _serials(*live)
+
+    def identities(self, xml: bytes) -> tuple[dict[str, Optional[str]], list[str]]:
+        """Start a domain and return what :func:`_serials` and :func:`_order` return of it."""
+        with self._started(xml) as live:
+            return _serials(*live), _order(*live)
+
+    @contextlib.contextmanager
+    def _started(self, xml: bytes) -> Iterator[tuple[etree._Element, _Ask]]:
         with self.defined(xml) as domain:
             domain.create()
-            live = etree.fromstring(domain.XMLDesc())
-            return Identities(live, functools.partial(_ask, domain))
+            yield etree.fromstring(domain.XMLDesc()), functools.partial(_ask, domain)
 
     @contextlib.contextmanager
     def defined(self, xml: bytes) -> Iterator[libvirt.virDomain]:
@@ -73,28 +83,28 @@ def _ask(domain: libvirt.virDomain, command: str, **arguments: str) -> Any:
     return answer.get("return")  # None: a floppy has no serial
 
 
-class Identities:
-    """What a guest knows its devices by.
+def _serials(live: etree._Element, ask: _Ask) -> dict[str, Optional[str]]:
+    """Return serials by the drives' names in the definition; what QEMU makes up included."""
+    return {
+        name: ask("qom-get", path=f"/machine/peripheral/{alias}", property="serial")
+        for alias, name in _named(live, "disk", "target", "dev").items()
+    }
 
-    :ivar serials: of its drives, by their names in the definition; what QEMU makes up included.
-    :ivar order: MAC addresses and names of virtio disks, in the order in which a kernel finds them.
-    """
 
-    def __init__(self, live: etree._Element, ask: Callable[..., Any]) -> None:
-        self.serials = {
-            name: ask("qom-get", path=f"/machine/peripheral/{alias}", property="serial")
-            for alias, name in _named(live, "disk", "target", "dev").items()
-        }
-        names = {
-            **_named(live, "interface", "mac", "address"),
-            **_named(live, "disk[target/@bus='virtio']", "target", "dev"),
-        }
-        self.order: list[str] = []
-        deadline = time.monotonic() + _SECONDS
-        while len(self.order) < len(names) and time.monotonic() < deadline:
-            time.sleep(0.05)  # the firmware needs the processor more than these questions do
-            found = _on_pci(bus["devices"] for bus in ask("query-pci"))
-            self.order = [names[alias] for alias in found if alias in names]
+def _order(live: etree._Element, ask: _Ask) -> list[str]:
+    """Return MAC addresses and names of virtio disks as a kernel finds them, once the firmware has been there."""
+    names = {
+        **_named(live, "interface", "mac", "address"),
+        **_named(live, "disk[target/@bus='virtio']", "target", "dev"),
+    }
+    order: list[str] = []
+    deadline = time.monotonic() + _SECONDS
+    while len(order) < len(names):
+        assert time.monotonic() < deadline, f"the firmware has found {order} of {names}"
+        time.sleep(0.05)  # the firmware needs the processor more than these questions do
+        found = _on_pci(bus["devices"] for bus in ask("query-pci"))
+        order = [names[alias] for alias in found if alias in names]
+    return order
 
 
 def _named(live: etree._Element, device: str, child: str, attribute: str) -> dict[str, str]:
