@@ -13,7 +13,7 @@ demo: $(VENV)/ready ## show all of it on real guests, in under two minutes
 	@.ci/tidily $(BIN)/python -m demo
 
 test: $(VENV)/ready ## run every test: real libvirtd, QEMU, MariaDB and Nova
-	.ci/tidily .ci/everything $(BIN)
+	.ci/tidily --in-memory .ci/everything $(BIN)
 
 lint: $(VENV)/ready ## check style and types
 	$(BIN)/ruff check
