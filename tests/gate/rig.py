@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -60,6 +61,7 @@ class Rig:
             pass
         self.prepare = prepare
         self.measured = measured
+        self._pairing = threading.Lock()
 
     def configure(self, more: str) -> None:
         """Write the configuration; what it says about sockets counts from the next start."""
@@ -144,16 +146,17 @@ class Rig:
 
         :param let_in: it has let the client in.
         """
-        with self.client() as client:
-            server, _ = self.upstream.accept()
+        with contextlib.ExitStack() as both:
+            with self._pairing:  # of two clients at once either might get the other's end
+                client = both.enter_context(self.client())
+                server = both.enter_context(self.upstream.accept()[0])
             server.settimeout(SECONDS)
-            with server:
-                if let_in:
-                    client.sendall(OPEN)
-                    assert receive(server, len(OPEN)) == OPEN
-                    server.sendall(OPENED)
-                    assert receive(client, len(OPENED)) == OPENED
-                yield client, server
+            if let_in:
+                client.sendall(OPEN)
+                assert receive(server, len(OPEN)) == OPEN
+                server.sendall(OPENED)
+                assert receive(client, len(OPENED)) == OPENED
+            yield client, server
 
 
 def _measured(directory: Path) -> str:

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import quote
@@ -81,7 +81,7 @@ class PostgreSQL:
         password = quote(self.password if password is None else password, safe="")
         return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
 
-    @contextmanager
+    @contextlib.contextmanager
     def connect(self, database: str = "postgres") -> Iterator[Any]:
         """Yield a cursor of the administrator's; each statement is a transaction."""
         connection = psycopg2.connect(
@@ -143,7 +143,8 @@ class PostgreSQL:
         master = child_of(self._process.pid)
         children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
         for pid in (master, *map(int, children)):
-            os.kill(pid, number)
+            with contextlib.suppress(ProcessLookupError):  # a session that has ended meanwhile
+                os.kill(pid, number)
 
     def _install(self) -> None:
         self._root.mkdir()

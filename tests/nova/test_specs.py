@@ -235,6 +235,7 @@ def test_what_nova_saves_at_the_same_time_is_never_lost(
         while not done.is_set():
             nova.save_spec(uuid)
             saved[0] += 1
+            time.sleep(0.01)  # without a pause it may get in before each of the attempts of one set
 
     saver = threading.Thread(target=save)
     saver.start()
