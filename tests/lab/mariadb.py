@@ -66,6 +66,7 @@ class MariaDB:
     def __enter__(self) -> Self:
         check(MARIADB)
         self._process: Optional[subprocess.Popen[str]] = None
+        self._spare: dict[Optional[str], pymysql.connections.Connection[Any]] = {}
         self._ports, self.port = reserve_ports()
         self._namespaces = Namespaces("mariadb")
         try:
@@ -116,7 +117,8 @@ class MariaDB:
     @contextmanager
     def connect(self, database: Optional[str] = None) -> Iterator[pymysql.cursors.Cursor]:
         """Yield a cursor of the administrator's: one transaction, committed at the end."""
-        connection = pymysql.connect(
+        # To connect takes longer than most of what is asked.
+        connection = self._spare.pop(database, None) or pymysql.connect(
             unix_socket=str(self.socket),
             user="root",
             database=database,
@@ -125,9 +127,15 @@ class MariaDB:
             ssl_disabled=True,  # it takes longer than all the rest
             read_timeout=_SECONDS_TO_ANSWER,
         )
-        with connection, connection.cursor() as cursor:
-            yield cursor
+        try:
+            with connection.cursor() as cursor:
+                yield cursor
             connection.commit()
+        except BaseException:
+            connection.close()
+            raise
+        if self._spare.setdefault(database, connection) is not connection:
+            connection.close()
 
     def execute(
         self, sql: str, database: Optional[str] = None, parameters: Sequence[Any] = ()
@@ -163,6 +171,7 @@ class MariaDB:
         """
         if self.running:
             raise LabError("MariaDB runs already.")
+        self._spare.clear()
         # nsenter stops along with a paused server, and would then outlive its owner.
         inside = self._namespaces.command(
             ["mariadbd", f"--defaults-file={_DIRECTORY}/my.cnf", *options]

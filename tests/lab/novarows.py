@@ -158,7 +158,7 @@ def columns_of(cursor: Cursor, table: str, database: Optional[str] = None) -> se
 def _name(cursor: Cursor, name: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
     """Give rows a name that later statements of this connection know them by."""
     cursor.execute(
-        f"CREATE TEMPORARY TABLE {name} (number SERIAL, {columns}) CHARACTER SET utf8mb3"
+        f"CREATE OR REPLACE TEMPORARY TABLE {name} (number SERIAL, {columns}) CHARACTER SET utf8mb3"
     )
     values = ", ".join(["NULL", *["%s"] * len(rows[0])])
     cursor.executemany(f"INSERT INTO {name} VALUES ({values})", rows)
