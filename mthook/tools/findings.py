@@ -197,6 +197,8 @@ PROBLEMS: dict[str, dict[str, str]] = {
     "hook_called": {
         "switched_off": "[hook] mode = off: every guest starts unguarded.",
         "in_container": "libvirt's daemon runs in a container and has no hook of mthook there.",
+        "not_installed": "Guests start unguarded: the hook isn't installed, or it can't run.",
+        "not_loaded": "Guests start unguarded: libvirt doesn't know of the hook.",
         "not_called": "Guests started unguarded: {subjects}. libvirt started them without the hook, or the hook failed."
         " 'mthook-admin hook status' says what is wrong with it, and the system log what it failed with.",
     },

@@ -115,8 +115,11 @@ def check_called(context: Context) -> list[Finding]:
     ]
     if started and proof.proven is False:
         return [Finding("not_called", Severity.FAILURE, started, remedy=_STATUS)]
+    if guard.out_of_reach(context) is not None:
+        return [as_warning("in_container")]
+    if proof.proven is False:
+        return [as_warning(proof.reason, remedy=_STATUS)]
     if proof.called_at is None:
-        contained = guard.out_of_reach(context) is not None
-        return [as_warning("in_container") if contained else as_success("not_seen")]
+        return [as_success("not_seen")]
     kind = "called_again" if started else "ok"
     return [as_success(kind, started, called_at=proof.called_at)]

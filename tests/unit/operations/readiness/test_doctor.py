@@ -312,6 +312,20 @@ def test_in_a_container_without_a_hook_nothing_is_called(
     assert host.findings("hook_called")[0]["kind"] == "in_container"
 
 
+def test_a_hook_that_is_gone_has_not_proven_anything(host: Host, starts: Starts) -> None:
+    """Though it saw the last start of each guest that runs."""
+    record(starts, "web-1", 0)
+    record(starts, "db-1", 0)
+    (host.desk.hooks / "qemu").unlink()
+
+    (found,) = host.findings("hook_called")
+
+    assert (found["kind"], found["severity"]) == ("not_installed", "warning")
+    assert "Guests start unguarded: the hook isn't installed, or it can't run." in " ".join(
+        host.ask().out.split()
+    )
+
+
 def test_a_hook_that_is_off_is_not_called_to_account(host: Host) -> None:
     """It does nothing, as it was told."""
     host.desk.configure("[hook]\nmode = off\n")
