@@ -64,12 +64,15 @@ def last(root: str) -> float | None:
     return None
 
 
-def sweep(names: Collection[str]) -> None:
-    """Remove the records of guests other than these, which run."""
-    with contextlib.suppress(FileNotFoundError):
-        for entry in os.scandir(RECORDS):
+def sweep(root: str, names: Collection[str]) -> None:
+    """Remove the records of guests other than these, which run. What can't be removed does no harm.
+
+    :param root: the root directory of the daemon that runs them; "": this process's.
+    """
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(root + RECORDS):
             if entry.name not in names and time.time() - entry.stat().st_mtime > _KEPT:
-                with contextlib.suppress(FileNotFoundError):
+                with contextlib.suppress(OSError):
                     os.unlink(entry.path)
 
 

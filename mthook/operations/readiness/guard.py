@@ -66,7 +66,7 @@ def prove(context: Context, guests: Iterable[Guest], status: install.Status | No
     :param guests: those of this host; one that doesn't run doesn't matter.
     :param status: how the hook is installed, where somebody has looked already.
     """
-    root = _root(context)
+    root = root_of(context.conf)
     unguarded, last = _unguarded(context, guests, root), seen.last(root)
     called_at = None if last is None else now(last)
     reason = _reason(context, called_at, unguarded, status)
@@ -79,7 +79,7 @@ def started_unguarded(context: Context, guests: Iterable[Guest]) -> tuple[Unguar
 
     :param guests: those of this host; one that doesn't run doesn't matter.
     """
-    return _unguarded(context, guests, _root(context))
+    return _unguarded(context, guests, root_of(context.conf))
 
 
 def _unguarded(context: Context, guests: Iterable[Guest], root: str) -> tuple[Unguarded, ...]:
@@ -111,6 +111,12 @@ def daemon_of(conf: cfg.ConfigOpts) -> daemons.Daemon | None:
     if daemons.socket_of(uri) == conf.gate.listen:
         return daemons.serving(conf.gate.upstream)
     return daemons.behind(uri)
+
+
+def root_of(conf: cfg.ConfigOpts) -> str:
+    """Return the root directory of the daemon that runs this host's guests; "": this process's."""
+    daemon = daemon_of(conf)
+    return daemon.root if daemon is not None else ""
 
 
 def out_of_reach(context: Context) -> daemons.Daemon | None:
@@ -179,12 +185,6 @@ def _reason(
     if any(called_at is None or one.started_at > called_at for one in unguarded):
         return "unguarded"
     return "no_start" if called_at is None else "called"
-
-
-def _root(context: Context) -> str:
-    """Return the root directory of the daemon that runs the guests; "": this process's."""
-    daemon = daemon_of(context.conf)
-    return daemon.root if daemon is not None else ""
 
 
 def _baseline(context: Context, root: str) -> str | None:

@@ -69,17 +69,13 @@ def test_the_last_call_is_the_latest_record(root: Path) -> None:
     assert abs(last - daemons.since_epoch(300)) < 1
 
 
-def test_old_records_of_guests_that_dont_run_are_removed(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_old_records_of_guests_that_dont_run_are_removed(root: Path) -> None:
     """Not that of a guest whose start is under way, nor of one that runs for years."""
-    monkeypatch.setattr(seen, "RECORDS", str(root) + seen.RECORDS)
     for name in ("runs", "ended"):
-        os.utime(put(Path("/"), seen.RECORDS, name, 1), (1, 1))
-    put(Path("/"), seen.RECORDS, "begins", 1)
+        os.utime(put(root, seen.RECORDS, name, 1), (1, 1))
+    begins = put(root, seen.RECORDS, "begins", 1)
 
-    seen.sweep({"runs"})
+    seen.sweep(str(root), {"runs"})
 
-    assert sorted(os.listdir(seen.RECORDS)) == ["begins", "runs"]
-    monkeypatch.setattr(seen, "RECORDS", "/nonexistent")
-    seen.sweep(set())
+    assert sorted(os.listdir(begins.parent)) == ["begins", "runs"]
+    seen.sweep("/nonexistent", set())

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from mthook.catalog.records import Guest
+from mthook.hook import seen
+from mthook.operations.readiness import guard
 from mthook.operations.sync import steps
 from mthook.text import now
 from tests.unit.host.fakes import (
@@ -42,6 +44,21 @@ def test_notes_of_starts_that_failed_are_swept(
     setting.sync()
 
     assert [name for name, note in notes.items() if note.exists()] == ["new"]
+
+
+def test_records_in_libvirts_container_are_swept(
+    setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its hook keeps them there."""
+    records = tmp_path / seen.RECORDS.lstrip("/")
+    records.mkdir(parents=True)
+    (records / "ended").write_text("1\n")
+    os.utime(records / "ended", (1, 1))
+    monkeypatch.setattr(guard, "root_of", lambda _: str(tmp_path))
+
+    setting.sync()
+
+    assert list(records.iterdir()) == []
 
 
 def steady(setting: Setting, since: float, last: float) -> None:
