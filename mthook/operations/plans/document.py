@@ -121,6 +121,10 @@ class Document:
         self._path = path
         try:
             with open(path, "rb") as file:
+                if not file.seekable():
+                    raise self._error(
+                        "can't be read twice: save the plan to a file, and apply that"
+                    )
                 head = self._head(file.readline(_MAX_LINE))
                 self.id = self._checksum(file)[:DIGITS]
         except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name

@@ -421,6 +421,18 @@ def test_a_plan_that_isnt_there_is_said_to_be_missing(desk: Desk) -> None:
     assert said.err == f"mthook-admin: {desk.path}: No such file or directory\n"
 
 
+def test_a_plan_from_a_pipe_is_refused(desk: Desk) -> None:
+    """As from a shell's ``<(...)``: it is read once to be verified, and again for its guests."""
+    os.mkfifo(desk.path)
+    with subprocess.Popen(["sh", "-c", 'echo "{}" >"$0"', desk.path]):
+        said = desk.apply()
+
+    assert said.code == 1
+    assert said.err == (
+        f"mthook-admin: {desk.path} can't be read twice: save the plan to a file, and apply that\n"
+    )
+
+
 def test_another_hosts_plan_is_refused(desk: Desk, both: libvirt.virConnect, config: Path) -> None:
     """Its guests are there."""
     desk.plan("set", "--to", NEW)
