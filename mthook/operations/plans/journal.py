@@ -210,7 +210,7 @@ def newest_first(directory: str) -> Iterator[tuple[str, State]]:
 
 
 def _began_at(path: str) -> str:
-    """Return when a change was begun; one that doesn't tell comes last, so that it is looked at."""
+    """Return when a change was begun; one that doesn't tell counts as the latest, so that it is looked at."""
     try:
         with open(path, "rb") as file:
             return str(json.loads(file.readline())["began_at"])

@@ -30,7 +30,8 @@ class HostFigures:
     :ivar unstartable: instances that its QEMU can't start as what they are pinned to; None: it isn't known.
     :ivar deprecated: guests with a machine type that its QEMU deprecates.
     :ivar mode: the hook's: ``enforce``, ``audit`` or ``off``.
-    :ivar proven: whether the hook is installed, current, and known to every libvirt daemon.
+    :ivar proven: whether the hook is installed, current, and known to every libvirt daemon, and no start without it
+        contradicts that.
     :ivar ran_at: when mthook-sync last ended, also a run that broke off; None: never.
     :ivar errors: those of that run.
     :ivar qemu_version: as of the last sync.

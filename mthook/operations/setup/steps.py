@@ -96,7 +96,7 @@ def _synchronize(plan: Plan, result: SyncResult) -> None:
 
 def _install_hook(plan: Plan) -> None:
     stamp = fingerprint(plan.found.files)
-    # The plan has no such step where a daemon runs here that reads another directory.
+    # With --hooks-dir another hook may call this one: no daemon need read that directory.
     install_hook(_configured(plan), plan.found.files, plan.hooks_dir, stamp, offline=True)
 
 

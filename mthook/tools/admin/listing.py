@@ -434,7 +434,7 @@ class List(RowCommand):
             present = [one for one in guests if one.gone_since is None]
             self._unguarded = [one.name for one in guard.started_unguarded(context, present)]
             if args.unset:
-                guests = self._with_unseen(catalog, guests)
+                guests = self._with_unseen(guests)
             selection = selection_of(self.conf, catalog, args)
             for row in instances(catalog, guests):
                 self._known += 1
@@ -453,7 +453,7 @@ class List(RowCommand):
             self._states_are_old = True
             return guests
 
-    def _with_unseen(self, catalog: Catalog, guests: list[Guest]) -> list[Guest]:
+    def _with_unseen(self, guests: list[Guest]) -> list[Guest]:
         """Add the guests that libvirt has and no sync or hook has seen, and say that there are."""
         try:
             with opened_host(self.conf) as host:
