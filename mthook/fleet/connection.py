@@ -28,6 +28,8 @@ _DRIVERS = {
 }
 #: Seconds for a connection, for each answer, and for rows that others have locked; in all a few times that.
 _SECONDS, _SHARES = 5, 3
+#: Seconds for each piece of a long answer.
+_LONG = 180
 #: How often a transaction is tried that another one was preferred to, or that found a row which wasn't there before.
 _TRIES = 5
 #: The codes for that: MySQL's (Galera has the first for a write that lost against another node's), and PostgreSQL's.
@@ -108,11 +110,14 @@ class Record:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sa.engine.Connection]:
-        """Yield a connection whose answers are read as they come; all of them show the same moment."""
+        """Yield a connection for :func:`answers`; all of them show the same moment."""
         level = "SERIALIZABLE" if self.dialect == "sqlite" else "REPEATABLE READ"
         options = {"stream_results": True, "yield_per": 1000, "isolation_level": level}
-        with asked(_SHARES * 60), self._connected() as connection:
-            yield connection.execution_options(**options)
+        with contextlib.ExitStack() as stack:
+            with asked():
+                connection = stack.enter_context(self._connected())
+                connection = connection.execution_options(**options)
+            yield connection
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[sa.engine.Connection]:
@@ -148,8 +153,23 @@ class Record:
 
     def time(self, connection: sa.engine.Connection) -> str:
         """Return the server's time."""
-        found = connection.execute(sa.text(_TIME[self.dialect])).scalar()
+        with asked():
+            found = connection.execute(sa.text(_TIME[self.dialect])).scalar()
         return f"{str(found).replace(' ', 'T')[:19]}.000000Z"
+
+
+def answers(connection: sa.engine.Connection, query: Any) -> Iterator[Any]:
+    """Yield the rows of a query as they come. The time that the caller takes in between is its own.
+
+    :raises FleetError: there is no answer, or not in time.
+    """
+    with asked(_LONG):
+        parts = connection.execute(query).partitions()
+    rows: Any = ()
+    while rows is not None:
+        yield from rows
+        with asked(_LONG):
+            rows = next(parts, None)
 
 
 def earlier(at: str, seconds: int) -> str:

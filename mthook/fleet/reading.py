@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from mthook.fleet.connection import Record, earlier
+from mthook.fleet.connection import Record, answers, earlier
 from mthook.fleet.rows import Guest, Host, Wish
 from mthook.fleet.tables import GUESTS, HISTORY, HOSTS, MACHINES, OFFERS, WISHES
 
@@ -88,7 +88,7 @@ class MachineTotal:
 
 def machine_names(connection: sa.engine.Connection) -> list[str]:
     """Return every machine type that a guest has somewhere."""
-    return list(connection.execute(sa.select(MACHINES.c.name).distinct()).scalars())
+    return [name for (name,) in answers(connection, sa.select(MACHINES.c.name).distinct())]
 
 
 def guests(
@@ -99,7 +99,7 @@ def guests(
     query = sa.select(HOSTS.c.host, *columns).join_from(GUESTS, HOSTS)
     order = (HOSTS.c.host, GUESTS.c.name, GUESTS.c.uuid)
     query = query.where(*_conditions(selected)).order_by(*order).limit(limit)
-    for host, *values in connection.execute(query):
+    for host, *values in answers(connection, query):
         yield host, Guest(*values)
 
 
@@ -138,16 +138,16 @@ def _like(pattern: str) -> str:
 def total(connection: sa.engine.Connection, record: Record) -> Total:
     """Return how much there is."""
     counts = (sa.select(sa.func.count()).select_from(one) for one in (HOSTS, GUESTS))
-    hosts, guests = (connection.execute(query).scalar() for query in counts)
+    (hosts,), (guests,) = (row for query in counts for row in answers(connection, query))
     since = earlier(record.time(connection), _SILENT)
     query = sa.select(HOSTS.c.host).where(HOSTS.c.pushed_at < since).order_by(HOSTS.c.host)
-    return Total(hosts or 0, guests or 0, list(connection.execute(query).scalars()))
+    return Total(hosts, guests, [host for (host,) in answers(connection, query)])
 
 
 def hosts(connection: sa.engine.Connection) -> Iterator[Host]:
     """Yield all hosts by name."""
     columns = [HOSTS.c[name] for name in Host.__annotations__]
-    for row in connection.execute(sa.select(*columns).order_by(HOSTS.c.host, HOSTS.c.id)):
+    for row in answers(connection, sa.select(*columns).order_by(HOSTS.c.host, HOSTS.c.id)):
         yield Host(*row)
 
 
@@ -156,16 +156,16 @@ def machine_totals(connection: sa.engine.Connection) -> Iterator[MachineTotal]:
     sums = [sa.func.sum(MACHINES.c[name]) for name in ("guests", "running", "pins")]
     query = sa.select(MACHINES.c.name, *sums, sa.func.count())
     there = (MACHINES.c.guests > 0) | (MACHINES.c.pins > 0)
-    for name, *numbers in connection.execute(
-        query.where(there).group_by(MACHINES.c.name).order_by(MACHINES.c.name)
-    ):
+    query = query.where(there).group_by(MACHINES.c.name).order_by(MACHINES.c.name)
+    for name, *numbers in answers(connection, query):
         yield MachineTotal(name, *map(int, numbers))
 
 
 def drift_counts(connection: sa.engine.Connection) -> dict[str, int]:
     """Return how many guests are unlike their pins in which places; each key may name several."""
     drifting = sa.select(GUESTS.c.drift, sa.func.count()).where(GUESTS.c.drift > "")
-    return {kinds: int(number) for kinds, number in connection.execute(drifting.group_by("drift"))}
+    found = answers(connection, drifting.group_by("drift"))
+    return {kinds: int(number) for kinds, number in found}
 
 
 def drifting(
@@ -177,13 +177,13 @@ def drifting(
     # The first condition is what the index is for.
     which = (GUESTS.c.drift > "", GUESTS.c.drift.like(f"%{kind}%"))
     order = (HOSTS.c.host, GUESTS.c.name, GUESTS.c.uuid)
-    for host, *values in connection.execute(query.where(*which).order_by(*order).limit(limit)):
+    for host, *values in answers(connection, query.where(*which).order_by(*order).limit(limit)):
         yield host, Guest(*values)
 
 
 def offers(connection: sa.engine.Connection) -> Iterator[tuple[str, str]]:
     """Yield what hosts' QEMUs offer, as hosts have written it, each with its digest; see :class:`.rows.Host`."""
-    for row in connection.execute(sa.select(OFFERS.c.digest, OFFERS.c.document)):
+    for row in answers(connection, sa.select(OFFERS.c.digest, OFFERS.c.document)):
         yield row.digest, row.document
 
 
@@ -206,7 +206,7 @@ def history(
         query = query.where(HISTORY.c.host == host)
     if events:
         query = query.where(HISTORY.c.event.in_(events))
-    for row in connection.execute(query.order_by(HISTORY.c.at, HISTORY.c.id)):
+    for row in answers(connection, query.order_by(HISTORY.c.at, HISTORY.c.id)):
         yield Event(*row)
 
 
@@ -237,7 +237,7 @@ def find(connection: sa.engine.Connection, text: str, uuid: str, begins: bool) -
     which = (GUESTS.c.name == text) | (GUESTS.c.display == text) | alike
     query = sa.select(HOSTS.c.host, GUESTS.c.host_id, *columns, *wish).select_from(tables)
     found = []
-    for host, host_id, *values in connection.execute(query.where(which)):
+    for host, host_id, *values in answers(connection, query.where(which)):
         guest, wished = values[: len(columns)], values[len(columns) :]
         found.append(
             Found(host, host_id, Guest(*guest), Wish(*wished) if wished[0] is not None else None)

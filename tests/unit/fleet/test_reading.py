@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from mthook.fleet import tables
+from mthook.fleet import connection, tables
+from mthook.operations.inventory import InstanceRow
 from mthook.text import now
+from mthook.tools.admin import listing
 from tests.fleets import NEW, OLD, OTHER, Node, Site
 
 WEB, DB = "3f2c1d3e-0000-4000-8000-000000000001", "3f2c1d3e-0000-4000-8000-000000000002"
@@ -220,3 +224,19 @@ def test_a_forecast_for_all_hosts(desk: Node) -> None:
     assert own.code == 0
     assert {one["host"] for one in json.loads(own.out)} == {"host-b"}
     assert [one["name"] for one in json.loads(own.out)] == ["mail_1", "news-1"]
+
+
+def test_a_reader_may_take_its_time(desk: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pager that waits for its user is no server that doesn't answer."""
+    monkeypatch.setattr(connection, "_LONG", 1)
+    values = listing._values
+
+    def slowly(row: InstanceRow) -> Sequence[Any]:
+        time.sleep(0.4)
+        return values(row)
+
+    monkeypatch.setattr(listing, "_values", slowly)
+
+    said = desk.admin("list", "--all-hosts", "-f", "value", "-c", "Name")
+
+    assert (said.code, said.err, len(said.out.splitlines())) == (0, "", 4)
