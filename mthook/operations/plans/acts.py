@@ -15,7 +15,7 @@ from mthook.operations import change, freeze, novachange, shelved_image
 from mthook.operations.caution import Caution, Kind
 from mthook.operations.change import ChangeRequest
 from mthook.operations.lookup import CloudInstance, Instance
-from mthook.operations.plans.document import Wish
+from mthook.operations.plans.document import Task
 from mthook.operations.plans.subjects import Site, Subject
 from mthook.policy import ALL, Refusal
 
@@ -38,38 +38,38 @@ class Prospect:
     beside: Sequence[Change] = ()
 
 
-def foresee(site: Site, subject: Subject, wish: Wish, actor: str) -> Prospect | None:
+def foresee(site: Site, subject: Subject, task: Task, actor: str) -> Prospect | None:
     """Check what a plan does to a guest; ``None``: there is nothing to do.
 
     :raises Error: it can't be done, or a rule forbids it.
     """
-    return _ACTIONS[wish.action](site, subject, wish, actor)
+    return _ACTIONS[task.action](site, subject, task, actor)
 
 
 def finish(
-    site: Site, subject: Subject, wish: Wish, actor: str, new: str | None
+    site: Site, subject: Subject, task: Task, actor: str, new: str | None
 ) -> Prospect | None:
     """Check what is left to do to a guest after a process was killed in the middle of it.
 
     :param new: the machine type that it was to have.
     """
-    if wish.action == "realign" or new is None:
-        return foresee(site, subject, wish, actor)
-    seen = new if wish.action != "set" and MachineType.parse(new).is_versioned else None
-    request = ChangeRequest(new, actor, ALL, wish.reason, seen=seen, accepts=True)
-    return _change(subject, request, "asked", with_buses=wish.with_buses)
+    if task.action == "realign" or new is None:
+        return foresee(site, subject, task, actor)
+    seen = new if task.action != "set" and MachineType.parse(new).is_versioned else None
+    request = ChangeRequest(new, actor, ALL, task.reason, seen=seen, accepts=True)
+    return _change(subject, request, "asked", with_buses=task.with_buses)
 
 
-def _set(site: Site, subject: Subject, wish: Wish, actor: str) -> Prospect | None:
+def _set(site: Site, subject: Subject, task: Task, actor: str) -> Prospect | None:
     nova = subject.cloud.nova if subject.cloud else None
     request = ChangeRequest(
-        wish.machine or "",
+        task.machine or "",
         actor,
-        frozenset(wish.allowed),
-        wish.reason,
+        frozenset(task.allowed),
+        task.reason,
         arch=nova.arch if nova else None,
     )
-    return _change(subject, request, "asked", with_buses=wish.with_buses)
+    return _change(subject, request, "asked", with_buses=task.with_buses)
 
 
 def _change(
@@ -123,14 +123,14 @@ def about_image(found: CloudInstance, machine: str) -> Cautions:
     return (Caution(Kind.SHELVED, (command,)),)
 
 
-def _accept(site: Site, subject: Subject, wish: Wish, actor: str) -> Prospect | None:
+def _accept(site: Site, subject: Subject, task: Task, actor: str) -> Prospect | None:
     local = _here(site, subject)
-    request = change.accepted(local, actor, wish.reason)
+    request = change.accepted(local, actor, task.reason)
     why = "running" if local.domain and local.domain.running else "defined"
     return _change(subject, request, why)
 
 
-def _freeze(site: Site, subject: Subject, wish: Wish, actor: str) -> Prospect | None:
+def _freeze(site: Site, subject: Subject, task: Task, actor: str) -> Prospect | None:
     local = _here(site, subject)
     old = local.machine
     if old is None or MachineType.parse(old).is_versioned or freeze.has_no_versions(local, old):
@@ -140,19 +140,19 @@ def _freeze(site: Site, subject: Subject, wish: Wish, actor: str) -> Prospect | 
     return Prospect(old, new, "alias", cautions, lambda: run()[1])
 
 
-def _unset(site: Site, subject: Subject, wish: Wish, actor: str) -> Prospect | None:
-    allowed, cloud, local = frozenset(wish.allowed), subject.cloud, subject.local
+def _unset(site: Site, subject: Subject, task: Task, actor: str) -> Prospect | None:
+    allowed, cloud, local = frozenset(task.allowed), subject.cloud, subject.local
     old = subject.machine or (local.machine if local else None)
     if old is None:
         return None
     if cloud is not None:
         found = cloud
-        cautions = novachange.check_release(found, site.here, allowed, elsewhere=wish.elsewhere)
-        erase = functools.partial(novachange.erase, found, actor=actor, reason=wish.reason)
+        cautions = novachange.check_release(found, site.here, allowed, elsewhere=task.elsewhere)
+        erase = functools.partial(novachange.erase, found, actor=actor, reason=task.reason)
         return Prospect(old, None, "asked", cautions, erase)
     assert local is not None
     cautions = change.check_release(local, allowed)
-    return Prospect(old, None, "asked", cautions, lambda: _release(local, actor, wish.reason))
+    return Prospect(old, None, "asked", cautions, lambda: _release(local, actor, task.reason))
 
 
 def _release(local: Instance, actor: str, reason: str | None) -> Cautions:
@@ -160,13 +160,13 @@ def _release(local: Instance, actor: str, reason: str | None) -> Cautions:
     return ()
 
 
-def _realign(site: Site, subject: Subject, wish: Wish, actor: str) -> Prospect | None:
+def _realign(site: Site, subject: Subject, task: Task, actor: str) -> Prospect | None:
     local = _here(site, subject)
     pin = local.pin
     if pin is None or pin.machine is None:
         return None
     try:
-        planned = change.prepare(local, pin, snapshots=Refusal.SAVED in wish.allowed)
+        planned = change.prepare(local, pin, snapshots=Refusal.SAVED in task.allowed)
     except ConversionError as error:
         raise Refused(f"{local}: {error}", Refusal.UNCONVERTIBLE) from error
     if planned is None:
@@ -187,7 +187,7 @@ def _here(site: Site, subject: Subject) -> Instance:
     return subject.local
 
 
-_ACTIONS: dict[str, Callable[[Site, Subject, Wish, str], Prospect | None]] = {
+_ACTIONS: dict[str, Callable[[Site, Subject, Task, str], Prospect | None]] = {
     "set": _set,
     "accept": _accept,
     "freeze": _freeze,

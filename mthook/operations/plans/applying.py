@@ -106,11 +106,11 @@ class Application:
         return planned, found, prospect
 
     def _foresee(self, site: Site, planned: Planned, found: Subject) -> acts.Prospect:
-        wish = self.plan.wish
+        task = self.plan.task
         if _is_untouched(planned, found):
-            prospect = acts.foresee(site, found, wish, self.actor)
+            prospect = acts.foresee(site, found, task, self.actor)
         else:
-            prospect = acts.finish(site, found, wish, self.actor, planned.new)
+            prospect = acts.finish(site, found, task, self.actor, planned.new)
         # It was done, but the process was killed before noting that.
         return prospect or acts.Prospect(planned.old, planned.new, planned.why, (), lambda: ())
 
@@ -143,10 +143,10 @@ def begin(
     path = journal.path_of(directory, plan.id) if directory is not None else None
     state = journal.load(path) if path is not None else None
     if state is None:
-        origin, wish = plan.origin, plan.wish
+        origin, task = plan.origin, plan.task
         state = State(
             journal.head(
-                action=wish.action,
+                action=task.action,
                 began_at=now(),
                 by=actor,
                 host=origin.host,

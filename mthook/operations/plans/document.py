@@ -27,7 +27,7 @@ _MAX_LINE = 1 << 20
 
 
 @dataclass(frozen=True)
-class Wish:
+class Task:
     """What is to be done to each guest.
 
     :ivar action: ``set``, ``accept``, ``freeze``, ``unset`` or ``realign``.
@@ -91,7 +91,7 @@ class Planned:
     saw: Mapping[str, Any] = field(default_factory=dict)
 
 
-def lines(origin: Origin, wish: Wish, guests: Iterable[Planned]) -> Iterator[bytes]:
+def lines(origin: Origin, task: Task, guests: Iterable[Planned]) -> Iterator[bytes]:
     """Yield a plan, a line at a time."""
     digest = hashlib.sha256()
 
@@ -99,7 +99,7 @@ def lines(origin: Origin, wish: Wish, guests: Iterable[Planned]) -> Iterator[byt
         digest.update(line)
         return line
 
-    head = json.dumps({"format": FORMAT, **asdict(origin), **asdict(wish)}).encode()
+    head = json.dumps({"format": FORMAT, **asdict(origin), **asdict(task)}).encode()
     yield counted(head[:-1] + _GUESTS + b"\n")
     end = b""
     for one in guests:
@@ -132,7 +132,7 @@ class Document:
             raise Error(f"{printable(path)}: {said}") from error
         try:
             self.origin = Origin(**{key: head[key] for key in Origin.__dataclass_fields__})
-            self.wish = Wish(**{key: head[key] for key in Wish.__dataclass_fields__})
+            self.task = Task(**{key: head[key] for key in Task.__dataclass_fields__})
         except KeyError as error:
             raise self._error(f"isn't a whole plan: {error} is missing") from error
 

@@ -10,7 +10,7 @@ from mthook import __version__
 from mthook.errors import CatalogError, Error, NotFound, NovaError, Refused
 from mthook.operations.inventory import Selection, instances, unseen
 from mthook.operations.plans import acts
-from mthook.operations.plans.document import Origin, Planned, Wish
+from mthook.operations.plans.document import Origin, Planned, Task
 from mthook.operations.plans.subjects import Found, Site, Subject, batched
 from mthook.text import now
 
@@ -24,7 +24,7 @@ def origin(site: Site, actor: str, *, all_hosts: bool) -> Origin:
 
 def guests(
     site: Site,
-    wish: Wish,
+    task: Task,
     selection: Selection,
     actor: str,
     *,
@@ -40,7 +40,7 @@ def guests(
     for batch in batched(uuids):
         found = site.subjects(batch)
         for uuid in batch:
-            planned = _planned(site, uuid, found[uuid], wish, actor)
+            planned = _planned(site, uuid, found[uuid], task, actor)
             if planned is None:
                 already(uuid)
             else:
@@ -66,16 +66,16 @@ def _in_nova(site: Site, selection: Selection) -> Iterator[str]:
             yield from (one.uuid for one in page if selection.has_in_nova(one))
 
 
-def _planned(site: Site, uuid: str, found: Found, wish: Wish, actor: str) -> Planned | None:
+def _planned(site: Site, uuid: str, found: Found, task: Task, actor: str) -> Planned | None:
     if isinstance(found, Error):
         reason = {"reason": "not_found", "text": str(found)}
-        return Planned(uuid, "", None, "", "", None, wish.machine, "asked", reason)
+        return Planned(uuid, "", None, "", "", None, task.machine, "asked", reason)
     try:
-        prospect = acts.foresee(site, found, wish, actor)
+        prospect = acts.foresee(site, found, task, actor)
     except (CatalogError, NovaError):
         raise  # the next one would fail in the same way
     except Error as error:
-        return _described(site, found, wish.machine, "asked", error=error)
+        return _described(site, found, task.machine, "asked", error=error)
     if prospect is None:
         return None
     warnings = [[caution.kind.value, *map(str, caution.facts)] for caution in prospect.cautions]

@@ -16,7 +16,7 @@ from mthook.operations.caution import Caution, Kind
 from mthook.operations.inventory import Selection
 from mthook.operations.lookup import uuid_of
 from mthook.operations.plans import applying, journal, making, subjects, workers
-from mthook.operations.plans.document import Document, Planned, Wish, lines
+from mthook.operations.plans.document import Document, Planned, Task, lines
 from mthook.operations.plans.outcomes import LEFT, Limits, Outcome
 from mthook.operations.plans.undoing import Undoing
 from mthook.policy import ALL
@@ -100,11 +100,11 @@ class _Plan(AdminCommand):
             def already(_: str) -> None:
                 counts["already"] += 1
 
-            selection, wish = self._selection(args, site, everywhere), self._wish(args)
-            found = making.guests(site, wish, selection, who, all_hosts=everywhere, already=already)
+            selection, task = self._selection(args, site, everywhere), self._task(args)
+            found = making.guests(site, task, selection, who, all_hosts=everywhere, already=already)
             plan = lines(
                 making.origin(site, who, all_hosts=everywhere),
-                wish,
+                task,
                 self._shown(found, counts, everywhere),
             )
             for piece in plan:
@@ -138,9 +138,9 @@ class _Plan(AdminCommand):
             self.warn(CHANGED)
         return selection_of(self.conf, site.catalog, args)
 
-    def _wish(self, args: argparse.Namespace) -> Wish:
+    def _task(self, args: argparse.Namespace) -> Task:
         force = getattr(args, "force", False)
-        return Wish(
+        return Task(
             self.action,
             getattr(args, "to", None),
             sorted(ALL if force else getattr(args, "allow", ())),
