@@ -94,9 +94,9 @@ def _host(directory: Path, pins: int, cleared: str) -> Path:
         catalog.compile_settings(
             conf.settings(conf.load([str(config)]), fingerprint([str(config)]))
         )
-    made = install.Settings.of_this_process(str(path), [str(config)])
-    settings = dataclasses.replace(made, cleared=cleared)
-    install.install(str(directory / "hooks"), settings)
+    made = install.Wiring.of_this_process(str(path), [str(config)])
+    wiring = dataclasses.replace(made, cleared=cleared)
+    install.install(str(directory / "hooks"), wiring)
     return directory
 
 

@@ -53,7 +53,7 @@ def check_package() -> None:
         config = os.path.join(directory, "mthook.conf")
         Path(config).write_text(f"[catalog]\npath = {path}\n")
         Catalog.open(path).close()
-        hook, _ = install.install(directory, install.Settings.of_this_process(path, [config]))
+        hook, _ = install.install(directory, install.Wiring.of_this_process(path, [config]))
         subprocess.run(
             [hook, "web-1", "started", "begin", "-"], input=DOMAIN.encode(), check=True, env={}
         )

@@ -51,8 +51,8 @@ _LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What the installed hook has to know.
+class Wiring:
+    """How the installed hook is connected to mthook: what it has to know.
 
     :ivar python: the interpreter that runs it.
     :ivar package: the directory that holds the package ``mthook``.
@@ -70,8 +70,8 @@ class Settings:
     contained: str = ""
 
     @classmethod
-    def of_this_process(cls, catalog: str, config_files: Sequence[str]) -> Settings:
-        """Return the settings that make the hook run as this command does."""
+    def of_this_process(cls, catalog: str, config_files: Sequence[str]) -> Wiring:
+        """Return the wiring that makes the hook run as this command does."""
         package = os.path.dirname(os.path.dirname(os.path.abspath(mthook.__file__)))
         return cls(
             sys.executable, package, catalog, [os.path.abspath(path) for path in config_files]
@@ -96,7 +96,7 @@ class Status:
     problems: tuple[str, ...]
 
 
-def install(directory: str, settings: Settings) -> tuple[str, list[daemons.Daemon]]:
+def install(directory: str, wiring: Wiring) -> tuple[str, list[daemons.Daemon]]:
     """Put the hook in place, or bring an installed one up to date, and make the running daemons look.
 
     Somebody else's hook is left alone: mthook's then goes to ``qemu.d`` beside it.
@@ -115,7 +115,7 @@ def install(directory: str, settings: Settings) -> tuple[str, list[daemons.Daemo
         for missing in reversed(made):
             os.makedirs(missing, mode=0o755, exist_ok=True)
         # The draft is written in the hooks directory itself: libvirt runs only the names that it knows.
-        files.replace(path, render(settings, made), 0o755, directory)
+        files.replace(path, render(wiring, made), 0o755, directory)
     except OSError as error:
         raise InstallError(explain(error.filename or path, error)) from error
     running = daemons.running(directory)
@@ -148,7 +148,7 @@ def uninstall(directory: str) -> str | None:
 
 def status(
     directory: str,
-    settings: Settings,
+    wiring: Wiring,
     told: Sequence[str],
     daemon: daemons.Daemon | None = None,
 ) -> Status:
@@ -165,10 +165,10 @@ def status(
     problems = [*_faults(path), *_unrunnable(path)]
     installed = not problems
     if is_contained(path):
-        current = _read(path) == settings.contained
+        current = _read(path) == wiring.contained
         stale = "stale: not what 'mthook-admin hook render' prints now: put that in its place"
     else:
-        current = _read(path) == render(settings, _made(path))
+        current = _read(path) == render(wiring, _made(path))
         stale = "stale: not what this mthook would install: run 'mthook-admin hook install'"
     if not current:
         problems.append(stale)
@@ -195,23 +195,23 @@ def config_files(directory: str) -> list[str]:
     return value.split(":") if value else []
 
 
-def render(settings: Settings, made: Sequence[str]) -> str:
+def render(wiring: Wiring, made: Sequence[str]) -> str:
     """Return the hook's text.
 
     :param made: directories that installing it makes, innermost first; uninstalling removes them again.
     :raises InstallError: a path has a character that the hook can't carry.
     """
-    config = ":".join(settings.config_files)
-    if config.count(":") != len(settings.config_files) - 1 or "\n" in config:
+    config = ":".join(wiring.config_files)
+    if config.count(":") != len(wiring.config_files) - 1 or "\n" in config:
         raise InstallError(
             f"configuration file {printable(config)}: its name may have no colon or line end"
         )
     values = {
-        "python": settings.python,
-        "package": settings.package,
-        "catalog": settings.catalog,
+        "python": wiring.python,
+        "package": wiring.package,
+        "catalog": wiring.catalog,
         "config": config,
-        "cleared": settings.cleared,
+        "cleared": wiring.cleared,
     }
     lines = _template()
     for number, line in enumerate(lines):

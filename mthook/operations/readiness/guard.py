@@ -133,10 +133,10 @@ def hook_status(context: Context) -> install.Status:
     if not _say_the_same(files, context.conf):
         files = list(context.files)
     daemon = daemon_of(context.conf)
-    made = install.Settings.of_this_process(context.conf.catalog.path, files)
-    settings = dataclasses.replace(made, contained=contained_hook(context.conf))
+    made = install.Wiring.of_this_process(context.conf.catalog.path, files)
+    wiring = dataclasses.replace(made, contained=contained_hook(context.conf))
     directory = _directory(context, daemon)
-    return install.status(directory, settings, _notified(context)[0], daemon)
+    return install.status(directory, wiring, _notified(context)[0], daemon)
 
 
 def contained_hook(conf: cfg.ConfigOpts) -> str:

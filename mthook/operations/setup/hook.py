@@ -38,12 +38,12 @@ def install_hook(
     """
     if not offline:
         check_read(conf, hooks_dir)
-    settings = install.Settings.of_this_process(conf.catalog.path, files)
+    wiring = install.Wiring.of_this_process(conf.catalog.path, files)
     with opened_catalog(conf, create=True) as catalog:
         catalog.compile_settings(configuration.settings(conf, stamp))
         with Context(conf, files, hooks_dir) as context:
             list(guard.note(context))
-        path, daemons = install.install(hooks_dir, settings)
+        path, daemons = install.install(hooks_dir, wiring)
         told = [daemon.identity for daemon in daemons]
         catalog.set_daemons(json.dumps({"told": told, "at": now()}))
         return path, daemons, catalog.host().last_sync_at is not None
@@ -98,6 +98,6 @@ def foresee_hook(
     if not offline:
         check_read(conf, hooks_dir)
     path, running = install.place(hooks_dir), daemons.running(hooks_dir)
-    settings = install.Settings.of_this_process(conf.catalog.path, files)
+    wiring = install.Wiring.of_this_process(conf.catalog.path, files)
     told = [daemon.identity for daemon in running]
-    return path, running, install.status(hooks_dir, settings, told).current
+    return path, running, install.status(hooks_dir, wiring, told).current

@@ -159,5 +159,5 @@ def _is_there(texts: Mapping[str, str]) -> bool:
 
 
 def _is_current(found: Found, hooks_dir: str, conf: cfg.ConfigOpts) -> bool:
-    settings = install.Settings.of_this_process(conf.catalog.path, found.files)
-    return install.status(hooks_dir, settings, ()).current
+    wiring = install.Wiring.of_this_process(conf.catalog.path, found.files)
+    return install.status(hooks_dir, wiring, ()).current

@@ -91,9 +91,9 @@ def _prepare(directory: Path, kept: str, on_error: str) -> tuple[Path, str]:
             catalog.close()
         os._exit(0)
     os.waitpid(child, 0)
-    made = install.Settings.of_this_process(path, [str(config)])
-    settings = dataclasses.replace(made, cleared=str(directory / "cleared"))
-    hook, _ = install.install(str(directory / "hooks"), settings)
+    made = install.Wiring.of_this_process(path, [str(config)])
+    wiring = dataclasses.replace(made, cleared=str(directory / "cleared"))
+    hook, _ = install.install(str(directory / "hooks"), wiring)
     return disk, hook
 
 

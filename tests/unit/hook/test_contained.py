@@ -212,9 +212,9 @@ def test_status_and_install_know_a_rendered_hook(
     text = install.render_contained(container.path, 7, deny=False)
     (hooks / "qemu").write_text(text)
     (hooks / "qemu").chmod(0o555)
-    settings = install.Settings(sys.executable, "/p", "/c", ["/f"], contained=text)
+    wiring = install.Wiring(sys.executable, "/p", "/c", ["/f"], contained=text)
 
-    (problem,) = install.status(str(hooks), settings, []).problems
+    (problem,) = install.status(str(hooks), wiring, []).problems
     assert problem == (
         f"guests start unguarded, because nobody answers at {container.path}: No such file or directory:"
         " run 'systemctl enable --now mthook-hookd.socket'"
@@ -222,21 +222,21 @@ def test_status_and_install_know_a_rendered_hook(
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(container.path)
         listening.listen()
-        assert install.status(str(hooks), settings, []).problems == ()
+        assert install.status(str(hooks), wiring, []).problems == ()
         old = daemons.Daemon(4711, "libvirtd", 99, 0.0)
         monkeypatch.setattr(daemons, "running", lambda _: [old])
-        assert install.status(str(hooks), settings, []).problems == (
+        assert install.status(str(hooks), wiring, []).problems == (
             "not loaded: libvirtd (pid 4711) was started before the hook was installed: restart it",
         )
         monkeypatch.setattr(daemons, "running", lambda _: [])
-        other = install.Settings(sys.executable, "/p", "/c", ["/f"], contained="other")
+        other = install.Wiring(sys.executable, "/p", "/c", ["/f"], contained="other")
         assert install.status(str(hooks), other, []).problems == (
             "stale: not what 'mthook-admin hook render' prints now: put that in its place",
         )
     with pytest.raises(
         InstallError, match="for libvirt's container, made by 'mthook-admin hook render'"
     ):
-        install.install(str(hooks), settings)
+        install.install(str(hooks), wiring)
     assert (hooks / "qemu").read_text() == text
 
 

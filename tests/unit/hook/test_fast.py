@@ -860,9 +860,9 @@ def test_the_environment_of_a_hook_is_enough(hooked: Hooked) -> None:
 def installed(hooked: Hooked) -> Callable[[str, bytes], int]:
     """The installed hook, called as libvirtd calls it: with its operation and the domain."""
     directory = hooked.path.parent.parent / "hooks"
-    made = install.Settings.of_this_process(str(hooked.path), [str(hooked.config)])
-    settings = dataclasses.replace(made, cleared=str(hooked.cleared))
-    path, _ = install.install(str(directory), settings)
+    made = install.Wiring.of_this_process(str(hooked.path), [str(hooked.config)])
+    wiring = dataclasses.replace(made, cleared=str(hooked.cleared))
+    path, _ = install.install(str(directory), wiring)
 
     def call(operation: str, xml: bytes, name: str = "web-1") -> int:
         argv = [path, name, operation, "begin", "-"]
@@ -972,8 +972,8 @@ def test_only_mthooks_own_word_stops_and_never_a_guest_that_runs(
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\nexit {answers}\n")
     python.chmod(0o755)
-    settings = install.Settings(str(python), "/nowhere", str(tmp_path / "c"), ["/etc/mthook.conf"])
-    path, _ = install.install(str(tmp_path / "hooks"), settings)
+    wiring = install.Wiring(str(python), "/nowhere", str(tmp_path / "c"), ["/etc/mthook.conf"])
+    path, _ = install.install(str(tmp_path / "hooks"), wiring)
 
     argv = [path, "web-1", operation, "begin", "-"]
     done = subprocess.run(argv, input=b"", env={"PATH": "/nowhere"}, check=False)
@@ -983,8 +983,8 @@ def test_only_mthooks_own_word_stops_and_never_a_guest_that_runs(
 
 def test_a_missing_interpreter_stops_no_guest(tmp_path: Path) -> None:
     """mthook may be removed without its hook."""
-    settings = install.Settings("/nowhere/python3", "/nowhere", "/nowhere/c", ["/etc/mthook.conf"])
-    path, _ = install.install(str(tmp_path / "hooks"), settings)
+    wiring = install.Wiring("/nowhere/python3", "/nowhere", "/nowhere/c", ["/etc/mthook.conf"])
+    path, _ = install.install(str(tmp_path / "hooks"), wiring)
 
     for operation in ("prepare", "started", "migrate", "reconnect"):
         argv = [path, "web-1", operation, "begin", "-"]
@@ -1046,9 +1046,9 @@ def test_a_call_that_judges_nothing_is_not_recorded(
 
 def test_the_systems_python_stands_in_for_one_that_is_gone(hooked: Hooked) -> None:
     """An upgrade of the system takes a versioned interpreter away; the fast path runs on any."""
-    made = install.Settings.of_this_process(str(hooked.path), [str(hooked.config)])
-    settings = dataclasses.replace(made, cleared=str(hooked.cleared), python="/gone/python3.9")
-    path, _ = install.install(str(hooked.path.parents[1] / "hooks"), settings)
+    made = install.Wiring.of_this_process(str(hooked.path), [str(hooked.config)])
+    wiring = dataclasses.replace(made, cleared=str(hooked.cleared), python="/gone/python3.9")
+    path, _ = install.install(str(hooked.path.parents[1] / "hooks"), wiring)
 
     done = subprocess.run([path, "web-1", "started", "begin", "-"], input=domain(), check=False)
 

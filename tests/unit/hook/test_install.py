@@ -14,7 +14,7 @@ import pytest
 from mthook.errors import InstallError
 from mthook.hook import daemons, install
 
-SETTINGS = install.Settings(
+WIRING = install.Wiring(
     sys.executable, "/opt/my package", "/var/lib/mthook/catalog.sqlite", ["/etc/mthook/a.conf"]
 )
 FOREIGN = "#!/bin/sh\n# somebody's hook\nexit 0\n"
@@ -60,13 +60,13 @@ def tree(directory: Path) -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def runnable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hook whose interpreter works, whatever directory the settings name."""
+    """A hook whose interpreter works, whatever directory its wiring names."""
     monkeypatch.setattr(install, "_TRY", "")
 
 
-def test_first_install_makes_an_executable_qemu_with_the_settings_filled_in(hooks: Path) -> None:
+def test_first_install_makes_an_executable_qemu_with_its_wiring_filled_in(hooks: Path) -> None:
     """The hook names interpreter, package, catalog and configuration, quoted for the shell."""
-    path, told = install.install(str(hooks), SETTINGS)
+    path, told = install.install(str(hooks), WIRING)
 
     assert path == str(hooks / "qemu")
     assert told == []
@@ -83,29 +83,29 @@ def test_first_install_makes_an_executable_qemu_with_the_settings_filled_in(hook
 
 def test_a_second_install_changes_nothing(hooks: Path) -> None:
     """Installing twice is installing once."""
-    install.install(str(hooks), SETTINGS)
+    install.install(str(hooks), WIRING)
     before = tree(hooks)
 
-    install.install(str(hooks), SETTINGS)
+    install.install(str(hooks), WIRING)
 
     assert tree(hooks) == before
 
 
 def test_install_brings_an_older_hook_up_to_date(hooks: Path) -> None:
     """An upgrade replaces mthook's own hook where it is."""
-    other = install.Settings("/old/python", "/old", "/old.sqlite", ["/old.conf"])
+    other = install.Wiring("/old/python", "/old", "/old.sqlite", ["/old.conf"])
     install.install(str(hooks), other)
 
-    install.install(str(hooks), SETTINGS)
+    install.install(str(hooks), WIRING)
 
-    assert tree(hooks) == {"qemu": install.render(SETTINGS, [])}
+    assert tree(hooks) == {"qemu": install.render(WIRING, [])}
 
 
 def test_a_foreign_hook_is_left_alone_and_mthook_goes_beside_it(hooks: Path) -> None:
     """Somebody else's hook keeps its place and its text."""
     (hooks / "qemu").write_text(FOREIGN)
 
-    path, _ = install.install(str(hooks), SETTINGS)
+    path, _ = install.install(str(hooks), WIRING)
 
     assert path == str(hooks / "qemu.d" / "50-mthook")
     assert (hooks / "qemu").read_text() == FOREIGN
@@ -120,7 +120,7 @@ def test_a_foreign_hook_under_an_old_libvirt_is_an_error_and_nothing_is_written(
     running.append(FakeDaemon(6, "libvirtd", 1, 0.0))
 
     with pytest.raises(InstallError) as caught:
-        install.install(str(hooks), SETTINGS)
+        install.install(str(hooks), WIRING)
 
     assert str(caught.value) == (
         f"{hooks}/qemu is somebody else's hook, and libvirtd 6.0.0 runs no other beside it (6.5.0 would): "
@@ -133,7 +133,7 @@ def test_a_broken_link_in_the_hooks_place_counts_as_foreign(hooks: Path) -> None
     """A link that leads nowhere is still somebody's."""
     (hooks / "qemu").symlink_to("/nowhere")
 
-    path, _ = install.install(str(hooks), SETTINGS)
+    path, _ = install.install(str(hooks), WIRING)
 
     assert path == str(hooks / "qemu.d" / "50-mthook")
     assert os.readlink(hooks / "qemu") == "/nowhere"
@@ -148,7 +148,7 @@ def test_uninstall_leaves_the_directory_as_found(hooks: Path, before: dict[str, 
         (hooks / name).parent.mkdir(exist_ok=True)
         (hooks / name).write_text(content)
     found = tree(hooks)
-    path, _ = install.install(str(hooks), SETTINGS)
+    path, _ = install.install(str(hooks), WIRING)
 
     assert install.uninstall(str(hooks)) == path
     assert tree(hooks) == found
@@ -157,8 +157,8 @@ def test_uninstall_leaves_the_directory_as_found(hooks: Path, before: dict[str, 
 def test_uninstall_removes_a_hooks_directory_that_install_made(tmp_path: Path) -> None:
     """Also after an upgrade in between, which finds the directory there."""
     hooks = tmp_path / "etc" / "hooks"
-    install.install(str(hooks), SETTINGS)
-    install.install(str(hooks), SETTINGS)
+    install.install(str(hooks), WIRING)
+    install.install(str(hooks), WIRING)
 
     install.uninstall(str(hooks))
 
@@ -168,7 +168,7 @@ def test_uninstall_removes_a_hooks_directory_that_install_made(tmp_path: Path) -
 def test_uninstall_keeps_a_directory_that_others_use_by_now(tmp_path: Path) -> None:
     """A directory that isn't empty is not removed, whoever made it."""
     hooks = tmp_path / "hooks"
-    install.install(str(hooks), SETTINGS)
+    install.install(str(hooks), WIRING)
     (hooks / "network").write_text(FOREIGN)
 
     install.uninstall(str(hooks))
@@ -190,7 +190,7 @@ def test_running_daemons_are_told_at_install_and_at_uninstall(
     """libvirtd remembers whether there is a hook, so it has to look again both times."""
     running.append(FakeDaemon(9, "libvirtd", 1, 0.0))
 
-    _, told = install.install(str(hooks), SETTINGS)
+    _, told = install.install(str(hooks), WIRING)
     install.uninstall(str(hooks))
 
     assert told == running
@@ -202,7 +202,7 @@ def test_a_hooks_directory_that_cant_be_made_is_an_error(tmp_path: Path) -> None
     (tmp_path / "etc").write_text("")
 
     with pytest.raises(InstallError) as caught:
-        install.install(str(tmp_path / "etc" / "hooks"), SETTINGS)
+        install.install(str(tmp_path / "etc" / "hooks"), WIRING)
 
     assert str(caught.value) == f"{tmp_path}/etc: File exists"
 
@@ -213,10 +213,10 @@ def test_a_relative_directory_is_one_below_here(
     """Made where it is missing, and removed again."""
     monkeypatch.chdir(tmp_path)
 
-    path, _ = install.install("etc/hooks", SETTINGS)
+    path, _ = install.install("etc/hooks", WIRING)
 
     assert path == str(tmp_path / "etc" / "hooks" / "qemu")
-    assert install.status("etc/hooks", SETTINGS, []).installed
+    assert install.status("etc/hooks", WIRING, []).installed
     assert install.uninstall("etc/hooks") == path
     assert list(tmp_path.iterdir()) == []
 
@@ -232,7 +232,7 @@ def test_a_failed_write_leaves_neither_hook_nor_temporary_file(
     monkeypatch.setattr(os, "fsync", full)
 
     with pytest.raises(InstallError) as caught:
-        install.install(str(hooks), SETTINGS)
+        install.install(str(hooks), WIRING)
 
     assert str(caught.value) == f"{hooks}/qemu: No space left on device"
     assert tree(hooks) == {}
@@ -242,14 +242,14 @@ def test_a_failed_write_leaves_neither_hook_nor_temporary_file(
 def test_a_configuration_file_that_the_hook_cant_carry_is_refused(hooks: Path, name: str) -> None:
     """The hook joins its configuration files with colons, on one line."""
     with pytest.raises(InstallError, match="its name may have no colon or line end"):
-        install.install(str(hooks), install.Settings("/p", "/q", "/c", [name]))
+        install.install(str(hooks), install.Wiring("/p", "/q", "/c", [name]))
 
     assert tree(hooks) == {}
 
 
 def test_status_of_nothing_says_how_to_install(hooks: Path) -> None:
     """An empty directory is no error."""
-    assert install.status(str(hooks), SETTINGS, []) == install.Status(
+    assert install.status(str(hooks), WIRING, []) == install.Status(
         str(hooks / "qemu"), False, False, None, ("not installed: run 'mthook-admin hook install'",)
     )
 
@@ -260,9 +260,9 @@ def test_status_of_a_fresh_install_has_no_problems(
     """A daemon that was told knows of the hook, however long it runs."""
     daemon = FakeDaemon(9, "libvirtd", 77, 0.0)
     running.append(daemon)
-    path, _ = install.install(str(hooks), SETTINGS)
+    path, _ = install.install(str(hooks), WIRING)
 
-    assert install.status(str(hooks), SETTINGS, ["9:77"]) == install.Status(
+    assert install.status(str(hooks), WIRING, ["9:77"]) == install.Status(
         path, True, True, True, ()
     )
 
@@ -272,9 +272,9 @@ def test_status_names_a_daemon_that_never_looked(
 ) -> None:
     """A hook that was copied there under a running daemon isn't called."""
     running.append(FakeDaemon(9, "virtqemud", 77, 0.0))
-    path, _ = install.install(str(hooks), SETTINGS)
+    path, _ = install.install(str(hooks), WIRING)
 
-    found = install.status(str(hooks), SETTINGS, ["9:76"])
+    found = install.status(str(hooks), WIRING, ["9:76"])
 
     assert (found.installed, found.current, found.loaded) == (True, True, False)
     assert found.problems == (
@@ -286,16 +286,16 @@ def test_status_knows_a_daemon_that_started_later(
     hooks: Path, running: list[daemons.Daemon]
 ) -> None:
     """A daemon looks at its start."""
-    path, _ = install.install(str(hooks), SETTINGS)
+    path, _ = install.install(str(hooks), WIRING)
     running.append(FakeDaemon(9, "libvirtd", 77, os.stat(path).st_ctime + 1))
 
-    assert install.status(str(hooks), SETTINGS, []).loaded is True
+    assert install.status(str(hooks), WIRING, []).loaded is True
 
 
 def test_status_tells_a_stale_hook(hooks: Path) -> None:
     """What another version or configuration installed is to be brought up to date."""
-    install.install(str(hooks), SETTINGS)
-    newer = install.Settings("/new/python", "/q", "/c", ["/f"])
+    install.install(str(hooks), WIRING)
+    newer = install.Wiring("/new/python", "/q", "/c", ["/f"])
 
     found = install.status(str(hooks), newer, [])
 
@@ -310,22 +310,22 @@ def test_status_tells_a_stale_hook(hooks: Path) -> None:
 )
 def test_status_sees_wrong_modes(hooks: Path, mode: int, fault: str) -> None:
     """libvirtd ignores what it can't execute; what others can write they can run as root."""
-    path, _ = install.install(str(hooks), SETTINGS)
+    path, _ = install.install(str(hooks), WIRING)
     os.chmod(path, mode)
 
-    found = install.status(str(hooks), SETTINGS, [])
+    found = install.status(str(hooks), WIRING, [])
 
     assert found.installed is False
     assert found.problems[0] == f"{fault}: run 'mthook-admin hook install'"
 
 
-def test_settings_of_this_process_lead_to_this_package() -> None:
+def test_the_wiring_of_this_process_leads_to_this_package() -> None:
     """The installed hook runs the very code that installed it."""
-    settings = install.Settings.of_this_process("/c", ["relative.conf"])
+    wiring = install.Wiring.of_this_process("/c", ["relative.conf"])
 
-    assert settings.python == sys.executable
-    assert os.path.exists(os.path.join(settings.package, "mthook", "hook", "fast.py"))
-    assert settings.config_files == [os.path.abspath("relative.conf")]
+    assert wiring.python == sys.executable
+    assert os.path.exists(os.path.join(wiring.package, "mthook", "hook", "fast.py"))
+    assert wiring.config_files == [os.path.abspath("relative.conf")]
 
 
 @pytest.mark.parametrize("python", [sys.executable, "/gone/python3"])
@@ -333,13 +333,13 @@ def test_status_tries_the_interpreter_or_the_one_that_stands_in(
     hooks: Path, monkeypatch: pytest.MonkeyPatch, python: str
 ) -> None:
     """An upgrade of the system took one of them away, or the package."""
-    settings = install.Settings(python, "/opt/my package", "/c", ["/f"])
-    install.install(str(hooks), settings)
-    assert install.status(str(hooks), settings, []).problems == ()
+    wiring = install.Wiring(python, "/opt/my package", "/c", ["/f"])
+    install.install(str(hooks), wiring)
+    assert install.status(str(hooks), wiring, []).problems == ()
     monkeypatch.setattr(install, "_TRY", "import nothing_like_it")
     tried = python if python == sys.executable else "/usr/bin/python3"
 
-    found = install.status(str(hooks), settings, [])
+    found = install.status(str(hooks), wiring, [])
 
     assert (found.installed, found.problems) == (
         False,
@@ -355,9 +355,9 @@ def test_without_any_interpreter_guests_start_unguarded(
 ) -> None:
     """The one that stands in is missing, too."""
     monkeypatch.setattr(install, "PYTHON", "/gone/too")
-    settings = install.Settings("/gone/python3", "/q", "/c", ["/f"])
-    install.install(str(hooks), settings)
+    wiring = install.Wiring("/gone/python3", "/q", "/c", ["/f"])
+    install.install(str(hooks), wiring)
 
-    (problem,) = install.status(str(hooks), settings, []).problems
+    (problem,) = install.status(str(hooks), wiring, []).problems
 
     assert problem.startswith("guests start unguarded, because /gone/too fails: ")

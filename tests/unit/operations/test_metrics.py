@@ -304,8 +304,8 @@ def test_the_guard_is_proven_where_a_daemon_knows_the_hook(
 ) -> None:
     """Without a daemon nothing shows that anybody calls it."""
     if installed:
-        settings = install.Settings.of_this_process(place.conf.catalog.path, [str(place.file)])
-        install.install(str(place.hooks), settings)
+        wiring = install.Wiring.of_this_process(place.conf.catalog.path, [str(place.file)])
+        install.install(str(place.hooks), wiring)
     running = [daemons.Daemon(4711, "libvirtd", 99, 2e9)] if daemon else []
     monkeypatch.setattr(daemons, "running", lambda *_: running)
 

@@ -115,8 +115,8 @@ class Desk:
 
     def install(self) -> None:
         """Install the hook for the one configuration file."""
-        settings = install.Settings.of_this_process(self.path, [str(self.config)])
-        install.install(str(self.hooks), settings)
+        wiring = install.Wiring.of_this_process(self.path, [str(self.config)])
+        install.install(str(self.hooks), wiring)
 
     def status(self, *argv: str) -> Said:
         """Run ``mthook-status upgrade check`` with the configuration."""
