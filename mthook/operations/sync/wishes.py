@@ -59,8 +59,10 @@ def _see_to_wishes(run: SyncRun, opened: Record) -> None:
 
 def _see_to(run: SyncRun, wish: Wish) -> Outcome | None:
     """Carry out one wish and return what became of it; None: nothing yet, the next run sees to it."""
+    name = None
     try:
         instance = look_up(wish.uuid, run.catalog, run.host)
+        name = instance.names[0]
         if instance.domain is None:
             return Outcome(wish.token, "gone")
         return _carry_out(run, instance, wish)
@@ -73,8 +75,7 @@ def _see_to(run: SyncRun, wish: Wish) -> Outcome | None:
     except Error as error:
         if not run.host.is_alive():
             raise
-        name = instance.names[0] or instance.uuid
-        run.result.add(LeftAlone(instance.uuid, name, "wish_refused", str(error)))
+        run.result.add(LeftAlone(wish.uuid, name or wish.uuid, "wish_refused", str(error)))
         kind: OutcomeKind = "refused" if isinstance(error, Refused) else "failed"
         return Outcome(wish.token, kind, str(error))
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import json
 
+import libvirt
 import pytest
 import sqlalchemy as sa
 
 from mthook.errors import FleetError
 from mthook.fleet import pushing, tables
 from tests.fleets import NEW, OLD, OTHER, Node, Site
+from tests.unit.host.fakes import FakeDomain, failure
 
 WEB, DB = "3f2c1d3e-0000-4000-8000-000000000001", "3f2c1d3e-0000-4000-8000-000000000002"
 WHO = "operator alice on admin"
@@ -290,3 +292,24 @@ def test_a_host_that_writes_nonsense_harms_no_other(site: Site, host: Node) -> N
     assert (said.code, said.err.count("\n")) == (1, 2)
     assert "no type!\\n" in said.err
     assert other.pins()[DB][0] == OLD
+
+
+def test_a_guest_that_libvirt_cant_tell_about_stops_no_other_wish(desk: Node, host: Node) -> None:
+    """libvirt goes on to answer for all others."""
+    host.has(DB, "db-1", OLD)
+    host.sync()
+    desk.admin("set", "web-1", NEW)
+    desk.admin("set", "db-1", NEW)
+
+    def refuse(domain: FakeDomain) -> None:
+        if domain.UUIDString() == WEB:
+            raise failure(libvirt.VIR_ERR_OPERATION_TIMEOUT, "cannot acquire state change lock")
+
+    host.libvirt.on_lookup = refuse
+    host.sync()
+    host.libvirt.on_lookup = lambda _: None
+
+    assert outcome(desk, "db-1") == (NEW, "done", None)
+    pin, what, detail = outcome(desk)
+    assert (pin, what) == (OLD, "failed")
+    assert detail is not None and "cannot acquire state change lock" in detail
