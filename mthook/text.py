@@ -26,6 +26,11 @@ def now(moment: float | None = None) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{micro:06d}Z"
 
 
+def counted(number: int, what: str) -> str:
+    """Return how many of what there are: ``1 guest``, ``2 guests``."""
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def is_time(value: str) -> bool:
     """Tell whether a text is a time as :func:`now` makes it; times that come from elsewhere may be anything."""
     if value.translate(_DIGITS) != "0000-00-00T00:00:00.000000Z":

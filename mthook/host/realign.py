@@ -219,8 +219,8 @@ def _check_state(
         )
     if domain.snapshots and not snapshots:
         raise Refused(
-            f"{domain}: left alone: it has {domain.snapshots} snapshot(s), which hold their own "
-            "machine types",
+            f"{domain}: left alone: it has snapshots ({domain.snapshots}), which hold machine types of"
+            " their own",
             Refusal.SAVED,
         )
 

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mthook.operations.readiness.findings import Finding, Result, Severity, Subject, verdict
-from mthook.text import label, printable
+from mthook.text import counted, label, printable
 from mthook.tools.options import drift_of
 
 TITLES = {
@@ -427,7 +427,7 @@ class _Count(int):
                 else f"{thing[:3]} {int(self)}"
             )
             return f"{number} {thing[4:]}s"
-        return f"{int(self)} {thing}" if self == 1 else f"{int(self)} {thing}s"
+        return counted(int(self), thing)
 
 
 def _few(finding: Finding) -> str:

@@ -19,7 +19,7 @@ from mthook.operations.support import pinned, unsupported
 from mthook.operations.sync.pins import replace
 from mthook.operations.sync.run import ACTOR, SyncRun
 from mthook.policy import Refusal
-from mthook.text import is_time, latest, now, printable
+from mthook.text import counted, is_time, latest, now, printable
 from mthook.xmlrewrite.secrets import without_secrets
 from mthook.xmlrewrite.summary import checksum
 from mthook.xmlrewrite.target import Kept
@@ -176,8 +176,8 @@ def name_unsupported(run: SyncRun) -> None:
     if lacking:
         few = [*lacking[:_FEW], *(["..."] if len(lacking) > _FEW else [])]
         text = (
-            f"QEMU on this host doesn't offer the pins of {len(lacking)} guest(s), which can't start"
-            f" here ({'; '.join(few)}): 'mthook-admin list --unsupported' lists them all"
+            f"QEMU on this host doesn't offer the pins of {counted(len(lacking), 'guest')}, which can't"
+            f" start here ({'; '.join(few)}): 'mthook-admin list --unsupported' lists them all"
         )
         run.result.add(Failure(Refused(text, Refusal.UNSUPPORTED)))
 

@@ -154,7 +154,7 @@ _GLOBAL_OPTIONS = f"also: --config-file FILE, -v, --debug; see '{NAME} --help'"
 #: Cautions in words.
 CAUTIONS = {
     Kind.FORCED: "{}",
-    Kind.SNAPSHOTS: "it has {} snapshot(s), which hold their own machine types; reverting to one restores its"
+    Kind.SNAPSHOTS: "it has snapshots ({}), which hold machine types of their own; reverting to one restores its"
     " machine type",
     Kind.OFFERS_UNKNOWN: "what a QEMU offers isn't known here, so nobody can tell whether one offers {}",
     Kind.DEPRECATED: "this host's QEMU deprecates {}",

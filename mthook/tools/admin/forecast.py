@@ -27,7 +27,7 @@ from mthook.operations.forecast.outlook import (
 )
 from mthook.operations.forecast.prospects import Offered, Qemu, Released
 from mthook.operations.opening import opened_catalog, opened_fleet, opened_host
-from mthook.text import label, printable
+from mthook.text import counted, label, printable
 from mthook.tools.admin.command import (
     AdminCommand,
     ExitCode,
@@ -37,7 +37,7 @@ from mthook.tools.admin.command import (
     read_input,
     utf8,
 )
-from mthook.tools.admin.listing import ALL_HOSTS, counted
+from mthook.tools.admin.listing import ALL_HOSTS
 
 if TYPE_CHECKING:
     from mthook.operations.forecast.guests import Guest

@@ -39,7 +39,7 @@ from mthook.operations.opening import (
 from mthook.operations.readiness import guard
 from mthook.operations.readiness.context import Context
 from mthook.operations.support import pinned, unsupported
-from mthook.text import is_time, now, printable
+from mthook.text import counted, is_time, now, printable
 from mthook.tools import options
 from mthook.tools.admin.command import (
     GUEST,
@@ -651,8 +651,3 @@ def _ago(at: str | None) -> str:
     seconds = max((datetime.now(timezone.utc) - then) // timedelta(seconds=1), 0)
     size, unit = next(one for one in _UNITS if seconds >= one[0])
     return f"{seconds // (size or 1)} {unit} ago"
-
-
-def counted(number: int, what: str) -> str:
-    """Return how many of what there are: ``1 instance``, ``2 instances``."""
-    return f"{number} {what}{'s' * (number != 1)}"

@@ -81,11 +81,11 @@ def test_a_transient_guest_stays_transient(setting: Setting) -> None:
     assert (last.event, last.old, last.new) == ("drift", OLD, NEW)
 
 
-@pytest.mark.parametrize("kind", ["a managed-save image", "1 snapshot(s)"])
+@pytest.mark.parametrize("kind", ["a managed-save image", "snapshots (1)"])
 def test_a_guest_with_a_saved_state_is_left_alone(setting: Setting, kind: str) -> None:
     """Its image or snapshot would bring another machine type back whatever the definition says."""
     setting.node.define(guest_xml("web-1", UUID, NEW))
-    if kind == "1 snapshot(s)":
+    if kind == "snapshots (1)":
         snapshot = SNAPSHOT.format(guest_xml("web-1", UUID, NEW))
         setting.node.virsh("snapshot-create", "web-1", "/dev/stdin", "--redefine", input=snapshot)
     else:

@@ -218,7 +218,7 @@ def test_pins_that_this_host_cant_run_are_named(setting: Setting) -> None:
     assert setting.sync() == (
         1,
         "",
-        "mthook-sync: QEMU on this host doesn't offer the pins of 4 guest(s), which can't start here"
+        "mthook-sync: QEMU on this host doesn't offer the pins of 4 guests, which can't start here"
         f" ({named}; ...): 'mthook-admin list --unsupported' lists them all\n",
     )
     assert setting.sync("--only", "realign") == (0, "", "")

@@ -98,7 +98,7 @@ def test_forced_with_snapshots_the_definition_follows(
     assert f'+    <type arch="x86_64" machine="{machine}">' in looked.out
     assert (looked.code, said.code, said.out) == (0, 0, "")
     assert (
-        "mthook-admin: warning: it has 1 snapshot(s), which hold their own machine types;"
+        "mthook-admin: warning: it has snapshots (1), which hold machine types of their own;"
         " reverting to one restores its machine type\n"
     ) in said.err
     assert said.err.endswith(f"web-1 ({WEB}): pc-i440fx-6.2 → {machine}\n")
