@@ -43,4 +43,5 @@ class Configuration:
         self.catalog: str = options.catalog.path
         self.refuses: bool = options.gate.on_unconvertible == "refuse"
         self.ports: int = options.libvirt.num_pcie_ports
+        self.listen: str = options.gate.listen
         self._seen = seen

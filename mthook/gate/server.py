@@ -129,7 +129,7 @@ class Server:
             except (BlockingIOError, ConnectionAbortedError):
                 return
             except OSError as error:
-                journal.error(f"no more clients for now: {error.strerror}")
+                journal.error(f"new clients have to wait: {error.strerror}")
                 self._accept_no_more()
                 self._loop.call_later(_PAUSE, self._accept_more)
                 return

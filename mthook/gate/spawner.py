@@ -19,6 +19,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from mthook.errors import Error
 
+# Loaded now: clients are let in even when mthook's files, or Python's, have been replaced meanwhile.
+from mthook.gate import connector  # noqa: F401
+
 if TYPE_CHECKING:
     import asyncio
 

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mthook import journal, text
+from mthook import files, journal, text
 from mthook.settings import Settings
 
 PASS, REWRITE, REFUSE = "pass", "rewrite", "refuse"
@@ -51,3 +53,29 @@ def broken(settings: Settings, why: str) -> Outcome:
         return Outcome()
     why = text.printable(why, limit=1000)
     return Outcome(REFUSE, message=f"mthook: refused ([hook] on_error = deny): {why}")
+
+
+def note(listen: str, why: str) -> None:
+    """Leave word beside the gate's socket that it judges nothing, and why; '': it does.
+
+    In /run, where no disk can hang.
+    """
+    path = _note(listen)
+    with contextlib.suppress(OSError):  # the log has it, too
+        if why:
+            files.replace(path, text.printable(why, limit=1000), 0o600)
+        else:
+            os.unlink(path)
+
+
+def noted(listen: str) -> str:
+    """Return why the gate judges nothing, as :func:`note` left word; '': as far as that goes, it does."""
+    try:
+        with open(_note(listen), encoding="utf-8") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _note(listen: str) -> str:
+    return f"{listen}.unjudged"

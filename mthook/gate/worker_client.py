@@ -17,7 +17,7 @@ from mthook.gate import history
 from mthook.gate.configuration import Configuration
 from mthook.gate.history import Rewrite
 from mthook.gate.spawner import Spawner
-from mthook.gate.verdict import ANSWERED, JUDGE, KEEP, Outcome, broken
+from mthook.gate.verdict import ANSWERED, JUDGE, KEEP, Outcome, broken, note
 
 _PIECE = 1 << 18
 #: How many domains of one user are judged at once: each takes descriptors, and if Nova's database has to be asked, two
@@ -28,6 +28,8 @@ _LARGE = 64 * 1024
 #: Seconds that a domain may take in all, whatever the time limit: libvirtd ends a connection on which it hears nothing
 #: for 30 (``keepalive_interval`` times ``keepalive_count``), and nothing is read from a client meanwhile.
 _PATIENCE = 20.0
+#: How many processes in turn may end before they read a question: they don't find what they are to load.
+_STARTS = 3
 #: Stands for a user where the gate itself has something to ask.
 _OWN = -1
 
@@ -50,11 +52,20 @@ class WorkerClient:
         self._usual, self._large = (
             _Worker(spawner, loop, configuration.files, verbose) for _ in range(2)
         )
+        #: Why a process judges nothing; '' if it does.
+        self._failing: dict[_Worker, str] = {}
         self._keeping: set[asyncio.Task[None]] = set()
 
     async def ready(self) -> None:
-        """Wait until the process for usual domains is there and has loaded what it needs."""
-        await self._usual.ask((), _OWN)
+        """Wait until the process for usual domains is there and has loaded what it needs, or can't be had."""
+        why = ""
+        try:
+            await self._usual.ask((), _OWN)
+        except (Error, OSError) as error:
+            why = str(error)
+            journal.error(f"no domain can be judged: {why}")
+        note(self._configuration.listen, why)
+        self._failing[self._usual] = why
 
     async def ask(self, xml: bytes, call: str, uid: int) -> Outcome:
         """Have a domain judged. Users take turns, and large domains don't hold up others."""
@@ -63,7 +74,7 @@ class WorkerClient:
         limit = min(2 * self._configuration.settings.timeout + 5, _PATIENCE)
         try:
             answer = await asyncio.wait_for(worker.ask((JUDGE, xml, call, uid), uid), limit)
-            return Outcome(**dict(zip(ANSWERED, marshal.loads(answer))))
+            outcome = Outcome(**dict(zip(ANSWERED, marshal.loads(answer))))
         except asyncio.TimeoutError:
             why = f"no answer within {limit:.0f} s"
         except (EOFError, ValueError, TypeError):
@@ -72,7 +83,17 @@ class WorkerClient:
             why = str(error)
         except OSError as error:
             why = f"the worker process can't be asked: {error.strerror}"
+        else:
+            self._note(worker, "")
+            return outcome
+        self._note(worker, why)
         return broken(self._configuration.settings, why)
+
+    def _note(self, worker: _Worker, why: str) -> None:
+        """Leave word of why a process judges nothing; '' if it does."""
+        if self._failing.get(worker, "") != why:
+            self._failing[worker] = why
+            note(self._configuration.listen, next(filter(None, self._failing.values()), ""))
 
     def unknown(self, what: str) -> Outcome:
         """Return what becomes of a call in which no domain can be found."""
@@ -99,6 +120,7 @@ class WorkerClient:
             await asyncio.wait(self._keeping)
         for worker in (self._usual, self._large):
             await worker.end(_PATIENCE)
+        note(self._configuration.listen, "")
 
 
 class _Worker:
@@ -151,12 +173,13 @@ class _Worker:
             pass
 
     async def _exchange(self, asked: bytes, uid: int) -> bytes:
-        while True:
+        for _ in range(_STARTS):
             await self._turn(uid)
             with self._hand_over() as channel:
                 answer = await self._converse(channel, asked)
             if answer is not None:
                 return answer
+        raise Error("the worker process doesn't start; the log says why")
 
     async def _converse(self, channel: socket.socket, asked: bytes) -> bytes | None:
         """Send a question; return the answer.
