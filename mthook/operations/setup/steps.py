@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 
 from oslo_config import cfg
@@ -11,6 +12,7 @@ from oslo_config import cfg
 from mthook import conf as configuration
 from mthook import files
 from mthook.errors import InstallError
+from mthook.locks import Busy
 from mthook.operations.acts import SyncResult
 from mthook.operations.setup import places, units
 from mthook.operations.setup.hook import install_hook
@@ -18,6 +20,9 @@ from mthook.operations.setup.plan import Plan, Step
 from mthook.operations.sync.synchronize import synchronize
 from mthook.settings import fingerprint
 from mthook.text import printable
+
+#: Seconds to wait for another mthook-sync, such as one that the timer of a setup a moment ago has started.
+_PATIENCE = 60
 
 
 def carry_out(plan: Plan, result: SyncResult) -> Iterator[Step]:
@@ -91,7 +96,15 @@ def _synchronize(plan: Plan, result: SyncResult) -> None:
     stamp = fingerprint(plan.found.files)
     conf = _configured(plan)
     settings = configuration.settings(conf, stamp)
-    synchronize(conf, settings, result, None, lambda things, _: things)
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            synchronize(conf, settings, result, None, lambda things, _: things)
+            return
+        except Busy:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
 
 
 def _install_hook(plan: Plan) -> None:
