@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from mthook import __version__, releases
 from mthook.machinetype import MachineType
 from mthook.operations.observed import Observed
+from mthook.operations.readiness import gate
 from mthook.text import printable
 
 if TYPE_CHECKING:
@@ -189,6 +190,12 @@ def _unguarded_starts(found: _Found) -> Iterator[Sample]:
     yield (), _number(found, "unguarded")
 
 
+def _gate(found: _Found) -> Iterator[Sample]:
+    judges = gate.judges(found.context)
+    if judges is not None:
+        yield (), judges
+
+
 def _last_call(found: _Found) -> Iterator[Sample]:
     yield (), _seconds(found.proof.called_at if found.proof else None)
 
@@ -279,6 +286,10 @@ _METRICS: dict[Metric, _Value] = {
         "mthook_hook_last_call_timestamp_seconds",
         "When the hook last saw a guest start, whether or not it recorded anything; 0: not since the host booted",
     ): _last_call,
+    Metric(
+        "mthook_gate_judges",
+        "1: the gate judges what its clients define; 0: it can't, or doesn't run; without a gate there is no sample",
+    ): _gate,
     Metric("mthook_hook_check", "1: this check of the hook succeeds", ("check",)): _hook_checks,
     Metric("mthook_hook_mode", "1: the configured mode of the hook", ("mode",)): _mode,
     Metric(

@@ -28,6 +28,7 @@ TITLES = {
     "default_machine_types": "Nova's default machine types",
     "configuration_files": "Configuration files",
     "hook_called": "Hook called",
+    "gate": "Gate",
     "schedule": "Schedule",
     "database_rights": "Database rights",
     "guests_pinned": "Guests pinned",
@@ -137,6 +138,12 @@ SUCCESSES: dict[str, dict[str, str | tuple[str, str, str]]] = {
         "gate_idle": "The gate isn't in use: it listens on {socket}, but no configuration file given here names"
         " it in [libvirt] connection_uri.",
         "gate_unused": "The gate isn't in use.",
+        "gate_bypassed": "The gate is of no use: {reason}.",
+        "gate_unjudged": "The gate is of no use: {reason}.",
+    },
+    "gate": {
+        "ok": "mthook-gate listens on {socket}.",
+        "unused": "mthook-gate isn't in use.",
     },
 }
 PROBLEMS: dict[str, dict[str, str]] = {
@@ -202,6 +209,7 @@ PROBLEMS: dict[str, dict[str, str]] = {
         "not_called": "Guests started unguarded: {subjects}. libvirt started them without the hook, or the hook failed."
         " 'mthook-admin hook status' says what is wrong with it, and the system log what it failed with.",
     },
+    "gate": dict.fromkeys(("bypassed", "unjudged", "down"), "{reason}. Run '{remedy}'."),
     "schedule": {
         "timer_off": "systemd's timer doesn't run mthook-sync, or not after the next boot: {unit} is {enabled}"
         " and {active}. Run '{remedy}'.",

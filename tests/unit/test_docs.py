@@ -237,6 +237,9 @@ def _strings() -> Iterator[tuple[str, str, bool]]:
             yield re.sub(r"{.+?}", HOLE, text), f"{check}: {kind}", True
     hook = (ROOT / "hooks/qemu").read_text()
     yield hook.replace("$2", HOLE).replace("$status", HOLE), "hooks/qemu", False
+    for unit in sorted((ROOT / "etc/systemd").iterdir()):
+        for text in re.findall('"<3>(.+?)"', unit.read_text()):
+            yield re.sub(r"\$\$\w+", HOLE, text).replace("\\'", "'"), unit.name, True
 
 
 def _messages(tree: ast.AST) -> Iterator[int]:

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Is the gate in use, and does it put right what Nova defines?"""
+"""Is the gate in use, does it judge what passes it, and does it put right what Nova defines?"""
 
 from __future__ import annotations
 
 import os
 import time
+from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from oslo_config import cfg
 
+from mthook.gate import verdict
 from mthook.operations.readiness.context import Context
-from mthook.operations.readiness.findings import Facts
-from mthook.text import now
+from mthook.operations.readiness.findings import Facts, Finding, Severity, as_success
+from mthook.text import now, printable
 
 #: The answers of :func:`in_use` that mean yes.
 _IN_USE = ("gate_configured", "gate_rewrote")
@@ -20,6 +22,61 @@ _RECENT = 7 * 86400
 _SOCKETS = "/proc/net/unix"
 #: The flag of a listening socket, in the fourth column (``__SO_ACCEPTCON``).
 _LISTENS = 0x10000
+_RESTART = "systemctl restart mthook-gate.service"
+
+
+class Trouble(NamedTuple):
+    """What is wrong with a gate that clients are led to.
+
+    :ivar kind: ``bypassed``: it doesn't start, and systemd has led its clients to libvirt's own socket; ``unjudged``:
+        it can't judge the domains that pass it; ``down``: it doesn't listen where a configuration file leads clients.
+    :ivar text: the same in words, a line.
+    """
+
+    kind: str
+    text: str
+
+
+def check(context: Context) -> list[Finding]:
+    """Check that clients which are led to the gate get through, and that it judges what they define."""
+    path, found = str(context.conf.gate.listen), trouble(context)
+    if found is None:
+        return [as_success("ok" if judges(context) else "unused", socket=path)]
+    # Either Nova is cut off, or definitions don't get their pins, which only enforce gives them.
+    bad = found.kind == "down" or context.conf.hook.mode == "enforce"
+    severity = Severity.FAILURE if bad else Severity.WARNING
+    return [Finding(found.kind, severity, (), {"socket": path, "reason": found.text}, _RESTART)]
+
+
+def trouble(context: Context) -> Trouble | None:
+    """Return what is wrong with the gate; ``None``: nothing, or there is none."""
+    path = str(context.conf.gate.listen)
+    if os.path.islink(path):
+        end = printable(os.path.realpath(path))
+        text = (
+            f"mthook-gate doesn't start: its clients reach {end}, and what they define passes"
+            " unjudged"
+        )
+        return Trouble("bypassed", text)
+    if _is_listened_on(path):
+        why = printable(verdict.noted(path))
+        text = f"mthook-gate can't judge what clients define: {why}"
+        return Trouble("unjudged", text) if why else None
+    for file in context.files:
+        if _leads_to(_connection_uri(file), path):
+            text = (
+                f"{printable(file)} leads clients to {printable(path)}, where mthook-gate doesn't"
+                " listen"
+            )
+            return Trouble("down", text)
+    return None
+
+
+def judges(context: Context) -> bool | None:
+    """Tell whether what clients of the gate define is judged; ``None``: there is no gate."""
+    if trouble(context) is not None:
+        return False
+    return True if _is_listened_on(str(context.conf.gate.listen)) else None
 
 
 def puts_right(context: Context) -> bool:
@@ -29,7 +86,9 @@ def puts_right(context: Context) -> bool:
 
 def in_use(context: Context) -> tuple[str, Facts]:
     """Return whether the gate is in use, and what shows it, best first: kind and facts of a finding."""
-    path = str(context.conf.gate.listen)
+    path, found = str(context.conf.gate.listen), trouble(context)
+    if found is not None and found.kind != "down":
+        return f"gate_{found.kind}", {"reason": found.text}
     for file in context.files:
         if _leads_to(_connection_uri(file), path):
             return "gate_configured", {"config_file": file}

@@ -105,8 +105,16 @@ def _without_gate(conf: cfg.ConfigOpts, nova_conf: str, gate: Sequence[str]) -> 
     before = text if text is None else lead_back(text, conf.gate.listen)
     if before == text:
         yield from _remove(gate)
+        _remove_links(conf.gate.listen)
         return
     if before is not None:
         rewrite(nova_conf, before)
         yield Removed("led_back", nova_conf)
     yield Removed("gate_stays", nova_conf)
+
+
+def _remove_links(listen: str) -> None:
+    """Remove what has led clients to libvirt itself, because the gate didn't start."""
+    for path in (listen, f"{listen}-ro"):
+        if os.path.islink(path):
+            os.unlink(path)

@@ -20,10 +20,14 @@ from mthook.text import printable
 
 CRON = ("mthook", "mthook-cloud")
 _CATALOG = os.path.dirname(configuration.DEFAULT_CATALOG)
-_SYNC = ("mthook-sync.timer", "mthook-sync.service", "mthook-repair.path", "mthook-repair.service")
+_FAILURE = "mthook-failure.service"
+_SYNC = (
+    *("mthook-sync.timer", "mthook-sync.service"),
+    *("mthook-repair.path", "mthook-repair.service", _FAILURE),
+)
 _PUSH = ("mthook-push.path", "mthook-push.service")
-_HOOKD = ("mthook-hookd.socket", "mthook-hookd.service")
-_GATE = ("mthook-gate.socket", "mthook-gate.service")
+_HOOKD = ("mthook-hookd.socket", "mthook-hookd.service", _FAILURE)
+_GATE = ("mthook-gate.socket", "mthook-gate.service", "mthook-gate-bypass.service")
 #: Those of a controller: whoever removes mthook removes them, too.
 _OTHERS = (
     "mthook-gate-ro.socket",
@@ -46,13 +50,21 @@ def timer(found: Found, conf: cfg.ConfigOpts) -> dict[str, str]:
 
 def gate(found: Found, conf: cfg.ConfigOpts) -> dict[str, str]:
     """Return the gate's units: paths and texts. Its socket belongs to the group of libvirt's own."""
-    values = {"ListenStream": conf.gate.listen, "SocketGroup": group_of(found.socket)}
-    return _units(_GATE, found, conf, values)
+    listen, files = conf.gate.listen, ":".join(found.files)
+    lines = {
+        "ListenStream=": listen,
+        "SocketGroup=": group_of(found.socket),
+        "ReadWritePaths=-/run/": f"-{os.path.dirname(listen)}",
+        "Environment=LISTEN=": f"LISTEN={listen}",
+        "Environment=UPSTREAM=": f"UPSTREAM={conf.gate.upstream}",
+        "Environment=CONFIG=": shlex.quote(f"CONFIG={files}"),
+    }
+    return _units(_GATE, found, conf, lines)
 
 
 def hookd(found: Found, conf: cfg.ConfigOpts) -> dict[str, str]:
     """Return what answers the hooks in libvirt's containers: paths and texts."""
-    return _units(_HOOKD, found, conf, {"ListenStream": conf.hook.socket})
+    return _units(_HOOKD, found, conf, {"ListenStream=": conf.hook.socket})
 
 
 def _units(
@@ -60,13 +72,14 @@ def _units(
 ) -> dict[str, str]:
     """Return units: those of a package where they say what is wanted, else units of an administrator's, which win.
 
-    :param values: what a socket's lines are to say.
+    :param values: what lines are to set, by how they begin.
     """
     texts = {}
     for name in names:
         text, packaged = _unit(name, found, conf), os.path.join(places.PACKAGED_UNITS, name)
         for key, value in values.items():
-            text = re.sub(rf"^{key}=.*$", f"{key}={value}", text, flags=re.M)
+            setting = f"{key.partition('=')[0]}={value}"
+            text = re.sub(rf"^{key}.*$", lambda _: setting, text, flags=re.M)  # noqa: B023
         if read(packaged) == text:
             texts[packaged] = text
         else:
@@ -91,7 +104,7 @@ def _enabled(name: str) -> bool:
 
 def of_mthook() -> list[str]:
     """Return the paths of all mthook units that an administrator has written, or enabled though a package's."""
-    names = (*_SYNC, *_PUSH, *_HOOKD, *_GATE, *_OTHERS)
+    names = dict.fromkeys((*_SYNC, *_PUSH, *_HOOKD, *_GATE, *_OTHERS))
     paths = [os.path.join(places.SYSTEMD, name) for name in names]
     packaged = [os.path.join(places.PACKAGED_UNITS, name) for name in names if _enabled(name)]
     return [path for path in paths + packaged if os.path.exists(path)]
@@ -155,7 +168,7 @@ def _named(text: str, files: Sequence[str]) -> str:
     given = list(files) != configuration.default_files()
     options = "".join(f" --config-file {shlex.quote(path)}" for path in files) if given else ""
     return re.sub(
-        r"(?<=[= ])(mthook-(?:sync|gate|admin))( hook serve)?(?= --|$)",
+        r"(?<=[= ])(?<!Identifier=)(mthook-(?:sync|gate|admin))( hook serve)?(?= --|$)",
         lambda found: places.program(found[1]) + (found[2] or "") + options,
         text,
         flags=re.M,

@@ -12,7 +12,7 @@ from mthook.errors import CatalogError, Error, FleetError, InstallError, Metrics
 from mthook.hook import install
 from mthook.locks import Busy
 from mthook.operations.acts import Failure, StartedUnguarded, SyncResult
-from mthook.operations.readiness import guard
+from mthook.operations.readiness import gate, guard
 from mthook.operations.readiness.context import Context
 from mthook.operations.sync.reported import for_catalog
 from mthook.text import now
@@ -44,6 +44,9 @@ def _record(
     at = now()
     with Context(conf, files, install.DEFAULT_DIRECTORY) as context:
         _note_unguarded(context, result)
+        found = gate.trouble(context)
+        if found is not None:
+            result.add(Failure(Error(f"{found.text}: 'mthook-admin doctor' says what to do")))
         errors = result.failed + broken_off
         if conf.fleet.connection is not None:
             errors += _push(context, result, at, errors)

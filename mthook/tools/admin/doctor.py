@@ -25,9 +25,9 @@ _INDENT = " " * 9
 class Doctor(AdminCommand):
     """Tell whether mthook is at work on this host, and what to do where it isn't.
 
-    Nothing is changed. Is the hook installed, loaded and called, does something run mthook-sync, was the last sync
-    recent and without errors, are the configuration files safe, does the database user have its rights, does every
-    guest have a pin and match it, can QEMU run the pins?
+    Nothing is changed. Is the hook installed, loaded and called, does the gate judge what passes it, does something run
+    mthook-sync, was the last sync recent and without errors, are the configuration files safe, does the database user
+    have its rights, does every guest have a pin and match it, can QEMU run the pins?
 
     Whether the default machine type may be changed is what 'mthook-status upgrade check' tells.
     """

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import time
 import uuid as uuids
@@ -63,6 +64,7 @@ class Place:
         self.file.write_text(
             f"[catalog]\npath = {self.directory}/lib/catalog.sqlite\n"
             "[libvirt]\nconnection_uri = qemu+unix:///system?socket=/nonexistent\n"
+            f"[gate]\nlisten = {self.directory}/gate\n"
             f"[metrics]\ntextfile = {self.textfile}\n{text}"
         )
         self.conf = configuration.load([str(self.file)])
@@ -440,3 +442,17 @@ def test_every_sample_has_its_metrics_labels(place: Place) -> None:
     with place.context() as context:
         for metric, measured in metrics.measure(context):
             assert labels(measured) <= {len(metric.labels)}, metric.name
+
+
+def test_a_gate_judges_or_it_doesnt(place: Place) -> None:
+    """Without one there is no sample."""
+    gate = place.directory / "gate"
+    assert place.figure("mthook_gate_judges") == {}
+
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(gate))
+        listening.listen()
+        assert place.figure("mthook_gate_judges") == {(): 1}
+    gate.unlink()
+    gate.symlink_to("libvirt-sock")  # as mthook-gate-bypass.service makes it
+    assert place.figure("mthook_gate_judges") == {(): 0}

@@ -79,10 +79,11 @@ def test_a_host_where_all_is_well_is_told_in_lines_for_people(host: Host) -> Non
 
     assert (said.code, said.err) == (0, "")
     lines = said.out.splitlines()
-    assert lines[0] == "OK: 11 checks found nothing wrong"
+    assert lines[0] == "OK: 12 checks found nothing wrong"
     assert [line.split(":")[0] for line in lines[1:] if not line.startswith(" ")] == [
         "Success  Hook",
         "Success  Hook called",
+        "Success  Gate",
         "Success  Schedule",
         "Success  Last sync",
         "Success  Configuration files",

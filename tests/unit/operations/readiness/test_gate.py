@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mthook.catalog.records import Compared
+from mthook.gate import verdict
 from mthook.text import now
 
 from .conftest import DATABASE, NEW, NOVA, OLD, WEB, Answer, Desk
@@ -163,3 +164,65 @@ def test_without_write_back_the_gate_is_enough(nova: Desk) -> None:
     nova.configure(f"{DATABASE}[sync]\nwrite_back = false\n")
 
     assert nova.check(TITLE).details.startswith(RIGHT)
+
+
+RESTART = "systemctl restart mthook-gate.service"
+
+
+def test_a_gate_that_listens_is_as_it_should_be(nova: Desk) -> None:
+    """Without one there is nothing to check."""
+    assert nova.check("Gate") == Answer(0, "mthook-gate isn't in use.")
+
+    with socket.socket(socket.AF_UNIX) as gate:
+        gate.bind(str(nova.gate))
+        gate.listen()
+
+        assert nova.check("Gate") == Answer(0, f"mthook-gate listens on {nova.gate}.")
+
+
+@pytest.mark.parametrize(("mode", "code"), [("enforce", 2), ("audit", 1)])
+def test_a_gate_that_is_bypassed_is_told_and_of_no_use(nova: Desk, mode: str, code: int) -> None:
+    """Though nova.conf leads to it and it has rewritten something of late; in mode audit it wouldn't rewrite."""
+    rewrite(nova, now())
+    nova.configure(f"[hook]\nmode = {mode}\n")
+    with socket.socket(socket.AF_UNIX) as libvirtd:
+        libvirtd.bind(f"{nova.gate}-libvirt")
+        libvirtd.listen()
+        nova.gate.symlink_to(f"{nova.gate}-libvirt")
+
+        found = [nova.check("Gate"), nova.check(TITLE)]
+
+    text = (
+        f"mthook-gate doesn't start: its clients reach {nova.gate}-libvirt, and what they define passes"
+        " unjudged."
+    )
+    assert found[0] == Answer(code, f"{text} Run '{RESTART}'.")
+    assert found[1].code == 2
+    assert found[1].details.endswith(f"The gate is of no use: {text}")
+
+
+def test_a_gate_that_cant_judge_says_why(nova: Desk) -> None:
+    """As it has left word."""
+    with socket.socket(socket.AF_UNIX) as gate:
+        gate.bind(str(nova.gate))
+        gate.listen()
+        verdict.note(str(nova.gate), "no worker\n")
+
+        (found,) = nova.findings("gate")
+
+    text = "mthook-gate can't judge what clients define: no worker\\n"
+    assert (found["kind"], found["facts"]["reason"]) == ("unjudged", text)
+    assert (found["severity"], found["remedy"]) == ("failure", RESTART)
+
+
+def test_clients_that_are_led_to_no_gate_are_cut_off(nova: Desk) -> None:
+    """Whatever the mode is."""
+    nova.configure("[hook]\nmode = audit\n")
+    own, file = nova.config, nova.config.with_name("nova.conf")
+    file.write_text(f"[libvirt]\nconnection_uri = qemu+unix:///system?socket={nova.gate}\n")
+    nova.config = file
+
+    (found,) = nova.findings("gate", "--config-file", str(own))
+
+    text = f"{file} leads clients to {nova.gate}, where mthook-gate doesn't listen"
+    assert (found["kind"], found["severity"], found["facts"]["reason"]) == ("down", "failure", text)

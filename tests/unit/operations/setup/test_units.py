@@ -47,7 +47,7 @@ def test_systemd_takes_the_units(tmp_path: Path, catalog: str) -> None:
         ["systemd-analyze", "verify", *map(str, paths)], capture_output=True, text=True, check=False
     )
 
-    assert len(paths) == 10
+    assert len(paths) == 12
     assert [line for line in done.stderr.splitlines() if "mthook" in line] == []
     assert (
         f"ExecStart={BIN}/mthook-sync --scheduled\n"
@@ -105,13 +105,19 @@ def test_the_gates_socket_is_as_configured_and_of_libvirts_group(tmp_path: Path)
     socket = tmp_path / "libvirt-sock"
     socket.touch()
     os.chown(socket, 0, 5)
-    options = conf(tmp_path, "[gate]\nlisten = /run/gate/sock\n")
+    options = conf(tmp_path, "[gate]\nlisten = /run/gate/sock\nupstream = /run/virtqemud\n")
+    files = ["/etc/nova/nova.conf", "/etc/my mthook.conf"]
 
-    texts = units.gate(found(timer="systemd", socket=str(socket)), options)
+    texts = units.gate(found(timer="systemd", socket=str(socket), files=files), options)
 
     text = texts[f"{places.SYSTEMD}/mthook-gate.socket"]
     assert "\nListenStream=/run/gate/sock\n" in text
     assert "\nSocketGroup=tty\n" in text
+    assert "\nReadWritePaths=-/run/gate\n" in texts[f"{places.SYSTEMD}/mthook-gate.service"]
+    bypass = texts[f"{places.SYSTEMD}/mthook-gate-bypass.service"]
+    assert "\nEnvironment=LISTEN=/run/gate/sock\nEnvironment=UPSTREAM=/run/virtqemud\n" in bypass
+    assert "\nEnvironment='CONFIG=/etc/nova/nova.conf:/etc/my mthook.conf'\n" in bypass
+    assert "\nSyslogIdentifier=mthook-gate\n" in bypass
 
 
 def test_systemctl_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,6 +110,21 @@ def test_a_run_that_broke_off_is_told(
     assert told["mthook_unpinned_guests"] == 0
 
 
+def test_a_gate_that_is_bypassed_is_an_error_of_each_run(setting: Setting, told: Told) -> None:
+    """systemd has led its clients past it, and nothing else may be wrong."""
+    gate = told.path.with_name("gate")
+    gate.symlink_to("/run/libvirt/libvirt-sock")
+    setting.configure(f"[gate]\nlisten = {gate}\n{told.option}")
+
+    code, _, err = setting.sync()
+
+    assert (code, told["mthook_sync_errors"], told["mthook_gate_judges"]) == (1, 1, 0)
+    assert err == (
+        "mthook-sync: mthook-gate doesn't start: its clients reach /run/libvirt/libvirt-sock, and what they define"
+        " passes unjudged: 'mthook-admin doctor' says what to do\n"
+    )
+
+
 def test_a_run_that_had_to_wait_is_none(setting: Setting, told: Told) -> None:
     """The other one writes the figures."""
     setting.sync()

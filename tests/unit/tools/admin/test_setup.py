@@ -3,18 +3,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import shutil
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import libvirt
 import pytest
 
+from mthook import conf as configuration
 from mthook.catalog.store import Catalog
 from mthook.hook import daemons, install
+from mthook.locks import only_one
 from mthook.operations.setup import found, places
 from mthook.xmlrewrite.summary import PIN_NAMESPACE
 from tests.programs import Said
@@ -82,9 +86,9 @@ def do(run: Run, place: Place, driver: libvirt.virConnect) -> Do:
     return call
 
 
-SYNC = {"sync.service", "sync.timer", "repair.service", "repair.path"}
+SYNC = {"sync.service", "sync.timer", "repair.service", "repair.path", "failure.service"}
 PUSH = {"push.service", "push.path"}
-GATE = {"gate.service", "gate.socket"}
+GATE = {"gate.service", "gate.socket", "gate-bypass.service"}
 
 
 def test_systemd_starts_what_was_written(place: Place, do: Do) -> None:
@@ -97,6 +101,19 @@ def test_systemd_starts_what_was_written(place: Place, do: Do) -> None:
         "enable --now mthook-sync.timer mthook-repair.path",
     ]
     assert list(place.cron.iterdir()) == []
+
+
+def test_a_sync_that_the_timer_runs_just_then_is_waited_for(
+    place: Place, do: Do, config: Path
+) -> None:
+    """A setup a moment ago has started the timer."""
+    do("setup")
+    catalog = configuration.load([str(config)]).catalog.path
+    with contextlib.ExitStack() as other:
+        other.enter_context(only_one(os.path.dirname(catalog)))
+        threading.Timer(0.7, other.pop_all().close).start()
+
+        assert do("setup", "--mode", "enforce").code == 0
 
 
 def test_a_database_makes_it_push(place: Place, do: Do, tmp_path: Path, config: Path) -> None:
@@ -211,6 +228,18 @@ def test_a_line_of_somebody_elses_stays_and_so_does_the_gate(place: Place, do: D
     for _ in range(2):
         assert do("uninstall").code == 1
         assert (place.nova_conf.read_text(), place.units()) == (own, GATE)
+
+
+def test_nobody_is_led_past_a_gate_that_is_removed(place: Place, do: Do, config: Path) -> None:
+    """systemd had done so, because it didn't start."""
+    do("setup")
+    gate = place.systemd.with_name("gate")
+    gate.symlink_to("/run/libvirt/libvirt-sock")
+    config.write_text(f"{config.read_text()}[gate]\nlisten = {gate}\n")
+
+    assert do("uninstall").code == 0
+
+    assert not gate.is_symlink()
 
 
 @pytest.mark.parametrize(
