@@ -14,13 +14,15 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Callable
 
 from tests.lab import LabError, exit_code, guest_xml
 from tests.lab.hypervisor import Hypervisor
 from tests.lab.machine import Machine
 from tests.lab.processes import wait_until
 from tests.lab.table import log
-from tests.packages import building, rollout
+from tests.packages import building, kinds, rollout, services
+from tests.packages.services import Wrong
 
 _HOST = [
     *("libvirt-daemon-system", "libvirt-clients", "qemu-system-x86", "python3-libvirt"),
@@ -33,9 +35,7 @@ _NEXT = f"{building.VERSION}+next"
 _GUESTS_FILES = ("/etc/libvirt/qemu", "/var/lib/libvirt", "/var/cache/", "/var/lib/apt", "/root/")
 _FIND = "find / -xdev -path /proc -prune -o -path /run -prune -o -path /tmp -prune -o -path /var/log -prune -o -print"
 _LINTIAN = f"lintian --pedantic --fail-on none /build/{building.VERSION}/*.changes"
-_SERVICES = [f"mthook-{name}.service" for name in ("sync", "repair", "push", "gate", "cloud")]
-_THROUGH_THE_GATE = "virsh -q -c 'qemu:///system?socket=/run/mthook/libvirt-sock'"
-_CLIENTS = f"while sleep 0.1; do {_THROUGH_THE_GATE} list --all --name; done"
+_CLIENTS = f"while sleep 0.1; do {services.CLIENT} list --all --name; done"
 _RPMBUILD = f"""\
 cd /rpm
 mkdir SOURCES
@@ -43,10 +43,6 @@ tar -czf SOURCES/mthook-{building.VERSION}.tar.gz mthook-{building.VERSION}
 cp mthook-{building.VERSION}/tests/packages/rpm-macros /root/.rpmmacros
 rpmbuild -bb --nodeps --define '_topdir /rpm' mthook-{building.VERSION}/deploy/rpm/mthook.spec
 """
-
-
-class Wrong(Exception):
-    """A package did what it mustn't: one sentence."""
 
 
 class Host(Hypervisor):
@@ -131,14 +127,14 @@ def _stop_a_start(host: Host) -> None:
 def _upgrade(host: Host) -> None:
     """The hook becomes the new version's, the gate restarts under load, the catalog and the guests stay."""
     host.run(["systemctl", "enable", "--now", "mthook-gate.socket"])
-    host.run(["sh", "-c", f"{_THROUGH_THE_GATE} list"])
-    gate, before = _pid(host, "mthook-gate"), host.admin("list", "-f", "json")
+    host.run(["sh", "-c", f"{services.CLIENT} list"])
+    gate, before = services.pid(host, "mthook-gate"), host.admin("list", "-f", "json")
     host.start("clients", ["sh", "-c", _CLIENTS])
     host.apt("install", f"/root/debs/mthook_{_NEXT}_all.deb")
     host.stop("clients")
     host.check_guests()
     host.admin("hook", "status")
-    if _pid(host, "mthook-gate") in (gate, "0"):
+    if services.pid(host, "mthook-gate") in (gate, "0"):
         raise Wrong("the gate doesn't run the new version")
     if "error" in host.log("clients"):
         raise Wrong(f"a client of the gate was told {host.log('clients')}")
@@ -146,18 +142,6 @@ def _upgrade(host: Host) -> None:
         row["pin"] for row in json.loads(before)
     ]:
         raise Wrong("the pins aren't what they were")
-
-
-def _pid(host: Host, service: str) -> str:
-    return host.run(["systemctl", "show", "--property=MainPID", "--value", service]).stdout.strip()
-
-
-def _harden(host: Host) -> None:
-    """What systemd says of the services; the guide has the figures."""
-    said = host.run(["systemd-analyze", "--no-pager", "security", *_SERVICES]).stdout
-    for line in said.splitlines():
-        if "Overall exposure" in line:
-            log(f"{line.strip()}")
 
 
 def _remove(host: Host) -> None:
@@ -183,13 +167,19 @@ def _purge(host: Host) -> None:
         raise Wrong(f"left are {', '.join(left[:5])}")
 
 
+Step = Callable[[Host], None]
 #: What is done to a host, one after the other.
-_STEPS = {
+_STEPS: dict[str, Step] = {
     "install": _install,
     "set up": _set_up,
     "stop a wrong start": _stop_a_start,
     "upgrade": _upgrade,
-    "harden": _harden,
+    "a gate that doesn't start": services.bypass,
+    "the same with on_error = deny": services.deny,
+    "a gate that hangs": services.hang,
+    "another Python": services.lose_python,
+    "a hook in a container": services.answer_hooks,
+    "hardening": services.harden,
     "remove": _remove,
     "purge": _purge,
 }
@@ -217,16 +207,22 @@ def _try(suite: str) -> int:
         debs = _build(suite, Path(directory))
         if suite == "bookworm" and _roll_out(debs, Path(directory)):
             return 1
-        host = Host(suite, debs)
-        try:
-            for name, step in _STEPS.items():
-                step(host)
-                log(f"{building.SUITES[suite]}: {name}: as it should be")
-        except Wrong as error:
-            log(f"{building.SUITES[suite]}: {name}: {error}")
-            return 1
-        finally:
-            host.close()
+        walks = [_STEPS, *({f"a host {kind}": step} for kind, step in kinds.KINDS.items())]
+        return max([_walk(suite, debs, steps) for steps in walks])
+
+
+def _walk(suite: str, debs: Mapping[str, Path], steps: Mapping[str, Step]) -> int:
+    """Take steps on a host that is new; the exit code is 1 where something was wrong."""
+    host = Host(suite, debs)
+    try:
+        for name, step in steps.items():
+            step(host)
+            log(f"{building.SUITES[suite]}: {name}: as it should be")
+    except Wrong as error:
+        log(f"{building.SUITES[suite]}: {name}: {error}")
+        return 1
+    finally:
+        host.close()
     return 0
 
 

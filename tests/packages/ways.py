@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.cloud import wheel
 from tests.lab.hypervisor import Hypervisor
 from tests.lab.processes import ENVIRONMENT
-from tests.packages import building
+from tests.packages import building, services
 
 _OPT = "/opt/mthook"
 #: This machine's: whom pip trusts here, it trusts there.
@@ -36,8 +36,10 @@ class Package:
         host.apt("install", f"/root/{self._deb.name}")
 
     def renew(self, host: Hypervisor) -> list[str]:
-        """Do nothing: Debian's Python has brought it to its new version. Return what is wrong."""
-        return []
+        """Do nothing: Debian's Python has brought all of it to its new version. Return what is wrong."""
+        exe = host.path(f"/proc/{services.pid(host, 'mthook-gate.service')}/exe").readlink()
+        new = host.run(["readlink", "-f", self.python]).stdout.strip()
+        return [] if str(exe) == new else [f"the gate runs {exe}"]
 
 
 class Venv:
@@ -45,7 +47,7 @@ class Venv:
 
     python = f"{_OPT}/bin/python"
     gate = (
-        f"cp {_OPT}/share/mthook/systemd/mthook-gate.* /etc/systemd/system/ && "
+        f"cp {_OPT}/share/mthook/systemd/mthook-gate* /etc/systemd/system/ && "
         "sed -i 's,^ExecStart=,&/usr/local/sbin/,' /etc/systemd/system/mthook-gate.service"
     )
 
@@ -67,10 +69,19 @@ class Venv:
         host.run(["sh", "-c", f"ln -sf {_OPT}/bin/mthook-* /usr/local/sbin/"])
 
     def renew(self, host: Hypervisor) -> list[str]:
-        """See that systemd tells what has become of mthook, then make the environment anew. Return what is wrong."""
+        """See that all who can tell what has become of mthook, make the environment anew. Return what is wrong."""
         host.run(["systemctl", "start", "mthook-sync.service"], check=False)
-        failed = host.run(["systemctl", "is-failed", "mthook-sync.service"], check=False).stdout
+        failed = host.run(["systemctl", "--failed", "--plain", "--no-legend"]).stdout
+        wrong = [
+            f"systemd doesn't tell that {name} fails"
+            for name in ("mthook-sync.service", "mthook-gate.service")
+            if name not in failed
+        ]
+        services.await_log(host, "mthook", "mthook's programs don't run")
+        services.await_log(host, "mthook-gate", "the gate doesn't start: its clients reach")
         self.install(host)
         # It fails as long as guests have pins that this QEMU lacks, but sets up what it can.
         host.run(["mthook-admin", "setup", "--yes"], check=False)
-        return [] if failed == "failed\n" else ["systemd doesn't tell that mthook-sync fails"]
+        found = [one["kind"] for one in services.findings(host, "gate")]
+        host.run(services.RESTART)
+        return wrong if found == ["bypassed"] else [*wrong, f"doctor finds {found} of the gate"]

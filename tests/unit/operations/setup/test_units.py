@@ -62,9 +62,10 @@ def test_systemd_takes_the_units(tmp_path: Path, catalog: str) -> None:
 
 def test_a_sync_beside_another_is_no_failed_unit(tmp_path: Path) -> None:
     """The repair that the hook asked for may be at work when the timer elapses."""
-    texts = units.timer(found(timer="systemd"), conf(tmp_path))
-    lines = texts[f"{places.SYSTEMD}/mthook-sync.service"].splitlines()
-    assert f"SuccessExitStatus={Exit.BUSY.value}" in lines
+    texts = units.timer(found(timer="systemd"), conf(tmp_path, DATABASE))
+    for name in ("sync", "repair", "push"):
+        lines = texts[f"{places.SYSTEMD}/mthook-{name}.service"].splitlines()
+        assert f"SuccessExitStatus={Exit.BUSY.value}" in lines
 
 
 @pytest.mark.parametrize("catalog", ["", "[catalog]\npath = /srv/pins/catalog.sqlite\n"])
