@@ -12,7 +12,7 @@ from typing import Any, Union
 from tests.lab import roots
 from tests.lab.hypervisor import Hypervisor
 from tests.lab.table import log
-from tests.packages import ways
+from tests.packages import services, ways
 from tests.upgrade.guests import GUESTS, TRANSIENT, Guest, make
 
 _HOST = [
@@ -26,6 +26,26 @@ _SOURCES = "".join(
     for name in ("debian trixie", "debian trixie-updates", "debian-security trixie-security")
 )
 _TRANSIENT = "/root/transient.xml"
+#: While packages are new, old, and of no use yet: does a client of a gate that is restarted just then reach libvirtd?
+#: Only where that runs before and after.
+_IN_BETWEEN = f"""\
+exec >/dev/null 2>&1
+direct() {{ timeout 20 virsh -q -c qemu:///system list; }}
+while sleep 1; do
+	direct || continue
+	systemctl reset-failed mthook-gate.service
+	systemctl restart mthook-gate.service
+	state="cut off"
+	for try in 1 2 3 4 5 6 7 8 9 10; do
+		if timeout 20 {services.CLIENT} list; then
+			state=$(systemctl is-active mthook-gate.service)
+			break
+		fi
+		sleep 1
+	done
+	direct && echo "$state" >>/root/in-between
+done
+"""
 
 
 @dataclass(frozen=True)
@@ -64,6 +84,10 @@ class Trial:
         way.install(host)
         host.admin("setup", "--yes")
         host.admin("setup", "--yes", "--mode", "enforce")
+        host.run(["sh", "-c", way.gate])
+        host.run(["systemctl", "daemon-reload"])
+        host.run(["systemctl", "enable", "--now", "mthook-gate.socket"])
+        services.await_clients(host)
         self.told = self._forecast()
 
     def _forecast(self) -> dict[str, Any]:
@@ -96,18 +120,43 @@ class Trial:
     def upgrade(self) -> None:
         """Do what Debian's release notes say, and restart the daemon."""
         host, keep = self.host, ("-o", "Dpkg::Options::=--force-confold")
+        host.start("restarts", ["sh", "-c", _IN_BETWEEN])
         before = {guest.name: host.process(guest.name) for guest in GUESTS if guest.runs}
         shutil.rmtree(host.path("/etc/apt/sources.list.d"))
         host.path("/etc/apt/sources.list").write_text(_SOURCES)
         host.apt("update")
         for step in (("upgrade", "--without-new-pkgs"), ("full-upgrade",), ("autoremove",)):
             host.apt(*keep, *step)
+        host.stop("restarts")
         host.run(["systemctl", "restart", "libvirtd"])
         self.wrong += [
             f"{name}: its process isn't what it was"
             for name, process in before.items()
             if host.process(name) != process
         ]
+        self._check_between()
+
+    def _check_between(self) -> None:
+        """Whenever the gate was restarted meanwhile, its clients reached libvirtd."""
+        states = self.host.path("/root/in-between").read_text().splitlines()
+        counts = ", ".join(f"{state}: {states.count(state)}" for state in sorted({*states}))
+        log(f"the gate, restarted over and over meanwhile: {counts}")
+        if "cut off" in states:
+            self.wrong.append("the gate's clients were cut off during the upgrade")
+
+    def check_clients(self) -> None:
+        """Clients of a gate that is restarted now reach libvirtd, whether or not it can start."""
+        self.host.run(services.RESTART, check=False)
+        services.await_clients(self.host)
+
+    def check_gate(self) -> None:
+        """It rewrites."""
+        host, right = self.host, self.machines["q35"]
+        host.run(["sh", "-c", f"{services.CLIENT} define /root/wrong.xml"])
+        found = [one["kind"] for one in services.findings(host, "gate")]
+        if (host.machine("q35", "--inactive"), found) != (right, ["ok"]):
+            self.wrong.append(f"the gate doesn't rewrite, and doctor finds {found}")
+        host.virsh("define", "/root/right.xml")
 
     def check_hook(self) -> None:
         """A start with another machine type is stopped, before anything of mthook's is done anew."""
@@ -202,7 +251,9 @@ def run(way: Union[ways.Package, ways.Venv]) -> tuple[list[Row], list[str]]:
         python = host.run(["python3", "--version"]).stdout.strip()
         log(f"Debian 13: {python}; {host.virsh('version').splitlines()[-1]}")
         trial.check_hook()
+        trial.check_clients()
         trial.wrong += way.renew(host)
+        trial.check_gate()
         trial.check_mthook()
         rows = [trial.try_guest(guest) for guest in GUESTS]
         trial.check_timer()
