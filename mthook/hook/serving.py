@@ -20,10 +20,21 @@ from mthook import journal
 from mthook.hook import fast
 from mthook.xmlrewrite import summary
 
+#: The descriptor that systemd hands over (sd_listen_fds(3)).
+_HANDED_OVER = 3
 #: Seconds that a hook may take to send its question.
 _TO_ASK = 10
 #: The longest name and operation that a question begins with.
 _HEAD = 4096
+
+
+def main(argv: Sequence[str]) -> NoReturn:
+    """Answer on the socket that systemd hands over, as mthook-hookd.service has it: on the standard library alone.
+
+    :param argv: the catalog, the configuration files with colons between them, the directory of the notes.
+    """
+    catalog, files, cleared = argv
+    Answering(catalog, files.split(":"), cleared).serve(socket.socket(fileno=_HANDED_OVER))
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from tests.lab.table import log
 CLIENT = "virsh -q -c 'qemu:///system?socket=/run/mthook/libvirt-sock'"
 RESTART = ["systemctl", "restart", "mthook-gate.service"]
 _GATE, _CONFIG, _HOOK = "mthook-gate.service", "/etc/mthook/mthook.conf", "/root/qemu"
+_PACKAGES = "/usr/lib/python3/dist-packages"
 _GUIDE = Path(__file__).parents[2] / "docs" / "security.rst"
 _NOVA = (
     '<metadata><nova:instance xmlns:nova="http://openstack.org/xmlns/libvirt/nova/1.1">'
@@ -107,10 +108,10 @@ def hang(host: Hypervisor) -> None:
 
 def lose_python(host: Hypervisor) -> None:
     """Where no program of mthook's runs, the journal says so; with a new Python the gate starts again."""
-    host.run(["mv", "/usr/lib/python3/dist-packages/mthook", "/root/"])
+    host.run(["mv", f"{_PACKAGES}/mthook", "/root/"])
     host.run(["systemctl", "start", "mthook-sync.service"], check=False)
     await_log(host, "mthook", "mthook's programs don't run")
-    host.run(["mv", "/root/mthook", "/usr/lib/python3/dist-packages/"])
+    host.run(["mv", "/root/mthook", f"{_PACKAGES}/"])
     before = host.run(["journalctl", "-t", "mthook"]).stdout.count("programs don't run")
     host.run(["systemctl", "start", "mthook-failure.service"])
     if host.run(["journalctl", "-t", "mthook"]).stdout.count("programs don't run") != before:
@@ -132,9 +133,15 @@ def answer_hooks(host: Hypervisor) -> None:
     wrong = right.replace("pc-q35-5.2", "pc-q35-5.1")
     _expect(host, right, stopped=False)
     _expect(host, wrong, stopped=True)
-    before = pid(host, "mthook-hookd.service")
-    host.run(["kill", "-KILL", before])
+    host.run(["kill", "-KILL", pid(host, "mthook-hookd.service")])
     _expect(host, wrong, stopped=True)
+    # All that isn't Python's own, as after an upgrade of Python.
+    host.run(
+        ["mv", f"{_PACKAGES}/oslo_config", f"{_PACKAGES}/cliff", f"{_PACKAGES}/lxml", "/root/"]
+    )
+    host.run(["systemctl", "restart", "mthook-hookd.service"])
+    _expect(host, wrong, stopped=True)
+    host.run(["sh", "-c", f"mv /root/oslo_config /root/cliff /root/lxml {_PACKAGES}/"])
     with MariaDB() as mariadb:
         _ask_nova(host, mariadb, wrong)
 

@@ -14,6 +14,7 @@ from oslo_config import cfg
 
 from mthook import conf as configuration
 from mthook.errors import InstallError
+from mthook.hook.install import Wiring
 from mthook.operations.setup import places
 from mthook.operations.setup.found import Found, group_of, read
 from mthook.text import printable
@@ -50,21 +51,34 @@ def timer(found: Found, conf: cfg.ConfigOpts) -> dict[str, str]:
 
 def gate(found: Found, conf: cfg.ConfigOpts) -> dict[str, str]:
     """Return the gate's units: paths and texts. Its socket belongs to the group of libvirt's own."""
-    listen, files = conf.gate.listen, ":".join(found.files)
+    listen = conf.gate.listen
     lines = {
         "ListenStream=": listen,
         "SocketGroup=": group_of(found.socket),
         "ReadWritePaths=-/run/": f"-{os.path.dirname(listen)}",
-        "Environment=LISTEN=": f"LISTEN={listen}",
-        "Environment=UPSTREAM=": f"UPSTREAM={conf.gate.upstream}",
-        "Environment=CONFIG=": shlex.quote(f"CONFIG={files}"),
+        "Environment=LISTEN=": _setting("LISTEN", listen),
+        "Environment=UPSTREAM=": _setting("UPSTREAM", conf.gate.upstream),
+        "Environment=CONFIG=": _setting("CONFIG", ":".join(found.files)),
     }
     return _units(_GATE, found, conf, lines)
 
 
 def hookd(found: Found, conf: cfg.ConfigOpts) -> dict[str, str]:
     """Return what answers the hooks in libvirt's containers: paths and texts."""
-    return _units(_HOOKD, found, conf, {"ListenStream=": conf.hook.socket})
+    here = Wiring.of_this_process(conf.catalog.path, found.files)
+    lines = {
+        "ListenStream=": conf.hook.socket,
+        "Environment=PYTHON=": _setting("PYTHON", here.python),
+        "Environment=PACKAGE=": _setting("PACKAGE", here.package),
+        "Environment=CATALOG=": _setting("CATALOG", here.catalog),
+        "Environment=CONFIG=": _setting("CONFIG", ":".join(here.config_files)),
+    }
+    return _units(_HOOKD, found, conf, lines)
+
+
+def _setting(name: str, value: str) -> str:
+    """Return a setting of a unit's environment."""
+    return shlex.quote(f"{name}={value}")
 
 
 def _units(
@@ -168,8 +182,8 @@ def _named(text: str, files: Sequence[str]) -> str:
     given = list(files) != configuration.default_files()
     options = "".join(f" --config-file {shlex.quote(path)}" for path in files) if given else ""
     return re.sub(
-        r"(?<=[= ])(?<!Identifier=)(mthook-(?:sync|gate|admin))( hook serve)?(?= --|$)",
-        lambda found: places.program(found[1]) + (found[2] or "") + options,
+        r"(?<=[= ])(?<!Identifier=)mthook-(?:sync|gate)(?= --|$)",
+        lambda found: places.program(found[0]) + options,
         text,
         flags=re.M,
     )

@@ -113,8 +113,8 @@ class Render(AdminCommand):
 class Serve(AdminCommand):
     """Answer the hooks in libvirt's containers, in the foreground.
 
-    systemd's mthook-hookd.service runs it. It listens on [hook] socket, or on the socket that systemd hands over, and
-    answers root alone.
+    mthook-hookd.service of systemd does the same with Python's standard library alone. It listens on [hook] socket, or
+    on the socket that systemd hands over, and answers root alone.
     """
 
     codes: ClassVar = {ExitCode.OK: "never: it runs until it is told to stop"}

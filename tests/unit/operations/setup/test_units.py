@@ -19,6 +19,7 @@ from tests.unit.operations.setup.test_configuration import found
 DEFAULT = "/etc/mthook/mthook.conf"
 DATABASE = "[database]\nconnection = mysql+pymysql://nova@localhost/nova\n"
 BIN = Path(sys.executable).parent
+ROOT = Path(__file__).parents[4]
 
 
 def conf(tmp_path: Path, text: str = "") -> configuration.cfg.ConfigOpts:
@@ -54,7 +55,7 @@ def test_systemd_takes_the_units(tmp_path: Path, catalog: str) -> None:
         in texts[f"{places.SYSTEMD}/mthook-sync.service"]
     )
     hookd = texts[f"{places.SYSTEMD}/mthook-hookd.service"]
-    assert f"ExecStart={BIN}/mthook-admin hook serve\n" in hookd
+    assert f"\nEnvironment=PYTHON={sys.executable}\nEnvironment=PACKAGE={ROOT}\n" in hookd
     assert ("/srv/pins" in str(texts)) == bool(catalog)
     assert ("/var/lib/mthook" in str(texts)) != bool(catalog)
     assert ("StateDirectory" in str(texts)) != bool(catalog)
