@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime
 import json
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -99,11 +100,16 @@ def deny(host: Hypervisor) -> None:
 
 def hang(host: Hypervisor) -> None:
     """systemd ends a gate that hangs, and starts another one; clients connect again."""
-    await_clients(host)
+    shorter = host.path("/etc/systemd/system/mthook-gate.service.d/shorter.conf")
+    shorter.parent.mkdir()
+    shorter.write_text("[Service]\nWatchdogSec=10\n")
+    host.run(["systemctl", "daemon-reload"])
+    host.run(RESTART)
     before = pid(host, _GATE)
     host.run(["kill", "-STOP", before])
     wait_until("the watchdog lets it hang", lambda: pid(host, _GATE) not in (before, "0"), str)
     await_clients(host)
+    shutil.rmtree(shorter.parent)
 
 
 def lose_python(host: Hypervisor) -> None:
