@@ -22,6 +22,11 @@ from mthook.hook.serving import Answering
 from .conftest import Hooked, domain
 
 WRONG = domain("pc-i440fx-6.2")
+ROOT = Path(__file__).parents[3]
+#: What systemd does: the socket becomes descriptor 3.
+HAND_OVER = (
+    "import os, sys; os.dup2(int(sys.argv[1]), 3); os.execv('/bin/sh', ['sh', '-c', sys.argv[2]])"
+)
 
 
 class Container:
@@ -82,6 +87,30 @@ def test_a_call_is_answered_as_on_the_host(
     assert errors.startswith("mthook: start of guest web-1 (7d3f0a52")
     assert "stopped: its machine type is pinned to pc-i440fx-7.2" in errors
     assert (hooked.cleared / ".seen" / "web-1").exists()
+
+
+def test_the_unit_answers_on_the_standard_library_though_its_python_has_gone(
+    hooked: Hooked, container: Container
+) -> None:
+    """With the system's own; nothing of the virtual environment is needed."""
+    unit = (ROOT / "etc/systemd/mthook-hookd.service").read_text()
+    command = unit.partition("ExecStart=/bin/sh -c '")[2].partition("'\n")[0]
+    for old, new in (("\\\n", ""), ("$$", "$"), (install.CLEARED, str(hooked.cleared))):
+        command = command.replace(old, new)
+    environment = {"PYTHON": "/nowhere/python3", "PACKAGE": str(ROOT)}
+    environment.update(CATALOG=str(hooked.path), CONFIG=str(hooked.config))
+    hooked.pin("pc-i440fx-7.2", seen="pc-i440fx-7.2")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(container.path)
+        listening.listen()
+        argv = [sys.executable, "-c", HAND_OVER, str(listening.fileno()), command]
+        hookd = subprocess.Popen(argv, pass_fds=[listening.fileno()], env=environment)
+    try:
+        assert container.call("prepare", domain()) == (0, "", "")
+        assert container.call("prepare", WRONG)[0] == 1
+    finally:
+        hookd.terminate()
+        hookd.wait()
 
 
 def test_what_a_migration_is_renamed_to_comes_back_whole(
