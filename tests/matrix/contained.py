@@ -11,9 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.cloud.root import cache, kept
 from tests.lab import Host, guest_xml
 from tests.lab.requirements import LabError
+from tests.lab.roots import cache, kept
 from tests.lab.site import Site
 from tests.matrix import roots
 
