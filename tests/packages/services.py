@@ -22,6 +22,7 @@ from tests.lab.table import log
 
 #: A client of the gate.
 CLIENT = "virsh -q -c 'qemu:///system?socket=/run/mthook/libvirt-sock'"
+_READER = "virsh -q -r -c 'qemu:///system?socket=/run/mthook/libvirt-sock-ro' list"
 RESTART = ["systemctl", "restart", "mthook-gate.service"]
 _GATE, _CONFIG, _HOOK = "mthook-gate.service", "/etc/mthook/mthook.conf", "/root/qemu"
 _PACKAGES = "/usr/lib/python3/dist-packages"
@@ -65,9 +66,12 @@ def findings(host: Hypervisor, check: str) -> list[Mapping[str, Any]]:
 
 def bypass(host: Hypervisor) -> None:
     """The clients of a gate that doesn't start reach libvirtd, and everybody says so, until it starts again."""
+    host.run(["systemctl", "stop", _GATE])
+    host.run(["systemctl", "enable", "--now", "mthook-gate-ro.socket"])
     host.run(["chmod", "-x", "/usr/sbin/mthook-gate"])
     host.run(RESTART, check=False)
     await_clients(host)
+    host.run(["sh", "-c", _READER])
     await_log(
         host, "mthook-gate", "the gate doesn't start: its clients reach /run/libvirt/libvirt-sock"
     )
@@ -78,6 +82,7 @@ def bypass(host: Hypervisor) -> None:
     host.run(["chmod", "+x", "/usr/sbin/mthook-gate"])
     host.run(RESTART)
     await_clients(host)
+    host.run(["sh", "-c", _READER])
     found = [one["kind"] for one in findings(host, "gate")]
     if found != ["ok"] or pid(host, _GATE) == "0":
         raise Wrong(f"the gate is mended, and doctor finds {found}")
