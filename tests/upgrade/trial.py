@@ -26,6 +26,8 @@ _SOURCES = "".join(
     for name in ("debian trixie", "debian trixie-updates", "debian-security trixie-security")
 )
 _TRANSIENT = "/root/transient.xml"
+#: The timer's run, or the repair, may be at work just then.
+_SYNC = "mthook-sync; while [ $? = 3 ]; do sleep 1; mthook-sync; done"
 #: While packages are new, old, and of no use yet: does a client of a gate that is restarted just then reach libvirtd?
 #: Only where that runs before and after.
 _IN_BETWEEN = f"""\
@@ -173,9 +175,8 @@ class Trial:
     def check_mthook(self) -> None:
         """Commands and catalog work with the new Python; sync and status name what can't start."""
         host, late = self.host, {guest.name for guest in GUESTS if guest.late}
-        host.run(["systemctl", "start", "mthook-repair.service"], check=False)  # it may be at work
         host.admin("hook", "status")
-        said = host.run(["mthook-sync"], check=False).stderr
+        said = host.run(["sh", "-c", _SYNC], check=False).stderr
         done = host.run(["mthook-status", "upgrade", "check", "--json"], check=False)
         (check,) = (
             one for one in json.loads(done.stdout)["checks"] if one["id"] == "pins_supported"
