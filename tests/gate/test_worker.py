@@ -83,8 +83,8 @@ def test_without_a_worker_domains_are_left_to_on_error(tmp_path: Path, on_error:
     rig.config.write_text(rig.config.read_text().replace("[hook]", f"[hook]\non_error={on_error}"))
     rig.pin(UUID, OLD)
     flag.touch()
-    rig.start()
     try:
+        rig.start()
         assert (
             verdict.noted(str(rig.listen)) == "the worker process doesn't start; the log says why"
         )
