@@ -23,6 +23,7 @@ DIRECTORY = "/etc/libvirt/hooks"
 
 #: libvirt's own sockets in the order in which its client looks for them: the modular daemon's, the monolithic one's.
 SOCKETS = ("/run/libvirt/virtqemud-sock", "/run/libvirt/libvirt-sock")
+_MODULAR, _MONOLITHIC = map(os.path.basename, SOCKETS)
 #: The flag of a listening socket in the fourth column of /proc/net/unix (``__SO_ACCEPTCON``).
 _LISTENS = 0x10000
 
@@ -126,6 +127,19 @@ def socket_of(uri: str) -> str | None:
 
 
 def serving(path: str) -> Daemon | None:
+    """Return the daemon that answers on a Unix socket.
+
+    Where libvirtd doesn't listen on its socket, virtproxyd does, or systemd for it: that passes everything on to
+    virtqemud (libvirt's docs/daemons.rst).
+    """
+    found = _listening(path)
+    directory, name = os.path.split(path)
+    if found is None and name == _MONOLITHIC:
+        return _listening(os.path.join(directory, _MODULAR))
+    return found
+
+
+def _listening(path: str) -> Daemon | None:
     """Return the daemon that listens on a Unix socket.
 
     Nobody connects: that would wake a daemon for which systemd listens, and SO_PEERCRED would name systemd even where

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -174,3 +175,35 @@ def test_the_daemon_behind_a_socket_is_the_one_that_holds_it(
     assert daemons.behind(f"{uri}-other") is None
     assert daemons.behind(f"qemu+ssh://host/system?socket={path}") is None
     assert daemons.behind("qemu+unix:///system?[") is None
+
+
+def test_what_virtproxyd_serves_is_answered_by_virtqemud(
+    tmp_path: Path, program: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    """Also while virtproxyd doesn't run, and systemd listens in its place; libvirtd's own socket is its own."""
+    proxied, modular = (tmp_path / name for name in ("libvirt-sock", "virtqemud-sock"))
+    with listening(modular):
+        virtqemud = program("virtqemud", inherits=True)
+    with listening(proxied):
+        assert behind(proxied) == virtqemud.pid
+        program("virtproxyd", inherits=True)
+        assert behind(proxied) == behind(modular) == virtqemud.pid
+        libvirtd = program("libvirtd", inherits=True)
+        assert behind(proxied) == libvirtd.pid
+    assert behind(tmp_path / "other-sock") is None
+
+
+@contextmanager
+def listening(path: Path) -> Iterator[None]:
+    """A socket, which programs that start meanwhile hold as well."""
+    with socket.socket(socket.AF_UNIX) as held:
+        held.bind(str(path))
+        held.listen()
+        os.set_inheritable(held.fileno(), True)
+        yield
+
+
+def behind(path: Path) -> int | None:
+    """The process id of the daemon behind a socket."""
+    daemon = daemons.behind(f"qemu+unix:///system?socket={path}")
+    return None if daemon is None else daemon.pid
