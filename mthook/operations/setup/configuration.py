@@ -114,8 +114,9 @@ def _wanted(found: Found, choices: Choices) -> Iterator[tuple[str, str, str]]:
         fresh = inifile.get(found.text, "sync", "write_back") is None
         if choices.mode is not None or (fresh and mode == "audit"):
             yield "sync", "write_back", "true" if mode == "enforce" else "false"
-    if found.socket.endswith("virtqemud-sock"):
+    if inifile.get(found.text, "gate", "upstream") is None and found.socket != daemons.SOCKETS[-1]:
         yield "gate", "upstream", found.socket
+        yield "gate", "upstream_ro", f"{found.socket}-ro"
 
 
 def _as_nova(found: Found) -> Iterator[tuple[str, str, str]]:

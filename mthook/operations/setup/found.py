@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import grp
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from oslo_config import cfg
 
 from mthook import conf as configuration
 from mthook.errors import InstallError
@@ -71,12 +74,13 @@ def find(files: Sequence[str], hooks_dir: str, nova_conf: str | None) -> Found:
     if nova_text is None and nova_conf is not None:
         raise InstallError(f"{printable(path)}: no such file")
     text = read(files[-1]) or ""
-    uri = _uri(files, text, nova_text or "")
-    daemon, socket = _daemon(uri, hooks_dir)
+    conf = configuration.load([path for path in files if os.path.exists(path)])
+    uri = _uri(conf, text, nova_text or "")
+    daemon, socket = _daemon(_behind_gate(conf, uri), hooks_dir)
     hook = install.find(hooks_dir)
     beside = os.path.join(hooks_dir, "qemu")
     other = os.path.lexists(beside) and beside != hook
-    guests = _guests(files, uri)
+    guests = _guests(conf, uri)
     return Found(
         files=files,
         text=text,
@@ -108,21 +112,27 @@ def read(path: str) -> str | None:
         raise InstallError(f"{printable(path)}: {error.strerror}") from error
 
 
-def group_of(socket: str) -> str:
-    """Return the group of a libvirt socket: the gate's socket is to have the same."""
+def access_to(socket: str) -> tuple[str, str]:
+    """Return the group of a libvirt socket and its mode, in octal: root and 0600 where there is no socket."""
     try:
-        return grp.getgrgid(os.stat(socket).st_gid).gr_name
+        seen = os.stat(socket)
+        return grp.getgrgid(seen.st_gid).gr_name, f"{stat.S_IMODE(seen.st_mode):04o}"
     except (OSError, KeyError):
-        return "root"
+        return "root", "0600"
 
 
-def _uri(files: Sequence[str], text: str, nova_text: str) -> str:
+def _uri(conf: cfg.ConfigOpts, text: str, nova_text: str) -> str:
     """Return libvirt's URI: mthook's own, else Nova's unless it leads to the gate."""
-    conf = configuration.load([path for path in files if os.path.exists(path)])
     own, theirs = (inifile.get(one, "libvirt", "connection_uri") for one in (text, nova_text))
     if own is None and theirs and daemons.socket_of(theirs) != conf.gate.listen:
         return theirs
     return str(conf.libvirt.connection_uri)
+
+
+def _behind_gate(conf: cfg.ConfigOpts, uri: str) -> str:
+    """Return the URI of the socket that the gate connects to, where a URI leads to the gate."""
+    leads_there = daemons.socket_of(uri) == conf.gate.listen
+    return f"qemu+unix:///system?socket={conf.gate.upstream}" if leads_there else uri
 
 
 def _daemon(uri: str, hooks_dir: str) -> tuple[daemons.Daemon | None, str]:
@@ -139,9 +149,8 @@ def _daemon(uri: str, hooks_dir: str) -> tuple[daemons.Daemon | None, str]:
     return (everywhere[0] if everywhere else None), (sockets or daemons.SOCKETS[-1:])[0]
 
 
-def _guests(files: Sequence[str], uri: str) -> list[bool]:
+def _guests(conf: cfg.ConfigOpts, uri: str) -> list[bool]:
     """Return for each guest whether it is Nova's."""
-    conf = configuration.load([path for path in files if os.path.exists(path)])
     conf.set_override("connection_uri", uri, group="libvirt")
     with opened_host(conf, readonly=True) as host:
         from mthook.host.domains import list_domains  # here: it takes libvirt-python

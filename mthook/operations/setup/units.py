@@ -16,7 +16,7 @@ from mthook import conf as configuration
 from mthook.errors import InstallError
 from mthook.hook.install import Wiring
 from mthook.operations.setup import places
-from mthook.operations.setup.found import Found, group_of, read
+from mthook.operations.setup.found import Found, access_to, read
 from mthook.text import printable
 
 CRON = ("mthook", "mthook-cloud")
@@ -50,11 +50,13 @@ def timer(found: Found, conf: cfg.ConfigOpts) -> dict[str, str]:
 
 
 def gate(found: Found, conf: cfg.ConfigOpts) -> dict[str, str]:
-    """Return the gate's units: paths and texts. Its socket belongs to the group of libvirt's own."""
+    """Return the gate's units: paths and texts. Its socket lets in those whom the one behind it lets in."""
     listen = conf.gate.listen
+    group, mode = access_to(conf.gate.upstream)
     lines = {
         "ListenStream=": listen,
-        "SocketGroup=": group_of(found.socket),
+        "SocketGroup=": group,
+        "SocketMode=": mode,
         "ReadWritePaths=-/run/": f"-{os.path.dirname(listen)}",
         "Environment=LISTEN=": _setting("LISTEN", listen),
         "Environment=UPSTREAM=": _setting("UPSTREAM", conf.gate.upstream),

@@ -113,11 +113,20 @@ def test_a_value_that_refers_to_another_option_isnt_copied(value: str) -> None:
         compose(found(nova=f"[DEFAULT]\nhost = {value}\n"), Choices())
 
 
-def test_a_modular_daemon_is_what_the_gate_connects_to() -> None:
-    """Its socket has another name."""
-    text = compose(found(socket="/run/libvirt/virtqemud-sock"), Choices())
+@pytest.mark.parametrize("socket", ["/run/libvirt/virtqemud-sock", "/run/kolla/libvirt-sock"])
+def test_the_gate_connects_to_the_daemon_that_is_used(socket: str) -> None:
+    """virtqemud's socket has another name than libvirtd's; and any may be elsewhere."""
+    text = compose(found(socket=socket), Choices())
 
-    assert options(text)["[gate] upstream"] == "/run/libvirt/virtqemud-sock"
+    assert options(text)["[gate] upstream"] == socket
+    assert options(text)["[gate] upstream_ro"] == f"{socket}-ro"
+
+
+def test_an_operators_upstream_stays() -> None:
+    """The gate may stand in front of virtproxyd."""
+    text = "[hook]\nmode = audit\n[gate]\nupstream = /run/libvirt/libvirt-sock\n"
+
+    assert compose(found(text, socket="/run/libvirt/virtqemud-sock"), Choices()) == text
 
 
 @pytest.mark.parametrize(

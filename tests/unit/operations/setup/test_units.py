@@ -102,24 +102,38 @@ def test_other_configuration_files_are_named_in_each_command(tmp_path: Path) -> 
     assert f"* root {BIN}/mthook-sync {options} --scheduled\n" in text
 
 
-def test_the_gates_socket_is_as_configured_and_of_libvirts_group(tmp_path: Path) -> None:
-    """A group that the host lacks keeps systemd from listening."""
+def test_the_gates_socket_is_as_configured_and_lets_in_whom_libvirts_does(tmp_path: Path) -> None:
+    """A group that the host lacks keeps systemd from listening, and a group alone would keep Nova out.
+
+    Under systemd, libvirt's socket is root's with mode 0666, and polkit decides.
+    """
     socket = tmp_path / "libvirt-sock"
     socket.touch()
+    socket.chmod(0o666)
     os.chown(socket, 0, 5)
-    options = conf(tmp_path, "[gate]\nlisten = /run/gate/sock\nupstream = /run/virtqemud\n")
+    options = conf(tmp_path, f"[gate]\nlisten = /run/gate/sock\nupstream = {socket}\n")
     files = ["/etc/nova/nova.conf", "/etc/my mthook.conf"]
 
-    texts = units.gate(found(timer="systemd", socket=str(socket), files=files), options)
+    texts = units.gate(found(timer="systemd", files=files), options)
 
     text = texts[f"{places.SYSTEMD}/mthook-gate.socket"]
     assert "\nListenStream=/run/gate/sock\n" in text
-    assert "\nSocketGroup=tty\n" in text
+    assert "\nSocketGroup=tty\nSocketMode=0666\n" in text
     assert "\nReadWritePaths=-/run/gate\n" in texts[f"{places.SYSTEMD}/mthook-gate.service"]
     bypass = texts[f"{places.SYSTEMD}/mthook-gate-bypass.service"]
-    assert "\nEnvironment=LISTEN=/run/gate/sock\nEnvironment=UPSTREAM=/run/virtqemud\n" in bypass
+    assert f"\nEnvironment=LISTEN=/run/gate/sock\nEnvironment=UPSTREAM={socket}\n" in bypass
     assert "\nEnvironment='CONFIG=/etc/nova/nova.conf:/etc/my mthook.conf'\n" in bypass
     assert "\nSyslogIdentifier=mthook-gate\n" in bypass
+
+
+def test_without_a_socket_of_libvirt_the_gates_is_roots_alone(tmp_path: Path) -> None:
+    """Until setup is called again."""
+    options = conf(tmp_path, f"[gate]\nupstream = {tmp_path}/none\n")
+
+    texts = units.gate(found(timer="systemd"), options)
+
+    text = texts[f"{places.SYSTEMD}/mthook-gate.socket"]
+    assert "\nSocketGroup=root\nSocketMode=0600\n" in text
 
 
 def test_systemctl_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

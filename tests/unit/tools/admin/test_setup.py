@@ -417,3 +417,15 @@ def test_the_daemon_is_the_one_at_the_sockets_other_end(
     monkeypatch.setattr(daemons, "serving", lambda _: elsewhere)
 
     assert found._daemon(uri, "/hooks") == (elsewhere, f"{tmp_path}/sock")
+
+
+def test_a_connection_through_the_gate_tells_of_the_socket_behind_it(tmp_path: Path) -> None:
+    """Else the gate would be made to connect to itself."""
+    file = tmp_path / "mthook.conf"
+    file.write_text("[gate]\nlisten = /run/gate\nupstream = /run/libvirt/virtqemud-sock\n")
+    conf = configuration.load([str(file)])
+
+    behind = found._behind_gate(conf, "qemu+unix:///system?socket=/run/gate")
+
+    assert daemons.socket_of(behind) == "/run/libvirt/virtqemud-sock"
+    assert found._behind_gate(conf, "qemu:///system") == "qemu:///system"
