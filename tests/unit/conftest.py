@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from mthook import journal
 
@@ -15,6 +16,10 @@ from mthook import journal
 _MACHINES = ("/dev/log", "/run/libvirt/", "/run/mthook/", "/var/run/libvirt/")
 
 _guarded = False
+
+# A deadline would measure the machine: it may be busy with something else.
+settings.register_profile("mthook", deadline=None)
+settings.load_profile("mthook")
 
 
 def _guard(event: str, arguments: tuple[Any, ...]) -> None:

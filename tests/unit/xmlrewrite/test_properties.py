@@ -124,7 +124,7 @@ def _different(old: etree._Element, new: etree._Element, path: str) -> list[etre
 CONVERTIBLE = MACHINES[:4] * 3
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     frames,
     st.sampled_from(CONVERTIBLE + MACHINES),
@@ -140,7 +140,7 @@ def test_any_domain_is_refused_or_changed_as_reported(
     check(document(frame, machine, found, nova), Target(target, ports=ports))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(CASES), st.sampled_from(MACHINES[:-1]), st.integers(0, 5))
 def test_any_case_of_the_corpus_to_any_target(case: Case, target: str, cut: int) -> None:
     """Also with a device or two missing."""
@@ -153,7 +153,7 @@ def test_any_case_of_the_corpus_to_any_target(case: Case, target: str, cut: int)
     check(etree.tostring(domain), Target(target))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(CASES), st.sampled_from(CASES), st.sampled_from(CASES))
 def test_any_original_leads_to_a_fixed_point(case: Case, before: Case, after: Case) -> None:
     """However little it has to do with the domain: no crash, and the right machine type."""
