@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import stat
@@ -113,12 +114,16 @@ def read(path: str) -> str | None:
 
 
 def access_to(socket: str) -> tuple[str, str]:
-    """Return the group of a libvirt socket and its mode, in octal: root and 0600 where there is no socket."""
-    try:
+    """Return the group of a libvirt socket and its mode, in octal: root and 0600 where there is no socket.
+
+    A group that has no name on this host, such as a container's, is root's.
+    """
+    group, mode = "root", "0600"
+    with contextlib.suppress(OSError, KeyError):
         seen = os.stat(socket)
-        return grp.getgrgid(seen.st_gid).gr_name, f"{stat.S_IMODE(seen.st_mode):04o}"
-    except (OSError, KeyError):
-        return "root", "0600"
+        mode = f"{stat.S_IMODE(seen.st_mode):04o}"
+        group = grp.getgrgid(seen.st_gid).gr_name
+    return group, mode
 
 
 def _uri(conf: cfg.ConfigOpts, text: str, nova_text: str) -> str:

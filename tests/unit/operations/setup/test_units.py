@@ -102,7 +102,10 @@ def test_other_configuration_files_are_named_in_each_command(tmp_path: Path) -> 
     assert f"* root {BIN}/mthook-sync {options} --scheduled\n" in text
 
 
-def test_the_gates_socket_is_as_configured_and_lets_in_whom_libvirts_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("gid", "group"), [(5, "tty"), (54321, "root")])
+def test_the_gates_socket_is_as_configured_and_lets_in_whom_libvirts_does(
+    tmp_path: Path, gid: int, group: str
+) -> None:
     """A group that the host lacks keeps systemd from listening, and a group alone would keep Nova out.
 
     Under systemd, libvirt's socket is root's with mode 0666, and polkit decides.
@@ -110,7 +113,7 @@ def test_the_gates_socket_is_as_configured_and_lets_in_whom_libvirts_does(tmp_pa
     socket = tmp_path / "libvirt-sock"
     socket.touch()
     socket.chmod(0o666)
-    os.chown(socket, 0, 5)
+    os.chown(socket, 0, gid)
     options = conf(tmp_path, f"[gate]\nlisten = /run/gate/sock\nupstream = {socket}\n")
     files = ["/etc/nova/nova.conf", "/etc/my mthook.conf"]
 
@@ -118,7 +121,7 @@ def test_the_gates_socket_is_as_configured_and_lets_in_whom_libvirts_does(tmp_pa
 
     text = texts[f"{places.SYSTEMD}/mthook-gate.socket"]
     assert "\nListenStream=/run/gate/sock\n" in text
-    assert "\nSocketGroup=tty\nSocketMode=0666\n" in text
+    assert f"\nSocketGroup={group}\nSocketMode=0666\n" in text
     assert "\nReadWritePaths=-/run/gate\n" in texts[f"{places.SYSTEMD}/mthook-gate.service"]
     bypass = texts[f"{places.SYSTEMD}/mthook-gate-bypass.service"]
     assert f"\nEnvironment=LISTEN=/run/gate/sock\nEnvironment=UPSTREAM={socket}\n" in bypass
