@@ -28,7 +28,7 @@ cloud: $(VENV)/ready ## try every path of a running OpenStack; the first time it
 	@command -v debootstrap >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends debootstrap; }
 	@.ci/tidily $(BIN)/python -m tests.cloud
 
-matrix: $(VENV)/ready ## try forecasts and mthook on four Debians; downloads 220 MB each time, the first time 2 GB
+matrix: $(VENV)/ready ## try forecasts and mthook on four Debians and virtqemud; downloads 220 MB each time, the first time 2 GB
 	@command -v debootstrap >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends debootstrap; }
 	@.ci/tidily $(BIN)/python -m tests.matrix
 	@.ci/tidily $(BIN)/python -m tests.matrix.contained

@@ -91,10 +91,10 @@ def _install(root: Path, suite: str, steps: Sequence[Sequence[str]]) -> None:
     _configure(root, suite)
     machine = Machine("building", changes=root)
     try:
-        _apt(machine, "update")
+        apt(machine, "update")
         for packages in steps:
-            _apt(machine, "install", "-y", *packages)
-        _apt(machine, "clean")
+            apt(machine, "install", "-y", *packages)
+        apt(machine, "clean")
     finally:
         machine.close()
     shutil.rmtree(root / "var/lib/apt/lists")
@@ -116,7 +116,8 @@ def _configure(root: Path, suite: str) -> None:
     (root / "usr/sbin/policy-rc.d").chmod(0o755)
 
 
-def _apt(machine: Machine, *argv: str) -> None:
+def apt(machine: Machine, *argv: str) -> None:
+    """Run apt-get on a machine whose root is being made."""
     quiet = {"DEBIAN_FRONTEND": "noninteractive", "DEBIAN_PRIORITY": "critical"}
     # This machine's configuration of apt is there already: a package that brings it, too, must not ask.
     keep = ["-o", "Dpkg::Options::=--force-confold"]

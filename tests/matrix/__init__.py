@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Forecast and rehearsal against the QEMUs of four releases of Debian; ``make matrix``."""
+"""Forecasts against the QEMUs of four releases of Debian, and mthook on each of them; ``make matrix``."""

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import uuid as uuids
 from pathlib import Path
 from typing import Callable
 
 from tests.lab import guest_xml, roots
+from tests.lab.guests import EMULATOR
 from tests.lab.hypervisor import Hypervisor
 from tests.lab.processes import wait_until
+from tests.matrix import modular
 from tests.matrix.roots import SUITES
 from tests.packages import building
 from tests.packages.ways import Package, Venv
@@ -27,6 +30,17 @@ _HOST = [
     *("python3-pymysql", "ca-certificates", "dbus", "procps", "systemd-sysv"),
 ]
 _GATE = "qemu:///system?socket=/run/mthook/libvirt-sock"
+#: How Nova is connected before it is led to the gate, by the host's name: libvirt chooses the socket, or nova.conf.
+_NOVA = {"one": "qemu:///system", "two": "qemu+unix:///system?socket=/run/libvirt/libvirt-sock"}
+#: "Switching to modular daemons" in libvirt's docs/daemons.rst; virtproxyd is for clients on other hosts.
+_SWITCH = """\
+set -e
+systemctl disable --now libvirtd.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket
+for daemon in virtqemud virtproxyd; do
+    systemctl enable $daemon.service
+    systemctl enable --now $daemon.socket $daemon-ro.socket $daemon-admin.socket
+done
+"""
 #: What needs no installed commands.
 _UNIT_TESTS = (
     *("catalog", "gate", "hook", "host", "xmlrewrite", "test_conf.py", "test_judgement.py"),
@@ -40,26 +54,35 @@ class Wrong(Exception):
 
 
 class Release(Hypervisor):
-    """A host of a release with mthook in mode enforce and the gate, as the guide says.
+    """A host of a release with mthook in mode enforce and the gate, as the guide says for Nova without its database.
 
+    :cvar daemon: what runs its guests.
     :ivar wrong: another version that its QEMU has.
     """
 
+    daemon = "libvirtd"
+    _prepared_by = "true"
+
     def __init__(self, suite: str, name: str, way: Package | Venv) -> None:
-        super().__init__(f"{suite}-{name}", [_root(suite)])
-        self.way, self.wrong = way, ""
+        super().__init__(f"{suite}-{name}", self._layers(suite))
+        self.way, self.wrong, self._nova = way, "", _NOVA[name]
+
+    def _layers(self, suite: str) -> list[Path]:
+        return [_root(suite)]
 
     def set_up(self) -> None:
         """Install mthook and set it up."""
+        self.run(["sh", "-c", self._prepared_by])
         # Hosts on one machine would have one UUID, and no guest migrates from a host to itself.
-        self.path("/etc/libvirt/libvirtd.conf").write_text(f'host_uuid = "{uuids.uuid4()}"\n')
-        self.run(["systemctl", "restart", "libvirtd"])
+        conf = f'host_uuid = "{uuids.uuid4()}"\n'
+        self.path(f"/etc/libvirt/{self.daemon}.conf").write_text(conf)
+        self.run(["systemctl", "restart", self.daemon])
         self.wrong = self._other_version()
+        self.run(["useradd", "--system", "--groups", "libvirt", "nova"])
+        self.path("/etc/nova").mkdir()
+        self.path("/etc/nova/nova.conf").write_text(f"[libvirt]\nconnection_uri = {self._nova}\n")
         self.way.install(self)
-        self.admin("setup", "--yes", "--mode", "enforce")
-        self.run(["sh", "-c", self.way.gate])
-        self.run(["systemctl", "daemon-reload"])
-        self.run(["systemctl", "enable", "--now", "mthook-gate.socket"])
+        self.admin("setup", "--yes", "--mode", "enforce", "--write-nova-conf")
 
     def _other_version(self) -> str:
         self._define("pc")
@@ -67,9 +90,9 @@ class Release(Hypervisor):
         self.virsh("undefine", "web")
         return "pc-i440fx-5.1" if newest == RIGHT else newest
 
-    def _define(self, machine: str, uri: str = "qemu:///system") -> None:
-        self.path("/root/web.xml").write_text(guest_xml("web", UUID, machine))
-        self.run(["virsh", "-q", "-c", uri, "define", "/root/web.xml"])
+    def _define(self, machine: str, uri: str = "qemu:///system", user: str = "root") -> None:
+        self.path("/tmp/web.xml").write_text(guest_xml("web", UUID, machine))
+        self.run(["virsh", "-q", "-c", uri, "define", "/tmp/web.xml"], user=user)
 
     def expect(self, what: str, found: str, wanted: str = RIGHT) -> None:
         """Compare."""
@@ -97,7 +120,7 @@ class Release(Hypervisor):
 
     def first_start(self) -> None:
         """The first start records the pin."""
-        self._define(RIGHT, _GATE)
+        self._define(RIGHT, _GATE, "nova")
         self.virsh("start", "web")
         self.expect("pin", self.admin("get", "web"))
 
@@ -118,7 +141,7 @@ class Release(Hypervisor):
 
     def pass_the_gate(self) -> None:
         """The gate puts a definition right on its way."""
-        self._define(self.wrong, _GATE)
+        self._define(self.wrong, _GATE, "nova")
         self.expect("defined as", self.machine("web", "--inactive"))
 
     def save(self) -> None:
@@ -130,21 +153,35 @@ class Release(Hypervisor):
         self.expect("it runs as", self.machine("web"))
 
     def restart_the_daemon(self) -> None:
-        """libvirtd starts anew beside a running guest."""
+        """libvirt's daemon starts anew beside a running guest."""
         before = self.process("web")
-        self.run(["systemctl", "restart", "libvirtd"])
+        self.run(["systemctl", "restart", self.daemon])
         self.expect("process", self.process("web"), before)
-        self.admin("hook", "status")
+
+    def prove_the_guard(self) -> None:
+        """The hook is known to have seen each start, and the daemon that has just started to know it; all is well."""
+        columns = ("-f", "value", "-c", "Loaded", "-c", "Called")
+        self.expect("hook status", self.admin("hook", "status", *columns), "True True")
+        self.admin("doctor")
+
+    def forecast(self) -> None:
+        """A rehearsal under this release's own QEMU finds nothing, beside the daemon."""
+        told = self.admin("forecast", "--qemu-binary", EMULATOR, "--rehearse", "-f", "json")
+        errors = [trial["error"] for guest in json.loads(told) for trial in guest["rehearsed"]]
+        if errors != [None]:
+            raise Wrong(told)
 
     def break_the_catalog(self) -> None:
-        """A guest starts although the catalog can't be read, and the log says so; a new one is made."""
+        """A guest starts although the catalog can't be read, and log and sync say so; a copy of it is put back."""
         self.virsh("destroy", "web")
         self.run(["sh", "-c", f"cp {CATALOG} /root/; rm -f {CATALOG}-*; echo no >{CATALOG}"])
         self.virsh("start", "web")
         if "catalog" not in self.run(["journalctl", "-t", "mthook", "-n", "20"]).stdout:
             raise Wrong("nothing is logged")
         self.run(["sh", "-c", f"rm -f {CATALOG}-*; cp /root/catalog.sqlite {CATALOG}"])
-        self.run(["mthook-sync"])
+        told = self.run(["mthook-sync"], check=False).stderr
+        if "web" not in told or "started unguarded" not in told:
+            raise Wrong(f"mthook-sync doesn't tell of the start: {told}")
 
     def unit_tests(self) -> None:
         """The unit tests pass with this release's Python."""
@@ -159,6 +196,8 @@ class Release(Hypervisor):
 
     def migrate_to(self, other: Release) -> None:
         """A guest that runs moves to another host with its pin."""
+        if self.try_virsh("domstate", "web").returncode:
+            self.first_start()
         argv = ["migrate", "--live", "--persistent", "--undefinesource", "web", other.uri]
         done = subprocess.run(
             ["virsh", "-q", "-c", self.uri, *argv, "tcp://127.0.0.1"],
@@ -171,6 +210,18 @@ class Release(Hypervisor):
         other.expect("pin there", other.admin("get", "web"))
         other.stop_a_start()
         other.repair()
+        other.pass_the_gate()
+
+
+class Modular(Release):
+    """One where virtqemud runs the guests, and virtproxyd serves libvirtd's socket."""
+
+    daemon = "virtqemud"
+    _prepared_by = _SWITCH
+
+    def _layers(self, suite: str) -> list[Path]:
+        (root,) = super()._layers(suite)
+        return [modular.daemons(root), root]
 
 
 STEPS: dict[str, Callable[[Release], None]] = {
@@ -181,6 +232,8 @@ STEPS: dict[str, Callable[[Release], None]] = {
     "gate": Release.pass_the_gate,
     "save, restore": Release.save,
     "daemon restarted": Release.restart_the_daemon,
+    "proof of guard": Release.prove_the_guard,
+    "rehearsal": Release.forecast,
     "catalog broken": Release.break_the_catalog,
     "unit tests": Release.unit_tests,
 }
