@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Callable
 
 from tests.lab import guest_xml, roots
-from tests.lab.guests import EMULATOR
 from tests.lab.hypervisor import Hypervisor
 from tests.lab.processes import wait_until
+from tests.lab.requirements import EMULATOR
 from tests.matrix import modular
 from tests.matrix.roots import SUITES
 from tests.packages import building
