@@ -36,6 +36,9 @@ class Offer:
 OFFER = Offer()
 #: What a guest gets that asks for ``pc`` or for nothing, and for ``q35``: another one with each QEMU.
 PC, Q35 = OFFER.stands_for("pc"), OFFER.stands_for("q35")
+#: Those of a year ago, which no QEMU deprecates yet, and of one release ago: there are three a year.
+OLD_PC, LAST_PC = (next(iter(OFFER.releases(deprecated=False)[ago:]), PC) for ago in (3, 1))
+OLD_Q35 = OLD_PC.replace("pc-i440fx", "pc-q35")
 
 
 def _virt_type() -> str:

@@ -12,12 +12,12 @@ from lxml import etree
 from mthook.catalog.store import Catalog
 from mthook.tools import sync
 from tests.corpus import CONVERTED, Case, ident
-from tests.lab import PC, Q35, Host, guest_xml
+from tests.lab import LAST_PC, OLD_PC, PC, Q35, Host, guest_xml
 from tests.libvirt.conversion import Daemon, lacks, startable
 from tests.libvirt.desk import Commands
 
 UUID = "3f2c1d3e-0000-4000-8000-000000000001"
-OLD = "pc-i440fx-6.2"
+OLD = OLD_PC
 #: Captured from libvirt: they have the addresses that are to come back.
 _CAPTURED = [c for c in CONVERTED if c.name.startswith("libvirt-") and not lacks(c.xml)]
 DISK = "/var/lib/libvirt/images/hda.img"
@@ -222,7 +222,7 @@ def test_a_machine_type_in_an_argument_for_qemu_is_drift_and_cannot_be_set(desk:
         last = catalog.history(UUID)[-1]
     assert (last.event, last.old, last.new) == ("drift", PC, OLD)
     desk.node.virsh("destroy", "web-1")
-    for other in ("pc-i440fx-6.1", Q35):
+    for other in (LAST_PC, Q35):
         code, _, said = desk.admin("set", "web-1", other, "--force")
         assert code != 0 and "take -machine out of <qemu:commandline>" in said
     desk.set(OLD)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import PC, Host, guest_xml
+from tests.lab import OLD_PC, PC, Host, guest_xml
 from tests.lab.site import CATALOG, UUID, Site, fresh
 
 OTHER = "3f2c1d3e-0000-4000-8000-000000000002"
-OLD, NEW = "pc-i440fx-6.2", PC
+OLD, NEW = OLD_PC, PC
 HOLDER = """
 import sqlite3, sys, time
 holder = sqlite3.connect(sys.argv[1], isolation_level=None)

@@ -18,11 +18,11 @@ from mthook.gate.xdr import Malformed
 from mthook.xmlrewrite import pipeline, summary
 from tests.gate.libvirt.rawclient import OPEN, RawClient, said, status
 from tests.gate.node import DIRECT, GATE, Node
-from tests.lab import PC, VIRT_TYPE, guest_xml
+from tests.lab import OLD_PC, PC, VIRT_TYPE, guest_xml
 from tests.lab.site import UUID
 from tests.unit.gate.messages import DEFINE, define, message, with_files
 
-OLD, NEW = "pc-i440fx-6.2", PC
+OLD, NEW = OLD_PC, PC
 UNDECODED = "Unable to decode message payload"
 XML = guest_xml("web-1", UUID, NEW).encode()
 #: How many messages, and domains, of chance are tried.

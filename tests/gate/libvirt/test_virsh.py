@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from tests.gate.node import GATE, Node, gated, uri
-from tests.lab import PC, Q35, Host, guest_xml
+from tests.lab import OLD_PC, PC, Q35, Host, guest_xml
 from tests.lab.guests import VIRT_TYPE
 from tests.lab.site import UUID
 
-OLD, NEW = "pc-i440fx-6.2", PC
+OLD, NEW = OLD_PC, PC
 SAVED = "/var/lib/libvirt/web-1.save"
 EDITOR = f"sed -i s/{OLD}/{NEW}/"
 
