@@ -28,9 +28,14 @@ class Offer:
 
     def releases(self, *, deprecated: bool) -> list[str]:
         """Return those of i440fx that QEMU deprecates, or doesn't; the newest first."""
-        rows = re.findall(r"^(pc-i440fx-[0-9.]+) (.*)$", self._text, re.MULTILINE)
+        # Before 1.4 there was no other board, and none in the name.
+        rows = re.findall(r"^(pc-(?:i440fx-)?[0-9.]+) (.*)$", self._text, re.MULTILINE)
         names = [name for name, text in rows if ("(deprecated)" in text) == deprecated]
-        return sorted(names, key=lambda name: [int(n) for n in name[10:].split(".")], reverse=True)
+        return sorted(names, key=_version, reverse=True)
+
+
+def _version(name: str) -> list[int]:
+    return [int(number) for number in name.rpartition("-")[2].split(".")]
 
 
 OFFER = Offer()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +26,7 @@ RUN = """\
 import sys, pytest
 from tests import conftest
 conftest.COMPLETE = sys.argv[1]
-sys.exit(pytest.main(["-p", "no:cacheprovider", "-p", "tests.conftest", "-c", "/dev/null", sys.argv[2]]))
+sys.exit(pytest.main(["-p", "no:cacheprovider", "-p", "tests.conftest", "-c", "tox.ini", sys.argv[2]]))
 """
 
 
@@ -40,12 +41,14 @@ def test_what_is_lacking_is_named(tmp_path: Path, complete: str, code: int, told
     """With what it lacks."""
     path = tmp_path / "test_left.py"
     path.write_text(TESTS)
+    (tmp_path / "tox.ini").write_text("[pytest]\n")
 
     done = subprocess.run(
         [sys.executable, "-c", RUN, complete, str(path)],
         capture_output=True,
         text=True,
-        cwd=ROOT,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         check=False,
     )
 
