@@ -26,6 +26,10 @@ class Offer:
         found = re.search(rf"^{alias} .*\(alias of (\S+)\)$", self._text, re.MULTILINE)
         return found.group(1) if found else alias
 
+    def has(self, name: str) -> bool:
+        """Tell whether a machine type is among them."""
+        return f"\n{name} " in self._text
+
     def releases(self, *, deprecated: bool) -> list[str]:
         """Return those of i440fx that QEMU deprecates, or doesn't; the newest first."""
         # Before 1.4 there was no other board, and none in the name.

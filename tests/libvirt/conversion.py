@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Optional
@@ -14,8 +15,14 @@ import libvirt
 import libvirt_qemu
 from lxml import etree
 
-from tests.lab import VIRT_TYPE, Host
+from tests.lab import OFFER, PC, Q35, VIRT_TYPE, Host
 
+#: The version of this machine's.
+LIBVIRT = (
+    libvirt.getVersion() // 1_000_000,
+    libvirt.getVersion() // 1000 % 1000,
+    libvirt.getVersion() % 1000,
+)
 IMAGES = "/var/lib/libvirt/images"
 _CPU = "<cpu mode='custom' match='exact' check='none'><model fallback='forbid'>qemu64</model></cpu>"
 #: Elements that only narrow down where on a host a guest runs.
@@ -26,6 +33,9 @@ _GUEST_SIDE = ("mac", "model", "address", "alias", "boot", "acpi")
 _SECONDS = 30
 _HYPERV = ("relaxed", "spinlocks")
 _Ask = Callable[..., Any]
+_MACHINE = re.compile(rb"\b(pc-(?:i440fx|q35)-[0-9.]+)\b")
+#: What becomes of the guest's sound on its host; libvirt 7.0 doesn't know the element.
+_AUDIO = re.compile(rb"<audio\b(?:[^>]*/>|.*?</audio>)", re.DOTALL)
 
 
 class Daemon:
@@ -120,6 +130,18 @@ def _on_pci(buses: Iterable[list[dict[str, Any]]]) -> Iterator[str]:
         yield from _on_pci(device.get("pci_bridge", {}).get("devices", []) for device in devices)
 
 
+def fitted(xml: bytes) -> bytes:
+    """Return a domain with a version of its board that this QEMU has, and as an old libvirt takes it."""
+    fitted = _MACHINE.sub(_offered, xml)
+    return _AUDIO.sub(b"", fitted) if LIBVIRT < (9,) else fitted
+
+
+def _offered(found: re.Match[bytes]) -> bytes:
+    if OFFER.has(found[1].decode()):
+        return found[1]
+    return (PC if found[1].startswith(b"pc-i440fx") else Q35).encode()
+
+
 class _Defined:
     def __init__(self, connection: libvirt.virConnect) -> None:
         self._connection = connection
@@ -127,7 +149,7 @@ class _Defined:
 
     def define(self, xml: bytes) -> None:
         flags = libvirt.VIR_DOMAIN_DEFINE_VALIDATE
-        self.domain = self._connection.defineXMLFlags(xml.decode(), flags)
+        self.domain = self._connection.defineXMLFlags(fitted(xml).decode(), flags)
 
     def close(self) -> None:
         if self.domain is None:
