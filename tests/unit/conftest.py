@@ -8,11 +8,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from mthook import journal
 
 #: Where the machine's own libvirt, gate and log listen.
 _MACHINES = ("/dev/log", "/run/libvirt/", "/run/mthook/", "/var/run/libvirt/")
+
+# A machine at work on something else draws examples slowly, and that is no fault.
+settings.register_profile("patient", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 _guarded = False
 
