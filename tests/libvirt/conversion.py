@@ -7,15 +7,21 @@ import contextlib
 import functools
 import json
 import re
+import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, Optional
 
 import libvirt
 import libvirt_qemu
+import pytest
 from lxml import etree
 
+from tests.corpus import Case
 from tests.lab import OFFER, PC, Q35, VIRT_TYPE, Host
+from tests.lab.requirements import EMULATOR, PATH
 
 #: The version of this machine's.
 LIBVIRT = (
@@ -36,6 +42,46 @@ _Ask = Callable[..., Any]
 _MACHINE = re.compile(rb"\b(pc-(?:i440fx|q35)-[0-9.]+)\b")
 #: What becomes of the guest's sound on its host; libvirt 7.0 doesn't know the element.
 _AUDIO = re.compile(rb"<audio\b(?:[^>]*/>|.*?</audio>)", re.DOTALL)
+
+
+_SCHEMA = Path("/usr/share/libvirt/schemas/domain.rng")
+
+
+def each(cases: Iterable[Case], *, started: bool = True) -> pytest.MarkDecorator:
+    """Have a test be about each of some cases, but for those with something that this machine lacks.
+
+    :param started: whether the test starts them.
+    """
+    found = [pytest.param(case, marks=[*_needed(case, started)], id=case.name) for case in cases]
+    return pytest.mark.parametrize("case", found)
+
+
+def _needed(case: Case, started: bool) -> Iterator[pytest.MarkDecorator]:
+    known = all(_is_known(xml) for xml in (case.xml, case.out) if xml is not None)
+    yield pytest.mark.needs(known, "a libvirt that knows the domain")
+    if started and b"<tpm" in case.xml:
+        yield pytest.mark.needs(shutil.which("swtpm", path=PATH) is not None, "swtpm")
+    if started and (b"spice" in case.xml or b"qxl" in case.xml):
+        yield pytest.mark.needs('"qxl"' in _devices(), "a QEMU with Spice")
+    if b"ib700" in case.xml:
+        # 9.0 does, 11.3 doesn't.
+        yield pytest.mark.needs(LIBVIRT < (11,), "a libvirt that lets a q35 have an ISA watchdog")
+
+
+def _is_known(xml: bytes) -> bool:
+    """Whether this libvirt knows all that is in a domain, as Debian 12's does, which the corpus was made with."""
+    return LIBVIRT >= (9,) or _schema().validate(etree.fromstring(fitted(xml)))
+
+
+@functools.lru_cache(None)
+def _schema() -> etree.RelaxNG:
+    return etree.RelaxNG(etree.parse(str(_SCHEMA)))
+
+
+@functools.lru_cache(None)
+def _devices() -> str:
+    argv = [EMULATOR, "-device", "help"]
+    return subprocess.run(argv, capture_output=True, text=True, check=False).stdout
 
 
 class Daemon:
