@@ -36,7 +36,7 @@ def main() -> int:
     parser.add_argument("target", nargs="*", default=["demo", "test"], help="of make")
     args = parser.parse_args()
     suites = args.suite or ["bullseye", "trixie"]
-    print(f"Each release takes half an hour and downloads about 800 MB: {', '.join(suites)}.")
+    print(f"Each release takes half an hour and downloads about 500 MB: {', '.join(suites)}.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         rows = [(SUITES[suite], *_try(suite, args.target)) for suite in suites]
