@@ -26,7 +26,9 @@ _MASKS = (
     (r"\(pid \d+\)", "(pid N)"),
     (r"\b\d+ (second|minute)s? (ago|old)", r"N \1s \2"),
     (r"\b\d+ (s|min) ago", "N s ago"),
-    (r"\bdue \d{4}-\d\d", "due YYYY-MM"),
+    # In a box, which is as wide whatever the version.
+    (r"QEMU (\d\.\d), due \d{4}-\d\d", r"QEMU N.N, due YYYY-MM"),
+    (r"QEMU (\d\d\.\d), due \d{4}-\d\d([^|\n]*)\|", r"QEMU N.N, due YYYY-MM\2 |"),
     (r"(QEMU|libvirt|mthook) \d+\.\d+(\.\d+)*", r"\1 N.N"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
     (r"(?<![-0-9a-f])[0-9a-f]{12}(?=\n)", "CHANGE"),

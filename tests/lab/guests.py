@@ -82,7 +82,7 @@ def guest_xml(
 <domain type='{virt_type}'>
   <name>{escape(name)}</name>
   <uuid>{uuid}</uuid>
-  <metadata>{metadata}</metadata>
+  {f"<metadata>{metadata}</metadata>" if metadata else ""}
   <memory unit='MiB'>{memory_mib}</memory>
   <vcpu>1</vcpu>
   <os>
