@@ -10,8 +10,9 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Optional
 
 import libvirt
@@ -47,12 +48,25 @@ _AUDIO = re.compile(rb"<audio\b(?:[^>]*/>|.*?</audio>)", re.DOTALL)
 _SCHEMA = Path("/usr/share/libvirt/schemas/domain.rng")
 
 
-def each(cases: Iterable[Case], *, started: bool = True) -> pytest.MarkDecorator:
+def each(
+    cases: Iterable[Case],
+    *,
+    started: bool = True,
+    more: Mapping[str, pytest.MarkDecorator] = MappingProxyType({}),
+) -> pytest.MarkDecorator:
     """Have a test be about each of some cases, but for those with something that this machine lacks.
 
     :param started: whether the test starts them.
+    :param more: what single ones need for this test.
     """
-    found = [pytest.param(case, marks=[*_needed(case, started)], id=case.name) for case in cases]
+    found = [
+        pytest.param(
+            case,
+            marks=[*_needed(case, started), *([more[case.name]] if case.name in more else [])],
+            id=case.name,
+        )
+        for case in cases
+    ]
     return pytest.mark.parametrize("case", found)
 
 
