@@ -3,6 +3,9 @@ CREATE ROLE "mthook-owner" LOGIN PASSWORD 'PASSWORD';
 CREATE DATABASE mthook OWNER "mthook-owner";
 
 -- After "mthook-admin fleet init", in that database: what a host may do.
+-- Before PostgreSQL 15, every user could make tables there.
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+GRANT CREATE ON SCHEMA public TO "mthook-owner";
 CREATE ROLE mthook_host;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO mthook_host;
 GRANT INSERT, UPDATE, DELETE ON own_hosts TO mthook_host;

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +48,11 @@ FIRST = (
     "tests/unit/catalog/test_crash.py",
 )
 
+#: Where nothing may be left out: on Debian 12, which continuous integration runs on.
+COMPLETE = 'ID="12"'
+#: Why, by test.
+_left_out: dict[str, str] = {}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add an option: a change of words is read in the difference of the files that it writes."""
@@ -56,7 +63,49 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what should come first; the others stay in their order."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Say what the marker is for."""
+    config.addinivalue_line(
+        "markers", "needs(there, what): left out by name where this machine lacks it"
+    )
+
+
+def _lacking(item: pytest.Item) -> str:
+    marks = (mark.args for mark in item.iter_markers("needs"))
+    return ", ".join(what for there, what in marks if not there)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what this machine can't run. Begin with what should come first; the others stay in their order.
+
+    :raises pytest.UsageError: something is left out where everything can run.
+    """
+    left_out = [item for item in items if _lacking(item)]
+    if left_out and COMPLETE in Path("/etc/os-release").read_text():
+        raise pytest.UsageError(f"{left_out[0].nodeid} needs {_lacking(left_out[0])}.")
+    _left_out.update({item.nodeid: _lacking(item) for item in left_out})
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
     rank = {module: number for number, module in enumerate(FIRST)}
     items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(FIRST)))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the process that started this one what was left out here."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["left_out"] = _left_out
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """All processes of a run leave out the same."""
+    _left_out.update(getattr(node, "workeroutput", {}).get("left_out", {}))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name what was left out."""
+    if _left_out:
+        terminalreporter.section("left out, with what this machine lacks")
+        for nodeid, what in _left_out.items():
+            terminalreporter.line(f"{nodeid}: {what}")

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from mthook.operations.setup import places
+from tests import recorded
 from tests.lab import Host
 from tests.systemctl import systemctl
 
@@ -80,7 +81,11 @@ def check(
     path = DOCS / name
     page = path.read_text()
     equip(host)
-    now = retyped(page, lambda command: on_terminal(host, command, contained), here)
+
+    def typed(command: str) -> str:
+        return recorded.shown(on_terminal(host, recorded.typed(command), contained))
+
+    now = retyped(page, typed, here)
     if rewrite and normal(now) != normal(page):
         path.write_text(now)
         return

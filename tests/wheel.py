@@ -17,7 +17,6 @@ from mthook.catalog.store import Catalog
 from mthook.hook import install
 
 UUID = "7d3f0a52-6a0e-4c6f-9f3b-5f0a1c2d3e4f"
-OLD, NEW = "pc-i440fx-6.2", "pc-i440fx-7.2"
 DOMAIN = f"<domain type='kvm'><uuid>{UUID}</uuid><os><type machine='pc-i440fx-7.2'>hvm</type></os></domain>"
 
 #: Completion and man pages.
@@ -66,6 +65,8 @@ def check_commands() -> None:
     """Count the commands; the first one, pip's, was tox's."""
     # Behind what is installed: the lab is the checkout's, mthook isn't.
     sys.path.append(str(Path(__file__).parents[1]))
+    from tests.lab import OLD_PC as OLD
+    from tests.lab import PC as NEW
     from tests.lab import Host, guest_xml
 
     with Host("fresh") as host:

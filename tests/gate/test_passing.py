@@ -40,6 +40,7 @@ MIB = 1 << 20
         define(b"no XML at all"),
         message(350, b"no arguments of this call"),
     ],
+    ids=("call", "unknown", "program", "other", "kind", "stream", "domain", "text", "arguments"),
 )
 def test_messages_pass_as_they_are(rig: Rig, data: bytes) -> None:
     """Both ways, known or not, and many at once."""

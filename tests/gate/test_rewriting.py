@@ -17,11 +17,11 @@ from mthook.catalog.records import Capability, HostFacts
 from mthook.catalog.store import Catalog
 from mthook.gate import errorreply, framing, xdr
 from tests.gate.rig import OPEN, OPENED, Rig, receive, receive_message, send_descriptor, wait_until
-from tests.lab import PC, Q35
+from tests.lab import LAST_PC, OLD_PC, PC, Q35
 from tests.unit.gate.messages import define, message, migrate, parameter, with_files
 from tests.unit.hook.conftest import UUID, domain, travelling
 
-OLD, NEW, OTHER = "pc-i440fx-6.2", PC, "pc-i440fx-7.0"
+OLD, NEW, OTHER = OLD_PC, PC, LAST_PC
 #: What would lose a device as a guest of OLD.
 LOST = domain(Q35).replace(b"</devices>", b"<iommu model='intel'/></devices>")
 

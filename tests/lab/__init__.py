@@ -7,13 +7,16 @@ the lab.
 """
 
 from tests.lab.footprint import exit_code, leftovers, traces
-from tests.lab.guests import OFFER, PC, Q35, VIRT_TYPE, guest_xml
+from tests.lab.guests import LAST_PC, OFFER, OLD_PC, OLD_Q35, PC, Q35, VIRT_TYPE, guest_xml
 from tests.lab.host import Host
 from tests.lab.mariadb import MariaDB
 from tests.lab.requirements import LabError, check
 
 __all__ = [
+    "LAST_PC",
     "OFFER",
+    "OLD_PC",
+    "OLD_Q35",
     "PC",
     "Q35",
     "VIRT_TYPE",

@@ -43,7 +43,8 @@ def leftovers(
     :param owner: only processes of labs which the process with this id owned; all labs' otherwise.
     :param before: the :func:`traces` from before the lab; without them files aren't looked at.
     """
-    found = list(_processes(owner)) + list(_mounts())
+    found = list(_processes(owner))
+    found += [mount for mount in _mounts() if mount not in _OF_THIS_MACHINE]
     if before is not None:
         found += [f"file {path}" for path in sorted(traces().difference(before))]
     return found
@@ -90,7 +91,11 @@ def _owner(process: Path, command: str) -> Optional[int]:
 
 
 def _mounts() -> Iterator[str]:
-    """Yield the mounts of labs that got out of their namespace."""
+    """Yield the mounts of labs that this process sees: they got out of their namespace."""
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         if " mthook-lab " in line:
             yield f"mount {line.split()[4]}"
+
+
+#: A machine of a lab has the lab's mounts from the beginning; labs on it have left none of these.
+_OF_THIS_MACHINE = frozenset(_mounts())

@@ -68,9 +68,14 @@ class _Node(MariaDB):
     def carry_on(self) -> None:
         """Go on with those that are left: of half a cluster an administrator has to say that it is all there is."""
         wait_until("The node doesn't miss the others", lambda: not self._answers(), self.log)
-        with contextlib.suppress(pymysql.err.OperationalError):  # it may be too soon to answer
+        wait_until("The node doesn't carry on", self._carries_on, self.log)
+
+    def _carries_on(self) -> bool:
+        if self._answers():
+            return True
+        with contextlib.suppress(pymysql.err.MySQLError):  # it may be too soon
             self.execute("SET GLOBAL wsrep_provider_options = 'pc.bootstrap=YES'")
-        wait_until("The node doesn't carry on", self._answers, self.log)
+        return False
 
 
 class Galera:

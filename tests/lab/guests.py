@@ -26,16 +26,28 @@ class Offer:
         found = re.search(rf"^{alias} .*\(alias of (\S+)\)$", self._text, re.MULTILINE)
         return found.group(1) if found else alias
 
+    def has(self, name: str) -> bool:
+        """Tell whether a machine type is among them."""
+        return f"\n{name} " in self._text
+
     def releases(self, *, deprecated: bool) -> list[str]:
         """Return those of i440fx that QEMU deprecates, or doesn't; the newest first."""
-        rows = re.findall(r"^(pc-i440fx-[0-9.]+) (.*)$", self._text, re.MULTILINE)
+        # Before 1.4 there was no other board, and none in the name.
+        rows = re.findall(r"^(pc-(?:i440fx-)?[0-9.]+) (.*)$", self._text, re.MULTILINE)
         names = [name for name, text in rows if ("(deprecated)" in text) == deprecated]
-        return sorted(names, key=lambda name: [int(n) for n in name[10:].split(".")], reverse=True)
+        return sorted(names, key=_version, reverse=True)
+
+
+def _version(name: str) -> list[int]:
+    return [int(number) for number in name.rpartition("-")[2].split(".")]
 
 
 OFFER = Offer()
 #: What a guest gets that asks for ``pc`` or for nothing, and for ``q35``: another one with each QEMU.
 PC, Q35 = OFFER.stands_for("pc"), OFFER.stands_for("q35")
+#: Those of a year ago, which no QEMU deprecates yet, and of one release ago: there are three a year.
+OLD_PC, LAST_PC = (next(iter(OFFER.releases(deprecated=False)[ago:]), PC) for ago in (3, 1))
+OLD_Q35 = OLD_PC.replace("pc-i440fx", "pc-q35")
 
 
 def _virt_type() -> str:
@@ -70,7 +82,7 @@ def guest_xml(
 <domain type='{virt_type}'>
   <name>{escape(name)}</name>
   <uuid>{uuid}</uuid>
-  <metadata>{metadata}</metadata>
+  {f"<metadata>{metadata}</metadata>" if metadata else ""}
   <memory unit='MiB'>{memory_mib}</memory>
   <vcpu>1</vcpu>
   <os>

@@ -29,7 +29,7 @@ chmod 1777 run/lock
 echo "$2" >run/mthook-lab/owner
 
 mount -n -t tmpfs -o mode=0755 mthook-lab dev
-for device in "null 1 3" "zero 1 5" "full 1 7" "random 1 8" "urandom 1 9" "tty 5 0" "kvm 10 232" "net/tun 10 200"; do
+for device in "null 1 3" "zero 1 5" "full 1 7" "random 1 8" "urandom 1 9" "tty 5 0" "fuse 10 229" "kvm 10 232" "net/tun 10 200"; do
     set -- "$1" "$2" $device
     mkdir -p "$(dirname "dev/$3")"
     mknod -m 666 "dev/$3" c "$4" "$5"

@@ -32,6 +32,7 @@ listen_addresses = '127.0.0.1'
 port = {{port}}
 unix_socket_directories = '{_DIRECTORY}'
 fsync = off
+password_encryption = scram-sha-256
 max_connections = 200
 shared_buffers = 256MB
 """

@@ -6,16 +6,30 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import re
+import shutil
+import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Optional
 
 import libvirt
 import libvirt_qemu
+import pytest
 from lxml import etree
 
-from tests.lab import VIRT_TYPE, Host
+from tests.corpus import Case
+from tests.lab import OFFER, PC, Q35, VIRT_TYPE, Host
+from tests.lab.requirements import EMULATOR, PATH
 
+#: The version of this machine's.
+LIBVIRT = (
+    libvirt.getVersion() // 1_000_000,
+    libvirt.getVersion() // 1000 % 1000,
+    libvirt.getVersion() % 1000,
+)
 IMAGES = "/var/lib/libvirt/images"
 _CPU = "<cpu mode='custom' match='exact' check='none'><model fallback='forbid'>qemu64</model></cpu>"
 #: Elements that only narrow down where on a host a guest runs.
@@ -26,6 +40,62 @@ _GUEST_SIDE = ("mac", "model", "address", "alias", "boot", "acpi")
 _SECONDS = 30
 _HYPERV = ("relaxed", "spinlocks")
 _Ask = Callable[..., Any]
+_MACHINE = re.compile(rb"\b(pc-(?:i440fx|q35)-[0-9.]+)\b")
+#: What becomes of the guest's sound on its host; libvirt 7.0 doesn't know the element.
+_AUDIO = re.compile(rb"<audio\b(?:[^>]*/>|.*?</audio>)", re.DOTALL)
+
+
+_SCHEMA = Path("/usr/share/libvirt/schemas/domain.rng")
+
+
+def each(
+    cases: Iterable[Case],
+    *,
+    started: bool = True,
+    more: Mapping[str, pytest.MarkDecorator] = MappingProxyType({}),
+) -> pytest.MarkDecorator:
+    """Have a test be about each of some cases, but for those with something that this machine lacks.
+
+    :param started: whether the test starts them.
+    :param more: what single ones need for this test.
+    """
+    found = [
+        pytest.param(
+            case,
+            marks=[*_needed(case, started), *([more[case.name]] if case.name in more else [])],
+            id=case.name,
+        )
+        for case in cases
+    ]
+    return pytest.mark.parametrize("case", found)
+
+
+def _needed(case: Case, started: bool) -> Iterator[pytest.MarkDecorator]:
+    known = all(_is_known(xml) for xml in (case.xml, case.out) if xml is not None)
+    yield pytest.mark.needs(known, "a libvirt that knows the domain")
+    if started and b"<tpm" in case.xml:
+        yield pytest.mark.needs(shutil.which("swtpm", path=PATH) is not None, "swtpm")
+    if started and (b"spice" in case.xml or b"qxl" in case.xml):
+        yield pytest.mark.needs('"qxl"' in _devices(), "a QEMU with Spice")
+    if b"ib700" in case.xml:
+        # 9.0 does, 11.3 doesn't.
+        yield pytest.mark.needs(LIBVIRT < (11,), "a libvirt that lets a q35 have an ISA watchdog")
+
+
+def _is_known(xml: bytes) -> bool:
+    """Whether this libvirt knows all that is in a domain, as Debian 12's does, which the corpus was made with."""
+    return LIBVIRT >= (9,) or _schema().validate(etree.fromstring(fitted(xml)))
+
+
+@functools.lru_cache(None)
+def _schema() -> etree.RelaxNG:
+    return etree.RelaxNG(etree.parse(str(_SCHEMA)))
+
+
+@functools.lru_cache(None)
+def _devices() -> str:
+    argv = [EMULATOR, "-device", "help"]
+    return subprocess.run(argv, capture_output=True, text=True, check=False).stdout
 
 
 class Daemon:
@@ -120,6 +190,18 @@ def _on_pci(buses: Iterable[list[dict[str, Any]]]) -> Iterator[str]:
         yield from _on_pci(device.get("pci_bridge", {}).get("devices", []) for device in devices)
 
 
+def fitted(xml: bytes) -> bytes:
+    """Return a domain with a version of its board that this QEMU has, and as an old libvirt takes it."""
+    fitted = _MACHINE.sub(_offered, xml)
+    return _AUDIO.sub(b"", fitted) if LIBVIRT < (9,) else fitted
+
+
+def _offered(found: re.Match[bytes]) -> bytes:
+    if OFFER.has(found[1].decode()):
+        return found[1]
+    return (PC if found[1].startswith(b"pc-i440fx") else Q35).encode()
+
+
 class _Defined:
     def __init__(self, connection: libvirt.virConnect) -> None:
         self._connection = connection
@@ -127,7 +209,7 @@ class _Defined:
 
     def define(self, xml: bytes) -> None:
         flags = libvirt.VIR_DOMAIN_DEFINE_VALIDATE
-        self.domain = self._connection.defineXMLFlags(xml.decode(), flags)
+        self.domain = self._connection.defineXMLFlags(fitted(xml).decode(), flags)
 
     def close(self) -> None:
         if self.domain is None:

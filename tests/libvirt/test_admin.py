@@ -11,12 +11,12 @@ import pytest
 
 from mthook.catalog.store import Catalog
 from mthook.xmlrewrite import summary
-from tests.lab import PC, Q35, Host, guest_xml
+from tests.lab import OLD_PC, PC, Q35, Host, guest_xml
 from tests.libvirt.desk import Commands
 
 UUID = "3f2c1d3e-0000-4000-8000-000000000001"
 OTHER = "3f2c1d3e-0000-4000-8000-000000000002"
-OLD, NEW = "pc-i440fx-6.2", PC
+OLD, NEW = OLD_PC, PC
 VNC = "<graphics type='vnc' port='-1' passwd='sesame'/>"
 
 

@@ -16,7 +16,7 @@ from mthook.xmlrewrite.family.board import Conversion, nova_instance
 from mthook.xmlrewrite.machine import change_of_family
 from tests.corpus import CONVERTED, REFUSED, Case, ident
 from tests.lab import Host
-from tests.libvirt.conversion import Daemon, lacks, startable
+from tests.libvirt.conversion import LIBVIRT, Daemon, each, lacks, startable
 
 #: Refused, though libvirt would take it without a word.
 TRAPS = {
@@ -57,14 +57,16 @@ def daemon() -> Iterator[Daemon]:
         found.close()
 
 
-@pytest.mark.parametrize("case", CONVERTED, ids=ident)
+@each(CONVERTED, started=False)
 def test_what_was_accepted_is_accepted_converted(daemon: Daemon, case: Case) -> None:
     """With schema validation, and nothing of it adapted."""
     assert case.out is not None
     before = daemon.refusal(case.xml)
     after = daemon.refusal(case.out)
 
-    if case.name in MENDED:
+    if LIBVIRT[:2] != (9, 0):
+        assert after in (before, "")
+    elif case.name in MENDED:
         assert (before != "", after) == (True, "")
     elif case.name in TOO_NEW:
         assert (before, TOO_NEW[case.name] in after) == ("", True)
@@ -73,7 +75,7 @@ def test_what_was_accepted_is_accepted_converted(daemon: Daemon, case: Case) -> 
         assert after == before
 
 
-@pytest.mark.parametrize("case", _UNCOUNTED, ids=ident)
+@each(_UNCOUNTED)
 def test_what_is_converted_starts(daemon: Daemon, case: Case) -> None:
     """On the disks and networks of a test machine; the others start where their devices are counted."""
     assert case.out is not None
@@ -81,7 +83,7 @@ def test_what_is_converted_starts(daemon: Daemon, case: Case) -> None:
     assert daemon.refusal(startable(case.out), start=True) == ""
 
 
-@pytest.mark.parametrize("case", _OF_NOVA, ids=ident)
+@each(_OF_NOVA)
 def test_an_instance_knows_its_drives_by_what_it_did(daemon: Daemon, case: Case) -> None:
     """QEMU itself is asked, before and after."""
     assert case.out is not None
@@ -92,7 +94,7 @@ def test_an_instance_knows_its_drives_by_what_it_did(daemon: Daemon, case: Case)
     assert told or sorted(before.values(), key=str) == sorted(after.values(), key=str)
 
 
-@pytest.mark.parametrize("case", _OF_OTHERS, ids=ident)
+@each(_OF_OTHERS)
 def test_a_guest_knows_its_devices_by_what_it_did(daemon: Daemon, case: Case) -> None:
     """QEMU itself is asked, before and after: serials, and the order of network cards and disks."""
     assert case.out is not None
@@ -107,7 +109,7 @@ def _report(case: Case) -> str:
     return "\n".join(case.changes)
 
 
-@pytest.mark.parametrize("case", [c for c in CONVERTED if lacks(c.xml)], ids=ident)
+@each(case for case in CONVERTED if lacks(case.xml))
 def test_what_cannot_start_here_is_accepted_at_least(daemon: Daemon, case: Case) -> None:
     """Devices of the host's are kept; that they are absent shows only at the start."""
     assert case.out is not None
@@ -115,12 +117,20 @@ def test_what_cannot_start_here_is_accepted_at_least(daemon: Daemon, case: Case)
     assert daemon.refusal(startable(case.out)) == ""
 
 
-@pytest.mark.parametrize("case", _SWITCHES, ids=ident)
+@pytest.mark.parametrize("case", [c for c in _SWITCHES if c.name not in TRAPS], ids=ident)
 def test_what_is_refused_would_fail_on_the_other_board(daemon: Daemon, case: Case) -> None:
     """It isn't valid at all; or converted in spite of it, libvirt refuses it or its start."""
-    reason = daemon.refusal(case.xml) or daemon.refusal(startable(_in_spite(case)), start=True)
+    assert _reason(daemon, case) != ""
 
-    assert (reason == "") == (case.name in TRAPS), reason
+
+@each(case for case in _SWITCHES if case.name in TRAPS)
+def test_what_libvirt_would_take_without_a_word_is_refused(daemon: Daemon, case: Case) -> None:
+    """The guest wouldn't be the same."""
+    assert _reason(daemon, case) == ""
+
+
+def _reason(daemon: Daemon, case: Case) -> str:
+    return daemon.refusal(case.xml) or daemon.refusal(startable(_in_spite(case)), start=True)
 
 
 def _in_spite(case: Case) -> bytes:

@@ -6,10 +6,10 @@ from __future__ import annotations
 import pytest
 
 from tests.lab import Host, guest_xml
+from tests.recorded import NEW, OLD
 from tests.transcript import Transcript
 
 WEB, DB, MAIL = (f"7d3f0a52-6a0e-4c6f-9f3b-00000000000{number}" for number in (1, 2, 3))
-OLD, NEW = "pc-i440fx-6.2", "pc-i440fx-7.2"
 
 
 def test_the_first_hour_reads_as_it_should(pytestconfig: pytest.Config) -> None:
@@ -54,7 +54,7 @@ def changes(session: Transcript) -> None:
     """Change pins, also where that isn't wise."""
     session.say("Other machine types, and what speaks against them")
     session.type(f"mthook-admin set web-1 {NEW}", f"mthook-admin set db-1 {NEW}")
-    for machine in (NEW, OLD, "pc-q35-6.2", "pc", "pc-i440fx-99.9", "mainboard"):
+    for machine in (NEW, OLD, OLD.replace("i440fx", "q35"), "pc", "pc-i440fx-99.9", "mainboard"):
         session.type(f"mthook-admin set db-1 {machine}")
     session.type(f"mthook-admin set nobody {NEW}")
     session.type(f"mthook-admin set db-1 {OLD} --allow olde")

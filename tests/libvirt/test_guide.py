@@ -11,9 +11,9 @@ import pytest
 
 from tests import consoles
 from tests.lab import Host, guest_xml
+from tests.recorded import NEW, OLD
 
 WEB, DB = "3f2c1d3e-0000-4000-8000-000000000003", "5b0a77c4-0000-4000-8000-000000000005"
-OLD, NEW = "pc-i440fx-6.2", "pc-i440fx-7.2"
 NOVA = "<n:instance xmlns:n='http://openstack.org/xmlns/libvirt/nova/1.1'/>"
 KOLLAS = "/etc/kolla/nova-compute/nova.conf"
 TCP = "[DEFAULT]\nhost = compute-1\n\n[libvirt]\nconnection_uri = qemu+tcp://192.0.2.11/system\n"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab import PC, Q35, Host
+from tests.lab import OLD_PC, PC, Q35, Host
 from tests.lab.site import UUID, Site, fresh
 from tests.libvirt.test_conversion_back import parts
 
@@ -95,11 +95,11 @@ def test_a_guest_that_nothing_can_be_led_back_to_stays_stopped(here: Site) -> No
 
 def test_a_saved_guest_of_a_dropped_type_gets_advice_that_works(here: Site) -> None:
     """QEMU has lost the machine type of definition, pin and image: only discarding the image helps."""
-    here.node.boot("web-1", "pc-i440fx-6.2", uuid=UUID)
+    here.node.boot("web-1", OLD_PC, uuid=UUID)
     here.node.virsh("managedsave", "web-1")
     here.node.daemon.stop()
     for path in (here.node.path(IMAGE), here.node.path("/etc/libvirt/qemu/web-1.xml")):
-        path.write_bytes(path.read_bytes().replace(b"pc-i440fx-6.2", GONE.encode()))
+        path.write_bytes(path.read_bytes().replace(OLD_PC.encode(), GONE.encode()))
     here.set_pin(GONE)
     here.node.daemon.start()
 

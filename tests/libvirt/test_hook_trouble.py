@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab import PC, Host, hanging, silentlog
+from tests.lab import OLD_PC, PC, Host, hanging, silentlog
 from tests.lab.site import CATALOG, UUID, Site, fresh
 
-OLD, NEW = "pc-i440fx-6.2", PC
+OLD, NEW = OLD_PC, PC
 DISK = "/var/lib/mthook"
 
 

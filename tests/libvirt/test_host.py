@@ -13,7 +13,7 @@ from mthook.catalog.records import Guest, Pin
 from mthook.errors import HostError, NotFound
 from mthook.host import capabilities, connection, domains, realign
 from mthook.xmlrewrite.secrets import without_secrets
-from tests.lab import PC, Q35, VIRT_TYPE, Host, guest_xml
+from tests.lab import OLD_PC, PC, Q35, VIRT_TYPE, Host, guest_xml
 
 AT = "2026-11-22T13:00:00.000000Z"
 UUID = "3f2c1d3e-0000-4000-8000-000000000001"
@@ -40,7 +40,7 @@ def test_a_running_guest_is_read_with_what_it_runs_and_what_it_is_defined_as(
     node: Host, here: connection.Host
 ) -> None:
     """Both machine types are there, and they may differ."""
-    boot(node, "pc-i440fx-6.2")
+    boot(node, OLD_PC)
     node.define(guest_xml("web-1", UUID, PC))
 
     (domain,) = domains.list_domains(here)
@@ -48,7 +48,7 @@ def test_a_running_guest_is_read_with_what_it_runs_and_what_it_is_defined_as(
     assert (domain.uuid, domain.name, domain.state) == (UUID, "web-1", "running")
     assert (domain.active, domain.persistent) == (True, True)
     assert (domain.managed_save, domain.snapshots, domain.saved) == (False, 0, None)
-    assert domain.running is not None and domain.running.machine == "pc-i440fx-6.2"
+    assert domain.running is not None and domain.running.machine == OLD_PC
     assert domain.defined is not None and domain.defined.machine == PC
     assert key_of(domain.defined) == KEY
     assert domains.count_domains(here) == 1
@@ -56,14 +56,14 @@ def test_a_running_guest_is_read_with_what_it_runs_and_what_it_is_defined_as(
 
 def test_a_saved_guest_is_read_with_what_its_image_holds(node: Host, here: connection.Host) -> None:
     """The image keeps its machine type when the definition gets another one."""
-    boot(node, "pc-i440fx-6.2")
+    boot(node, OLD_PC)
     node.virsh("managedsave", "web-1")
     node.define(guest_xml("web-1", UUID, PC))
 
     domain = domains.find_domain(here, "web-1")
 
     assert (domain.state, domain.active, domain.managed_save) == ("saved", False, True)
-    assert (domain.saved, domain.running) == ("pc-i440fx-6.2", None)
+    assert (domain.saved, domain.running) == (OLD_PC, None)
     assert domain.defined is not None and domain.defined.machine == PC
 
 
@@ -83,12 +83,12 @@ def test_a_broken_saved_image_is_a_problem_of_its_guest(node: Host, here: connec
 
 def test_a_transient_guest_has_no_definition(node: Host, here: connection.Host) -> None:
     """It runs, and that is all there is of it."""
-    node.virsh("create", "/dev/stdin", input=guest_xml("web-1", UUID, "pc-i440fx-6.2"))
+    node.virsh("create", "/dev/stdin", input=guest_xml("web-1", UUID, OLD_PC))
 
     domain = domains.get_domain(here, UUID)
 
     assert (domain.active, domain.persistent, domain.defined) == (True, False, None)
-    assert domain.running is not None and domain.running.machine == "pc-i440fx-6.2"
+    assert domain.running is not None and domain.running.machine == OLD_PC
 
 
 @pytest.mark.parametrize("name", ["two words", "quo'te\"s", "--help", "naïve"])
@@ -96,7 +96,7 @@ def test_a_guest_with_a_strange_name_is_found_by_it(
     node: Host, here: connection.Host, name: str
 ) -> None:
     """libvirt allows nearly any name, and so does mthook."""
-    here.connection.defineXML(guest_xml(name, UUID, "pc-i440fx-6.2"))
+    here.connection.defineXML(guest_xml(name, UUID, OLD_PC))
 
     domain = domains.find_domain(here, name)
 
@@ -135,13 +135,13 @@ def test_what_only_they_show_who_may_see_passwords_is_not_kept(
 
 def test_a_redefined_guest_keeps_running_as_it_is(node: Host, here: connection.Host) -> None:
     """Only what the next cold start boots is changed."""
-    boot(node, "pc-i440fx-6.2")
+    boot(node, OLD_PC)
 
-    xml = domains.definition(here, UUID).xml.replace(b"pc-i440fx-6.2", PC.encode())
+    xml = domains.definition(here, UUID).xml.replace(OLD_PC.encode(), PC.encode())
     domains.redefine(here, UUID, xml)
 
     domain = domains.get_domain(here, UUID)
-    assert domain.running is not None and domain.running.machine == "pc-i440fx-6.2"
+    assert domain.running is not None and domain.running.machine == OLD_PC
     assert domain.defined is not None and domain.defined.machine == PC
 
 
@@ -149,11 +149,11 @@ def test_a_definition_that_libvirt_refuses_leaves_the_old_one(
     node: Host, here: connection.Host
 ) -> None:
     """The error names the guest and has libvirt's reason, in one line."""
-    node.define(guest_xml("web-1", UUID, "pc-i440fx-6.2"))
+    node.define(guest_xml("web-1", UUID, OLD_PC))
     before = domains.definition(here, UUID).xml
 
     with pytest.raises(HostError) as caught:
-        domains.redefine(here, UUID, before.replace(b"pc-i440fx-6.2", b"pc-i440fx-66.6"))
+        domains.redefine(here, UUID, before.replace(OLD_PC.encode(), b"pc-i440fx-66.6"))
 
     assert str(caught.value) == (
         f"web-1 ({UUID}): libvirt refuses the new definition: unsupported configuration: Emulator "
@@ -164,7 +164,7 @@ def test_a_definition_that_libvirt_refuses_leaves_the_old_one(
 
 def test_a_guest_that_is_gone_is_not_redefined(node: Host, here: connection.Host) -> None:
     """A definition for a guest that was undefined meanwhile doesn't bring it back."""
-    node.define(guest_xml("web-1", UUID, "pc-i440fx-6.2"))
+    node.define(guest_xml("web-1", UUID, OLD_PC))
     xml = domains.definition(here, UUID).xml
     node.virsh("undefine", "web-1")
 
@@ -202,7 +202,7 @@ def test_capabilities_are_those_of_the_host(here: connection.Host) -> None:
     offer = Offers(capabilities.read_capabilities(here)).of(guest)
 
     assert offer.aliases == {"pc": PC, "q35": Q35}
-    assert {"pc-i440fx-6.2", PC, Q35} <= set(offer.names)
+    assert {OLD_PC, PC, Q35} <= set(offer.names)
     assert [capabilities.supports(here, guest, name) for name in ("pc", "pc-66.6")] == [True, False]
 
 
@@ -212,13 +212,13 @@ def test_the_emulator_of_a_guest_counts_though_libvirt_does_not_list_it(
     """A second QEMU at another path is asked for what the guests that use it need."""
     other = "/run/qemu-old"
     node.path(other).symlink_to(QEMU)
-    node.define(guest_xml("web-1", UUID, "pc-i440fx-6.2").replace(QEMU, other))
+    node.define(guest_xml("web-1", UUID, OLD_PC).replace(QEMU, other))
 
     found = capabilities.read_capabilities(here, domains.list_domains(here))
 
     offer = Offers(found).like("x86_64", VIRT_TYPE, other)
     assert offer.aliases == {"pc": PC}
-    assert offer.names == sorted(["pc", "pc-i440fx-6.2", PC])
+    assert offer.names == sorted(["pc", OLD_PC, PC])
 
 
 def test_versions_are_those_of_the_host(node: Host, here: connection.Host) -> None:
@@ -275,7 +275,7 @@ def test_a_guest_that_is_undefined_while_it_is_realigned_stays_so(
     if running:
         node.virsh("start", "web-1")
     offers = Offers(capabilities.read_capabilities(here, domains.list_domains(here)))
-    pin = Pin(UUID, "pc-i440fx-6.2", "x86_64", "operator", "root", AT, AT)
+    pin = Pin(UUID, OLD_PC, "x86_64", "operator", "root", AT, AT)
     change = realign.prepare(here, pin, offers)
     before = here.connection.defineXMLFlags
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import PC, Host
+from tests.lab import PC, Q35, Host
 from tests.lab.site import UUID, Site, fresh
 
 UNIT = Path(__file__).parents[2] / "etc" / "systemd" / "mthook-sync.service"
@@ -56,7 +56,7 @@ def test_starts_and_stops_are_counted(here: Site) -> None:
     here.node.boot("web-1", PC, uuid=UUID)
     pinned = here.pin()
     here.node.virsh("destroy", "web-1")
-    here.redefine("pc-q35-7.2")
+    here.redefine(Q35)
     assert here.start() != ""
 
     figures = sync(here)
@@ -75,7 +75,7 @@ def test_a_report_on_a_real_host(here: Site) -> None:
     sync(here)
     before = json.loads(here.node.mthook("mthook-admin", "report", "-f", "json").stdout)
     here.node.virsh("destroy", name)
-    here.redefine("pc-q35-7.2", name)
+    here.redefine(Q35, name)
     assert here.start(name) != ""
     here.node.mthook("mthook-admin", "report", "--html", "/run/report.html")
     here.node.run(["mkdir", "/run/exports"])
@@ -88,9 +88,7 @@ def test_a_report_on_a_real_host(here: Site) -> None:
     assert [one["problems"] for one in before["hosts"]] == [[]]
     assert [(one["family"], one["guests"]) for one in before["machine_types"]] == [("i440fx", 1)]
     assert after.startswith("alpha: protected, look into it\n")
-    assert (
-        "start stopped, to be repaired: 1\n    <b>web has pc-q35-7.2, pinned to pc-i440fx" in after
-    )
+    assert f"start stopped, to be repaired: 1\n    <b>web has {Q35}, pinned to pc-i440fx" in after
     page = here.node.path("/run/report.html").read_text()
-    assert "&lt;b&gt;web has pc-q35-7.2" in page
+    assert f"&lt;b&gt;web has {Q35}" in page
     assert "<b>" not in page

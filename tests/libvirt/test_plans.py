@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import PC, Q35, Host, guest_xml
+from tests.lab import OLD_PC, PC, Q35, Host, guest_xml
 from tests.libvirt.desk import Commands
 
 WEB = "3f2c1d3e-0000-4000-8000-000000000001"
 DB = "3f2c1d3e-0000-4000-8000-000000000002"
-OLD = "pc-i440fx-6.2"
+OLD = OLD_PC
 VNC = "<graphics type='vnc' port='-1' passwd='sesame'/>"
 
 

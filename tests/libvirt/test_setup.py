@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab import Host, guest_xml
+from tests.lab import OLD_PC, PC, Host, guest_xml
 
 UUID = "3f2c1d3e-0000-4000-8000-000000000001"
-OLD, NEW = "pc-i440fx-6.2", "pc-i440fx-7.2"
+OLD, NEW = OLD_PC, PC
 CONFIG = "/etc/mthook/mthook.conf"
 HOOK = "/etc/libvirt/hooks/qemu"
 #: All that setup may touch.

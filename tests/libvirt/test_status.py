@@ -10,6 +10,7 @@ import pytest
 
 from tests.lab import OFFER, Host, guest_xml
 from tests.lab.site import CATALOG, CONFIG, UUID, Site, fresh
+from tests.libvirt.conversion import LIBVIRT
 from tests.programs import WAY_OUT
 
 OTHER = "3f2c1d3e-0000-4000-8000-000000000002"
@@ -150,6 +151,7 @@ def test_a_pin_that_qemu_lacks_is_a_failure(here: Site) -> None:
     assert f"(web-1 ({UUID}): pc-i440fx-99.9, nearest pc-i440fx-" in details
 
 
+@pytest.mark.needs(LIBVIRT >= (9,), "a libvirt that tells what QEMU deprecates")
 def test_a_pin_that_qemu_deprecates_is_a_warning(here: Site) -> None:
     """The command that is named lists it."""
     here.node.boot("db-1", DEPRECATED, uuid=OTHER)

@@ -7,10 +7,10 @@ import pytest
 
 from tests.lab import Host, guest_xml
 from tests.lab.nova import Cloud
+from tests.recorded import NEW, OLD
 from tests.transcript import Transcript
 
 WEB, DB, MAIL = (f"7d3f0a52-6a0e-4c6f-9f3b-00000000000{number}" for number in (1, 2, 3))
-OLD, NEW = "pc-i440fx-6.2", "pc-i440fx-7.2"
 NOVA = "<n:instance xmlns:n='http://openstack.org/xmlns/libvirt/nova/1.1'/>"
 DOMAIN = "instance-0000000f"
 ALL = (
@@ -65,7 +65,9 @@ def enforce(session: Transcript, cloud: Cloud) -> None:
     assert cloud.execute(ALL) == [("db-1", NEW), ("mail-1", OLD), ("web-1", OLD)]
     session.type(f"mthook-admin get {WEB}", "mthook-status upgrade check")
     session.say("Other machine types, and what speaks against them")
-    session.type(f"mthook-admin set {WEB} {NEW}", f"mthook-admin set {MAIL} pc-q35-6.2")
+    session.type(
+        f"mthook-admin set {WEB} {NEW}", f"mthook-admin set {MAIL} {OLD.replace('i440fx', 'q35')}"
+    )
     session.type(f"mthook-admin set {MAIL} {NEW}", f"mthook-admin history {MAIL}")
     session.say("Something defines web-1 as another type, and starts it")
     session.type(f"virsh -q destroy {DOMAIN}", "virsh -q define /run/web-1.xml")

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.gate.node import GATE, Node, gated, uri
-from tests.lab import PC, Host, MariaDB, guest_xml
+from tests.lab import OLD_PC, PC, Host, MariaDB, guest_xml
 from tests.lab.nova import Cloud
 from tests.lab.site import UUID
 from tests.nova import happenings
 
-OLD, NEW = "pc-i440fx-6.2", PC
+OLD, NEW = OLD_PC, PC
 NOVA = "<n:instance xmlns:n='http://openstack.org/xmlns/libvirt/nova/1.1'/>"
 
 

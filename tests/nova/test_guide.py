@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import consoles
+from tests import consoles, recorded
 from tests.lab import Host, MariaDB, guest_xml
 from tests.lab.nova import Cloud
 from tests.lab.novaschema import Schema
@@ -63,7 +63,7 @@ def test_nova_before_wallaby(host: Host, mariadb: MariaDB, schema: Schema, rewri
     """Nothing is recorded."""
     with Cloud(mariadb, schema, "before_") as cloud:
         queens(cloud)
-        fill(host, cloud, None, web="pc-i440fx-6.2", db="pc-i440fx-7.2")
+        fill(host, cloud, None, web=recorded.OLD, db=recorded.NEW)
 
         here = {"write_back": lambda: write_back(host)}
         consoles.check("start-nova-old.rst", host, here, rewrite)
@@ -71,6 +71,6 @@ def test_nova_before_wallaby(host: Host, mariadb: MariaDB, schema: Schema, rewri
 
 def test_nova_since_wallaby(host: Host, cloud: Cloud, rewrite: bool) -> None:
     """An alias is recorded."""
-    fill(host, cloud, "pc", web="pc-i440fx-6.2", db="pc-i440fx-7.2")
+    fill(host, cloud, "pc", web=recorded.OLD, db=recorded.NEW)
 
     consoles.check("start-nova.rst", host, {"write_back": lambda: write_back(host)}, rewrite)

@@ -9,13 +9,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.lab import PC, Host, MariaDB
+from tests.lab import LAST_PC, OLD_PC, PC, Host, MariaDB
 from tests.lab.nova import Cloud
 from tests.lab.site import UUID, Site, fresh
 from tests.nova import happenings
 
 NOVA = "<n:instance xmlns:n='http://openstack.org/xmlns/libvirt/nova/1.1'/>"
-OLD, NEW = "pc-i440fx-6.2", PC
+OLD, NEW = OLD_PC, PC
 
 
 class NovaSite(Site):
@@ -283,11 +283,11 @@ def test_a_database_that_cant_be_asked_leaves_it_to_on_error(
 
     config.write_text(config.read_text() + "on_error = deny\n")
     began = time.monotonic()
-    error = here.reboot("pc-i440fx-7.1")
+    error = here.reboot(LAST_PC)
     assert time.monotonic() - began < 2 + 4
 
     assert "mthook: start of guest 'web-1' stopped ([hook] on_error = deny): " in error
-    assert f"pinned to {OLD}, but would start as pc-i440fx-7.1; Nova can't be asked: " in error
+    assert f"pinned to {OLD}, but would start as {LAST_PC}; Nova can't be asked: " in error
     assert (urlsplit(here.cloud.cell_url()).password or "") not in error
 
 

@@ -15,12 +15,12 @@ import pymysql
 import pytest
 
 from mthook.nova import cell, cells
-from tests.lab import PC, MariaDB
+from tests.lab import OLD_PC, PC, MariaDB
 from tests.lab.nova import Cloud
 from tests.nova.moments import await_lock, before
 from tests.nova.place import DEFAULT, UNKNOWN, Place, Said
 
-OLD, NEW = "pc-i440fx-6.2", PC
+OLD, NEW = OLD_PC, PC
 #: How many instances there are: in every test some come before the trouble, and some after.
 COUNT = 6
 #: Nothing listens there.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import Host
+from tests.lab import LAST_PC, OLD_PC, OLD_Q35, PC, Q35, Host
 from tests.lab.nova import Cloud
 from tests.nova import happenings
 from tests.nova.client import Nova
@@ -19,11 +19,11 @@ from tests.nova.sync.conftest import Compute
 AFTER = ["x86_64=q35"]
 #: What instances run or are defined with, by name and state; None: no domain, as after shelving.
 GUESTS = {
-    ("web-1", "active"): "pc-i440fx-6.2",
-    ("web-2", "active"): "pc-q35-6.2",
-    ("db-1", "paused"): "pc-q35-7.2",
-    ("db-2", "stopped"): "pc-i440fx-7.1",
-    ("db-3", "stopped"): "pc-q35-7.0",
+    ("web-1", "active"): OLD_PC,
+    ("web-2", "active"): OLD_Q35,
+    ("db-1", "paused"): Q35,
+    ("db-2", "stopped"): LAST_PC,
+    ("db-3", "stopped"): LAST_PC.replace("i440fx", "q35"),
     ("old-1", "shelved"): None,
 }
 
@@ -111,14 +111,14 @@ def test_what_nova_manage_writes_is_brought_by_the_next_sync(
 ) -> None:
     """To the pin and to the definition; with what Nova generates they are one."""
     compute.sync()
-    uuid = next(uuid for uuid, machine in instances.items() if machine == "pc-i440fx-7.1")
-    code, output = nova.update(uuid, "pc-i440fx-7.2")
+    uuid = next(uuid for uuid, machine in instances.items() if machine == LAST_PC)
+    code, output = nova.update(uuid, PC)
     assert code == 0, output
 
     assert compute.sync() == (0, "", "")
 
-    assert (compute.pin(uuid) or ())[:2] == ("pc-i440fx-7.2", "Nova")
-    assert compute.node.machine("db-2") == "pc-i440fx-7.2"
-    assert _machine(nova.xml(uuid, AFTER, compute.node.uri)) == "pc-i440fx-7.2"
+    assert (compute.pin(uuid) or ())[:2] == (PC, "Nova")
+    assert compute.node.machine("db-2") == PC
+    assert _machine(nova.xml(uuid, AFTER, compute.node.uri)) == PC
     others = {one: machine for one, machine in instances.items() if one != uuid}
     assert {one: compute.cloud.machine(one) for one in others} == others

@@ -13,7 +13,7 @@ from tests.packages import building, services
 
 _OPT = "/opt/mthook"
 #: This machine's: whom pip trusts here, it trusts there.
-_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
 class Package:
@@ -63,7 +63,7 @@ class Venv:
         # By its whole name: what is linked to that goes with the old release.
         python = host.run(["readlink", "-f", "/usr/bin/python3"]).stdout.strip()
         host.run([python, "-m", "venv", "--system-site-packages", _OPT])
-        host.path("/root/certificates").write_bytes(_CERTIFICATES.read_bytes())
+        host.path("/root/certificates").write_bytes(CERTIFICATES.read_bytes())
         pip = {**ENVIRONMENT, "PIP_CERT": "/root/certificates"}
         host.run([f"{_OPT}/bin/pip", "install", "-q", inside], env=pip)
         host.run(["sh", "-c", f"ln -sf {_OPT}/bin/mthook-* /usr/local/sbin/"])

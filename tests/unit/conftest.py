@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from mthook import journal
 
@@ -17,8 +17,8 @@ _MACHINES = ("/dev/log", "/run/libvirt/", "/run/mthook/", "/var/run/libvirt/")
 
 _guarded = False
 
-# A deadline would measure the machine: it may be busy with something else.
-settings.register_profile("mthook", deadline=None)
+# Either would measure the machine: it may be busy with something else.
+settings.register_profile("mthook", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("mthook")
 
 

@@ -9,10 +9,10 @@ import sys
 import time
 
 from tests.gate.node import DIRECT, GATE, GATE_RO, Node, uri
-from tests.lab import PC, guest_xml
+from tests.lab import OLD_PC, PC, guest_xml
 from tests.lab.site import UUID
 
-OLD, NEW = "pc-i440fx-6.2", PC
+OLD, NEW = OLD_PC, PC
 #: Users that every system has, daemon and bin, each with its group.
 ALLOWED, OTHER = (1, 1), (2, 2)
 MANY = """

@@ -24,8 +24,19 @@ polkit.addRule(function(action, subject) {
     if (action.id == "org.libvirt.unix.manage" && subject.user == "daemon") return polkit.Result.YES;
 });
 """
+#: The same for Debian 11's, which knows no such rules.
+AUTHORITY = """\
+[test]
+Identity=unix-user:daemon
+Action=org.libvirt.unix.manage
+ResultAny=yes
+"""
+GRANTS = {
+    "/etc/polkit-1/rules.d/00-test.rules": RULES,
+    "/etc/polkit-1/localauthority/50-local.d/test.pkla": AUTHORITY,
+}
 BUS = "mkdir -p /run/dbus; dbus-uuidgen --ensure; exec dbus-daemon --system --fork --nopidfile"
-POLKIT = "/usr/lib/polkit-1/polkitd --no-debug </dev/null >/run/polkitd.log 2>&1 &"
+POLKIT = "$(ls -d /usr/lib/*/polkitd) --no-debug </dev/null >/run/polkitd.log 2>&1 &"
 READY = "busctl --system list --no-legend | grep -q org.freedesktop.PolicyKit1"
 
 
@@ -36,8 +47,10 @@ def here() -> Iterator[Node]:
         # In here only: these are the namespace's own mounts and files.
         host.run(["mount", "-n", "-t", "tmpfs", "-o", "mode=0755", "mthook-lab", ACTIONS])
         host.path(f"{ACTIONS}/test.policy").write_text(POLICY)
-        host.path("/etc/polkit-1/rules.d/00-test.rules").write_text(RULES)
-        host.run(["chmod", "0755", "/etc/polkit-1/rules.d"])
+        for path, text in GRANTS.items():
+            directory = path.rpartition("/")[0]
+            host.run(["sh", "-c", f"mkdir -p {directory}; chmod 0755 {directory}"])
+            host.path(path).write_text(text)
         host.run(["sh", "-c", BUS])
         host.run(["sh", "-c", POLKIT])
         _wait(host)

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.gate.node import DIRECT, GATE, Node, uri
-from tests.lab import PC, Host, guest_xml
+from tests.lab import OLD_PC, PC, Host, guest_xml
 from tests.lab.site import UUID
 
-OLD, NEW = "pc-i440fx-6.2", PC
+OLD, NEW = OLD_PC, PC
 MIB = 128
 POOL = "/var/lib/libvirt/pool"
 BOOTED = "SeaBIOS (version"

@@ -18,12 +18,12 @@ from mthook.host.connection import connect
 from mthook.text import now
 from mthook.tools import sync
 from mthook.xmlrewrite import summary
-from tests.lab import PC, Host, guest_xml
+from tests.lab import OLD_PC, PC, Host, guest_xml
 from tests.programs import ENFORCE
 
 UUID = "3f2c1d3e-0000-4000-8000-000000000001"
 OTHER = "3f2c1d3e-0000-4000-8000-000000000002"
-OLD, NEW = "pc-i440fx-6.2", PC
+OLD, NEW = OLD_PC, PC
 NOVA = "<n:instance xmlns:n='http://openstack.org/xmlns/libvirt/nova/1.1'/>"
 
 

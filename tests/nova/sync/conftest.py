@@ -10,7 +10,7 @@ import pytest
 
 from mthook.catalog.store import Catalog
 from mthook.tools import sync
-from tests.lab import PC, Host, guest_xml
+from tests.lab import OLD_PC, PC, Host, guest_xml
 from tests.lab.nova import Cloud
 from tests.programs import ENFORCE
 
@@ -18,7 +18,7 @@ from tests.programs import ENFORCE
 NOVA = "<n:instance xmlns:n='http://openstack.org/xmlns/libvirt/nova/1.1'/>"
 UUID = "3f2c1d3e-0000-4000-8000-000000000001"
 OTHER = "3f2c1d3e-0000-4000-8000-000000000002"
-OLD, NEW = "pc-i440fx-6.2", PC
+OLD, NEW = OLD_PC, PC
 
 
 class Compute:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from tests.lab import guest_xml
+from tests.lab import LAST_PC, Q35, guest_xml
 from tests.lab.nova import MACHINE_KEY
 from tests.nova import happenings
 from tests.nova.client import Nova
@@ -66,7 +66,7 @@ def test_novas_alias_is_the_pin_and_what_runs_is_remembered(compute: Compute) ->
 def test_a_definition_that_cant_be_converted_waits_for_novas_next(compute: Compute) -> None:
     """It isn't what the next start boots, so that there is nothing to put right."""
     compute.cloud.add_instance(UUID, machine=OLD)
-    xml = guest_xml("web-1", UUID, "pc-q35-7.2", metadata=NOVA, devices="<iommu model='intel'/>")
+    xml = guest_xml("web-1", UUID, Q35, metadata=NOVA, devices="<iommu model='intel'/>")
     compute.node.define(xml)
     compute.set_pin(OLD)
 
@@ -116,13 +116,13 @@ def test_a_record_that_changed_meanwhile_wins_over_an_operators_pin(compute: Com
     compute.cloud.add_instance(UUID, machine=OLD)
     compute.define(OLD)
     compute.sync()
-    compute.set_pin("pc-i440fx-7.1")
+    compute.set_pin(LAST_PC)
     happenings.change(compute.cloud, UUID, NEW)
 
     assert compute.sync() == (0, "", "")
 
     assert (compute.pin() or ())[:2] == (NEW, "Nova")
-    assert ("changed", "pc-i440fx-7.1", NEW, "changed in Nova as well as here") in compute.events()
+    assert ("changed", LAST_PC, NEW, "changed in Nova as well as here") in compute.events()
 
 
 def test_a_lost_record_is_written_again(compute: Compute) -> None:

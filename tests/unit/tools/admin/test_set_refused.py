@@ -282,6 +282,7 @@ def test_of_a_bare_family_the_newest_names_are_offered(run: Run, domain: libvirt
     assert "nearest: pc-q35-7.2" in run("set", "web-1", "pc-q35").err
 
 
+@pytest.mark.usefixtures("picky")
 def test_a_machine_type_that_no_qemu_has_is_no_way_out(run: Run, domain: libvirt.virDomain) -> None:
     """Forced, the pin says so, and the definition stays."""
     said = run("set", "web-1", "pc-q35-99.9", "--force")

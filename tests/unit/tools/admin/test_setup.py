@@ -347,6 +347,7 @@ def test_many_guests_are_counted_and_some_are_named(
     assert said.out.count(": pc-i440fx-6.2\n") == 10
 
 
+@pytest.mark.usefixtures("picky")
 def test_a_start_that_enforce_would_stop_is_named(
     place: Place, do: Do, driver: libvirt.virConnect, catalog: Catalog
 ) -> None:

@@ -129,6 +129,7 @@ def test_only_unset_asks_libvirt(run: Run, catalog: Catalog, newbie: libvirt.vir
     assert run("list", "-f", "json") == Said(0, "[]\n", "")
 
 
+@pytest.mark.needs(libvirt.getVersion() > 7_000_000, "a libvirt whose test driver has statistics")
 def test_states_are_those_of_now(run: Run, catalog: Catalog, domain: libvirt.virDomain) -> None:
     """What the last sync saw run is shut off, saved or gone by now; what it runs no longer counts then."""
     catalog.see_guests([guest(running="pc-i440fx-7.2", state="running")], now())
