@@ -21,8 +21,15 @@ UUID = "3f2c1d3e-0000-4000-8000-000000000001"
 OLD = OLD_PC
 #: Captured from libvirt: they have the addresses that are to come back.
 _CAPTURED = [c for c in CONVERTED if c.name.startswith("libvirt-") and not lacks(c.xml)]
-#: 11.3 chooses Secure Boot for a q35, which no i440fx has; 9.0 doesn't.
-_CHOOSES_PLAIN = pytest.mark.needs(LIBVIRT < (11,), "a libvirt that chooses no Secure Boot")
+_MORE = {
+    # 11.3 chooses Secure Boot for a q35, which no i440fx has; 9.0 doesn't.
+    "libvirt-q35-uefi-chosen": pytest.mark.needs(
+        LIBVIRT < (11,), "a libvirt that chooses no Secure Boot"
+    ),
+    "libvirt-pc-hotplug-off": pytest.mark.needs(
+        LIBVIRT >= (9,), "a libvirt that can turn hotplug off at the root of PCI"
+    ),
+}
 DISK = "/var/lib/libvirt/images/hda.img"
 DEVICES = f"""
 <disk type='file' device='disk'><source file='{DISK}'/><target dev='hda' bus='ide'/></disk>
@@ -87,7 +94,7 @@ def desk(node: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iter
         node.virsh("undefine", name, "--nvram", check=False)
 
 
-@each(_CAPTURED, more={"libvirt-q35-uefi-chosen": _CHOOSES_PLAIN})
+@each(_CAPTURED, more=_MORE)
 def test_a_guest_that_goes_back_is_exactly_what_it_was(desk: Desk, case: Case) -> None:
     """Every PCI address, controller and bus; it starts."""
     xml = fitted(startable(case.xml))

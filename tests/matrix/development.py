@@ -25,7 +25,8 @@ from tests.packages import building, ways
 
 #: What README takes for granted, and what brings the clone.
 _PACKAGES = ["ca-certificates", "git", "make"]
-_CLONE = "/root/mthook"
+#: Where users other than root can read it, too: a test runs programs as one of them.
+_CLONE = "/srv/mthook"
 _CERTIFICATES = "/root/certificates"
 
 
