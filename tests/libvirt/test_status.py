@@ -55,7 +55,7 @@ def test_a_host_with_mthook_at_work_is_well(here: Site) -> None:
     assert done.stdout.startswith(
         "YES: every instance looked at keeps its machine type (1 guest here)\n"
     )
-    assert done.stdout.count("| Result: Success ") == 13
+    assert done.stdout.count("| Result: Success ") == 14
     assert "The only guest on this host is pinned." in done.stdout
 
 
@@ -275,7 +275,7 @@ def test_the_doctor_finds_nothing_on_a_host_with_mthook_at_work(here: Site) -> N
     finally:
         here.node.path("/etc/cron.d/mthook").unlink()
 
-    assert done.stdout.startswith("OK: 11 checks found nothing wrong\n")
+    assert done.stdout.startswith("OK: 12 checks found nothing wrong\n")
     assert "the hook has missed no start" in " ".join(done.stdout.split())
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from mthook import journal
+from mthook.hook import seen
 
 #: Where the machine's own libvirt, gate and log listen.
 _MACHINES = ("/dev/log", "/run/libvirt/", "/run/mthook/", "/var/run/libvirt/")
@@ -35,6 +36,7 @@ sys.addaudithook(_guard)
 def _off_the_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     global _guarded
     monkeypatch.setattr(journal, "SOCKET", "/nowhere/log")
+    monkeypatch.setattr(seen, "RECORDS", "/nowhere/seen")
     _guarded = True
     yield
     _guarded = False

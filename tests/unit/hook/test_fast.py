@@ -972,7 +972,9 @@ def test_only_mthooks_own_word_stops_and_never_a_guest_that_runs(
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\nexit {answers}\n")
     python.chmod(0o755)
-    wiring = install.Wiring(str(python), "/nowhere", str(tmp_path / "c"), ["/etc/mthook.conf"])
+    wiring = install.Wiring(
+        str(python), "/nowhere", str(tmp_path / "c"), ["/etc/mthook.conf"], str(tmp_path)
+    )
     path, _ = install.install(str(tmp_path / "hooks"), wiring)
 
     argv = [path, "web-1", operation, "begin", "-"]
@@ -983,7 +985,9 @@ def test_only_mthooks_own_word_stops_and_never_a_guest_that_runs(
 
 def test_a_missing_interpreter_stops_no_guest(tmp_path: Path) -> None:
     """mthook may be removed without its hook."""
-    wiring = install.Wiring("/nowhere/python3", "/nowhere", "/nowhere/c", ["/etc/mthook.conf"])
+    wiring = install.Wiring(
+        "/nowhere/python3", "/nowhere", "/nowhere/c", ["/etc/mthook.conf"], str(tmp_path)
+    )
     path, _ = install.install(str(tmp_path / "hooks"), wiring)
 
     for operation in ("prepare", "started", "migrate", "reconnect"):

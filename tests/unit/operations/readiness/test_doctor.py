@@ -67,8 +67,6 @@ def host(
     monkeypatch.setattr(places, "CRON", str(here.cron))
     monkeypatch.setattr(places, "SYSTEMD_RUNS", str(tmp_path / "none"))
     monkeypatch.setattr(schedule, "_CRON", ())
-    # The machine that runs the tests may have guests of its own.
-    monkeypatch.setattr(seen, "RECORDS", str(tmp_path / "seen"))
     here.schedule()
     with web.catalog() as catalog:
         catalog.add_history(WEB, "pinned", actor="hook", new=OLD)

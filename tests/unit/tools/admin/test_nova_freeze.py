@@ -119,7 +119,9 @@ def test_a_definition_that_cannot_follow_is_a_warning(
     said = run("freeze", WEB)
 
     assert (said.code, said.err.count("\n")) == (0, 2)
-    assert said.err.startswith(f"mthook-admin: warning: web-1 ({WEB}): left alone: it has 1 snap")
+    assert said.err.startswith(
+        f"mthook-admin: warning: web-1 ({WEB}): left alone: it has snapshots (1)"
+    )
     assert aliased.machine(WEB) == "pc-i440fx-2.0"
 
 
