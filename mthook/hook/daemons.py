@@ -155,13 +155,23 @@ def _listens(daemon: Daemon) -> set[tuple[int, int] | None]:
     for path in glob.glob(f"/proc/{daemon.pid}/fd/*"):
         with contextlib.suppress(OSError):  # it is closed by now
             held.add(os.readlink(path))
-    with contextlib.suppress(OSError):  # it has ended
-        with open(f"/proc/{daemon.pid}/net/unix", encoding="utf-8", errors="replace") as file:
+    paths = [path for socket, path in listened_on(daemon.pid) if socket in held]
+    return {_identity(daemon.root + path) for path in paths} - {None}
+
+
+def listened_on(process: int | str) -> list[tuple[str, str]]:
+    """Return the Unix sockets that are listened on, as a process sees them: how a descriptor names each, and its path.
+
+    :param process: a number, or ``self``; one that has ended sees none.
+    """
+    try:
+        path = f"/proc/{process}/net/unix"
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
             rows = [line.split(maxsplit=7) for line in file][1:]
-        bound = [row for row in rows if len(row) == 8 and int(row[3], 16) & _LISTENS]
-        paths = [row[7].rstrip("\n") for row in bound if f"socket:[{row[6]}]" in held]
-        return {_identity(daemon.root + path) for path in paths} - {None}
-    return set()
+    except OSError:
+        return []
+    bound = [row for row in rows if len(row) == 8 and int(row[3], 16) & _LISTENS]
+    return [(f"socket:[{row[6]}]", row[7].rstrip("\n")) for row in bound]
 
 
 def _places(process: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 from oslo_config import cfg
 
 from mthook.gate import verdict
+from mthook.hook import daemons
 from mthook.operations.readiness.context import Context
 from mthook.operations.readiness.findings import Facts, Finding, Severity, as_success
 from mthook.text import now, printable
@@ -19,9 +20,6 @@ from mthook.text import now, printable
 _IN_USE = ("gate_configured", "gate_rewrote")
 #: Seconds for which a rewrite counts as recent; Nova defines a guest anew at each hard reboot.
 _RECENT = 7 * 86400
-_SOCKETS = "/proc/net/unix"
-#: The flag of a listening socket, in the fourth column (``__SO_ACCEPTCON``).
-_LISTENS = 0x10000
 _RESTART = "systemctl restart mthook-gate.service"
 
 
@@ -41,7 +39,7 @@ def check(context: Context) -> list[Finding]:
     """Check that clients which are led to the gate get through, and that it judges what they define."""
     path, found = str(context.conf.gate.listen), trouble(context)
     if found is None:
-        return [as_success("ok" if judges(context) else "unused", socket=path)]
+        return [as_success("ok" if _is_listened_on(path) else "unused", socket=path)]
     # Either Nova is cut off, or definitions don't get their pins, which only enforce gives them.
     bad = found.kind == "down" or context.conf.hook.mode == "enforce"
     severity = Severity.FAILURE if bad else Severity.WARNING
@@ -121,11 +119,5 @@ def _is_listened_on(path: str) -> bool:
     """Check without connecting, which would be one more client for libvirtd."""
     if not os.path.exists(path):
         return False
-    try:
-        with open(_SOCKETS, encoding="utf-8", errors="surrogateescape") as file:
-            rows = [line.split(maxsplit=7) for line in file]
-    except OSError:
-        return False
-    named = [row for row in rows[1:] if len(row) == 8]
-    listening = [row[7].rstrip("\n") for row in named if int(row[3], 16) & _LISTENS]
-    return os.path.realpath(path) in map(os.path.realpath, listening)
+    listening = (os.path.realpath(one) for _, one in daemons.listened_on("self"))
+    return os.path.realpath(path) in listening
