@@ -36,6 +36,8 @@ gcache.size=32M; evs.suspect_timeout=PT3S; socket.ssl=NO"
 
 _SENDER = Path(__file__).with_name("wsrep_sst_lab")
 _ALONE = "--wsrep_new_cluster"
+#: Since MariaDB 11.4 each option of the provider is a variable of its own, and Debian's refuses the first form.
+_ALL_THERE_IS = ("wsrep_provider_options = 'pc.bootstrap=YES'", "wsrep_provider_pc_bootstrap = ON")
 
 
 class _Node(MariaDB):
@@ -73,8 +75,9 @@ class _Node(MariaDB):
     def _carries_on(self) -> bool:
         if self._answers():
             return True
-        with contextlib.suppress(pymysql.err.MySQLError):  # it may be too soon
-            self.execute("SET GLOBAL wsrep_provider_options = 'pc.bootstrap=YES'")
+        for setting in _ALL_THERE_IS:
+            with contextlib.suppress(pymysql.err.MySQLError):  # it may be too soon
+                self.execute(f"SET GLOBAL {setting}")
         return False
 
 

@@ -21,8 +21,13 @@ from tests.libvirt.conversion import Daemon, lacks, startable
 
 UUID = "3f2c1d3e-0000-4000-8000-000000000001"
 NEW, OLD, *_ = OFFER.releases(deprecated=False)
-#: Of the corpus, what starts on any test machine; the whole of it is ``make matrix``.
-DOMAINS = [case for case in CASES if case.name.startswith("libvirt-") and not lacks(case.xml)][::4]
+#: Of the corpus, what any test machine knows: not each QEMU has Spice. The whole of it is ``make matrix``.
+DOMAINS = [
+    case
+    for case in CASES
+    if case.name.startswith("libvirt-")
+    and not (lacks(case.xml) or b"spice" in case.xml or b"qxl" in case.xml)
+][::8]
 #: A device that no QEMU has.
 WRONG = (
     "<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>"
@@ -156,7 +161,7 @@ def test_the_corpus_starts_in_rehearsal_as_it_does(node: Host) -> None:
     """What libvirtd starts a rehearsal starts, and the other way round; ``make matrix`` tries all of them."""
     daemon = Daemon(node)
     real = {}
-    for number, case in enumerate(DOMAINS[::2]):
+    for number, case in enumerate(DOMAINS):
         xml = startable(case.xml).decode()
         name, uuid = f"case-{number}", f"{UUID[:-3]}{number:03x}"
         xml = _renamed(xml, name, uuid)

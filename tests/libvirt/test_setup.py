@@ -17,15 +17,15 @@ CONFIG = "/etc/mthook/mthook.conf"
 HOOK = "/etc/libvirt/hooks/qemu"
 #: All that setup may touch.
 TOUCHED = "/etc /usr/local /var/lib/mthook"
+#: libvirt leaves an empty element where the last metadata goes.
+OTHERS = "<others:note xmlns:others='urn:others'/>"
 
 
 @pytest.fixture
 def here(alpha: Host) -> Iterator[Host]:
     """That host with web-1, which runs what it was before somebody redefined it; mthook was never here."""
-    # libvirt leaves an empty element where the last metadata goes.
-    others = "<others:note xmlns:others='urn:others'/>"
-    alpha.boot("web-1", OLD, uuid=UUID, metadata=others)
-    alpha.define(guest_xml("web-1", UUID, NEW, metadata=others))
+    alpha.boot("web-1", OLD, uuid=UUID, metadata=OTHERS)
+    alpha.define(guest_xml("web-1", UUID, NEW, metadata=OTHERS))
     yield alpha
     admin(alpha, "uninstall", "--yes", "--metadata")
     alpha.remove_guests()
@@ -126,6 +126,7 @@ def test_twice_is_harmless(here: Host) -> None:
 
 def test_uninstall_takes_all_back(here: Host) -> None:
     """But configuration and catalog; on request also what guests carry. Twice is harmless."""
+    here.define(guest_xml("web-1", UUID, OLD, metadata=OTHERS))
     before = files(here)
     admin(here, "setup", "--yes", "--mode", "enforce")
     assert "urn:mthook" in here.virsh("dumpxml", "--inactive", "web-1").stdout

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from tests.lab import MariaDB, leftovers
+from tests.lab import PC, MariaDB, leftovers
 from tests.lab.nova import Cloud
 from tests.lab.novaschema import Schema
 from tests.lab.queens import queens
@@ -259,12 +259,12 @@ def test_nova_tells_the_machine_type_of_the_next_start(
 
 def test_nova_generates_the_guest_from_the_row(cloud: Cloud, nova: Nova) -> None:
     """Complete domain XML."""
-    pinned, unset = cloud.add_instance(machine="pc-i440fx-7.2"), cloud.add_instance()
+    pinned, unset = cloud.add_instance(machine=PC), cloud.add_instance()
 
     xml = nova.xml(pinned, ["x86_64=q35"])
 
     assert f"<uuid>{pinned}</uuid>" in xml and f"<name>{cloud.name(pinned)}</name>" in xml
-    assert 'machine="pc-i440fx-7.2"' in xml
+    assert f'machine="{PC}"' in xml
     assert 'machine="q35"' in nova.xml(unset, ["x86_64=q35"])
     assert cloud.machine(unset) is None
 

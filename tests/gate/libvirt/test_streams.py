@@ -21,9 +21,9 @@ CONSOLE = """
 import libvirt, sys
 connection = libvirt.open(sys.argv[1])
 domain = connection.lookupByName("web-1")
-domain.resume()
 stream = connection.newStream()
 domain.openConsole(None, stream)
+domain.resume()
 seen = b""
 while b"SeaBIOS (version" not in seen:
     seen += stream.recv(1000)
@@ -93,7 +93,7 @@ def pinned(here: Node) -> Node:
 
 
 def test_the_console_shows_the_guest(pinned: Node) -> None:
-    """From its first line."""
+    """From its first line: the guest waits until somebody looks."""
     pinned.through("define", "/var/lib/libvirt/web-1.xml")
     pinned.through("start", "web-1", "--paused")
 

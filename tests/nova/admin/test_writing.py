@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mthook.catalog.store import Catalog
+from tests.lab import PC, Q35
 from tests.lab.nova import Cloud
 from tests.nova import happenings
 from tests.nova.client import Nova, NovaError
@@ -118,19 +119,19 @@ def test_a_change_of_family_takes_the_buses_along_if_asked_to(
     """What Nova makes of the rows has IDE on a q35 otherwise, which no QEMU starts."""
     uuid = cloud.add_instance(
         vm_state="stopped",
-        machine="pc-i440fx-7.2",
+        machine=PC,
         config_drive="True",
         metadata={"image_hw_disk_bus": "ide", "image_hw_cdrom_bus": "ide"},
     )
 
-    said = run("set", uuid, "pc-q35-7.2", "--force", *option)
+    said = run("set", uuid, Q35, "--force", *option)
 
     assert said.code == 0
     assert ("image_hw_cdrom_bus = ide, image_hw_disk_bus = ide" in said.err) == (not option)
     buses = {cloud.rows(uuid, f"image_hw_{name}_bus")[0]["value"] for name in ("disk", "cdrom")}
     assert buses == ({"sata"} if option else {"ide"})
     xml = nova.xml(uuid)
-    assert 'machine="pc-q35-7.2"' in xml
+    assert f'machine="{Q35}"' in xml
     assert ('bus="ide"' in xml, 'bus="sata"' in xml) == (not option, bool(option))
 
 
@@ -139,7 +140,7 @@ def test_what_nova_keeps_of_disks_counts_and_is_changed_along(
     cloud: Cloud, nova: Nova, run: Run, option: list[str]
 ) -> None:
     """Nova puts it before what the image says: without the change real Nova still asks for IDE."""
-    uuid = cloud.add_instance(vm_state="stopped", machine="pc-i440fx-7.2")
+    uuid = cloud.add_instance(vm_state="stopped", machine=PC)
     happenings.add_disk(cloud, uuid, "/dev/hda", "ide")
     blank = {"source_type": "blank", "boot_index": -1, "image_id": None, "volume_size": 1}
     happenings.add_disk(cloud, uuid, "/dev/sda", "scsi", **blank)
@@ -148,7 +149,7 @@ def test_what_nova_keeps_of_disks_counts_and_is_changed_along(
     more = {"volume_id": str(uuids.uuid4()), "connection_info": json.dumps(about), "image_id": None}
     happenings.add_disk(cloud, uuid, "/dev/hdc", None, **volume, **more)
 
-    said = run("set", uuid, "pc-q35-7.2", "--force", *option)
+    said = run("set", uuid, Q35, "--force", *option)
 
     assert said.code == 0
     assert ("= /dev/hda on ide" in said.err) == (not option)
@@ -170,14 +171,14 @@ def test_what_nova_keeps_of_disks_counts_and_is_changed_along(
 def test_what_mthook_refuses_nova_refuses(cloud: Cloud, nova: Nova, run: Run) -> None:
     """By its own code, at the next start; by the image and by the flavor."""
     by_image = cloud.add_instance(
-        vm_state="stopped", machine="pc-q35-7.2", metadata={"image_hw_viommu_model": "virtio"}
+        vm_state="stopped", machine=Q35, metadata={"image_hw_viommu_model": "virtio"}
     )
-    by_flavor = cloud.add_instance(vm_state="stopped", machine="pc-q35-7.2")
+    by_flavor = cloud.add_instance(vm_state="stopped", machine=Q35)
     happenings.give_flavor(cloud, by_flavor, **{"hw:viommu_model": "virtio"})
 
     for uuid, name in ((by_image, "hw_viommu_model"), (by_flavor, "hw:viommu_model")):
         assert "<iommu" in nova.xml(uuid)
-        said = run("set", uuid, "pc-i440fx-7.2", "--force")
+        said = run("set", uuid, PC, "--force")
         assert (
             said.code,
             f"{name} = virtio: Nova starts that only as q35, not as" in said.err,
@@ -185,7 +186,7 @@ def test_what_mthook_refuses_nova_refuses(cloud: Cloud, nova: Nova, run: Run) ->
             4,
             True,
         )
-        happenings.change(cloud, uuid, "pc-i440fx-7.2")
+        happenings.change(cloud, uuid, PC)
         with pytest.raises(NovaError, match="InvalidVIOMMUMachineType"):
             nova.xml(uuid)
 
