@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _SECONDS_TO_ANSWER = 300
+_OPTIONS = ["mariadbd", "--no-defaults", "--verbose", "--help"]
 _DIRECTORY = "/run/mariadb"  # in memory, and seen inside alone
 
 # What a failing machine loses is lost anyway; what a killed server has acknowledged is kept.
@@ -49,6 +50,11 @@ ssl_ca = {_DIRECTORY}/tls/ca.pem
 ssl_cert = {_DIRECTORY}/tls/server.pem
 ssl_key = {_DIRECTORY}/tls/server-key.pem
 """
+
+
+def can_isolate() -> bool:
+    """Whether a server can refuse to write a row that somebody has changed since the transaction first read."""
+    return b"innodb-snapshot-isolation" in run(_OPTIONS)
 
 
 class MariaDB:
