@@ -174,8 +174,9 @@ def _merged(
 
 
 def _tables(cursor: Cursor) -> list[str]:
-    cursor.execute("SHOW TABLES")
-    return [table for (table,) in cursor.fetchall()]
+    # Newer ones of MariaDB show this connection's temporary tables as well.
+    cursor.execute("SHOW FULL TABLES WHERE Table_type = 'BASE TABLE'")
+    return [table for table, _ in cursor.fetchall()]
 
 
 def _all(cursor: Cursor, table: str) -> list[tuple[Any, ...]]:

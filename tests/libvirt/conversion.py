@@ -71,7 +71,7 @@ def each(
 
 
 def _needed(case: Case, started: bool) -> Iterator[pytest.MarkDecorator]:
-    known = all(_is_known(xml) for xml in (case.xml, case.out) if xml is not None)
+    known = all(is_known(xml) for xml in (case.xml, case.out) if xml is not None)
     yield pytest.mark.needs(known, "a libvirt that knows the domain")
     if started and b"<tpm" in case.xml:
         yield pytest.mark.needs(shutil.which("swtpm", path=PATH) is not None, "swtpm")
@@ -82,7 +82,7 @@ def _needed(case: Case, started: bool) -> Iterator[pytest.MarkDecorator]:
         yield pytest.mark.needs(LIBVIRT < (11,), "a libvirt that lets a q35 have an ISA watchdog")
 
 
-def _is_known(xml: bytes) -> bool:
+def is_known(xml: bytes) -> bool:
     """Whether this libvirt knows all that is in a domain, as Debian 12's does, which the corpus was made with."""
     return LIBVIRT >= (9,) or _schema().validate(etree.fromstring(fitted(xml)))
 

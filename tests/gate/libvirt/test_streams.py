@@ -17,17 +17,19 @@ MIB = 128
 POOL = "/var/lib/libvirt/pool"
 BOOTED = "SeaBIOS (version"
 
-CONSOLE = """
-import libvirt, sys
+# Old libvirts have it come from a screen: before each character it says where that is.
+CONSOLE = r"""
+import libvirt, re, sys
 connection = libvirt.open(sys.argv[1])
 domain = connection.lookupByName("web-1")
 stream = connection.newStream()
 domain.openConsole(None, stream)
 domain.resume()
-seen = b""
-while b"SeaBIOS (version" not in seen:
+seen = text = b""
+while b"SeaBIOS (version" not in text:
     seen += stream.recv(1000)
-print(seen.decode(errors="replace"))
+    text = re.sub(rb"\x1b\[[0-9;]*[A-Za-z]", b"", seen)
+print(text.decode(errors="replace"))
 stream.abort()
 print(domain.name())
 """
