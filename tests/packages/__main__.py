@@ -36,6 +36,11 @@ _GUESTS_FILES = ("/etc/libvirt/qemu", "/var/lib/libvirt", "/var/cache/", "/var/l
 _FIND = "find / -xdev -path /proc -prune -o -path /run -prune -o -path /tmp -prune -o -path /var/log -prune -o -print"
 _LINTIAN = f"lintian --pedantic --fail-on none /build/{building.VERSION}/*.changes"
 _CLIENTS = f"while sleep 0.1; do {services.CLIENT} list --all --name; done"
+# The machine is the container that the test wants.
+_AUTOPKGTEST = [
+    *("autopkgtest", "--no-built-binaries", "--ignore-restrictions=isolation-container"),
+    *(f"/root/debs/mthook_{building.VERSION}_all.deb", "/root/mthook/", "--", "null"),
+]
 _RPMBUILD = f"""\
 cd /rpm
 mkdir SOURCES
@@ -167,6 +172,15 @@ def _purge(host: Host) -> None:
         raise Wrong(f"left are {', '.join(left[:5])}")
 
 
+def _test_as_debian(host: Host) -> None:
+    """The package passes its own test, as Debian would run it."""
+    building.copy_checkout(host.path("/root/mthook"))
+    host.apt("update")
+    host.apt("install", "autopkgtest")
+    host.run(_AUTOPKGTEST)
+    host.check_guests()
+
+
 Step = Callable[[Host], None]
 #: What is done to a host, one after the other.
 _STEPS: dict[str, Step] = {
@@ -207,7 +221,11 @@ def _try(suite: str) -> int:
         debs = _build(suite, Path(directory))
         if suite == "bookworm" and _roll_out(debs, Path(directory)):
             return 1
-        walks = [_STEPS, *({f"a host {kind}": step} for kind, step in kinds.KINDS.items())]
+        walks = [
+            _STEPS,
+            {"autopkgtest": _test_as_debian},
+            *({f"a host {kind}": step} for kind, step in kinds.KINDS.items()),
+        ]
         return max([_walk(suite, debs, steps) for steps in walks])
 
 
