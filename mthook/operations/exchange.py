@@ -170,14 +170,14 @@ def _write(cells: Cells, pin: Pin, machine: str) -> tuple[NovaFate, str | None]:
 def _read(number: int, line: str) -> tuple[Pin, tuple[str | None, str | None]] | None:
     try:
         return _parse(line)
-    except (ValueError, TypeError, RecursionError, Error) as error:
+    except (ValueError, TypeError, Error) as error:
         raise Error(f"line {number}: {printable(error)}: nothing was imported") from error
 
 
 def _parse(line: str) -> tuple[Pin, tuple[str | None, str | None]] | None:
     try:
         content = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if isinstance(content, dict) and content.get("format") == HOST_FORMAT:
         return None

@@ -119,7 +119,9 @@ def from_text(text: str) -> Offering:
         )
     except KeyError as error:
         raise Error(f"{error.args[0]} is missing") from error
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except RecursionError:
+        raise Error(f"not an offer in the format {FORMAT}") from None
+    except (ValueError, TypeError, AttributeError) as error:
         raise Error(printable(error)) from error
 
 

@@ -84,7 +84,7 @@ def _read(path: str) -> Export:
             return Export(path, from_line(file.readline(_LONGEST).decode()))
     except OSError as error:
         return Export(path, None, str(error.strerror))
-    except (ValueError, TypeError, KeyError, RecursionError, Error) as error:
+    except (ValueError, TypeError, KeyError, Error) as error:
         words = f"{error.args[0]} is missing" if isinstance(error, KeyError) else printable(error)
         return Export(path, None, words)
 
@@ -96,7 +96,7 @@ def from_line(line: str) -> Aggregates:
     """
     try:
         content = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict) or content.get("format") != HOST_FORMAT:
         raise ValueError(

@@ -40,7 +40,7 @@ def _document(**changes: Any) -> str:
         (_document(qemu_version=7), "isn't a plain text"),
         (_document(emulators=[{"machines": [{"name": "pc pc", "alias_of": None}]}]), "characters"),
         (_document(emulators=7), "not iterable"),
-        ("[" * 100_000, "recursion"),
+        ("[" * 100_000, "not an offer in the format mthook-offer-1"),
     ],
 )
 def test_what_is_no_offer_is_refused_in_one_line(text: str, words: str) -> None:

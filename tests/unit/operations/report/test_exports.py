@@ -116,7 +116,7 @@ def test_a_file_without_a_host_is_refused(tmp_path: Path, text: bytes) -> None:
     (one,) = exports.read(str(tmp_path))
 
     assert one.figures is None
-    assert one.problem
+    assert "begin with the figures of a host" in one.problem or "decode" in one.problem
 
 
 def test_a_directory_that_is_absent_is_named(tmp_path: Path) -> None:
