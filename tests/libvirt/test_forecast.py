@@ -16,6 +16,7 @@ from lxml import etree
 from mthook.host import stage
 from tests.corpus import CASES
 from tests.lab import OFFER, PC, Q35, Host, guest_xml
+from tests.lab.processes import wait_until
 from tests.lab.requirements import EMULATOR
 from tests.libvirt.conversion import Daemon, fitted, is_known, lacks, startable
 
@@ -144,18 +145,24 @@ def test_a_qemu_that_hangs_is_given_up(node: Host, tmp_path: Path) -> None:
 
     assert done.returncode == 3
     assert "doesn't start within" in found["web-1"]["rehearsed"][0]["error"]
-    assert node.run(["pgrep", "-f", "sleep 4711"], check=False).stdout == ""
+    _await_end(node, "sleep 4711")
 
 
 def test_a_killed_rehearsal_leaves_nothing(node: Host) -> None:
     """The namespaces end with the command."""
     node.define(guest_xml("web-1", UUID))
     node.mthook("mthook-sync", check=False)
-    script = "mthook-admin forecast --qemu-binary {} --rehearse & sleep 3; kill -9 $!; sleep 1"
+    script = "mthook-admin forecast --qemu-binary {} --rehearse & sleep 3; kill -9 $!"
     directory = Path(sys.executable).parent
     node.run(["sh", "-c", f"PATH={directory}:$PATH; {script.format(EMULATOR)}"], check=False)
 
-    assert node.run(["pgrep", "-f", "mthook.host.stage|qemu-system"], check=False).stdout == ""
+    _await_end(node, "mthook.host.stage|qemu-system")
+
+
+def _await_end(node: Host, processes: str) -> None:
+    """Namespaces end a moment after those who had them made."""
+    found = lambda: node.run(["pgrep", "-fa", processes], check=False).stdout  # noqa: E731
+    wait_until("Something is left", lambda: found() == "", found)
 
 
 def test_the_corpus_starts_in_rehearsal_as_it_does(node: Host) -> None:
