@@ -77,9 +77,6 @@ def _needed(case: Case, started: bool) -> Iterator[pytest.MarkDecorator]:
         yield pytest.mark.needs(shutil.which("swtpm", path=PATH) is not None, "swtpm")
     if started and (b"spice" in case.xml or b"qxl" in case.xml):
         yield pytest.mark.needs('"qxl"' in _devices(), "a QEMU with Spice")
-    if b"ib700" in case.xml:
-        # 9.0 does, 11.3 doesn't.
-        yield pytest.mark.needs(LIBVIRT < (11,), "a libvirt that lets a q35 have an ISA watchdog")
 
 
 def _is_known(xml: bytes) -> bool:
@@ -236,10 +233,7 @@ def lacks(xml: bytes) -> bool:
 def startable(xml: bytes) -> bytes:
     """Return a domain with the test machine's disks, networks and CPU; its board is as it was."""
     domain = etree.fromstring(xml, etree.XMLParser(remove_blank_text=True))
-    smm = domain.find("features/smm") is not None or any(
-        one.get("enabled") == "yes" for one in domain.iterfind("os/firmware/feature")
-    )
-    domain.set("type", "qemu" if smm else VIRT_TYPE)
+    domain.set("type", "qemu" if _may_need_smm(domain) else VIRT_TYPE)
     for path in _PLACEMENT:
         for found in domain.findall(path):
             domain.remove(found)
@@ -256,6 +250,14 @@ def startable(xml: bytes) -> bytes:
     for graphics in domain.iterfind("devices/graphics"):
         _fit_graphics(graphics)
     return etree.tostring(domain)
+
+
+def _may_need_smm(domain: etree._Element) -> bool:
+    """Whether a domain has what not every KVM can give; a firmware that libvirt chooses may need it."""
+    if domain.find("os[@firmware='efi']") is not None and domain.find("os/firmware") is None:
+        return True
+    features = domain.iterfind("os/firmware/feature[@enabled='yes']")
+    return domain.find("features/smm") is not None or any(True for _ in features)
 
 
 def _fit_processor(domain: etree._Element) -> None:

@@ -26,8 +26,11 @@ TRAPS = {
     "libvirt-q35-expander": "the guest would lose the bus, and its devices their NUMA node",
     "override-of-a-bus": "the property is of a device that this guest doesn't have",
     "override-of-a-port": "the port goes, and its property with it",
+    "uefi-chosen-by-7.0-pc": "libvirt 7.0 starts it with another firmware",
     "argument-of-the-board": "QEMU says nothing to properties of a device that isn't there",
 }
+if LIBVIRT < (9, 3):
+    TRAPS["libvirt-pc-watchdog-ib700"] = "the guest wouldn't start once its host has libvirt 9.3"
 #: Inputs that libvirt 9.0 takes only when they are converted: IDE on q35, a newer libvirt's watchdog.
 MENDED = ("nova-q35-stale-ide-to-pc", "watchdog-of-the-board")
 #: What Nova 34 writes for its pc instances is for newer libvirts than 9.0.
@@ -139,7 +142,8 @@ def _in_spite(case: Case) -> bytes:
     domain = tree.getroot()
     family = change_of_family(domain, case.target)
     assert family is not None
-    conversion = Conversion(*family, nova=nova_instance(domain) is not None)
+    nova = nova_instance(domain) is not None
+    conversion = Conversion(*family, nova=nova, libvirt=case.target.libvirt)
     os_type = domain.find("os/type")
     assert os_type is not None
     os_type.set("machine", case.target.machine)

@@ -30,6 +30,7 @@ CHECKS = (
     checks.check_encryption,
     firmware.check_secure_boot,
     firmware.check_loader,
+    firmware.check_choice,
 )
 #: Likewise, of the disks.
 DISK_CHECKS = (checks.check_wwn, checks.check_ide)
@@ -53,7 +54,7 @@ PASSES = (
 #: What changes for the guest though nothing in the XML shows it.
 NOTES = (
     virtio.note_versions,
-    extras.note_watchdog,
+    firmware.note_choice,
     extras.note_ports,
 )
 

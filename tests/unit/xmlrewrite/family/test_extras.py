@@ -33,7 +33,7 @@ def test_a_firmware_that_libvirt_chooses_is_one_without_secure_boot(conversion: 
         f'<os firmware="efi">{FEATURE.format("yes")}</os>',
         '<os firmware="efi"><firmware><feature enabled="yes" name="enrolled-keys"/></firmware></os>',
         f'<os firmware="efi">{PATH}</os>',
-        '<os firmware="efi"><loader secure="no"/></os>',
+        '<os firmware="efi"><loader secure="yes"/></os>',
         '<os firmware="bios"/>',
         f"<os>{PATH}</os>",
         "<os/>",
@@ -45,6 +45,31 @@ def test_a_firmware_that_is_settled_stays(inside: str) -> None:
     inside = etree.tostring(etree.fromstring(inside)).decode() if inside else ""
 
     assert ran_on(firmware.fix_choice, inside, TO_Q35) == (inside, [])
+
+
+def test_a_loader_without_secure_boot_is_no_choice() -> None:
+    """An older libvirt gives a q35 a firmware with Secure Boot in spite of it."""
+    loader = '<loader secure="no"/>'
+
+    found, _ = ran_on(firmware.fix_choice, f'<os firmware="efi">{loader}</os>', TO_Q35)
+
+    assert found == f'<os firmware="efi">{FEATURE.format("no")}{loader}</os>'
+
+
+@pytest.mark.parametrize(
+    ("libvirt", "asked", "noted"), [(7_001_000, False, True), (7_002_000, True, False)]
+)
+def test_a_libvirt_that_doesnt_know_features_isnt_asked_for_them(
+    libvirt: int, asked: bool, noted: bool
+) -> None:
+    """Its schema has no element for them."""
+    conversion = Conversion(TO_PC.old, TO_PC.new, libvirt=libvirt)
+
+    found, changes = ran_on(firmware.fix_choice, '<os firmware="efi"/>', conversion)
+
+    assert ("<firmware>" in found, changes != []) == (asked, asked)
+    domain = etree.fromstring('<domain><os firmware="efi"/></domain>')
+    assert (firmware.note_choice(domain, conversion) != []) == noted
 
 
 def test_an_empty_list_of_firmware_features_is_added_to() -> None:
