@@ -68,13 +68,20 @@ def check_choice(domain: etree._Element, conversion: Conversion) -> None:
 def drop_secure_boot(domain: etree._Element, conversion: Conversion) -> list[str]:
     """Where Nova was told that Secure Boot is optional, do without, as Nova does on i440fx.
 
-    With it the start fails: ``Unable to find any firmware to satisfy 'efi'``.
+    With it the start fails: ``Unable to find any firmware to satisfy 'efi'``. Nova also writes ``secure='no'``,
+    which is the default, and which libvirt 9.0 refuses where it chooses: ``loader attribute 'secure' cannot be
+    specified when firmware autoselection is enabled``.
     """
     found = [] if conversion.to_q35 else _asking(domain)
     if not found or not _is_optional(domain):
         return []
     for one in found:
-        one.set("secure" if one.tag == "loader" else "enabled", "no")
+        if one.tag == "feature":
+            one.set("enabled", "no")
+            continue
+        del one.attrib["secure"]
+        if not one.attrib and not (one.text or "").strip():
+            elements.remove(one)
     return [f"firmware: Secure Boot off, {conversion.new.family} has none"]
 
 
