@@ -126,9 +126,9 @@ class Daemon:
             return _serials(*live)
 
     def identities(self, xml: bytes) -> tuple[dict[str, Optional[str]], list[str]]:
-        """Start a domain and return what :func:`_serials` and :func:`_order` return of it."""
+        """Start a domain and return what :func:`_serials` and :func:`order` return of it."""
         with self._started(xml) as live:
-            return _serials(*live), _order(*live)
+            return _serials(*live), order(*live)
 
     @contextlib.contextmanager
     def _started(self, xml: bytes) -> Iterator[tuple[etree._Element, _Ask]]:
@@ -158,20 +158,24 @@ def _serials(live: etree._Element, ask: _Ask) -> dict[str, Optional[str]]:
     }
 
 
-def _order(live: etree._Element, ask: _Ask) -> list[str]:
-    """Return MAC addresses and names of virtio disks as a kernel finds them, once the firmware has been there."""
+def order(live: etree._Element, ask: _Ask) -> list[str]:
+    """Return MAC addresses and names of virtio disks as a kernel finds them, once the firmware has been there.
+
+    SeaBIOS first gives every bridge the bus number 255, one after the other: QEMU then shows what is behind one of
+    them behind each.
+    """
     names = {
         **_named(live, "interface", "mac", "address"),
         **_named(live, "disk[target/@bus='virtio']", "target", "dev"),
     }
-    order: list[str] = []
+    found: list[str] = []
     deadline = time.monotonic() + _SECONDS
-    while len(order) < len(names):
-        assert time.monotonic() < deadline, f"the firmware has found {order} of {names}"
+    while sorted(found) != sorted(names):
+        assert time.monotonic() < deadline, f"the firmware has found {found} of {names}"
         time.sleep(0.05)  # the firmware needs the processor more than these questions do
-        found = _on_pci(bus["devices"] for bus in ask("query-pci"))
-        order = [names[alias] for alias in found if alias in names]
-    return order
+        devices = _on_pci(bus["devices"] for bus in ask("query-pci"))
+        found = [alias for alias in devices if alias in names]
+    return [names[alias] for alias in found]
 
 
 def _named(live: etree._Element, device: str, child: str, attribute: str) -> dict[str, str]:

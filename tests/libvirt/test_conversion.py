@@ -6,8 +6,10 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from lxml import etree
 
 from mthook.errors import ConversionError
 from mthook.xmlrewrite import safexml, summary
@@ -16,7 +18,7 @@ from mthook.xmlrewrite.family.board import Conversion, nova_instance
 from mthook.xmlrewrite.machine import change_of_family
 from tests.corpus import CONVERTED, REFUSED, Case, ident
 from tests.lab import Host
-from tests.libvirt.conversion import LIBVIRT, Daemon, each, lacks, startable
+from tests.libvirt.conversion import LIBVIRT, Daemon, each, lacks, order, startable
 
 #: Refused, though libvirt would take it without a word.
 TRAPS = {
@@ -100,6 +102,29 @@ def test_a_guest_knows_its_devices_by_what_it_did(daemon: Daemon, case: Case) ->
     assert after[0] == before[0]
     assert "QEMU's own serial" not in _report(case)
     assert after[1] == before[1] or "counted in another order" in _report(case)
+
+
+def test_devices_are_in_order_once_the_firmware_has_numbered_every_bus() -> None:
+    """QEMU 7.2's answers while SeaBIOS is at it: the second card is behind both ports for a moment."""
+    moments = [["", ""], ["net0", ""], ["net1", "net1"], ["", ""], ["net0", ""], ["net0", "net1"]]
+    cards = "".join(
+        f"<interface><mac address='{n}'/><alias name='net{n}'/></interface>" for n in (0, 1)
+    )
+    live = etree.fromstring(f"<domain><devices>{cards}</devices></domain>")
+
+    def ask(_: str) -> list[dict[str, Any]]:
+        return [{"devices": [_port(slot, card) for slot, card in enumerate(moments.pop(0))]}]
+
+    assert order(live, ask) == ["0", "1"]
+    assert moments == []
+
+
+def _port(slot: int, behind: str) -> dict[str, Any]:
+    card = {"slot": 0, "function": 0, "qdev_id": behind}
+    return {
+        **{"slot": slot, "function": 0, "qdev_id": f"port{slot}"},
+        "pci_bridge": {"devices": [card] if behind else []},
+    }
 
 
 def _report(case: Case) -> str:
