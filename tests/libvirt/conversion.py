@@ -52,17 +52,22 @@ def each(
     cases: Iterable[Case],
     *,
     started: bool = True,
+    recorded: bool = True,
     more: Mapping[str, pytest.MarkDecorator] = MappingProxyType({}),
 ) -> pytest.MarkDecorator:
     """Have a test be about each of some cases, but for those with something that this machine lacks.
 
     :param started: whether the test starts them.
+    :param recorded: whether it is about the recorded result, and not one that is made for this libvirt.
     :param more: what single ones need for this test.
     """
     found = [
         pytest.param(
             case,
-            marks=[*_needed(case, started), *([more[case.name]] if case.name in more else [])],
+            marks=[
+                *_needed(case, started, recorded),
+                *([more[case.name]] if case.name in more else []),
+            ],
             id=case.name,
         )
         for case in cases
@@ -70,8 +75,9 @@ def each(
     return pytest.mark.parametrize("case", found)
 
 
-def _needed(case: Case, started: bool) -> Iterator[pytest.MarkDecorator]:
-    known = all(_is_known(xml) for xml in (case.xml, case.out) if xml is not None)
+def _needed(case: Case, started: bool, recorded: bool) -> Iterator[pytest.MarkDecorator]:
+    out = case.out if recorded else None
+    known = all(_is_known(xml) for xml in (case.xml, out) if xml is not None)
     yield pytest.mark.needs(known, "a libvirt that knows the domain")
     if started and b"<tpm" in case.xml:
         yield pytest.mark.needs(shutil.which("swtpm", path=PATH) is not None, "swtpm")
