@@ -35,10 +35,10 @@ CHECKS = (
     firmware.check_secure_boot,
     firmware.check_loader,
 )
-#: What some libvirts refuse or misread, but not all: a guest that had it on the same board before may have it again.
-OF_LIBVIRT = (checks.check_watchdog, firmware.check_choice)
 #: Likewise, of the disks.
 DISK_CHECKS = (checks.check_wwn, checks.check_ide)
+#: What some libvirts refuse or misread, but not all: a guest that had it on the same board before may have it again.
+OF_LIBVIRT = (checks.check_watchdog, firmware.check_choice)
 #: What changes. Disks move before controllers that nothing uses any more go; addresses go after
 #: the bridges they were behind, and new ports come last.
 PASSES = (
