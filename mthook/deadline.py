@@ -1,13 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A limit on how long a block of code may wait, whatever it waits for."""
+"""How long to wait: a limit for a block of code, whatever it waits for, and a moment for another writer."""
 
 from __future__ import annotations
 
 import contextlib
+import random
 import signal
 import threading
 import time
 from collections.abc import Iterator
+
+
+def give_way() -> None:
+    """Wait a moment before a write that lost against another writer's is tried again.
+
+    On a Galera node the write that won may not be there yet, and two writers that retry at once meet again: the
+    moment is random.
+    """
+    time.sleep(random.uniform(0.01, 0.1))
 
 
 @contextlib.contextmanager

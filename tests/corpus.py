@@ -53,9 +53,8 @@ class Case:
 def read(name: str) -> Case:
     """Return a case."""
     facts = TARGETS[name]
-    target = Target(
-        facts["machine"], facts.get("instance"), facts.get("since"), ports=facts.get("ports", 0)
-    )
+    more = {name: facts.get(name, 0) for name in ("ports", "libvirt")}
+    target = Target(facts["machine"], facts.get("instance"), facts.get("since"), **more)
     out, refused = (DIRECTORY / f"{name}{end}" for end in ("-out.xml", "-refused.txt"))
     return Case(
         name,

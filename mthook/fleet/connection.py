@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from mthook.deadline import within
+from mthook.deadline import give_way, within
 from mthook.errors import FleetError, FleetSchema
 from mthook.fleet.tables import SCHEMA, VERSION, own
 from mthook.text import now, printable
@@ -106,6 +106,7 @@ class Record:
             except _Conflict:
                 if not left:
                     raise
+                give_way()
         raise AssertionError("unreachable")
 
     @contextlib.contextmanager

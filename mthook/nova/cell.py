@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import contextlib
-import random
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
 import sqlalchemy as sa
 
+from mthook.deadline import give_way
 from mthook.errors import NovaError
 from mthook.nova import hardware, imprint, reading, rights, tables, writing
 from mthook.nova.connection import Deadlock, Line, asked, engine
@@ -233,7 +232,7 @@ class Cell:
                 with self._connected() as connection, connection.begin():
                     return work(connection)
             except Deadlock:
-                time.sleep(random.uniform(0.01, 0.1))
+                give_way()
         with self._connected() as connection, connection.begin():
             return work(connection)
 

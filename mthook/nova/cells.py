@@ -16,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from oslo_config import cfg
 
+from mthook.deadline import give_way
 from mthook.errors import NotFound, NovaConflict, NovaError, RequestSpecError
 from mthook.nova import requestspecs, rights, tables
 from mthook.nova.cell import Cell
@@ -211,6 +212,7 @@ class Cells:
             except NovaConflict:
                 if not left:
                     raise
+                give_way()
                 spec = None
         return before
 

@@ -96,7 +96,7 @@ def _convert(
     way_back = restore.WayBack.of(domain, conversion, target.original)
     if way_back is None:
         return [*convert(domain, conversion), restore.without(conversion)], False
-    change(domain, conversion, disks_by_bus(domain))
+    change(domain, conversion, disks_by_bus(domain), way_back.before)
     return way_back.take(), True
 
 

@@ -52,17 +52,22 @@ def each(
     cases: Iterable[Case],
     *,
     started: bool = True,
+    recorded: bool = True,
     more: Mapping[str, pytest.MarkDecorator] = MappingProxyType({}),
 ) -> pytest.MarkDecorator:
     """Have a test be about each of some cases, but for those with something that this machine lacks.
 
     :param started: whether the test starts them.
+    :param recorded: whether it is about the recorded result, and not one that is made for this libvirt.
     :param more: what single ones need for this test.
     """
     found = [
         pytest.param(
             case,
-            marks=[*_needed(case, started), *([more[case.name]] if case.name in more else [])],
+            marks=[
+                *_needed(case, started, recorded),
+                *([more[case.name]] if case.name in more else []),
+            ],
             id=case.name,
         )
         for case in cases
@@ -70,16 +75,14 @@ def each(
     return pytest.mark.parametrize("case", found)
 
 
-def _needed(case: Case, started: bool) -> Iterator[pytest.MarkDecorator]:
-    known = all(is_known(xml) for xml in (case.xml, case.out) if xml is not None)
+def _needed(case: Case, started: bool, recorded: bool) -> Iterator[pytest.MarkDecorator]:
+    out = case.out if recorded else None
+    known = all(is_known(xml) for xml in (case.xml, out) if xml is not None)
     yield pytest.mark.needs(known, "a libvirt that knows the domain")
     if started and b"<tpm" in case.xml:
         yield pytest.mark.needs(shutil.which("swtpm", path=PATH) is not None, "swtpm")
     if started and (b"spice" in case.xml or b"qxl" in case.xml):
         yield pytest.mark.needs('"qxl"' in _devices(), "a QEMU with Spice")
-    if b"ib700" in case.xml:
-        # 9.0 does, 11.3 doesn't.
-        yield pytest.mark.needs(LIBVIRT < (11,), "a libvirt that lets a q35 have an ISA watchdog")
 
 
 def is_known(xml: bytes) -> bool:
@@ -129,9 +132,9 @@ class Daemon:
             return _serials(*live)
 
     def identities(self, xml: bytes) -> tuple[dict[str, Optional[str]], list[str]]:
-        """Start a domain and return what :func:`_serials` and :func:`_order` return of it."""
+        """Start a domain and return what :func:`_serials` and :func:`order` return of it."""
         with self._started(xml) as live:
-            return _serials(*live), _order(*live)
+            return _serials(*live), order(*live)
 
     @contextlib.contextmanager
     def _started(self, xml: bytes) -> Iterator[tuple[etree._Element, _Ask]]:
@@ -161,20 +164,24 @@ def _serials(live: etree._Element, ask: _Ask) -> dict[str, Optional[str]]:
     }
 
 
-def _order(live: etree._Element, ask: _Ask) -> list[str]:
-    """Return MAC addresses and names of virtio disks as a kernel finds them, once the firmware has been there."""
+def order(live: etree._Element, ask: _Ask) -> list[str]:
+    """Return MAC addresses and names of virtio disks as a kernel finds them, once the firmware has been there.
+
+    SeaBIOS first gives every bridge the bus number 255, one after the other: QEMU then shows what is behind one of
+    them behind each.
+    """
     names = {
         **_named(live, "interface", "mac", "address"),
         **_named(live, "disk[target/@bus='virtio']", "target", "dev"),
     }
-    order: list[str] = []
+    found: list[str] = []
     deadline = time.monotonic() + _SECONDS
-    while len(order) < len(names):
-        assert time.monotonic() < deadline, f"the firmware has found {order} of {names}"
+    while sorted(found) != sorted(names):
+        assert time.monotonic() < deadline, f"the firmware has found {found} of {names}"
         time.sleep(0.05)  # the firmware needs the processor more than these questions do
-        found = _on_pci(bus["devices"] for bus in ask("query-pci"))
-        order = [names[alias] for alias in found if alias in names]
-    return order
+        devices = _on_pci(bus["devices"] for bus in ask("query-pci"))
+        found = [alias for alias in devices if alias in names]
+    return [names[alias] for alias in found]
 
 
 def _named(live: etree._Element, device: str, child: str, attribute: str) -> dict[str, str]:
@@ -236,10 +243,7 @@ def lacks(xml: bytes) -> bool:
 def startable(xml: bytes) -> bytes:
     """Return a domain with the test machine's disks, networks and CPU; its board is as it was."""
     domain = etree.fromstring(xml, etree.XMLParser(remove_blank_text=True))
-    smm = domain.find("features/smm") is not None or any(
-        one.get("enabled") == "yes" for one in domain.iterfind("os/firmware/feature")
-    )
-    domain.set("type", "qemu" if smm else VIRT_TYPE)
+    domain.set("type", "qemu" if _may_need_smm(domain) else VIRT_TYPE)
     for path in _PLACEMENT:
         for found in domain.findall(path):
             domain.remove(found)
@@ -256,6 +260,14 @@ def startable(xml: bytes) -> bytes:
     for graphics in domain.iterfind("devices/graphics"):
         _fit_graphics(graphics)
     return etree.tostring(domain)
+
+
+def _may_need_smm(domain: etree._Element) -> bool:
+    """Whether a domain has what not every KVM can give; a firmware that libvirt chooses may need it."""
+    if domain.find("os[@firmware='efi']") is not None and domain.find("os/firmware") is None:
+        return True
+    features = domain.iterfind("os/firmware/feature[@enabled='yes']")
+    return domain.find("features/smm") is not None or any(True for _ in features)
 
 
 def _fit_processor(domain: etree._Element) -> None:

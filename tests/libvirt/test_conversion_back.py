@@ -26,6 +26,9 @@ _MORE = {
     "libvirt-q35-uefi-chosen": pytest.mark.needs(
         LIBVIRT < (11,), "a libvirt that chooses no Secure Boot"
     ),
+    "libvirt-pc-uefi-chosen": pytest.mark.needs(
+        LIBVIRT >= (7, 2), "a libvirt that can be asked for a firmware"
+    ),
     "libvirt-pc-hotplug-off": pytest.mark.needs(
         LIBVIRT >= (9,), "a libvirt that can turn hotplug off at the root of PCI"
     ),
@@ -94,7 +97,7 @@ def desk(node: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iter
         node.virsh("undefine", name, "--nvram", check=False)
 
 
-@each(_CAPTURED, more=_MORE)
+@each(_CAPTURED, recorded=False, more=_MORE)
 def test_a_guest_that_goes_back_is_exactly_what_it_was(desk: Desk, case: Case) -> None:
     """Every PCI address, controller and bus; it starts."""
     xml = fitted(startable(case.xml))

@@ -15,7 +15,7 @@ from tests.lab import guest_xml, roots
 from tests.lab.hypervisor import Hypervisor
 from tests.lab.processes import wait_until
 from tests.lab.requirements import EMULATOR
-from tests.matrix import modular
+from tests.matrix import conversions, modular
 from tests.matrix.roots import SUITES
 from tests.packages import building
 from tests.packages.ways import Package, Venv
@@ -125,6 +125,12 @@ class Release(Hypervisor):
         return f"qemu+unix:///system?socket={self.path('/run/libvirt/libvirt-sock')}"
 
     # The steps; each follows the ones before.
+
+    def convert(self) -> None:
+        """This libvirt accepts what is converted for it."""
+        found = list(conversions.wrong(self.uri))
+        if found:
+            raise Wrong("\n".join(found))
 
     def first_start(self) -> None:
         """The first start records the pin."""
@@ -238,6 +244,7 @@ class Modular(Release):
 
 STEPS: dict[str, Callable[[Release], None]] = {
     "set up": Release.set_up,
+    "conversions": Release.convert,
     "first start": Release.first_start,
     "wrong start stopped": Release.stop_a_start,
     "definition mended": Release.repair,

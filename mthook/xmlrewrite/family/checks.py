@@ -22,8 +22,6 @@ from mthook.xmlrewrite.family.board import (
 from mthook.xmlrewrite.family.drives import MAX_IDE
 from mthook.xmlrewrite.family.naming import named
 
-#: The first libvirt that refuses the watchdog ib700 on q35, as it counts its versions.
-NO_IB700_ON_Q35 = 11_000_000
 _EXPANDERS = ("pci-expander-bus", "pcie-expander-bus")
 
 
@@ -113,13 +111,14 @@ def check_ide(disks: Disks, conversion: Conversion) -> None:
 
 
 def check_watchdog(domain: etree._Element, conversion: Conversion) -> None:
-    """libvirt 9 to 10 gave a q35 the watchdog of an i440fx.
+    """The one ISA device that libvirt allows on an i440fx alone, since 9.3; older ones start it on a q35 as well.
 
-    Newer ones: ``ib700 model of watchdog cannot be used with this machine type``
+    ``ib700 model of watchdog cannot be used with this machine type``; a guest that has it doesn't start any more
+    once its host's libvirt is upgraded.
     """
     found = [one for one in devices(domain, "watchdog") if one.get("model") == "ib700"]
-    if found and conversion.to_q35 and conversion.libvirt >= NO_IB700_ON_Q35:
+    if found and conversion.to_q35:
         raise ConversionError(
-            f"{named(found[0])}: libvirt has none for {conversion.new}; make it an i6300esb first",
+            f"{named(found[0])}: {conversion.new} has none from libvirt 9.3 on; make it an i6300esb first",
             "devices/watchdog",
         )

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lxml import etree
 
+from mthook.errors import ConversionError
 from mthook.xmlrewrite.family import (
     arguments,
     buses,
@@ -18,13 +21,14 @@ from mthook.xmlrewrite.family import (
 )
 from mthook.xmlrewrite.family.board import Conversion, Disks, disks_by_bus
 
+Check = Callable[[etree._Element, Conversion], None]
+
 #: What can't be converted: refused first, with the element named.
 CHECKS = (
     known.check_known,
     checks.check_vcpus,
     checks.check_iommu,
     checks.check_expanders,
-    checks.check_watchdog,
     arguments.check_arguments,
     arguments.check_overrides,
     checks.check_encryption,
@@ -33,6 +37,8 @@ CHECKS = (
 )
 #: Likewise, of the disks.
 DISK_CHECKS = (checks.check_wwn, checks.check_ide)
+#: What some libvirts refuse or misread, but not all: a guest that had it on the same board before may have it again.
+OF_LIBVIRT = (checks.check_watchdog, firmware.check_choice)
 #: What changes. Disks move before controllers that nothing uses any more go; addresses go after
 #: the bridges they were behind, and new ports come last.
 PASSES = (
@@ -53,7 +59,7 @@ PASSES = (
 #: What changes for the guest though nothing in the XML shows it.
 NOTES = (
     virtio.note_versions,
-    extras.note_watchdog,
+    firmware.note_choice,
     extras.note_ports,
 )
 
@@ -71,27 +77,50 @@ def convert(domain: etree._Element, conversion: Conversion) -> list[str]:
     return changes + [line for note in NOTES for line in note(domain, conversion)]
 
 
-def check(domain: etree._Element, conversion: Conversion, disks: Disks) -> None:
+def check(
+    domain: etree._Element,
+    conversion: Conversion,
+    disks: Disks,
+    before: etree._Element | None = None,
+) -> None:
     """Refuse what can't be converted.
 
+    :param before: see :func:`change`.
     :raises ConversionError: see :func:`change`.
     """
     for of_domain in CHECKS:
         of_domain(domain, conversion)
+    for of_libvirt in OF_LIBVIRT:
+        if before is None or not _refuses(of_libvirt, before, conversion):
+            of_libvirt(domain, conversion)
     for of_disks in DISK_CHECKS:
         of_disks(disks, conversion)
 
 
-def change(domain: etree._Element, conversion: Conversion, disks: Disks) -> list[str]:
+def _refuses(one: Check, domain: etree._Element, conversion: Conversion) -> bool:
+    try:
+        one(domain, conversion)
+    except ConversionError:
+        return True
+    return False
+
+
+def change(
+    domain: etree._Element,
+    conversion: Conversion,
+    disks: Disks,
+    before: etree._Element | None = None,
+) -> list[str]:
     """Likewise, but say only what was changed.
 
     The machine type itself isn't part of it, see :func:`mthook.xmlrewrite.machine.set_machine`.
 
     :param disks: the domain's, as :func:`.disks_by_bus` returns them.
+    :param before: the domain as it was on that board before, if it is to be that again.
     :raises ConversionError: the other board can't have something that the domain has; the tree may
         be half converted then.
     """
-    check(domain, conversion, disks)
+    check(domain, conversion, disks, before)
     serials = identity.own_serials(disks, conversion.old.family)
     changes = [line for one in PASSES for line in one(domain, conversion)]
     return changes + identity.keep_serials(domain, conversion, serials)

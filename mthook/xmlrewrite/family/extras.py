@@ -34,14 +34,6 @@ def drop_watchdog(domain: etree._Element, conversion: Conversion) -> list[str]:
     return [f"watchdog itco: removed, part of {conversion.old}"] if found else []
 
 
-def note_watchdog(domain: etree._Element, conversion: Conversion) -> list[str]:
-    """Say that a newer libvirt won't start it, where this one does; see :func:`.checks.check_watchdog`."""
-    found = any(one.get("model") == "ib700" for one in devices(domain, "watchdog"))
-    if not found or not conversion.to_q35:
-        return []
-    return ["watchdog ib700: libvirt 11 and newer have none for q35"]
-
-
 def add_root_ports(domain: etree._Element, conversion: Conversion) -> list[str]:
     """Give a q35 as many root ports as Nova does, ``[libvirt] num_pcie_ports``.
 

@@ -21,6 +21,8 @@ from mthook.xmlrewrite.family.board import Conversion, nova_setting
 #: ``ovmf-x86_64-smm-code.bin``, QEMU's ``edk2-x86_64-secure-code.fd``.
 _NEEDS_SMM = re.compile(r"\.(secboot|ms|snakeoil)\.|[-_](secure|smm)[-_.]", re.IGNORECASE)
 _SECURE_FEATURES = ("secure-boot", "enrolled-keys")
+#: The first libvirt that can be told which features a firmware that it chooses has, as it counts its versions.
+_CHOOSES_BY_FEATURES = 7_002_000
 
 
 def check_secure_boot(domain: etree._Element, conversion: Conversion) -> None:
@@ -48,16 +50,38 @@ def check_loader(domain: etree._Element, conversion: Conversion) -> None:
         )
 
 
+def check_choice(domain: etree._Element, conversion: Conversion) -> None:
+    """An old libvirt can't be told to do without Secure Boot on q35.
+
+    It ignores ``<firmware>`` (with validation: ``Unable to validate doc against …/domain.rng``) and starts a q35 with
+    another firmware than i440fx's, ``OVMF_CODE.ms.fd``.
+    """
+    os_element = domain.find("os[@firmware='efi']")
+    if os_element is not None and conversion.to_q35 and not _can_ask(conversion):
+        raise ConversionError(
+            f"left to choose, libvirt before 7.2 gives {conversion.new} a firmware with Secure Boot; name the file"
+            " in <os><loader> in place of firmware='efi' first",
+            "os",
+        )
+
+
 def drop_secure_boot(domain: etree._Element, conversion: Conversion) -> list[str]:
     """Where Nova was told that Secure Boot is optional, do without, as Nova does on i440fx.
 
-    With it the start fails: ``Unable to find any firmware to satisfy 'efi'``.
+    With it the start fails: ``Unable to find any firmware to satisfy 'efi'``. Nova also writes ``secure='no'``,
+    which is the default, and which libvirt 9.0 refuses where it chooses: ``loader attribute 'secure' cannot be
+    specified when firmware autoselection is enabled``.
     """
     found = [] if conversion.to_q35 else _asking(domain)
     if not found or not _is_optional(domain):
         return []
     for one in found:
-        one.set("secure" if one.tag == "loader" else "enabled", "no")
+        if one.tag == "feature":
+            one.set("enabled", "no")
+            continue
+        del one.attrib["secure"]
+        if not one.attrib and not (one.text or "").strip():
+            elements.remove(one)
     return [f"firmware: Secure Boot off, {conversion.new.family} has none"]
 
 
@@ -67,8 +91,8 @@ def fix_choice(domain: etree._Element, conversion: Conversion) -> list[str]:
     Left to choose, libvirt 9.0 starts a q35 with another firmware, ``OVMF_CODE_4M.ms.fd``, and SMM,
     on the variables of the old one. It says nothing.
     """
-    os_element = domain.find("os")
-    if os_element is None or os_element.get("firmware") != "efi" or _is_chosen(os_element):
+    os_element = domain.find("os[@firmware='efi']")
+    if os_element is None or _is_chosen(os_element) or not _can_ask(conversion):
         return []
     firmware = os_element.find("firmware")
     if firmware is None:
@@ -77,6 +101,14 @@ def fix_choice(domain: etree._Element, conversion: Conversion) -> list[str]:
     elements.append(firmware, etree.Element("feature", enabled="no", name="secure-boot"))
     note = "" if conversion.to_q35 else "; libvirt may have chosen it on q35, i440fx has none"
     return [f"firmware: no Secure Boot asked for{note}"]
+
+
+def note_choice(domain: etree._Element, conversion: Conversion) -> list[str]:
+    """Say that the firmware may change where libvirt can't be asked for one; on i440fx it has one choice."""
+    found = domain.find("os[@firmware='efi']") is not None
+    if not found or conversion.to_q35 or _can_ask(conversion):
+        return []
+    return ["firmware: libvirt may have chosen one with Secure Boot on q35, i440fx has none"]
 
 
 def drop_tseg(domain: etree._Element, conversion: Conversion) -> list[str]:
@@ -101,6 +133,10 @@ def _asking(domain: etree._Element) -> list[etree._Element]:
     ]
 
 
+def _can_ask(conversion: Conversion) -> bool:
+    return not conversion.libvirt or conversion.libvirt >= _CHOOSES_BY_FEATURES
+
+
 def _is_optional(domain: etree._Element) -> bool:
     return nova_setting(domain, "os_secure_boot", "os:secure_boot") == "optional"
 
@@ -108,7 +144,8 @@ def _is_optional(domain: etree._Element) -> bool:
 def _is_chosen(os_element: etree._Element) -> bool:
     """Tell whether it is settled which firmware the guest gets, with Secure Boot or without."""
     loader = os_element.find("loader")
-    if loader is not None and ((loader.text or "").strip() or loader.get("secure")):
+    # Older libvirts (qemuFirmwareMatchDomain in 7.0 to 9.0) choose one with Secure Boot in spite of secure='no'.
+    if loader is not None and ((loader.text or "").strip() or loader.get("secure") == "yes"):
         return True
     # Keys are enrolled in a firmware with Secure Boot: libvirt finds no other, and refuses both
     # together with "cannot be enabled when firmware feature 'secure-boot' is disabled".

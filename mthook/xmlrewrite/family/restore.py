@@ -39,13 +39,16 @@ def without(conversion: Conversion) -> str:
 
 
 class WayBack:
-    """What is needed to lead one domain back; create it before the domain is converted."""
+    """What is needed to lead one domain back; create it before the domain is converted.
+
+    :ivar before: the domain as it was before its last change of family.
+    """
 
     def __init__(
         self, domain: etree._Element, before: etree._Element, after: etree._Element, at: str
     ) -> None:
         self._domain = domain
-        self._before = before
+        self.before = before
         self._after = after
         self._at = at
         #: The domain as it is, and the elements that the passes are about to change.
@@ -81,7 +84,7 @@ class WayBack:
 
     def take(self) -> list[str]:
         """Make the converted domain what it was before; return what that changes."""
-        merged = self._merge(self._before, self._after, self._now)
+        merged = self._merge(self.before, self._after, self._now)
         # Read and release elements while they are part of a document: for each one
         # released from a tree that isn't, lxml searches the whole tree.
         self._converted.clear()
@@ -162,8 +165,8 @@ class WayBack:
         return old if parent is not None and self._has_parts(parent) else copy.deepcopy(old)
 
     def _has_parts(self, before: etree._Element) -> bool:
-        within = before.tag == "devices" and before.getparent() is self._before
-        return within or before is self._before
+        within = before.tag == "devices" and before.getparent() is self.before
+        return within or before is self.before
 
     def _as_converted(self, now: etree._Element) -> etree._Element | None:
         """Return what the passes have made of an element, None if they dropped it.

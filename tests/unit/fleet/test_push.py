@@ -291,3 +291,28 @@ def test_history_isnt_written_twice_by_who_knows_it_late(site: Site) -> None:
         pushing.push(record, late)
 
     assert len(site.rows(tables.HISTORY)) == 1
+
+
+@pytest.mark.parametrize(("times", "ok"), [(4, True), (5, False)])
+def test_a_write_that_lost_is_tried_five_times_in_all(
+    site: Site, monkeypatch: pytest.MonkeyPatch, times: int, ok: bool
+) -> None:
+    """With a little time in between: on a Galera node what was faster may not be there yet."""
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    losses = [sa.exc.OperationalError("UPDATE", {}, Exception(1213, "Deadlock found"))] * times
+
+    def work(_: sa.engine.Connection) -> str:
+        if losses:
+            raise losses.pop()
+        return "done"
+
+    with site.record as record:
+        if ok:
+            assert record.transact(work) == "done"
+        else:
+            with pytest.raises(FleetError, match="Deadlock found"):
+                record.transact(work)
+
+    assert len(slept) == 4
+    assert all(0 < one < 1 for one in slept)

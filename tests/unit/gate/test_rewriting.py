@@ -177,7 +177,7 @@ def test_what_is_made_anew_is_converted(settings: Configuration, image: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("version", "verdict"), [("10.10.0", REWRITE), ("11.0.0", REFUSE), (None, REWRITE)]
+    ("version", "verdict"), [("7.2.0", REWRITE), ("7.0.0", REFUSE), (None, REWRITE)]
 )
 def test_what_this_hosts_libvirt_refuses_isnt_sent_to_it(
     settings: Configuration, version: str | None, verdict: str
@@ -187,7 +187,7 @@ def test_what_this_hosts_libvirt_refuses_isnt_sent_to_it(
         catalog.replace_capabilities([], HostFacts(libvirt_version=version))
         catalog.set_pin(UUID, Q35, source="operator", actor="root")
     xml = domain(NEW, image=IMAGE)
-    xml = xml.replace(b"</devices>", b"<watchdog model='ib700'/></devices>")
+    xml = xml.replace(b"<os>", b"<os firmware='efi'>")
 
     outcome = rewriting.examine(xml, settings, may_wait=False)
 

@@ -278,14 +278,14 @@ def test_rewrite_to_what_this_hosts_libvirt_cannot_have_is_refused(
     run: Run, catalog: Catalog, file: Path, named: bool
 ) -> None:
     """As far as the catalog knows libvirt's version."""
-    catalog.replace_capabilities([], HostFacts(libvirt_version="11.0.0"))
+    catalog.replace_capabilities([], HostFacts(libvirt_version="7.0.0"))
     pin(catalog, WEB, "pc-q35-7.2")
-    file.write_text(xml().replace("</devices>", "<watchdog model='ib700'/></devices>"))
+    file.write_text(xml().replace("<os>", "<os firmware='efi'>"))
 
     said = run("rewrite", str(file), *(("--machine", "pc-q35-7.2") if named else ()))
 
     assert (said.code, said.out) == (1, "")
-    assert "libvirt has none for pc-q35-7.2" in said.err
+    assert "libvirt before 7.2 gives pc-q35-7.2 a firmware with Secure Boot" in said.err
 
 
 def test_rewrite_to_what_the_other_family_cannot_have_is_refused(run: Run, file: Path) -> None:

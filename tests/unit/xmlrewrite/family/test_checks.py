@@ -31,10 +31,15 @@ def override(alias: str, name: str) -> str:
     return f"<qemu:override {QEMU}>{device}</qemu:override>"
 
 
-def libvirt_11(conversion: Conversion) -> Conversion:
-    return Conversion(conversion.old, conversion.new, libvirt=11_000_000)
+def by(libvirt: int, conversion: Conversion) -> Conversion:
+    return Conversion(conversion.old, conversion.new, libvirt=libvirt)
 
 
+CHOSEN = "<os firmware='efi'/>"
+TOO_OLD = (
+    "left to choose, libvirt before 7.2 gives pc-q35-7.2 a firmware with Secure Boot; name the file in <os><loader>"
+    " in place of firmware='efi' first"
+)
 UNKNOWN = (
     "this mthook doesn't know {}, nor what becomes of it on pc-i440fx-7.2: take it out of the definition,"
     " or update mthook"
@@ -202,10 +207,10 @@ def check(inside: str, conversion: Conversion) -> None:
             "property rotation_rate for QEMU of ua-ide is made for pc-i440fx-7.2",
         ),
         (
-            libvirt_11(TO_Q35),
+            TO_Q35,
             "<devices><watchdog model='ib700'/></devices>",
             "devices/watchdog",
-            "watchdog ib700: libvirt has none for pc-q35-7.2; make it an i6300esb first",
+            "watchdog ib700: pc-q35-7.2 has none from libvirt 9.3 on; make it an i6300esb first",
         ),
         *(
             (TO_PC, inside, element, UNKNOWN.format(what))
@@ -246,6 +251,14 @@ def check(inside: str, conversion: Conversion) -> None:
             "os/loader",
             "firmware /usr/share/OVMF/OVMF_CODE_4M.secboot.fd is built for Secure Boot, which"
             " pc-i440fx-7.2 hasn't",
+        ),
+        *((by(libvirt, TO_Q35), CHOSEN, "os", TOO_OLD) for libvirt in (7_000_000, 7_001_000)),
+        (
+            # It ignores the element.
+            by(7_000_000, TO_Q35),
+            "<os firmware='efi'><firmware><feature name='secure-boot' enabled='no'/></firmware></os>",
+            "os",
+            TOO_OLD,
         ),
     ],
 )
@@ -302,8 +315,12 @@ def test_a_firmware_that_needs_smm_is_known_by_its_name(path: str) -> None:
             "<devices><controller type='usb'><alias name='ua-usb'/></controller></devices>"
             + override("ua-usb", "p2"),
         ),
-        (TO_Q35, "<devices><watchdog model='ib700'/></devices>"),
-        (libvirt_11(TO_PC), "<devices><watchdog model='ib700'/></devices>"),
+        (TO_Q35, "<devices><watchdog model='i6300esb'/></devices>"),
+        (TO_PC, "<devices><watchdog model='ib700'/></devices>"),
+        *((by(libvirt, TO_Q35), CHOSEN) for libvirt in (0, 7_002_000, 12_008_000)),
+        (by(7_001_000, TO_PC), CHOSEN),
+        (by(7_001_000, TO_Q35), "<os><loader>/usr/share/OVMF/OVMF_CODE_4M.fd</loader></os>"),
+        (by(7_001_000, TO_Q35), "<os firmware='bios'/>"),
         (TO_PC, "<n:note xmlns:n='urn:n'/><devices><n:gadget xmlns:n='urn:n'/></devices>"),
         (TO_Q35, "<launchSecurity type='sev'/>"),
         (TO_PC, "<os><loader secure='no'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader></os>"),

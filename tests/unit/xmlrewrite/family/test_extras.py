@@ -12,7 +12,8 @@ from mthook.xmlrewrite.family.board import Conversion
 from .trees import NOVA, TO_PC, TO_Q35, nova, ran, ran_on
 
 FEATURE = '<firmware><feature enabled="{}" name="secure-boot"/></firmware>'
-PATH = "<loader>/usr/share/OVMF/OVMF_CODE_4M.fd</loader>"
+FILE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+PATH = f"<loader>{FILE}</loader>"
 
 
 @pytest.mark.parametrize("conversion", [TO_PC, TO_Q35])
@@ -33,7 +34,7 @@ def test_a_firmware_that_libvirt_chooses_is_one_without_secure_boot(conversion: 
         f'<os firmware="efi">{FEATURE.format("yes")}</os>',
         '<os firmware="efi"><firmware><feature enabled="yes" name="enrolled-keys"/></firmware></os>',
         f'<os firmware="efi">{PATH}</os>',
-        '<os firmware="efi"><loader secure="no"/></os>',
+        '<os firmware="efi"><loader secure="yes"/></os>',
         '<os firmware="bios"/>',
         f"<os>{PATH}</os>",
         "<os/>",
@@ -47,6 +48,31 @@ def test_a_firmware_that_is_settled_stays(inside: str) -> None:
     assert ran_on(firmware.fix_choice, inside, TO_Q35) == (inside, [])
 
 
+def test_a_loader_without_secure_boot_is_no_choice() -> None:
+    """An older libvirt gives a q35 a firmware with Secure Boot in spite of it."""
+    loader = '<loader secure="no"/>'
+
+    found, _ = ran_on(firmware.fix_choice, f'<os firmware="efi">{loader}</os>', TO_Q35)
+
+    assert found == f'<os firmware="efi">{FEATURE.format("no")}{loader}</os>'
+
+
+@pytest.mark.parametrize(
+    ("libvirt", "asked", "noted"), [(7_001_000, False, True), (7_002_000, True, False)]
+)
+def test_a_libvirt_that_doesnt_know_features_isnt_asked_for_them(
+    libvirt: int, asked: bool, noted: bool
+) -> None:
+    """Its schema has no element for them."""
+    conversion = Conversion(TO_PC.old, TO_PC.new, libvirt=libvirt)
+
+    found, changes = ran_on(firmware.fix_choice, '<os firmware="efi"/>', conversion)
+
+    assert ("<firmware>" in found, changes != []) == (asked, asked)
+    domain = etree.fromstring('<domain><os firmware="efi"/></domain>')
+    assert (firmware.note_choice(domain, conversion) != []) == noted
+
+
 def test_an_empty_list_of_firmware_features_is_added_to() -> None:
     """Other features stay."""
     other = '<feature enabled="no" name="enrolled-keys"/>'
@@ -58,19 +84,27 @@ def test_an_empty_list_of_firmware_features_is_added_to() -> None:
     assert f'{other}<feature enabled="no" name="secure-boot"/></firmware>' in found
 
 
-def test_optional_secure_boot_is_switched_off() -> None:
-    """As Nova does for the same instance."""
+@pytest.mark.parametrize(
+    ("loader", "left"),
+    [
+        ('<loader secure="yes"/>', ""),
+        (f'<loader secure="yes">{FILE}</loader>', f"<loader>{FILE}</loader>"),
+        ('<loader secure="yes" stateless="yes"/>', '<loader stateless="yes"/>'),
+    ],
+)
+def test_optional_secure_boot_is_switched_off(loader: str, left: str) -> None:
+    """As Nova does for the same instance, but for what libvirt 9.0 refuses."""
     asked = f'<n:property xmlns:n="{NOVA}" name="os_secure_boot">optional</n:property>'
     metadata = f'<metadata><n:instance xmlns:n="{NOVA}">{asked}</n:instance></metadata>'
-    os_element = '<os firmware="efi">{}<loader secure="{}"/></os>'
+    os_element = '<os firmware="efi">{}{}</os>'
 
     found, changes = ran_on(
         firmware.drop_secure_boot,
-        metadata + os_element.format(FEATURE.format("yes"), "yes"),
+        metadata + os_element.format(FEATURE.format("yes"), loader),
         nova(TO_PC),
     )
 
-    assert found.endswith(os_element.format(FEATURE.format("no"), "no"))
+    assert found.endswith(os_element.format(FEATURE.format("no"), left))
     assert changes == ["firmware: Secure Boot off, i440fx has none"]
 
 

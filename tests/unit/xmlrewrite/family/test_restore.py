@@ -9,6 +9,7 @@ import time
 import pytest
 from lxml import etree
 
+from mthook.errors import ConversionError
 from mthook.xmlrewrite import safexml
 from mthook.xmlrewrite.pipeline import Original, Rewritten, Target, rewrite
 from tests.corpus import CONVERTED, Case, ident, read
@@ -55,6 +56,25 @@ def test_an_unchanged_guest_becomes_exactly_what_it_was(case: Case) -> None:
             "ide controller 0: restored, at PCI address 0000:00:01.1",
             f"interface {NIC}: as it was, at PCI address 0000:00:03.0",
         } <= set(found.changes)
+
+
+WATCHDOG = (b"</devices>", b"  <watchdog model='ib700'/>\n  </devices>")
+CHOSEN = (b"<os>", b"<os firmware='efi'>")
+
+
+@pytest.mark.parametrize("what", [WATCHDOG, CHOSEN])
+def test_what_a_guest_had_on_that_board_it_may_have_again(what: tuple[bytes, bytes]) -> None:
+    """Though a guest that never had it there is refused, because of what other libvirts make of it."""
+    here, there = read("libvirt-q35-minimal"), "pc-q35-7.2"
+    assert here.out is not None
+    had, has = here.xml.replace(*what), here.out.replace(*what)
+
+    found = rewrite(has, Target(there, libvirt=7_000_000, original=Original(had, has, AT)))
+
+    assert canonical(found.xml) == canonical(had)
+    for nothing in (None, Original(here.xml, has, AT)):
+        with pytest.raises(ConversionError):
+            rewrite(has, Target(there, libvirt=7_000_000, original=nothing))
 
 
 def test_what_comes_back_in_part_is_not_called_as_it_was() -> None:
