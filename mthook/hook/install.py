@@ -95,6 +95,11 @@ class Status:
     loaded: bool | None
     problems: tuple[str, ...]
 
+    @property
+    def in_force(self) -> bool:
+        """Whether libvirtd calls the hook, as far as its installation tells."""
+        return self.installed and self.loaded is not False
+
 
 def install(directory: str, wiring: Wiring) -> tuple[str, list[daemons.Daemon]]:
     """Put the hook in place, or bring an installed one up to date, and make the running daemons look.
@@ -123,16 +128,16 @@ def install(directory: str, wiring: Wiring) -> tuple[str, list[daemons.Daemon]]:
     return path, running
 
 
-def uninstall(directory: str) -> str | None:
+def uninstall(directory: str) -> tuple[str | None, list[daemons.Daemon]]:
     """Remove the hook and the directories that installing it made, and make the running daemons look.
 
-    :return: the path it had, ``None`` when it wasn't there.
+    :return: the path it had, ``None`` when it wasn't there, and the daemons that were told.
     :raises InstallError: it can't be removed.
     """
     directory = os.path.abspath(directory)
     path = find(directory)
     if path is None:
-        return None
+        return None, []
     running = daemons.running(directory)
     made = _made(path)
     try:
@@ -143,7 +148,7 @@ def uninstall(directory: str) -> str | None:
     except OSError as error:
         raise InstallError(explain(error.filename or path, error)) from error
     _tell(running)
-    return path
+    return path, running
 
 
 def status(

@@ -35,7 +35,7 @@ def check_hook(context: Context) -> list[Finding]:
     if daemon is not None:
         return [_out_of_reach(context, daemon)]
     status = guard.hook_status(context)
-    if not status.installed or status.loaded is False:
+    if not status.in_force:
         kind = "not_loaded" if status.installed else "not_installed"
         return [
             Finding(kind, Severity.FAILURE, (), {"path": status.path, "problem": one}, _INSTALL)

@@ -49,16 +49,16 @@ def install_hook(
         return path, daemons, catalog.host().last_sync_at is not None
 
 
-def uninstall_hook(conf: cfg.ConfigOpts, hooks_dir: str) -> str | None:
+def uninstall_hook(conf: cfg.ConfigOpts, hooks_dir: str) -> tuple[str | None, list[Daemon]]:
     """Remove the hook; from now on nobody expects it to be called.
 
-    :return: the path it had, ``None`` when it wasn't there.
+    :return: the path it had, ``None`` when it wasn't there, and the daemons that were told.
     :raises InstallError: it can't be removed.
     """
-    path = install.uninstall(hooks_dir)
+    path, daemons = install.uninstall(hooks_dir)
     with contextlib.suppress(CatalogError), opened_catalog(conf) as catalog:
         catalog.set_daemons(None)
-    return path
+    return path, daemons
 
 
 def check_read(conf: cfg.ConfigOpts, hooks_dir: str) -> None:

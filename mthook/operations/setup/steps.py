@@ -12,8 +12,11 @@ from oslo_config import cfg
 from mthook import conf as configuration
 from mthook import files
 from mthook.errors import InstallError
+from mthook.hook import install
 from mthook.locks import Busy
 from mthook.operations.acts import SyncResult
+from mthook.operations.readiness import guard
+from mthook.operations.readiness.context import Context
 from mthook.operations.setup import places, units
 from mthook.operations.setup.hook import install_hook
 from mthook.operations.setup.plan import Plan, Step
@@ -45,6 +48,15 @@ def carry_out(plan: Plan, result: SyncResult) -> Iterator[Step]:
     for step in plan.steps:
         do[step.kind]()
         yield step
+
+
+def hook_status(plan: Plan) -> install.Status:
+    """Return how the hook is installed once all is done, as ``mthook-admin hook status`` has it.
+
+    :raises InstallError: the hook can't be read.
+    """
+    with Context(_configured(plan), plan.found.files, plan.hooks_dir) as context:
+        return guard.hook_status(context)
 
 
 def write(path: str, text: str, mode: int) -> None:

@@ -150,7 +150,7 @@ def test_uninstall_leaves_the_directory_as_found(hooks: Path, before: dict[str, 
     found = tree(hooks)
     path, _ = install.install(str(hooks), WIRING)
 
-    assert install.uninstall(str(hooks)) == path
+    assert install.uninstall(str(hooks)) == (path, [])
     assert tree(hooks) == found
 
 
@@ -180,7 +180,7 @@ def test_uninstall_without_a_hook_does_nothing(hooks: Path) -> None:
     """A foreign hook isn't mthook's to remove."""
     (hooks / "qemu").write_text(FOREIGN)
 
-    assert install.uninstall(str(hooks)) is None
+    assert install.uninstall(str(hooks)) == (None, [])
     assert tree(hooks) == {"qemu": FOREIGN}
 
 
@@ -191,9 +191,9 @@ def test_running_daemons_are_told_at_install_and_at_uninstall(
     running.append(FakeDaemon(9, "libvirtd", 1, 0.0))
 
     _, told = install.install(str(hooks), WIRING)
-    install.uninstall(str(hooks))
+    told_again = install.uninstall(str(hooks))[1]
 
-    assert told == running
+    assert told == told_again == running
     assert FakeDaemon.told == [9, 9]
 
 
@@ -217,7 +217,7 @@ def test_a_relative_directory_is_one_below_here(
 
     assert path == str(tmp_path / "etc" / "hooks" / "qemu")
     assert install.status("etc/hooks", WIRING, []).installed
-    assert install.uninstall("etc/hooks") == path
+    assert install.uninstall("etc/hooks") == (path, [])
     assert list(tmp_path.iterdir()) == []
 
 
