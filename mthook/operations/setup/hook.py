@@ -15,7 +15,7 @@ from mthook.hook import daemons, install
 from mthook.hook.daemons import Daemon
 from mthook.operations.opening import opened_catalog
 from mthook.operations.readiness import guard
-from mthook.operations.readiness.context import Context
+from mthook.operations.readiness.context import Context, daemon_of
 from mthook.text import now, printable
 
 
@@ -75,7 +75,7 @@ def check_read(conf: cfg.ConfigOpts, hooks_dir: str) -> None:
             )
     if readers:
         return
-    daemon = guard.daemon_of(conf)
+    daemon = daemon_of(conf)
     which = printable(hooks_dir)
     if daemon is None:
         raise InstallError(
