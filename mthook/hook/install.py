@@ -22,7 +22,7 @@ import mthook
 from mthook import files
 from mthook.errors import InstallError
 from mthook.hook import daemons
-from mthook.text import explain, printable
+from mthook.text import cause, explain, printable
 
 DEFAULT_DIRECTORY = daemons.DIRECTORY
 
@@ -382,7 +382,7 @@ def _unanswered(path: str) -> list[str]:
             asking.connect(path)
     except OSError as error:
         return [
-            f"guests start unguarded, because nobody answers at {printable(path)}: {error.strerror or error}:"
+            f"guests start unguarded, because nobody answers at {printable(path)}: {cause(error)}:"
             " run 'systemctl enable --now mthook-hookd.socket'"
         ]
     return []

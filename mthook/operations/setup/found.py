@@ -17,7 +17,7 @@ from mthook.errors import InstallError
 from mthook.hook import daemons, install
 from mthook.operations.opening import opened_host
 from mthook.operations.setup import inifile, places
-from mthook.text import printable
+from mthook.text import explain, printable
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def read(path: str) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise InstallError(f"{printable(path)}: {error.strerror}") from error
+        raise InstallError(explain(path, error)) from error
 
 
 def access_to(socket: str) -> tuple[str, str]:

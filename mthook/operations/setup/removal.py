@@ -18,7 +18,7 @@ from mthook.operations.setup.configuration import lead_back
 from mthook.operations.setup.found import read
 from mthook.operations.setup.hook import uninstall_hook
 from mthook.operations.setup.steps import rewrite
-from mthook.text import printable
+from mthook.text import explain
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _remove(paths: Sequence[str]) -> Iterator[Removed]:
         try:
             os.unlink(path)
         except OSError as error:
-            raise InstallError(f"{printable(path)}: {error.strerror}") from error
+            raise InstallError(explain(path, error)) from error
         yield Removed("file", path)
     if names and os.path.isdir(places.SYSTEMD_RUNS):
         units.systemctl("daemon-reload")
