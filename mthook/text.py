@@ -27,8 +27,8 @@ def now(moment: float | None = None) -> str:
 
 
 def counted(number: int, what: str) -> str:
-    """Return how many of what there are: ``1 guest``, ``2 guests``."""
-    return f"{number} {what}{'s' * (number != 1)}"
+    """Return how many of what there are: ``1 guest``, ``2,000 guests``."""
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def is_time(value: str) -> bool:

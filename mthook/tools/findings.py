@@ -314,7 +314,7 @@ def answer(results: Sequence[Result]) -> str:
         return f"YES, with {_checks(found.warned, 'warning')}{_looked_at(results)}"
     parts = []
     if found.changing:
-        number = _Count(len(found.changing))
+        number = Count(len(found.changing))
         names = [printable(one.display_name or one.name or one.uuid) for one in found.changing]
         parts.append(f"{number:instance} would change: {_listed(names)}")
     if found.failed:
@@ -330,7 +330,7 @@ def health(results: Sequence[Result]) -> str:
         return f"NOT OK: {_checks(failed, 'failure')}"
     if warned:
         return f"OK, with {_checks(warned, 'warning')}"
-    return f"OK: {_Count(len(results)):check} found nothing wrong"
+    return f"OK: {Count(len(results)):check} found nothing wrong"
 
 
 def document(results: Sequence[Result], line: str) -> dict[str, Any]:
@@ -368,7 +368,7 @@ def details(result: Result) -> str:
 def sentence(check: str, finding: Finding) -> str:
     """Return one finding for people to read."""
     words = {
-        "number": _Count(len(finding.subjects)),
+        "number": Count(len(finding.subjects)),
         "subjects": _few(finding),
         "remedy": printable(finding.remedy, limit=_COMMAND),
         **_words(finding.facts),
@@ -408,15 +408,15 @@ def _looked_at(results: Iterable[Result]) -> str:
     }
     texts = []
     if numbers["guests"] is not None:
-        texts.append(f"{_Count(numbers['guests']):guest} here")
+        texts.append(f"{Count(numbers['guests']):guest} here")
     if numbers["cells"] is not None:
-        texts.append(f"{_Count(numbers['cells']):cell} of Nova")
+        texts.append(f"{Count(numbers['cells']):cell} of Nova")
     return f" ({', '.join(texts)})" if texts else ""
 
 
 def _checks(names: Sequence[str], kind: str) -> str:
     """Return how many checks found something, and which: ``2 failures (Hook, Last sync)``."""
-    return f"{_Count(len(names)):{kind}} ({_listed([TITLES[name] for name in names])})"
+    return f"{Count(len(names)):{kind}} ({_listed([TITLES[name] for name in names])})"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -424,7 +424,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join([*names[:_FEW], *rest])
 
 
-class _Count(int):
+class Count(int):
     """A number that is formatted with what it counts: ``1 guest``, ``3 guests``; ``both guests``, ``all 3 guests``."""
 
     def __format__(self, thing: str) -> str:
@@ -432,7 +432,7 @@ class _Count(int):
             number = (
                 {"all": "both", "All": "Both"}[thing[:3]]
                 if self == 2
-                else f"{thing[:3]} {int(self)}"
+                else f"{thing[:3]} {int(self):,}"
             )
             return f"{number} {thing[4:]}s"
         return counted(int(self), thing)
@@ -442,7 +442,7 @@ def _few(finding: Finding) -> str:
     """Return how many guests there are, and a few of them: ``5 guests (db-1; db-2; web-1; ...)``."""
     few = [_guest(finding.kind, subject) for subject in finding.subjects[:_FEW]]
     rest = ["..."] if len(finding.subjects) > _FEW else []
-    return f"{_Count(len(finding.subjects)):guest} ({'; '.join([*few, *rest])})"
+    return f"{Count(len(finding.subjects)):guest} ({'; '.join([*few, *rest])})"
 
 
 def _guest(kind: str, subject: Subject) -> str:
@@ -464,5 +464,5 @@ def _word(key: str, value: Any) -> object:
     if key.endswith("_at"):
         return f"{value.partition('.')[0]}Z"
     if isinstance(value, int):
-        return _Count(value)
+        return Count(value)
     return ", ".join(value) or "none" if isinstance(value, list) else printable(value)

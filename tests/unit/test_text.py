@@ -28,3 +28,11 @@ FULL = os.strerror(errno.ENOSPC)
 def test_the_cause_of_an_error_is_words_alone(error: Exception, said: str) -> None:
     """Never a number, and never None where the system has given no words."""
     assert text.cause(error) == said
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(0, "0 guests"), (1, "1 guest"), (2, "2 guests"), (12345, "12,345 guests")]
+)
+def test_a_number_comes_with_what_it_counts(number: int, said: str) -> None:
+    """In messages as in the report."""
+    assert text.counted(number, "guest") == said

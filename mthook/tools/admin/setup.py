@@ -16,7 +16,7 @@ from mthook.operations.acts import Act, Event, Failure, Foreseen, SyncResult
 from mthook.operations.setup import configuration, found, inifile, plan, removal, steps
 from mthook.operations.setup.found import Found
 from mthook.operations.setup.plan import Plan, Step
-from mthook.text import label, printable
+from mthook.text import counted, label, printable
 from mthook.tools import options
 from mthook.tools.admin.command import NAME, AdminCommand, ExitCode, UsageError, argument
 from mthook.tools.admin.hook import HOOKS_DIR, removed
@@ -221,7 +221,7 @@ def _left(one: removal.Removed) -> str:
 def _host(there: Found) -> Iterator[str]:
     """Yield what was found."""
     of_nova = f", {there.nova_guests} of them Nova's" if there.nova_guests else ""
-    yield f"Found: {_count(there.guests, 'guest')}{of_nova}"
+    yield f"Found: {counted(there.guests, 'guest')}{of_nova}"
     if there.daemon is not None:
         where = "in a container of its own" if there.contained else "on this host"
         yield f"  {there.daemon.name} (pid {there.daemon.pid}) runs {where}"
@@ -278,8 +278,8 @@ def _effects(effects: Sequence[Foreseen]) -> Iterator[str]:
     realigned = [one for one in effects if one.effect == "realign"]
     stopped = [one for one in effects if one.effect == "stop"]
     yield (
-        f"In mode enforce: {_count(len(realigned), 'definition')} to realign,"
-        f" {_count(len(stopped), 'start')} to stop"
+        f"In mode enforce: {counted(len(realigned), 'definition')} to realign,"
+        f" {counted(len(stopped), 'start')} to stop"
     )
     yield from _some([f"{_who(o)}: {printable(o.old)} → {printable(o.new)}" for o in realigned])
     yield from _some([f"{_who(o)} wouldn't start: {printable(o.reason)}" for o in stopped])
@@ -290,7 +290,7 @@ def _writes(planned: Plan) -> Iterator[str]:
     written = [act for act in planned.foreseen.acts if act.kind == "written"]
     if written:
         when = "now" if planned.conf.sync.write_back else "in mode enforce"
-        yield f"To write to Nova's database, {when}: {_count(len(written), 'machine type')}"
+        yield f"To write to Nova's database, {when}: {counted(len(written), 'machine type')}"
         yield from _some([f"{_who(act)}: {printable(act.new)}" for act in written])
 
 
@@ -301,19 +301,15 @@ def _some(lines: Sequence[str]) -> Iterator[str]:
         yield f"  and {len(lines) - _SOME} more: 'mthook-sync --dry-run' names them"
 
 
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
-
-
 def _who(one: Act | Foreseen) -> str:
     return label(one.uuid or "", one.name, one.display_name)
 
 
 def _verdict(planned: Plan, result: SyncResult, status: install.Status) -> Iterator[str]:
     """Yield how this host is now, and what comes next."""
-    guests, mode, there = _count(result.guests, "guest"), planned.mode, planned.found
+    guests, mode, there = counted(result.guests, "guest"), planned.mode, planned.found
     if result.failed:
-        yield f"Only partly set up, see above: {_count(result.failed, 'error')}. Mend that, then run 'mthook-sync'."
+        yield f"Only partly set up, see above: {counted(result.failed, 'error')}. Mend that, then run 'mthook-sync'."
     if there.out_of_reach:
         yield (
             f"No hook guards starts yet: {there.daemon_name} runs in a container. Put what"
