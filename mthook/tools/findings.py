@@ -6,10 +6,11 @@ from __future__ import annotations
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from mthook.hook.install import Problem, ProblemKind
 from mthook.operations.readiness.findings import Finding, Result, Severity, Subject, verdict
 from mthook.text import counted, label, printable
 from mthook.tools.options import drift_of
@@ -281,6 +282,21 @@ PROBLEMS: dict[str, dict[str, str]] = {
 }
 _UNAVAILABLE = "{reason}."
 
+#: What is wrong with the hook's installation, by :class:`.install.Problem`, and what to do.
+_HOOK: dict[ProblemKind, str] = {
+    "not_installed": "not installed: run 'mthook-admin hook install'",
+    "not_executable": "not executable: run 'mthook-admin hook install'",
+    "writable": "others than root may write it: run 'mthook-admin hook install'",
+    "fails": "guests start unguarded, because {python} fails: {reason}: run 'mthook-admin hook install'",
+    "unanswered": "guests start unguarded, because nobody answers at {socket}: {reason}:"
+    " run 'systemctl enable --now mthook-hookd.socket'",
+    "stale": "stale: not what this mthook would install: run 'mthook-admin hook install'",
+    "stale_rendered": "stale: not what 'mthook-admin hook render' prints now: put that in its place",
+    "elsewhere": "not in the directory that {daemon} (pid {pid}) reads, which is {reads}: mount {directory} there",
+    "not_loaded": "not loaded: {daemon} (pid {pid}) was started before the hook was installed:"
+    " run 'mthook-admin hook install'",
+    "not_restarted": "not loaded: {daemon} (pid {pid}) was started before the hook was installed: restart it",
+}
 #: What is said of each guest, by kind, where that is more than its name.
 _GUESTS = {
     "not_called": "{name}: {started_at}",
@@ -373,12 +389,19 @@ def sentence(check: str, finding: Finding) -> str:
         "remedy": printable(finding.remedy, limit=_COMMAND),
         **_words(finding.facts),
     }
+    if check == "hook" and "problem" in finding.facts:
+        words["problem"] = hook_problem(Problem(finding.facts["problem"], finding.facts))
     sentences = SUCCESSES if finding.severity is Severity.SUCCESS else PROBLEMS
     found = sentences[check].get(finding.kind, _UNAVAILABLE)
     if isinstance(found, tuple):
         number = int(finding.facts["pins" if "pins" in finding.facts else "guests"])
         found = found[min(number, 2)]
     return found.format(**words)
+
+
+def hook_problem(problem: Problem) -> str:
+    """Return what is wrong with the hook, and what to do."""
+    return _HOOK[problem.kind].format(**_words(problem.facts))
 
 
 def wrapped(text: str, width: int, first: str, rest: str) -> list[str]:
@@ -450,7 +473,7 @@ def _guest(kind: str, subject: Subject) -> str:
     return printable(_GUESTS.get(kind, "{name}").format(name=name, **_words(subject.facts)))
 
 
-def _words(facts: dict[str, Any]) -> dict[str, object]:
+def _words(facts: Mapping[str, Any]) -> dict[str, object]:
     return {key: _word(key, value) for key, value in facts.items()}
 
 

@@ -21,6 +21,7 @@ from mthook.text import printable
 from mthook.tools import options
 from mthook.tools.admin.command import DRY_RUN, AdminCommand, ExitCode, RowCommand, argument
 from mthook.tools.admin.table import Answer
+from mthook.tools.findings import hook_problem
 
 #: How many guests a line names.
 _FEW = 3
@@ -156,7 +157,7 @@ class Status(RowCommand):
             self.complain(_about_guests(proof))
             self.code = ExitCode.ERROR
         for problem in status.problems:
-            self.complain(f"{status.path}: {problem}")
+            self.complain(f"{status.path}: {hook_problem(problem)}")
             self.code = ExitCode.ERROR
         yield (
             status.path,

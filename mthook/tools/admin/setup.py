@@ -20,6 +20,7 @@ from mthook.text import counted, label, printable
 from mthook.tools import options
 from mthook.tools.admin.command import NAME, AdminCommand, ExitCode, UsageError, argument
 from mthook.tools.admin.hook import HOOKS_DIR, removed
+from mthook.tools.findings import hook_problem
 
 _NOVA_CONF = argument(
     "--nova-conf", metavar="FILE", help="nova.conf, default: /etc/nova/nova.conf where it exists"
@@ -136,7 +137,7 @@ class Setup(RootCommand):
             self.show(*() if step.done else (f"done: {_what(step, there)}",))
         status = steps.hook_status(planned)
         for problem in () if there.out_of_reach else status.problems:
-            self.complain(f"{status.path}: {problem}")
+            self.complain(f"{status.path}: {hook_problem(problem)}")
         self.show("", *_verdict(planned, result, status))
         return ExitCode.ERROR if result.failed or status.problems else ExitCode.OK
 
