@@ -27,8 +27,8 @@ def now(moment: float | None = None) -> str:
 
 
 def counted(number: int, what: str) -> str:
-    """Return how many of what there are: ``1 guest``, ``2 guests``."""
-    return f"{number} {what}{'s' * (number != 1)}"
+    """Return how many of what there are: ``1 guest``, ``2,000 guests``."""
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def is_time(value: str) -> bool:
@@ -95,6 +95,11 @@ def printable(value: object, limit: int = MAX_QUOTED) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def cause(error: Exception) -> str:
+    """Return why something failed; of an error of the system's, the words without its number and its file."""
+    return str((isinstance(error, OSError) and error.strerror) or error)
+
+
 def explain(path: str, error: OSError, way_out: str = "") -> str:
     """Return which file is at fault, why, and what to do; a user other than root is told to be it.
 
@@ -104,4 +109,4 @@ def explain(path: str, error: OSError, way_out: str = "") -> str:
 
     if isinstance(error, PermissionError) and os.geteuid() != 0:
         way_out = "run it as root"
-    return f"{printable(path)}: {error.strerror}{f': {way_out}' if way_out else ''}"
+    return f"{printable(path)}: {cause(error)}{f': {way_out}' if way_out else ''}"

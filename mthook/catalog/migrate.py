@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from mthook.catalog import files, lookup, schema
 from mthook.catalog.connection import Guard, open_database
 from mthook.errors import CatalogError, CatalogMissing
-from mthook.text import printable
+from mthook.text import cause, printable
 
 #: Seconds between two tries to get the directory's lock.
 _PAUSE = 0.02
@@ -47,7 +47,7 @@ def _create(path: str, timeout: float) -> None:
         _sync_directory(os.path.dirname(path) or ".")
     except OSError as error:
         raise CatalogError(
-            f"the catalog {printable(path)} can't be created: {error.strerror}", path
+            f"the catalog {printable(path)} can't be created: {cause(error)}", path
         ) from error
     finally:
         _remove(draft)

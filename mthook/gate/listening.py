@@ -14,7 +14,7 @@ from typing import NamedTuple
 from oslo_config import cfg
 
 from mthook.errors import ConfigError, Error
-from mthook.text import printable
+from mthook.text import cause, printable
 
 _FIRST = 3
 _BACKLOG = 4096
@@ -110,7 +110,7 @@ def bound(path: str, owner: int, group: int, mode: int) -> socket.socket:
         sock.listen(_BACKLOG)
     except OSError as error:
         sock.close()
-        raise Error(f"can't listen on {printable(path)}: {error.strerror or error}") from error
+        raise Error(f"can't listen on {printable(path)}: {cause(error)}") from error
     except Error:
         sock.close()
         raise

@@ -25,6 +25,7 @@ from mthook.gate.listening import Listener
 from mthook.gate.selecting import Selector
 from mthook.gate.spawner import Spawner
 from mthook.gate.worker_client import WorkerClient
+from mthook.text import cause
 
 #: The most clients at once, as libvirtd's ``max_clients``; others wait in the queue of the socket.
 MAX_CLIENTS = 5000
@@ -129,7 +130,7 @@ class Server:
             except (BlockingIOError, ConnectionAbortedError):
                 return
             except OSError as error:
-                journal.error(f"new clients have to wait: {error.strerror}")
+                journal.error(f"new clients have to wait: {cause(error)}")
                 self._accept_no_more()
                 self._loop.call_later(_PAUSE, self._accept_more)
                 return
@@ -140,7 +141,7 @@ class Server:
         try:
             client = identity.of_client(sock)
         except OSError as error:
-            why = "in too many groups" if error.errno == errno.ERANGE else error.strerror
+            why = "in too many groups" if error.errno == errno.ERANGE else cause(error)
             self._turn_away(sock, why)
             return
         except Error as error:

@@ -21,6 +21,7 @@ from mthook.errors import Error
 
 # Loaded now: clients are let in even when mthook's files, or Python's, have been replaced meanwhile.
 from mthook.gate import connector  # noqa: F401
+from mthook.text import cause
 
 if TYPE_CHECKING:
     import asyncio
@@ -64,7 +65,7 @@ class Spawner:
                 )
             except OSError as error:
                 ours.close()
-                raise Error(f"the gate's helper processes are gone: {error.strerror}") from error
+                raise Error(f"the gate's helper processes are gone: {cause(error)}") from error
         return ours
 
     def watch(self, loop: asyncio.AbstractEventLoop, ended: Callable[[], None]) -> None:
@@ -116,7 +117,7 @@ def _serve(control: socket.socket) -> None:
             if os.fork() == 0:
                 become_helper(lambda: _run(control, request, fds[0]))  # noqa: B023
         except OSError as error:  # the gate sees its socket closed
-            sys.stderr.write(f"mthook-gate: no helper process: {error.strerror}\n")
+            sys.stderr.write(f"mthook-gate: no helper process: {cause(error)}\n")
         for fd in fds:
             os.close(fd)
 

@@ -21,6 +21,7 @@ from mthook.gate.configuration import Configuration
 from mthook.gate.history import HistoryQueue, Rewrite
 from mthook.gate.spawner import become_helper, close_others
 from mthook.gate.verdict import ANSWERED, KEEP, PASS, REWRITE, Outcome, broken
+from mthook.text import cause
 
 _PIECE = 1 << 18
 #: Seconds that a domain may take, on top of its wait for the catalog.
@@ -100,7 +101,7 @@ def _fork_for_nova(
     try:
         child = os.fork()
     except OSError as error:
-        return broken(configuration.settings, f"no helper process: {error.strerror}")
+        return broken(configuration.settings, f"no helper process: {cause(error)}")
     if child == 0:
         become_helper(lambda: _wait_for_nova(channel, configuration, xml, call, uid))
     return None

@@ -18,6 +18,7 @@ from mthook.gate.configuration import Configuration
 from mthook.gate.history import Rewrite
 from mthook.gate.spawner import Spawner
 from mthook.gate.verdict import ANSWERED, JUDGE, KEEP, Outcome, broken, note
+from mthook.text import cause
 
 _PIECE = 1 << 18
 #: How many domains of one user are judged at once: each takes descriptors, and if Nova's database has to be asked, two
@@ -82,7 +83,7 @@ class WorkerClient:
         except Error as error:
             why = str(error)
         except OSError as error:
-            why = f"the worker process can't be asked: {error.strerror}"
+            why = f"the worker process can't be asked: {cause(error)}"
         else:
             self._note(worker, "")
             return outcome

@@ -365,7 +365,7 @@ def _add(path: str, line: str) -> None:
         os.write(descriptor, line.encode())
         os.close(descriptor)
     except OSError as error:
-        journal.error(f"{text.printable(path)}: {error.strerror}")
+        journal.error(text.explain(path, error))
 
 
 def _rename(call: HookCall, guest: Summary, judged: Judgement, who: str) -> None:
@@ -381,6 +381,6 @@ def _rename(call: HookCall, guest: Summary, judged: Judgement, who: str) -> None
         call.output.write(xml)
         call.output.flush()
     except OSError as error:
-        journal.error(f"{who}: not renamed to {judged.pin}: {error.strerror}")
+        journal.error(f"{who}: not renamed to {judged.pin}: {text.cause(error)}")
         return
     journal.info(f"{who}: {judged.found} renamed to {judged.pin}")

@@ -68,15 +68,6 @@ class Daemon:
         """Make the daemon look for hook files: it does so at its start and at SIGHUP, and remembers the answer."""
         os.kill(self.pid, signal.SIGHUP)
 
-    def sees(self, directory: str) -> bool:
-        """Tell whether the daemon has this process's directory at the same place, or would have it once it is made.
-
-        One in a container or another namespace of its own may have another directory there, and so other hooks.
-        """
-        while not os.path.isdir(directory) and directory != "/":
-            directory = os.path.dirname(directory)
-        return _identity(directory) == _identity(f"/proc/{self.pid}/root{directory}")
-
     def version(self) -> tuple[int, ...] | None:
         """Return libvirt's version as the daemon's program tells it, ``None`` when it doesn't."""
         try:

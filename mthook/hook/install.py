@@ -14,15 +14,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from typing import Literal, NamedTuple
 
 import mthook
 from mthook import files
 from mthook.errors import InstallError
 from mthook.hook import daemons
-from mthook.text import explain, printable
+from mthook.text import cause, explain, printable
 
 DEFAULT_DIRECTORY = daemons.DIRECTORY
 
@@ -78,6 +79,30 @@ class Wiring:
         )
 
 
+ProblemKind = Literal[
+    "not_installed",
+    "not_executable",
+    "writable",  # by others than root
+    "fails",  # its Python doesn't start, or doesn't find mthook
+    "unanswered",  # by mthook on the host, which a hook in a container asks
+    "stale",  # it isn't what 'hook install' would make now
+    "stale_rendered",  # the same of 'hook render'
+    "elsewhere",  # the daemon reads another directory
+    "not_loaded",  # the daemon hasn't looked since it is there
+    "not_restarted",  # the same in a container
+]
+
+
+class Problem(NamedTuple):
+    """Something wrong with the hook's installation.
+
+    :ivar facts: what concerns this kind alone, by stable keys.
+    """
+
+    kind: ProblemKind
+    facts: Mapping[str, str] = {}
+
+
 @dataclass(frozen=True)
 class Status:
     """What is found in a hooks directory.
@@ -86,14 +111,18 @@ class Status:
     :ivar installed: mthook's hook is there and libvirtd may run it.
     :ivar current: it is what this version, called as it is now, would install.
     :ivar loaded: every daemon has looked since the hook is there; ``None`` where no daemon runs.
-    :ivar problems: what is wrong and what to do, a line each.
     """
 
     path: str
     installed: bool
     current: bool
     loaded: bool | None
-    problems: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def in_force(self) -> bool:
+        """Whether libvirtd calls the hook, as far as its installation tells."""
+        return self.installed and self.loaded is not False
 
 
 def install(directory: str, wiring: Wiring) -> tuple[str, list[daemons.Daemon]]:
@@ -123,16 +152,16 @@ def install(directory: str, wiring: Wiring) -> tuple[str, list[daemons.Daemon]]:
     return path, running
 
 
-def uninstall(directory: str) -> str | None:
+def uninstall(directory: str) -> tuple[str | None, list[daemons.Daemon]]:
     """Remove the hook and the directories that installing it made, and make the running daemons look.
 
-    :return: the path it had, ``None`` when it wasn't there.
+    :return: the path it had, ``None`` when it wasn't there, and the daemons that were told.
     :raises InstallError: it can't be removed.
     """
     directory = os.path.abspath(directory)
     path = find(directory)
     if path is None:
-        return None
+        return None, []
     running = daemons.running(directory)
     made = _made(path)
     try:
@@ -143,7 +172,7 @@ def uninstall(directory: str) -> str | None:
     except OSError as error:
         raise InstallError(explain(error.filename or path, error)) from error
     _tell(running)
-    return path
+    return path, running
 
 
 def status(
@@ -160,31 +189,22 @@ def status(
     directory = os.path.abspath(directory)
     path = find(directory)
     if path is None:
-        problem = "not installed: run 'mthook-admin hook install'"
-        return Status(os.path.join(directory, "qemu"), False, False, None, (problem,))
+        missing = Problem("not_installed")
+        return Status(os.path.join(directory, "qemu"), False, False, None, (missing,))
     problems = [*_faults(path), *_unrunnable(path)]
     installed = not problems
-    if is_contained(path):
-        current = _read(path) == wiring.contained
-        stale = "stale: not what 'mthook-admin hook render' prints now: put that in its place"
-    else:
-        current = _read(path) == render(wiring, _made(path))
-        stale = "stale: not what this mthook would install: run 'mthook-admin hook install'"
+    contained = is_contained(path)
+    current = _read(path) == (wiring.contained if contained else render(wiring, _made(path)))
     if not current:
-        problems.append(stale)
+        problems.append(Problem("stale_rendered" if contained else "stale"))
     if daemon is not None and not daemon.reads(directory):
-        problems.append(
-            f"not in the directory that {daemon.name} (pid {daemon.pid}) reads, which is"
-            f" {daemon.root}{daemons.DIRECTORY}: mount {directory} there"
-        )
+        reads = {"reads": daemon.root + daemons.DIRECTORY, "directory": directory}
+        problems.append(Problem("elsewhere", {**_named(daemon), **reads}))
         return Status(path, installed, current, False, tuple(problems))
     running = daemons.running(directory)
     unaware = [d for d in running if d.identity not in told and d.since < os.stat(path).st_ctime]
-    remedy = "restart it" if is_contained(path) else "run 'mthook-admin hook install'"
-    for daemon in unaware:
-        problems.append(
-            f"not loaded: {daemon.name} (pid {daemon.pid}) was started before the hook was installed: {remedy}"
-        )
+    kind: ProblemKind = "not_restarted" if contained else "not_loaded"
+    problems += [Problem(kind, _named(one)) for one in unaware]
     return Status(path, installed, current, not unaware if running else None, tuple(problems))
 
 
@@ -328,18 +348,22 @@ def _read(path: str) -> str:
         raise InstallError(explain(path, error)) from error
 
 
-def _faults(path: str) -> list[str]:
+def _named(daemon: daemons.Daemon) -> dict[str, str]:
+    return {"daemon": daemon.name, "pid": str(daemon.pid)}
+
+
+def _faults(path: str) -> list[Problem]:
     """Return what keeps libvirtd from running the hook, or lets users other than root change it."""
     seen = os.stat(path)
     faults = []
     if not seen.st_mode & 0o100:
-        faults.append("not executable: run 'mthook-admin hook install'")
+        faults.append(Problem("not_executable"))
     if seen.st_uid != 0 or seen.st_mode & 0o022:
-        faults.append("others than root may write it: run 'mthook-admin hook install'")
+        faults.append(Problem("writable"))
     return faults
 
 
-def _unrunnable(path: str) -> list[str]:
+def _unrunnable(path: str) -> list[Problem]:
     """Return what keeps the hook's Python from starting, by trying: an upgrade of the system may have taken it away.
 
     That of a hook in a container can't be tried from here, but what answers it can.
@@ -364,22 +388,17 @@ def _unrunnable(path: str) -> list[str]:
         why = printable((done.stderr.strip().splitlines() or [""])[-1])
         if done.returncode == 0:
             return []
-    return [
-        f"guests start unguarded, because {python} fails: {why}: run 'mthook-admin hook install'"
-    ]
+    return [Problem("fails", {"python": python, "reason": why})]
 
 
-def _unanswered(path: str) -> list[str]:
+def _unanswered(path: str) -> list[Problem]:
     """Return why a hook in a container isn't answered."""
     try:
         with socket.socket(socket.AF_UNIX) as asking:
             asking.settimeout(5)
             asking.connect(path)
     except OSError as error:
-        return [
-            f"guests start unguarded, because nobody answers at {printable(path)}: {error.strerror or error}:"
-            " run 'systemctl enable --now mthook-hookd.socket'"
-        ]
+        return [Problem("unanswered", {"socket": path, "reason": cause(error)})]
     return []
 
 

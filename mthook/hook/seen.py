@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -64,21 +65,31 @@ def last(root: str) -> float | None:
     return None
 
 
-def sweep(root: str, names: Collection[str]) -> None:
-    """Remove the records of guests other than these, which run. What can't be removed does no harm.
+def sweep(root: str) -> None:
+    """Remove the records of guests that don't run. What can't be removed does no harm.
 
     :param root: the root directory of the daemon that runs them; "": this process's.
     """
     with contextlib.suppress(OSError):
         for entry in os.scandir(root + RECORDS):
-            if entry.name not in names and time.time() - entry.stat().st_mtime > _KEPT:
+            old = time.time() - entry.stat().st_mtime > _KEPT
+            if old and _process(root, entry.name) is None:
                 with contextlib.suppress(OSError):
                     os.unlink(entry.path)
 
 
 def _process(root: str, name: str) -> daemons.Process | None:
+    """Return the process of a guest that runs; the number in a file that a crash has left may be another's by now."""
     pid = _number(f"{root}{PID_FILES}/{name}.pid")
-    return None if pid is None else daemons.process(root, pid)
+    return daemons.process(root, pid) if pid is not None and _runs(root, pid, name) else None
+
+
+def _runs(root: str, pid: int, name: str) -> bool:
+    """Tell whether a process is a guest's: libvirt gives QEMU ``-name guest=NAME,...``, commas in the name twice."""
+    named = re.escape(b"\0guest=" + os.fsencode(name).replace(b",", b",,"))
+    with contextlib.suppress(OSError), open(f"{root}/proc/{pid}/cmdline", "rb") as file:
+        return re.search(named + rb"(\0|,(?!,))", file.read()) is not None
+    return False
 
 
 def _number(path: str) -> int | None:

@@ -18,6 +18,7 @@ from typing import NoReturn
 
 from mthook import journal
 from mthook.hook import fast
+from mthook.text import cause
 from mthook.xmlrewrite import summary
 
 #: The descriptor that systemd hands over (sd_listen_fds(3)).
@@ -59,7 +60,7 @@ class Answering:
                 try:
                     child = os.fork()
                 except OSError as error:
-                    journal.error(f"a hook in a container isn't answered: {error.strerror}")
+                    journal.error(f"a hook in a container isn't answered: {cause(error)}")
                     continue
                 if child == 0:
                     listening.close()
@@ -71,7 +72,7 @@ class Answering:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the slow path waits for a child
             self._answer(asking)
         except (OSError, ValueError) as error:
-            journal.error(f"a hook in a container isn't answered: {error}")
+            journal.error(f"a hook in a container isn't answered: {cause(error)}")
         finally:
             os._exit(0)
 

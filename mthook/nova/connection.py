@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from mthook.deadline import within
 from mthook.errors import NovaError
-from mthook.text import printable
+from mthook.text import cause, printable
 
 #: MySQL's code for a deadlock; Galera also uses it for a write that lost against another node's.
 _DEADLOCK = 1213
@@ -174,7 +174,7 @@ def asked(name: str, seconds: int) -> Iterator[None]:
     except SQLAlchemyError as error:
         raise NovaError(f"{name}: {type(error).__name__}") from None
     except OSError as error:  # network errors come as MySQL errors instead
-        reason = printable(error.strerror or error)
+        reason = printable(cause(error))
         raise NovaError(
             f"{name}: the TLS files that its URL names can't be used: {reason}"
         ) from None

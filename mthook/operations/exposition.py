@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mthook import files
 from mthook.errors import MetricsError
 from mthook.operations.metrics import Metric, Sample
-from mthook.text import printable
+from mthook.text import cause, printable
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric as Family
@@ -56,7 +56,7 @@ def write(path: str, figures: Iterable[tuple[Metric, list[Sample]]]) -> None:
         files.replace(path, text, _MODE)
     except OSError as error:
         raise MetricsError(
-            f"[metrics] textfile: {printable(path)} can't be written: {error.strerror}; {_way_out(path)}"
+            f"[metrics] textfile: {printable(path)} can't be written: {cause(error)}; {_way_out(path)}"
         ) from error
 
 

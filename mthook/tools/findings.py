@@ -6,10 +6,11 @@ from __future__ import annotations
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from mthook.hook.install import Problem, ProblemKind
 from mthook.operations.readiness.findings import Finding, Result, Severity, Subject, verdict
 from mthook.text import counted, label, printable
 from mthook.tools.options import drift_of
@@ -281,6 +282,21 @@ PROBLEMS: dict[str, dict[str, str]] = {
 }
 _UNAVAILABLE = "{reason}."
 
+#: What is wrong with the hook's installation, by :class:`.install.Problem`, and what to do.
+_HOOK: dict[ProblemKind, str] = {
+    "not_installed": "not installed: run 'mthook-admin hook install'",
+    "not_executable": "not executable: run 'mthook-admin hook install'",
+    "writable": "others than root may write it: run 'mthook-admin hook install'",
+    "fails": "guests start unguarded, because {python} fails: {reason}: run 'mthook-admin hook install'",
+    "unanswered": "guests start unguarded, because nobody answers at {socket}: {reason}:"
+    " run 'systemctl enable --now mthook-hookd.socket'",
+    "stale": "stale: not what this mthook would install: run 'mthook-admin hook install'",
+    "stale_rendered": "stale: not what 'mthook-admin hook render' prints now: put that in its place",
+    "elsewhere": "not in the directory that {daemon} (pid {pid}) reads, which is {reads}: mount {directory} there",
+    "not_loaded": "not loaded: {daemon} (pid {pid}) was started before the hook was installed:"
+    " run 'mthook-admin hook install'",
+    "not_restarted": "not loaded: {daemon} (pid {pid}) was started before the hook was installed: restart it",
+}
 #: What is said of each guest, by kind, where that is more than its name.
 _GUESTS = {
     "not_called": "{name}: {started_at}",
@@ -314,7 +330,7 @@ def answer(results: Sequence[Result]) -> str:
         return f"YES, with {_checks(found.warned, 'warning')}{_looked_at(results)}"
     parts = []
     if found.changing:
-        number = _Count(len(found.changing))
+        number = Count(len(found.changing))
         names = [printable(one.display_name or one.name or one.uuid) for one in found.changing]
         parts.append(f"{number:instance} would change: {_listed(names)}")
     if found.failed:
@@ -330,7 +346,7 @@ def health(results: Sequence[Result]) -> str:
         return f"NOT OK: {_checks(failed, 'failure')}"
     if warned:
         return f"OK, with {_checks(warned, 'warning')}"
-    return f"OK: {_Count(len(results)):check} found nothing wrong"
+    return f"OK: {Count(len(results)):check} found nothing wrong"
 
 
 def document(results: Sequence[Result], line: str) -> dict[str, Any]:
@@ -368,17 +384,24 @@ def details(result: Result) -> str:
 def sentence(check: str, finding: Finding) -> str:
     """Return one finding for people to read."""
     words = {
-        "number": _Count(len(finding.subjects)),
+        "number": Count(len(finding.subjects)),
         "subjects": _few(finding),
         "remedy": printable(finding.remedy, limit=_COMMAND),
         **_words(finding.facts),
     }
+    if check == "hook" and "problem" in finding.facts:
+        words["problem"] = hook_problem(Problem(finding.facts["problem"], finding.facts))
     sentences = SUCCESSES if finding.severity is Severity.SUCCESS else PROBLEMS
     found = sentences[check].get(finding.kind, _UNAVAILABLE)
     if isinstance(found, tuple):
         number = int(finding.facts["pins" if "pins" in finding.facts else "guests"])
         found = found[min(number, 2)]
     return found.format(**words)
+
+
+def hook_problem(problem: Problem) -> str:
+    """Return what is wrong with the hook, and what to do."""
+    return _HOOK[problem.kind].format(**_words(problem.facts))
 
 
 def wrapped(text: str, width: int, first: str, rest: str) -> list[str]:
@@ -408,15 +431,15 @@ def _looked_at(results: Iterable[Result]) -> str:
     }
     texts = []
     if numbers["guests"] is not None:
-        texts.append(f"{_Count(numbers['guests']):guest} here")
+        texts.append(f"{Count(numbers['guests']):guest} here")
     if numbers["cells"] is not None:
-        texts.append(f"{_Count(numbers['cells']):cell} of Nova")
+        texts.append(f"{Count(numbers['cells']):cell} of Nova")
     return f" ({', '.join(texts)})" if texts else ""
 
 
 def _checks(names: Sequence[str], kind: str) -> str:
     """Return how many checks found something, and which: ``2 failures (Hook, Last sync)``."""
-    return f"{_Count(len(names)):{kind}} ({_listed([TITLES[name] for name in names])})"
+    return f"{Count(len(names)):{kind}} ({_listed([TITLES[name] for name in names])})"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -424,7 +447,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join([*names[:_FEW], *rest])
 
 
-class _Count(int):
+class Count(int):
     """A number that is formatted with what it counts: ``1 guest``, ``3 guests``; ``both guests``, ``all 3 guests``."""
 
     def __format__(self, thing: str) -> str:
@@ -432,7 +455,7 @@ class _Count(int):
             number = (
                 {"all": "both", "All": "Both"}[thing[:3]]
                 if self == 2
-                else f"{thing[:3]} {int(self)}"
+                else f"{thing[:3]} {int(self):,}"
             )
             return f"{number} {thing[4:]}s"
         return counted(int(self), thing)
@@ -442,7 +465,7 @@ def _few(finding: Finding) -> str:
     """Return how many guests there are, and a few of them: ``5 guests (db-1; db-2; web-1; ...)``."""
     few = [_guest(finding.kind, subject) for subject in finding.subjects[:_FEW]]
     rest = ["..."] if len(finding.subjects) > _FEW else []
-    return f"{_Count(len(finding.subjects)):guest} ({'; '.join([*few, *rest])})"
+    return f"{Count(len(finding.subjects)):guest} ({'; '.join([*few, *rest])})"
 
 
 def _guest(kind: str, subject: Subject) -> str:
@@ -450,7 +473,7 @@ def _guest(kind: str, subject: Subject) -> str:
     return printable(_GUESTS.get(kind, "{name}").format(name=name, **_words(subject.facts)))
 
 
-def _words(facts: dict[str, Any]) -> dict[str, object]:
+def _words(facts: Mapping[str, Any]) -> dict[str, object]:
     return {key: _word(key, value) for key, value in facts.items()}
 
 
@@ -464,5 +487,5 @@ def _word(key: str, value: Any) -> object:
     if key.endswith("_at"):
         return f"{value.partition('.')[0]}Z"
     if isinstance(value, int):
-        return _Count(value)
+        return Count(value)
     return ", ".join(value) or "none" if isinstance(value, list) else printable(value)

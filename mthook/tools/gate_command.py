@@ -16,7 +16,7 @@ from mthook.tools import options
 
 PROGRAM = "mthook-gate"
 _DESCRIPTION = """\
-Stand between libvirt's clients and libvirtd, and give every domain that they
+Stand between libvirt's clients and its daemon, and give every domain that they
 define or create the machine type it is pinned to. -v also logs the domains of
 known guests that are passed unchanged."""
 

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from mthook.text import printable
+from mthook.text import cause, printable
 
 ERROR = 1
 #: Ctrl-C: 128 and the number of SIGINT.
@@ -52,7 +52,7 @@ def run(program: str, module: str, argv: Sequence[str] | None = None, failure: i
 def explain(error: OSError) -> str:
     """Return what an operator reads of an error of the system's."""
     # What has no name is no file: nothing but standard output is written by a command itself.
-    return f"{error.filename or 'standard output'}: {error.strerror}"
+    return f"{error.filename or 'standard output'}: {cause(error)}"
 
 
 def _run(module: str, arguments: list[str]) -> int:

@@ -168,3 +168,22 @@ def test_each_start_is_reported_once_and_a_later_one_proves_the_guard_again(here
     here.node.daemon.stop()
     here.node.daemon.start()  # it calls the hook for each guest that runs
     assert here.node.mthook("mthook-admin", "list", "-f", "value").stderr == ""
+
+
+def test_a_pid_file_of_a_guest_that_crashed_tells_no_start(here: Site) -> None:
+    """Its number is another process's by now, which was started later than the hook was installed."""
+    here.node.boot("web-1", PC, uuid=UUID)
+    here.node.virsh("destroy", "web-1")
+    here.node.mthook("mthook-sync")
+    here.node.daemon.stop()
+    here.node.daemon.start()
+    left = here.node.path("/run/libvirt/qemu/web-1.pid")
+    left.write_text(here.node.run(["pidof", "-s", "libvirtd"]).stdout)
+
+    listed, synced = (
+        here.node.mthook("mthook-admin", "list", "-f", "value"),
+        here.node.mthook("mthook-sync"),
+    )
+
+    left.unlink()
+    assert (listed.stderr, synced.stderr) == ("", "")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import uuid as uuids
 from collections.abc import Iterator
@@ -133,9 +134,9 @@ def test_uninstall_takes_all_back(here: Host) -> None:
     said = admin(here, "uninstall", "--yes", "--metadata")
 
     assert (said.returncode, said.stderr) == (0, "")
-    assert said.stdout == (
+    assert re.sub(r"pid \d+", "pid N", said.stdout) == (
         "/etc/cron.d/mthook: removed\n"
-        f"{HOOK}: removed; libvirtd was told\n"
+        f"{HOOK}: removed; told libvirtd (pid N) to look again\n"
         "completion and man pages below /usr/local/share: removed\n"
         f"web-1 ({UUID}): pin removed from its metadata\n"
         f"kept, with all pins and their history: {CONFIG}, /var/lib/mthook\n"
@@ -195,6 +196,20 @@ def test_a_daemon_in_a_container_is_told_from_one_on_the_host(here: Host) -> Non
         "\nNo hook guards starts yet: libvirtd runs in a container. Put what 'mthook-admin hook render' prints"
     ) in said.stdout
     assert "install the hook" not in said.stdout
+
+
+def test_a_hook_in_a_directory_that_libvirtd_doesnt_read_protects_nobody(here: Host) -> None:
+    """It says so, as 'hook status' does: libvirtd would never call it."""
+    elsewhere = ("--hooks-dir", "/etc/mthook/hooks")
+
+    said = admin(here, "setup", "--yes", "--mode", "enforce", *elsewhere)
+
+    status = admin(here, "hook", "status", *elsewhere)
+    assert (said.returncode, said.stderr) == (status.returncode, status.stderr)
+    assert "/etc/mthook/hooks/qemu: not in the directory that libvirtd (pid " in said.stderr
+    assert "\nNo hook guards starts yet, see above. " in said.stdout
+    assert "Protected" not in said.stdout
+    admin(here, "uninstall", "--yes", *elsewhere)
 
 
 def test_without_libvirt_nothing_is_changed(here: Host) -> None:

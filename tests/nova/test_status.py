@@ -91,7 +91,7 @@ def test_more_instances_than_one_query_returns_are_counted(desk: Desk) -> None:
     """Page by page."""
     desk.cloud.add_instances(2500)
 
-    assert "for 2500 instances" in desk.check(RECORDED)[1]
+    assert "for 2,500 instances" in desk.check(RECORDED)[1]
 
 
 def test_where_every_instance_has_one_all_is_well(desk: Desk) -> None:
@@ -158,7 +158,7 @@ def test_more_request_specs_than_one_query_returns_are_read(desk: Desk) -> None:
         name="api",
     )
 
-    assert "changes 1001 instances" in desk.check(SPECS)[1]
+    assert "changes 1,001 instances" in desk.check(SPECS)[1]
 
 
 def test_without_the_api_database_one_cell_is_counted(desk: Desk) -> None:

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from mthook.errors import Error
 from mthook.operations.plans.journal import DIGITS
-from mthook.text import printable
+from mthook.text import cause, printable
 
 #: The format that a plan names. A later version would give another format another name.
 FORMAT = "mthook-plan-1"
@@ -128,8 +128,7 @@ class Document:
                 head = self._head(file.readline(_MAX_LINE))
                 self.id = self._checksum(file)[:DIGITS]
         except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
-            said = error.strerror if isinstance(error, OSError) else error
-            raise Error(f"{printable(path)}: {said}") from error
+            raise Error(f"{printable(path)}: {cause(error)}") from error
         try:
             self.origin = Origin(**{key: head[key] for key in Origin.__dataclass_fields__})
             self.task = Task(**{key: head[key] for key in Task.__dataclass_fields__})

@@ -12,6 +12,7 @@ from oslo_config import cfg
 from mthook.catalog.offers import Offers
 from mthook.catalog.records import Guest
 from mthook.errors import HostError
+from mthook.hook import daemons
 from mthook.operations.opening import once, opened_catalog, opened_host
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class Context(contextlib.ExitStack):
     :ivar hooks_dir: libvirt's hooks directory.
     :ivar cloud: whether only Nova's databases are looked at, as on a controller.
     :ivar nova_host: in Nova's databases only this host is looked at; ``None``: all are.
+    :ivar daemon: returns the libvirt daemon that runs this host's guests; ``None``: none does now, or not here.
     :ivar catalog: returns the open catalog; one that isn't there isn't made.
     :ivar host: returns the connection to libvirt, which can't change anything.
     :ivar domains: returns all domains as they are now.
@@ -47,10 +49,17 @@ class Context(contextlib.ExitStack):
         self.hooks_dir = hooks_dir
         self.cloud = cloud
         self.nova_host = nova_host
+        self.daemon = once(lambda: daemon_of(conf))
         self.catalog = once(lambda: self.enter_context(opened_catalog(conf)))
         self.host = once(lambda: self.enter_context(opened_host(conf, readonly=True)))
         self.domains = once(self._list_domains)
         self.offers = once(self._read_offers)
+
+    @property
+    def root(self) -> str:
+        """The root directory of that daemon; "": this process's."""
+        daemon = self.daemon()
+        return daemon.root if daemon is not None else ""
 
     def guests(self) -> list[Guest]:
         """Return this host's guests by name: as they are now, else as the last sync saw them.
@@ -85,3 +94,11 @@ class Context(contextlib.ExitStack):
         from mthook.host.domains import list_domains
 
         return list(list_domains(host))
+
+
+def daemon_of(conf: cfg.ConfigOpts) -> daemons.Daemon | None:
+    """Return the libvirt daemon that runs this host's guests: the one that the configuration leads to."""
+    uri: str = conf.libvirt.connection_uri
+    if daemons.socket_of(uri) == conf.gate.listen:
+        return daemons.serving(conf.gate.upstream)
+    return daemons.behind(uri)

@@ -10,6 +10,7 @@ from typing import Any
 
 from mthook.catalog.records import Guest
 from mthook.errors import CatalogError, CatalogMissing, HostError, NovaError
+from mthook.text import cause
 
 #: Plain data by stable keys; times as :func:`mthook.text.now` writes them.
 Facts = dict[str, Any]
@@ -133,9 +134,9 @@ def unavailable(
     error: Exception, kind: str = "unavailable", severity: Severity = Severity.FAILURE
 ) -> Finding:
     """Return the finding that something a check needs can't be had."""
-    cause = next((name for base, name in _CAUSES.items() if isinstance(error, base)), None)
+    lacks = next((name for base, name in _CAUSES.items() if isinstance(error, base)), None)
     reason = str(error)
     if isinstance(error, OSError):
-        reason = f"{error.filename}: {error.strerror}"
+        reason = f"{error.filename}: {cause(error)}"
     remedy = "mthook-admin setup" if isinstance(error, CatalogMissing) else None
-    return Finding(kind, severity, (), {"cause": cause, "reason": reason}, remedy)
+    return Finding(kind, severity, (), {"cause": lacks, "reason": reason}, remedy)

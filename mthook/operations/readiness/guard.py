@@ -66,8 +66,7 @@ def prove(context: Context, guests: Iterable[Guest], status: install.Status | No
     :param guests: those of this host; one that doesn't run doesn't matter.
     :param status: how the hook is installed, where somebody has looked already.
     """
-    root = root_of(context.conf)
-    unguarded, last = _unguarded(context, guests, root), seen.last(root)
+    unguarded, last = started_unguarded(context, guests), seen.last(context.root)
     called_at = None if last is None else now(last)
     reason = _reason(context, called_at, unguarded, status)
     proven = {"called": True, "no_start": None}.get(reason, False)
@@ -79,15 +78,11 @@ def started_unguarded(context: Context, guests: Iterable[Guest]) -> tuple[Unguar
 
     :param guests: those of this host; one that doesn't run doesn't matter.
     """
-    return _unguarded(context, guests, root_of(context.conf))
-
-
-def _unguarded(context: Context, guests: Iterable[Guest], root: str) -> tuple[Unguarded, ...]:
-    since = _baseline(context, root)
+    since = _baseline(context)
     uuids = {one.name: one.uuid for one in guests} if since is not None else {}
     return tuple(
         Unguarded(uuids[start.name], start.name, start.at)
-        for start in seen.starts(root, sorted(uuids))
+        for start in seen.starts(context.root, sorted(uuids))
         if not start.seen and start.at > (since or "")
     )
 
@@ -105,23 +100,9 @@ def note(context: Context) -> Iterator[Unguarded]:
             yield one
 
 
-def daemon_of(conf: cfg.ConfigOpts) -> daemons.Daemon | None:
-    """Return the libvirt daemon that runs this host's guests: the one that the configuration leads to."""
-    uri: str = conf.libvirt.connection_uri
-    if daemons.socket_of(uri) == conf.gate.listen:
-        return daemons.serving(conf.gate.upstream)
-    return daemons.behind(uri)
-
-
-def root_of(conf: cfg.ConfigOpts) -> str:
-    """Return the root directory of the daemon that runs this host's guests; "": this process's."""
-    daemon = daemon_of(conf)
-    return daemon.root if daemon is not None else ""
-
-
 def out_of_reach(context: Context) -> daemons.Daemon | None:
     """Return libvirt's daemon if it runs in a container without mthook's hook, else ``None``."""
-    daemon = daemon_of(context.conf)
+    daemon = context.daemon()
     if daemon is None or not daemon.is_contained or daemon.reads(context.hooks_dir):
         return None
     return daemon if install.find_inside(daemon) is None else None
@@ -132,7 +113,7 @@ def hook_status(context: Context) -> install.Status:
     files = install.config_files(context.hooks_dir)
     if not _say_the_same(files, context.conf):
         files = list(context.files)
-    daemon = daemon_of(context.conf)
+    daemon = context.daemon()
     made = install.Wiring.of_this_process(context.conf.catalog.path, files)
     wiring = dataclasses.replace(made, contained=contained_hook(context.conf))
     directory = _directory(context, daemon)
@@ -187,13 +168,13 @@ def _reason(
     return "no_start" if called_at is None else "called"
 
 
-def _baseline(context: Context, root: str) -> str | None:
+def _baseline(context: Context) -> str | None:
     """Return the time from which on the hook should have seen each start; ``None``: it isn't to see any.
 
     That is when 'mthook-admin hook install' ran. A hook that something else has put there tells it by its file.
     """
     _, at = _notified(context)
-    installed = None if at is not None else install.since(root + install.DEFAULT_DIRECTORY)
+    installed = None if at is not None else install.since(context.root + install.DEFAULT_DIRECTORY)
     return at if installed is None else now(installed)
 
 

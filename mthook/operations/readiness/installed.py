@@ -10,6 +10,7 @@ from typing import Any
 from mthook import policy
 from mthook.errors import HostError
 from mthook.hook.daemons import Daemon
+from mthook.hook.install import Problem, Status
 from mthook.operations.readiness import gate, guard
 from mthook.operations.readiness.context import Context
 from mthook.operations.readiness.findings import (
@@ -35,12 +36,8 @@ def check_hook(context: Context) -> list[Finding]:
     if daemon is not None:
         return [_out_of_reach(context, daemon)]
     status = guard.hook_status(context)
-    if not status.installed or status.loaded is False:
-        kind = "not_loaded" if status.installed else "not_installed"
-        return [
-            Finding(kind, Severity.FAILURE, (), {"path": status.path, "problem": one}, _INSTALL)
-            for one in status.problems
-        ]
+    if not status.in_force:
+        return [_broken(status, one) for one in status.problems]
     problems, facts = [], {"path": status.path, "mode": context.conf.hook.mode}
     if not status.current:
         problems.append(as_warning("outdated", remedy=_INSTALL, **facts))
@@ -51,6 +48,12 @@ def check_hook(context: Context) -> list[Finding]:
     if context.conf.hook.migrate_mismatch == "refuse":
         problems += _about_restores(context)
     return problems or [as_success(**facts)]
+
+
+def _broken(status: Status, problem: Problem) -> Finding:
+    kind = "not_loaded" if status.installed else "not_installed"
+    facts = {"path": status.path, "problem": problem.kind, **problem.facts}
+    return Finding(kind, Severity.FAILURE, (), facts, _INSTALL)
 
 
 def _out_of_reach(context: Context, daemon: Daemon) -> Finding:

@@ -14,7 +14,7 @@ from mthook.machinetype import MachineType
 from mthook.operations.exchange import HOST_FORMAT
 from mthook.operations.inventory import WHERE
 from mthook.operations.report.aggregates import Aggregates, Drifter, HostFigures, MachineFigures
-from mthook.text import is_time, latest, printable
+from mthook.text import cause, is_time, latest, printable
 
 #: A host with a thousand different machine types has some 100 KB.
 _LONGEST = 1 << 22
@@ -65,8 +65,7 @@ def read(directory: str) -> Iterator[Export]:
     try:
         paths = sorted(one.path for one in os.scandir(directory) if one.is_file())
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise Error(f"{printable(directory)}: {reason}") from error
+        raise Error(f"{printable(directory)}: {cause(error)}") from error
     found = [_read(path) for path in paths]
     hosts = sorted(((one.host, one) for one in found if one.host), key=lambda pair: pair[0].as_of)
     counting = {host.name: one for host, one in hosts}
@@ -83,7 +82,7 @@ def _read(path: str) -> Export:
         with open(path, "rb") as file:
             return Export(path, from_line(file.readline(_LONGEST).decode()))
     except OSError as error:
-        return Export(path, None, str(error.strerror))
+        return Export(path, None, cause(error))
     except (ValueError, TypeError, KeyError, Error) as error:
         words = f"{error.args[0]} is missing" if isinstance(error, KeyError) else printable(error)
         return Export(path, None, words)

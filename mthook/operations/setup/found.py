@@ -17,7 +17,7 @@ from mthook.errors import InstallError
 from mthook.hook import daemons, install
 from mthook.operations.opening import opened_host
 from mthook.operations.setup import inifile, places
-from mthook.text import printable
+from mthook.text import explain, printable
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,10 @@ class Found:
     :ivar files: the configuration files; the last one is mthook's own.
     :ivar text: what that one says; "" where it isn't there.
     :ivar daemon: the libvirt daemon that is used, where it runs here.
-    :ivar contained: its hooks directory isn't this host's, so that no hook written here is called.
+    :ivar contained: it runs in a container, or has another directory for its hooks than this host.
+    :ivar reads: it looks for its hooks in the directory that is given.
     :ivar socket: its socket.
-    :ivar hook: where mthook's hook is already.
+    :ivar hook: where mthook's hook is already, in the container where there is one.
     :ivar other_hook: where somebody else's hook is.
     :ivar nova_conf: nova.conf; ``None`` where there is none.
     :ivar nova_text: what it says.
@@ -42,6 +43,7 @@ class Found:
     text: str
     daemon: daemons.Daemon | None
     contained: bool
+    reads: bool
     socket: str
     hook: str | None
     other_hook: str | None
@@ -55,6 +57,16 @@ class Found:
     def config(self) -> str:
         """mthook's own configuration file."""
         return self.files[-1]
+
+    @property
+    def daemon_name(self) -> str:
+        """What the daemon is called; ``libvirt`` where none is known."""
+        return self.daemon.name if self.daemon is not None else "libvirt"
+
+    @property
+    def out_of_reach(self) -> bool:
+        """Whether no hook that is written here is called, and the container has none."""
+        return self.contained and self.hook is None
 
     @property
     def nova(self) -> bool:
@@ -78,16 +90,19 @@ def find(files: Sequence[str], hooks_dir: str, nova_conf: str | None) -> Found:
     conf = configuration.load([path for path in files if os.path.exists(path)])
     uri = _uri(conf, text, nova_text or "")
     daemon, socket = _daemon(_behind_gate(conf, uri), hooks_dir)
-    hook = install.find(hooks_dir)
+    reads = daemon is not None and daemon.reads(hooks_dir)
+    ours = reads or (daemon is not None and daemon.reads(install.DEFAULT_DIRECTORY))
+    contained = daemon is not None and (daemon.is_contained or not ours)
+    hook = install.find_inside(daemon) if daemon and contained else install.find(hooks_dir)
     beside = os.path.join(hooks_dir, "qemu")
-    other = os.path.lexists(beside) and beside != hook
+    other = os.path.lexists(beside) and beside != hook and not contained
     guests = _guests(conf, uri)
     return Found(
         files=files,
         text=text,
         daemon=daemon,
-        contained=daemon is not None
-        and not (daemon.sees(hooks_dir) or install.find_inside(daemon)),
+        contained=contained,
+        reads=reads,
         socket=socket,
         hook=hook,
         other_hook=beside if other else None,
@@ -110,7 +125,7 @@ def read(path: str) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise InstallError(f"{printable(path)}: {error.strerror}") from error
+        raise InstallError(explain(path, error)) from error
 
 
 def access_to(socket: str) -> tuple[str, str]:
@@ -150,7 +165,7 @@ def _daemon(uri: str, hooks_dir: str) -> tuple[daemons.Daemon | None, str]:
         daemon = daemons.serving(path)
         if daemon is not None:
             return daemon, path
-    everywhere = sorted(daemons.everywhere(), key=lambda one: not one.sees(hooks_dir))
+    everywhere = sorted(daemons.everywhere(), key=lambda one: not one.reads(hooks_dir))
     return (everywhere[0] if everywhere else None), (sockets or daemons.SOCKETS[-1:])[0]
 
 

@@ -15,7 +15,7 @@ from mthook.hook import daemons, install
 from mthook.hook.daemons import Daemon
 from mthook.operations.opening import opened_catalog
 from mthook.operations.readiness import guard
-from mthook.operations.readiness.context import Context
+from mthook.operations.readiness.context import Context, daemon_of
 from mthook.text import now, printable
 
 
@@ -49,16 +49,16 @@ def install_hook(
         return path, daemons, catalog.host().last_sync_at is not None
 
 
-def uninstall_hook(conf: cfg.ConfigOpts, hooks_dir: str) -> str | None:
+def uninstall_hook(conf: cfg.ConfigOpts, hooks_dir: str) -> tuple[str | None, list[Daemon]]:
     """Remove the hook; from now on nobody expects it to be called.
 
-    :return: the path it had, ``None`` when it wasn't there.
+    :return: the path it had, ``None`` when it wasn't there, and the daemons that were told.
     :raises InstallError: it can't be removed.
     """
-    path = install.uninstall(hooks_dir)
+    path, daemons = install.uninstall(hooks_dir)
     with contextlib.suppress(CatalogError), opened_catalog(conf) as catalog:
         catalog.set_daemons(None)
-    return path
+    return path, daemons
 
 
 def check_read(conf: cfg.ConfigOpts, hooks_dir: str) -> None:
@@ -75,7 +75,7 @@ def check_read(conf: cfg.ConfigOpts, hooks_dir: str) -> None:
             )
     if readers:
         return
-    daemon = guard.daemon_of(conf)
+    daemon = daemon_of(conf)
     which = printable(hooks_dir)
     if daemon is None:
         raise InstallError(

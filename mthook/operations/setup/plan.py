@@ -132,8 +132,7 @@ def _steps(
         Step("configuration", found.config, text == found.text),
         Step("pins", conf.catalog.path, False),
     ]
-    in_container = found.daemon is not None and found.daemon.is_contained
-    if in_container or found.contained:
+    if found.contained:
         if found.timer == "systemd":
             of_hookd = units.hookd(found, conf)
             steps.append(Step("hookd", next(iter(of_hookd)), _is_there(of_hookd)))

@@ -11,13 +11,14 @@ from typing import Literal
 from oslo_config import cfg
 
 from mthook.errors import Error, InstallError, NotFound
+from mthook.hook.daemons import Daemon
 from mthook.operations.opening import opened_host
 from mthook.operations.setup import places, units
 from mthook.operations.setup.configuration import lead_back
 from mthook.operations.setup.found import read
 from mthook.operations.setup.hook import uninstall_hook
 from mthook.operations.setup.steps import rewrite
-from mthook.text import printable
+from mthook.text import explain
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Removed:
         ``pin`` (out of a guest's metadata), ``led_back`` (nova.conf no longer leads to the gate); ``gate_stays``: Nova
         may still be connected through it; ``pin_stays``.
     :ivar what: the path, or the guest.
+    :ivar told: of a hook: the daemons that were told.
     """
 
     kind: Literal[
@@ -35,6 +37,7 @@ class Removed:
     ]
     what: str
     error: Error | None = None
+    told: Sequence[Daemon] = ()
 
 
 def remove(
@@ -56,9 +59,9 @@ def remove(
     # Figures that are no longer written would be taken for current ones.
     figures: str | None = conf.metrics.textfile
     yield from _remove([figures] if figures and os.path.exists(figures) else [])
-    path = uninstall_hook(conf, hooks_dir)
+    path, told = uninstall_hook(conf, hooks_dir)
     if path is not None:
-        yield Removed("hook", path)
+        yield Removed("hook", path, told=told)
     completion = places.installed_completion()
     if list(_remove(completion)):
         yield Removed("completion", places.SHARE)
@@ -79,7 +82,7 @@ def _remove(paths: Sequence[str]) -> Iterator[Removed]:
         try:
             os.unlink(path)
         except OSError as error:
-            raise InstallError(f"{printable(path)}: {error.strerror}") from error
+            raise InstallError(explain(path, error)) from error
         yield Removed("file", path)
     if names and os.path.isdir(places.SYSTEMD_RUNS):
         units.systemctl("daemon-reload")

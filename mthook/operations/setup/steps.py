@@ -12,14 +12,17 @@ from oslo_config import cfg
 from mthook import conf as configuration
 from mthook import files
 from mthook.errors import InstallError
+from mthook.hook import install
 from mthook.locks import Busy
 from mthook.operations.acts import SyncResult
+from mthook.operations.readiness import guard
+from mthook.operations.readiness.context import Context
 from mthook.operations.setup import places, units
 from mthook.operations.setup.hook import install_hook
 from mthook.operations.setup.plan import Plan, Step
 from mthook.operations.sync.synchronize import synchronize
 from mthook.settings import fingerprint
-from mthook.text import printable
+from mthook.text import explain
 
 #: Seconds to wait for another mthook-sync, such as one that the timer of a setup a moment ago has started.
 _PATIENCE = 60
@@ -47,6 +50,15 @@ def carry_out(plan: Plan, result: SyncResult) -> Iterator[Step]:
         yield step
 
 
+def hook_status(plan: Plan) -> install.Status:
+    """Return how the hook is installed once all is done, as ``mthook-admin hook status`` has it.
+
+    :raises InstallError: the hook can't be read.
+    """
+    with Context(_configured(plan), plan.found.files, plan.hooks_dir) as context:
+        return guard.hook_status(context)
+
+
 def write(path: str, text: str, mode: int) -> None:
     """Write a file that belongs to root, unless it says the same already.
 
@@ -57,7 +69,7 @@ def write(path: str, text: str, mode: int) -> None:
             return
         files.replace(os.path.realpath(path), text, mode)
     except OSError as error:
-        raise InstallError(f"{printable(error.filename or path)}: {error.strerror}") from error
+        raise InstallError(explain(error.filename or path, error)) from error
 
 
 def rewrite(path: str, text: str) -> None:
@@ -71,7 +83,7 @@ def rewrite(path: str, text: str) -> None:
         owner = (seen.st_uid, seen.st_gid)
         files.replace(path, text, seen.st_mode & 0o7777, owner=owner)
     except OSError as error:
-        raise InstallError(f"{printable(error.filename or path)}: {error.strerror}") from error
+        raise InstallError(explain(error.filename or path, error)) from error
 
 
 def _rewrite(path: str, text: str) -> None:
@@ -89,7 +101,7 @@ def _make_directory(path: str) -> None:
     try:
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     except OSError as error:
-        raise InstallError(f"{printable(error.filename)}: {error.strerror}") from error
+        raise InstallError(explain(error.filename, error)) from error
 
 
 def _synchronize(plan: Plan, result: SyncResult) -> None:

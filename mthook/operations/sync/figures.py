@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from oslo_config import cfg
 
 from mthook.errors import CatalogError, Error, FleetError, InstallError, MetricsError
-from mthook.hook import install
+from mthook.hook import install, seen
 from mthook.locks import Busy
 from mthook.operations.acts import Failure, StartedUnguarded, SyncResult
 from mthook.operations.readiness import gate, guard
@@ -43,6 +43,8 @@ def _record(
 ) -> None:
     at = now()
     with Context(conf, files, install.DEFAULT_DIRECTORY) as context:
+        # The hook in libvirt's container keeps its records there.
+        seen.sweep(context.root)
         _note_unguarded(context, result)
         found = gate.trouble(context)
         if found is not None:

@@ -10,12 +10,10 @@ import time
 
 from mthook.catalog.records import Guest
 from mthook.conf import has_nova
-from mthook.hook import seen
 from mthook.hook.install import CLEARED
 from mthook.nova.instance import Whereabouts
 from mthook.operations.acts import Act
 from mthook.operations.inventory import instances
-from mthook.operations.readiness import guard
 from mthook.operations.sync.compare import pull, push
 from mthook.operations.sync.definitions import (
     align,
@@ -104,9 +102,6 @@ def _finish(run: SyncRun) -> None:
         _prune_instances(run, run.working_nova)
     if not run.result.dry_run:
         _sweep(CLEARED)
-        running = {domain.name for domain in run.domains.values() if domain.active}
-        # The hook in libvirt's container keeps its records there.
-        seen.sweep(guard.root_of(run.conf), running)
     errors = run.result.errors
     run.catalog.set_last_sync(now(), ok=not errors, errors=for_catalog(errors))
 

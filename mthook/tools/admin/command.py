@@ -31,7 +31,7 @@ from mthook.errors import (
 from mthook.operations.caution import Caution, Kind
 from mthook.operations.opening import opened_host
 from mthook.policy import Refusal
-from mthook.text import printable
+from mthook.text import cause, printable
 from mthook.tools import options, program
 from mthook.tools.admin.helptext import HelpFormatter, put_formatters_last
 from mthook.tools.admin.table import MAX_CELL, Answer, DriftCell, Table
@@ -448,4 +448,4 @@ def read_input(path: str, stdin: TextIO, limit: int) -> tuple[str, bytes]:
         with open(path, "rb") as file:
             return name, file.read(limit)
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
-        raise Error(f"{name}: {error.strerror if isinstance(error, OSError) else error}") from error
+        raise Error(f"{name}: {cause(error)}") from error

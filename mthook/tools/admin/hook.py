@@ -21,6 +21,7 @@ from mthook.text import printable
 from mthook.tools import options
 from mthook.tools.admin.command import DRY_RUN, AdminCommand, ExitCode, RowCommand, argument
 from mthook.tools.admin.table import Answer
+from mthook.tools.findings import hook_problem
 
 #: How many guests a line names.
 _FEW = 3
@@ -89,8 +90,10 @@ class Uninstall(AdminCommand):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Remove the hook."""
-        path = uninstall_hook(self.conf, parsed_args.hooks_dir)
-        self.say(f"{path}: removed" if path else f"{parsed_args.hooks_dir}: no hook of mthook's")
+        path, daemons = uninstall_hook(self.conf, parsed_args.hooks_dir)
+        self.say(
+            removed(path, daemons) if path else f"{parsed_args.hooks_dir}: no hook of mthook's"
+        )
         return ExitCode.OK
 
 
@@ -154,7 +157,7 @@ class Status(RowCommand):
             self.complain(_about_guests(proof))
             self.code = ExitCode.ERROR
         for problem in status.problems:
-            self.complain(f"{status.path}: {problem}")
+            self.complain(f"{status.path}: {hook_problem(problem)}")
             self.code = ExitCode.ERROR
         yield (
             status.path,
@@ -184,8 +187,15 @@ def _about_guests(proof: guard.Proof) -> str:
     return f"guests started unguarded: {number} ({listed}): if it was called, the system log says what it failed with"
 
 
+def removed(path: str, daemons: Sequence[Daemon]) -> str:
+    """Return that the hook is gone, and who was told."""
+    told = f"; told {_named(daemons)} to look again" if daemons else ""
+    return f"{printable(path)}: removed{told}"
+
+
 def _about(daemons: Sequence[Daemon], verb: str = "told") -> str:
-    if not daemons:
-        return "; no libvirt daemon runs"
-    names = ", ".join(f"{daemon.name} (pid {daemon.pid})" for daemon in daemons)
-    return f"; {verb} {names} to look for it"
+    return f"; {verb} {_named(daemons)} to look for it" if daemons else "; no libvirt daemon runs"
+
+
+def _named(daemons: Sequence[Daemon]) -> str:
+    return ", ".join(f"{daemon.name} (pid {daemon.pid})" for daemon in daemons)

@@ -79,7 +79,7 @@ _OPERATIONS = {
     "prepare": "start",
     "started": "running",
     "migrate": "migration",
-    "reconnect": "libvirtd restart",
+    "reconnect": "libvirt restart",
     "attach": "attached",
 }
 #: Of so many guests.

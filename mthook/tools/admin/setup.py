@@ -16,10 +16,11 @@ from mthook.operations.acts import Act, Event, Failure, Foreseen, SyncResult
 from mthook.operations.setup import configuration, found, inifile, plan, removal, steps
 from mthook.operations.setup.found import Found
 from mthook.operations.setup.plan import Plan, Step
-from mthook.text import label, printable
+from mthook.text import counted, label, printable
 from mthook.tools import options
 from mthook.tools.admin.command import NAME, AdminCommand, ExitCode, UsageError, argument
-from mthook.tools.admin.hook import HOOKS_DIR
+from mthook.tools.admin.hook import HOOKS_DIR, removed
+from mthook.tools.findings import hook_problem
 
 _NOVA_CONF = argument(
     "--nova-conf", metavar="FILE", help="nova.conf, default: /etc/nova/nova.conf where it exists"
@@ -29,7 +30,7 @@ _SOME = 10
 _WHAT = {
     "configuration": "write {}, mode 0600",
     "pins": "pin every guest, in {}",
-    "hook": "install the hook in {}, and make libvirtd look for it",
+    "hook": "install the hook in {}",
     "hookd": "answer the hook in libvirt's container: {}",
     "timer": "run mthook-sync every five minutes: {}",
     "gate": "install mthook-gate, which Nova can connect through: {}",
@@ -39,7 +40,6 @@ _WHAT = {
 _REMOVED = {
     "file": "{}: removed",
     "disabled": "{}: disabled",
-    "hook": "{}: removed; libvirtd was told",
     "completion": "completion and man pages below {}: removed",
     "pin": "{}: pin removed from its metadata",
     "led_back": "{}: leads Nova back to libvirt",
@@ -134,9 +134,12 @@ class Setup(RootCommand):
         self.show("")
         result = SyncResult(self._report)
         for step in steps.carry_out(planned, result):
-            self.show(*() if step.done else (f"done: {_what(step)}",))
-        self.show("", *_verdict(planned, result))
-        return ExitCode.ERROR if result.failed or there.contained else ExitCode.OK
+            self.show(*() if step.done else (f"done: {_what(step, there)}",))
+        status = steps.hook_status(planned)
+        for problem in () if there.out_of_reach else status.problems:
+            self.complain(f"{status.path}: {hook_problem(problem)}")
+        self.show("", *_verdict(planned, result, status))
+        return ExitCode.ERROR if result.failed or status.problems else ExitCode.OK
 
     def _database(self, there: Found, args: argparse.Namespace) -> str | None:
         """Return the URL of Nova's database where it is given; ask for it where nothing tells."""
@@ -192,11 +195,13 @@ class Uninstall(RootCommand):
         for one in removal.remove(
             self.conf, args.hooks_dir, args.nova_conf, metadata=args.metadata
         ):
-            if one.kind in _REMOVED:
+            if one.kind == "hook":
+                self.show(removed(one.what, one.told))
+            elif one.kind in _REMOVED:
                 self.show(_REMOVED[one.kind].format(printable(one.what)))
-                continue
-            code = ExitCode.ERROR
-            self.complain(_left(one))
+            else:
+                code = ExitCode.ERROR
+                self.complain(_left(one))
         paths = [*options.files(self.app.options), os.path.dirname(self.conf.catalog.path)]
         left = [path for path in paths if os.path.exists(path)]
         if left:
@@ -217,10 +222,9 @@ def _left(one: removal.Removed) -> str:
 def _host(there: Found) -> Iterator[str]:
     """Yield what was found."""
     of_nova = f", {there.nova_guests} of them Nova's" if there.nova_guests else ""
-    yield f"Found: {_count(there.guests, 'guest')}{of_nova}"
+    yield f"Found: {counted(there.guests, 'guest')}{of_nova}"
     if there.daemon is not None:
-        contained = there.contained or there.daemon.is_contained
-        where = "in a container of its own" if contained else "on this host"
+        where = "in a container of its own" if there.contained else "on this host"
         yield f"  {there.daemon.name} (pid {there.daemon.pid}) runs {where}"
     if there.nova_conf is not None:
         yield f"  nova.conf: {printable(there.nova_conf)}"
@@ -235,8 +239,8 @@ def _plan(planned: Plan) -> Iterator[str]:
     yield f"Plan, in mode {planned.mode}:"
     for number, step in enumerate(planned.steps, 1):
         done = " (done already)" if step.done else ""
-        yield f"  {number}. {_what(step)}{done}"
-    if planned.found.contained:
+        yield f"  {number}. {_what(step, planned.found)}{done}"
+    if planned.found.out_of_reach:
         yield f"  no hook: '{NAME} hook render' prints the one for libvirt's container"
     yield from (f"Can't be done now: {one}" for one in planned.foreseen.errors)
     yield from _pins(planned.foreseen)
@@ -253,8 +257,10 @@ def _plan(planned: Plan) -> Iterator[str]:
         yield f"  connection_uri = {configuration.gate_uri(planned.conf.gate.listen)}"
 
 
-def _what(step: Step) -> str:
-    return _WHAT[step.kind].format(printable(step.path))
+def _what(step: Step, there: Found) -> str:
+    what = _WHAT[step.kind].format(printable(step.path))
+    told = step.kind == "hook" and there.reads
+    return f"{what}, and make {there.daemon_name} look for it" if told else what
 
 
 def _pins(foreseen: SyncResult) -> Iterator[str]:
@@ -273,8 +279,8 @@ def _effects(effects: Sequence[Foreseen]) -> Iterator[str]:
     realigned = [one for one in effects if one.effect == "realign"]
     stopped = [one for one in effects if one.effect == "stop"]
     yield (
-        f"In mode enforce: {_count(len(realigned), 'definition')} to realign,"
-        f" {_count(len(stopped), 'start')} to stop"
+        f"In mode enforce: {counted(len(realigned), 'definition')} to realign,"
+        f" {counted(len(stopped), 'start')} to stop"
     )
     yield from _some([f"{_who(o)}: {printable(o.old)} → {printable(o.new)}" for o in realigned])
     yield from _some([f"{_who(o)} wouldn't start: {printable(o.reason)}" for o in stopped])
@@ -285,7 +291,7 @@ def _writes(planned: Plan) -> Iterator[str]:
     written = [act for act in planned.foreseen.acts if act.kind == "written"]
     if written:
         when = "now" if planned.conf.sync.write_back else "in mode enforce"
-        yield f"To write to Nova's database, {when}: {_count(len(written), 'machine type')}"
+        yield f"To write to Nova's database, {when}: {counted(len(written), 'machine type')}"
         yield from _some([f"{_who(act)}: {printable(act.new)}" for act in written])
 
 
@@ -296,24 +302,22 @@ def _some(lines: Sequence[str]) -> Iterator[str]:
         yield f"  and {len(lines) - _SOME} more: 'mthook-sync --dry-run' names them"
 
 
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
-
-
 def _who(one: Act | Foreseen) -> str:
     return label(one.uuid or "", one.name, one.display_name)
 
 
-def _verdict(planned: Plan, result: SyncResult) -> Iterator[str]:
+def _verdict(planned: Plan, result: SyncResult, status: install.Status) -> Iterator[str]:
     """Yield how this host is now, and what comes next."""
-    guests, mode = _count(result.guests, "guest"), planned.mode
+    guests, mode, there = counted(result.guests, "guest"), planned.mode, planned.found
     if result.failed:
-        yield f"Only partly set up, see above: {_count(result.failed, 'error')}. Mend that, then run 'mthook-sync'."
-    if planned.found.contained:
+        yield f"Only partly set up, see above: {counted(result.failed, 'error')}. Mend that, then run 'mthook-sync'."
+    if there.out_of_reach:
         yield (
-            f"No hook guards starts yet: libvirtd runs in a container. Put what '{NAME} hook render' prints there, as"
-            f" {install.DEFAULT_DIRECTORY}/qemu"
+            f"No hook guards starts yet: {there.daemon_name} runs in a container. Put what"
+            f" '{NAME} hook render' prints there, as {install.DEFAULT_DIRECTORY}/qemu"
         )
+    elif not status.in_force:
+        yield f"No hook guards starts yet, see above. Mend that, then '{NAME} setup' again"
     elif mode == "enforce":
         yield f"Protected: {guests}. A start that would change a guest's machine type is stopped."
     else:

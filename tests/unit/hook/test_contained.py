@@ -245,8 +245,8 @@ def test_status_and_install_know_a_rendered_hook(
 
     (problem,) = install.status(str(hooks), wiring, []).problems
     assert problem == (
-        f"guests start unguarded, because nobody answers at {container.path}: No such file or directory:"
-        " run 'systemctl enable --now mthook-hookd.socket'"
+        "unanswered",
+        {"socket": container.path, "reason": "No such file or directory"},
     )
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(container.path)
@@ -255,13 +255,11 @@ def test_status_and_install_know_a_rendered_hook(
         old = daemons.Daemon(4711, "libvirtd", 99, 0.0)
         monkeypatch.setattr(daemons, "running", lambda _: [old])
         assert install.status(str(hooks), wiring, []).problems == (
-            "not loaded: libvirtd (pid 4711) was started before the hook was installed: restart it",
+            ("not_restarted", {"daemon": "libvirtd", "pid": "4711"}),
         )
         monkeypatch.setattr(daemons, "running", lambda _: [])
         other = install.Wiring(sys.executable, "/p", "/c", ["/f"], contained="other")
-        assert install.status(str(hooks), other, []).problems == (
-            "stale: not what 'mthook-admin hook render' prints now: put that in its place",
-        )
+        assert install.status(str(hooks), other, []).problems == (("stale_rendered", {}),)
     with pytest.raises(
         InstallError, match="for libvirt's container, made by 'mthook-admin hook render'"
     ):

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mthook.hook import daemons, seen
+from tests.unit.hook.likeqemu import like_qemu
 
 
 @pytest.fixture
@@ -19,6 +22,14 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / directory.lstrip("/")).mkdir(parents=True)
     (tmp_path / "proc").symlink_to("/proc")
     return tmp_path
+
+
+@contextlib.contextmanager
+def running(root: Path, name: str, *argv: str) -> Iterator[int]:
+    """Run what has a guest's command line, and a file with its number; yield that."""
+    with like_qemu(*argv) as pid:
+        put(root, seen.PID_FILES, f"{name}.pid", pid)
+        yield pid
 
 
 def put(root: Path, directory: str, name: str, text: object) -> Path:
@@ -35,14 +46,14 @@ def test_a_start_was_seen_if_the_hook_was_called_no_earlier(
     root: Path, record: object, expected: bool
 ) -> None:
     """A name with blanks, as libvirt allows it; rubbish is no record."""
-    process = daemons.process("", os.getpid())
-    assert process is not None
-    put(root, seen.PID_FILES, "a guest.pid", os.getpid())
-    if record is not None:
-        text = process.started + record if isinstance(record, int) else record
-        put(root, seen.RECORDS, "a guest", text)
+    with running(root, "a guest", "-name", "guest=a guest,debug-threads=on") as pid:
+        process = daemons.process("", pid)
+        assert process is not None
+        if record is not None:
+            text = process.started + record if isinstance(record, int) else record
+            put(root, seen.RECORDS, "a guest", text)
 
-    (start,) = seen.starts(str(root), ["a guest"])
+        (start,) = seen.starts(str(root), ["a guest"])
 
     assert (start.name, start.seen) == ("a guest", expected)
     assert 0 <= time.time() - start.since < 86400
@@ -53,6 +64,27 @@ def test_guests_that_dont_run_have_no_start(root: Path) -> None:
     put(root, seen.PID_FILES, "ended.pid", 2**22 + 1)
 
     assert list(seen.starts(str(root), ["ended", "never"])) == []
+
+
+@pytest.mark.parametrize(
+    ("argument", "runs"),
+    [
+        ("guest=a,,b,debug-threads=on", True),
+        ("guest=a,,b", True),
+        ("guest=a", False),
+        ("guest=a,,b,,c,debug-threads=on", False),
+        ("guest=a,,b2,debug-threads=on", False),
+        ("guest=5f8f,debug-threads=on", False),
+    ],
+)
+def test_a_number_that_is_another_process_by_now_is_no_guests(
+    root: Path, argument: str, runs: bool
+) -> None:
+    """A crash of the host's daemon leaves the file, and pids come round. Commas in names stand twice."""
+    with running(root, "a,b", "-name", argument):
+        starts = [start.name for start in seen.starts(str(root), ["a,b"])]
+
+    assert starts == (["a,b"] if runs else [])
 
 
 def test_the_last_call_is_the_latest_record(root: Path) -> None:
@@ -75,7 +107,8 @@ def test_old_records_of_guests_that_dont_run_are_removed(root: Path) -> None:
         os.utime(put(root, seen.RECORDS, name, 1), (1, 1))
     begins = put(root, seen.RECORDS, "begins", 1)
 
-    seen.sweep(str(root), {"runs"})
+    with running(root, "runs", "-name", "guest=runs"):
+        seen.sweep(str(root))
 
     assert sorted(os.listdir(begins.parent)) == ["begins", "runs"]
-    seen.sweep("/nonexistent", set())
+    seen.sweep("/nonexistent")

@@ -8,7 +8,7 @@ from typing import Any
 from mthook import __version__
 from mthook.errors import Error
 from mthook.operations.report.judged import LEFT, STANDINGS, Family, Report, Type
-from mthook.text import printable
+from mthook.text import counted, printable
 from mthook.tools.admin.report import words
 
 #: Whatever the template prints is cut there, and shows control characters and bidirectional overrides.
@@ -45,6 +45,7 @@ def _content(report: Report) -> dict[str, Any]:
     pins = max((one.pins for one in report.endings), default=1)
     return {
         "words": words,
+        "counted": counted,
         "version": __version__,
         "report": report,
         "hosts": hosts,

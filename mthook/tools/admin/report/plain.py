@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mthook.operations.report.judged import Family, Report, Type
-from mthook.text import printable
+from mthook.text import counted, printable
 from mthook.tools.admin.report import words
 from mthook.tools.admin.table import shortened, width_of
 from mthook.tools.findings import wrapped
@@ -45,7 +45,7 @@ def _families(report: Report) -> Iterator[str]:
         yield "MACHINE TYPES, oldest first"
     most = max((one.figures.guests for f in report.families for one in f.types), default=0)
     for family in report.families[: words.FAMILIES]:
-        yield f"  {printable(family.name or words.NOT_KNOWN, 40)}: {words.counted(family.guests, 'guest')}"
+        yield f"  {printable(family.name or words.NOT_KNOWN, 40)}: {counted(family.guests, 'guest')}"
         yield from (f"    {_bar(one, most)}" for one in family.types[: words.TYPES])
         yield from _rest(family)
 
@@ -60,7 +60,7 @@ def _rest(family: Family) -> Iterator[str]:
     rest = family.types[words.TYPES :]
     if rest:
         guests = sum(one.figures.guests for one in rest)
-        yield f"    {_padded(words.counted(len(rest), 'other type'))}{words.number(guests):>9}"
+        yield f"    {_padded(counted(len(rest), 'other type'))}{words.number(guests):>9}"
 
 
 def _endings(report: Report) -> Iterator[str]:
@@ -68,7 +68,7 @@ def _endings(report: Report) -> Iterator[str]:
         yield "WHAT ENDS WHEN, by the rule of upstream's QEMU"
     for one in report.endings:
         when = f"{one.month}  QEMU {words.version(one.release)}" if one.release else "not known"
-        first = f"  {when:20}{words.counted(one.pins, 'pin'):>12}  "
+        first = f"  {when:20}{counted(one.pins, 'pin'):>12}  "
         yield from wrapped(", ".join(words.ending_types(one)), _WIDTH, first, " " * 36)
 
 

@@ -26,7 +26,8 @@ from mthook.operations.report.judged import (
     Type,
 )
 from mthook.releases import Release, month
-from mthook.text import printable
+from mthook.text import counted, printable
+from mthook.tools.findings import Count
 
 #: How many of each a report lists; JSON has all.
 HOSTS, TYPES, FAMILIES = 60, 20, 12
@@ -86,13 +87,6 @@ _STEPS: Mapping[str, tuple[str, Sequence[str]]] = {
 }
 
 
-class _Number(int):
-    """A number that is printed with what it counts: ``{number:guest}``."""
-
-    def __format__(self, what: str) -> str:
-        return counted(int(self), what)
-
-
 @dataclass(frozen=True)
 class Figure:
     """A number that comes first.
@@ -109,11 +103,6 @@ class Figure:
 def number(value: int) -> str:
     """Return a number as people read it: ``12,345``."""
     return f"{value:,}"
-
-
-def counted(value: int, what: str) -> str:
-    """Return how many there are of something: ``1 guest``, ``2,000 guests``."""
-    return f"{number(value)} {what}{'s' * (value != 1)}"
 
 
 def version(release: Release) -> str:
@@ -266,7 +255,7 @@ def step(one: Step, hosts: int) -> tuple[str, list[str]]:
     """
     release = version(one.release) if one.release else ""
     text, commands = _STEPS[one.kind]
-    text = text.format(number=_Number(one.number), release=release)
+    text = text.format(number=Count(one.number), release=release)
     if hosts > 1 and one.hosts:
         text = f"{text} (on {listed([printable(name, 60) for name in one.hosts])})"
     return text, [command.format(release=release) for command in commands]

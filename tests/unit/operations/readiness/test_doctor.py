@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from mthook.operations.readiness import guard, schedule
 from mthook.operations.setup import places
 from mthook.text import now
 from mthook.tools import admin
+from tests.unit.hook.likeqemu import like_qemu
 
 from .conftest import DATABASE, DB, OLD, UNREACHABLE, WEB, Desk, Said
 
@@ -227,8 +228,8 @@ def test_without_systemctl_cron_is_asked(
 
 
 @pytest.fixture
-def starts(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Starts:
-    """Two guests, of which this process stands for QEMU, on a host whose hook was installed before."""
+def starts(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Starts]:
+    """Two guests, for whose QEMUs one process stands, on a host whose hook was installed before."""
     records, pids = tmp_path / "seen", tmp_path / "pids"
     monkeypatch.setattr(seen, "RECORDS", str(records))
     monkeypatch.setattr(seen, "PID_FILES", str(pids))
@@ -239,14 +240,16 @@ def starts(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start
         catalog.set_daemons(json.dumps({"told": [], "at": "2001-01-01T00:00:00.000000Z"}))
     records.mkdir()
     pids.mkdir()
-    for name in ("web-1", "db-1"):
-        (pids / f"{name}.pid").write_text(f"{os.getpid()}\n")
-    return records
+    names = ("web-1", "db-1")
+    with like_qemu(*(f"guest={name}" for name in names)) as pid:
+        for name in names:
+            (pids / f"{name}.pid").write_text(f"{pid}\n")
+        yield records
 
 
 def record(records: Path, name: str, after: int) -> None:
     """Have the hook see a guest so many ticks after its start."""
-    process = daemons.process("", os.getpid())
+    process = daemons.process("", int((records.with_name("pids") / f"{name}.pid").read_text()))
     assert process is not None
     (records / name).write_text(f"{process.started + after}\n")
 

@@ -41,10 +41,7 @@ def test_as_data_it_is_a_path_and_a_remedy(desk: Desk) -> None:
             "kind": "not_installed",
             "severity": "failure",
             "subjects": [],
-            "facts": {
-                "path": f"{desk.hooks}/qemu",
-                "problem": "not installed: run 'mthook-admin hook install'",
-            },
+            "facts": {"path": f"{desk.hooks}/qemu", "problem": "not_installed"},
             "remedy": "mthook-admin hook install",
         }
     ]

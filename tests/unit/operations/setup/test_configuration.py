@@ -33,7 +33,13 @@ num_pcie_ports = 16
 
 def found(text: str = "", nova: str = "", **more: Any) -> Found:
     """Return what was found on a host."""
-    facts: dict[str, Any] = {"daemon": None, "contained": False, "guests": 0, "nova_guests": 0}
+    facts: dict[str, Any] = {
+        "daemon": None,
+        "contained": False,
+        "reads": True,
+        "guests": 0,
+        "nova_guests": 0,
+    }
     facts.update(hook=None, other_hook=None, nova_conf="/etc/nova/nova.conf" if nova else None)
     facts.update(files=["/etc/mthook/mthook.conf"], socket="/run/libvirt/libvirt-sock", timer=None)
     return Found(text=text, nova_text=nova, **{**facts, **more})

@@ -62,6 +62,19 @@ def test_a_run_writes_the_figures(setting: Setting, told: Told) -> None:
     assert begun < host.ran_at <= now()
 
 
+def test_a_run_looks_for_libvirts_daemon_once(
+    setting: Setting, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For all that it sweeps, proves and counts: each look reads all of /proc."""
+    asked: list[str] = []
+    monkeypatch.setattr(daemons, "behind", asked.append)
+
+    setting.sync()
+
+    assert len(asked) == 1
+    assert told["mthook_guard_proven"] == 0
+
+
 @pytest.mark.parametrize("argv", [("--dry-run",), ("--only", "seed")])
 def test_half_a_run_writes_nothing(setting: Setting, told: Told, argv: tuple[str, ...]) -> None:
     """Nor does it count as one."""

@@ -12,7 +12,7 @@ import pytest
 
 from mthook.catalog.records import Guest
 from mthook.hook import seen
-from mthook.operations.readiness import guard
+from mthook.operations.readiness.context import Context
 from mthook.operations.sync import steps
 from mthook.text import now
 from tests.unit.host.fakes import (
@@ -54,7 +54,7 @@ def test_records_in_libvirts_container_are_swept(
     records.mkdir(parents=True)
     (records / "ended").write_text("1\n")
     os.utime(records / "ended", (1, 1))
-    monkeypatch.setattr(guard, "root_of", lambda _: str(tmp_path))
+    monkeypatch.setattr(Context, "root", str(tmp_path))
 
     setting.sync()
 

@@ -12,7 +12,6 @@ import pytest
 
 from mthook.catalog.store import Catalog
 from mthook.hook import daemons, install
-from mthook.operations.readiness import guard
 from tests.programs import Said
 
 from .conftest import Run
@@ -93,7 +92,7 @@ def test_a_directory_that_no_daemon_reads_is_refused(
             "",
             f"mthook-admin: {hooks}: no libvirt daemon runs that reads it: start libvirt first, or say --offline\n",
         )
-    monkeypatch.setattr(guard, "daemon_of", lambda _: FakeDaemon(4711, "virtqemud", 99, 0.0))
+    monkeypatch.setattr(daemons, "behind", lambda _: FakeDaemon(4711, "virtqemud", 99, 0.0))
     said = run("hook", "install", "--hooks-dir", str(hooks))
     assert said.err == (
         f"mthook-admin: {hooks}: virtqemud (pid 4711) reads /proc/4711/root/etc/libvirt/hooks instead:"
@@ -107,7 +106,7 @@ def test_status_of_a_directory_that_the_daemon_does_not_read_is_code_1(
 ) -> None:
     """It isn't loaded, whatever other daemons know of it."""
     run("hook", "install", "--offline", "--hooks-dir", str(hooks))
-    monkeypatch.setattr(guard, "daemon_of", lambda _: FakeDaemon(4711, "libvirtd", 99, 0.0))
+    monkeypatch.setattr(daemons, "behind", lambda _: FakeDaemon(4711, "libvirtd", 99, 0.0))
 
     said = run("hook", "status", "--hooks-dir", str(hooks), "-f", "value")
 

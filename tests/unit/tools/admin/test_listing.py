@@ -376,7 +376,7 @@ def test_history_of_an_unknown_instance_names_libvirt_that_might_know(
         ("stopped", "migrate", "migration"),
         ("drift", "restore", "restore"),
         ("drift", "started", "running"),
-        ("drift", "reconnect", "libvirtd restart"),
+        ("drift", "reconnect", "libvirt restart"),
         ("drift", "attach", "attached"),
         ("drift", None, None),
         ("changed", "prepare", "prepare"),

@@ -35,6 +35,21 @@ URL = "mysql+pymysql://nova:sesame@127.0.0.1:1/nova"
 Do = Callable[..., Said]
 
 
+class Running(daemons.Daemon):
+    """A virtqemud on this host, or in a container; nothing tells it anything."""
+
+    is_contained = False
+    #: The directories in which it looks for hooks.
+    places: tuple[str, ...] = (install.DEFAULT_DIRECTORY,)
+
+    def reads(self, directory: str) -> bool:
+        """Whether it is one of them."""
+        return directory in self.places
+
+    def look_again(self) -> None:
+        """Take note without a signal."""
+
+
 class Place:
     """The directories of a host, and what its systemctl was told."""
 
@@ -410,7 +425,7 @@ def test_the_daemon_is_the_one_at_the_sockets_other_end(
 ) -> None:
     """Where systemd listens for it, one that has this host's hooks directory is taken for it."""
     here, elsewhere = (daemons.Daemon(pid, "libvirtd", 1, 0.0) for pid in (1, 2))
-    monkeypatch.setattr(daemons.Daemon, "sees", lambda self, _: self is here)
+    monkeypatch.setattr(daemons.Daemon, "reads", lambda self, _: self is here)
     uri = f"qemu+unix:///system?socket={tmp_path}/sock"
     monkeypatch.setattr(daemons, "everywhere", lambda: [elsewhere, here])
     assert found._daemon(uri, "/hooks") == (here, f"{tmp_path}/sock")
@@ -418,6 +433,75 @@ def test_the_daemon_is_the_one_at_the_sockets_other_end(
     monkeypatch.setattr(daemons, "serving", lambda _: elsewhere)
 
     assert found._daemon(uri, "/hooks") == (elsewhere, f"{tmp_path}/sock")
+
+
+@pytest.fixture
+def virtqemud(monkeypatch: pytest.MonkeyPatch, place: Place) -> daemons.Daemon:
+    """The daemon at the other end of the configuration's URI."""
+    daemon = Running(os.getpid(), "virtqemud", 1, 0.0)
+    monkeypatch.setattr(daemons, "everywhere", lambda: [daemon])
+    monkeypatch.setattr(daemons, "behind", lambda _: daemon)
+    return daemon
+
+
+def test_a_hook_that_no_daemon_calls_protects_nobody(
+    place: Place, do: Do, run: Run, virtqemud: daemons.Daemon
+) -> None:
+    """Setup says what 'hook status' says, and ends as that does."""
+    said = do("setup", "--mode", "enforce")
+    status = run("hook", "status", "--hooks-dir", str(place.hooks))
+
+    assert (said.code, said.err) == (status.code, status.err)
+    assert said == Said(
+        1,
+        said.out,
+        f"mthook-admin: {place.hooks}/qemu: not in the directory that virtqemud (pid {os.getpid()}) reads, which is"
+        f" {virtqemud.root}/etc/libvirt/hooks: mount {place.hooks} there\n",
+    )
+    assert (
+        "\nNo hook guards starts yet, see above. Mend that, then 'mthook-admin setup' again\n"
+        in said.out
+    )
+    assert "Protected" not in said.out and "look for it" not in said.out
+
+
+def test_the_daemon_that_is_there_is_named(
+    place: Place,
+    do: Do,
+    run: Run,
+    virtqemud: daemons.Daemon,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By setup, and by those that remove the hook."""
+    monkeypatch.setattr(Running, "places", (str(place.hooks),))
+
+    said = do("setup", "--mode", "enforce")
+
+    assert (said.code, said.err) == (0, "")
+    assert (
+        f"\ndone: install the hook in {place.hooks}, and make virtqemud look for it\n" in said.out
+    )
+    assert "\nProtected: " in said.out
+    told = f"{place.hooks}/qemu: removed; told virtqemud (pid {os.getpid()}) to look again\n"
+    assert told in do("uninstall").out
+    do("setup")
+    removed = run("hook", "uninstall", "--hooks-dir", str(place.hooks))
+    assert removed.err == told
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_container_without_a_hook_is_told_of_even_if_it_shares_the_directory(
+    place: Place, do: Do, virtqemud: daemons.Daemon, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    """No hook is written on the host: the container has no mthook."""
+    monkeypatch.setattr(Running, "is_contained", True)
+    monkeypatch.setattr(Running, "places", (str(place.hooks),) if shared else ())
+    monkeypatch.setattr(install, "find_inside", lambda _: None)
+
+    said = do("setup")
+
+    assert (said.code, said.err, list(place.hooks.iterdir())) == (1, "", [])
+    assert "\nNo hook guards starts yet: virtqemud runs in a container. Put what " in said.out
 
 
 def test_a_connection_through_the_gate_tells_of_the_socket_behind_it(tmp_path: Path) -> None:
