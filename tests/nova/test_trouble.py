@@ -14,7 +14,8 @@ from typing import Any
 import pymysql
 import pytest
 
-from mthook.nova import cell, cells
+from mthook import deadline
+from mthook.nova import cells
 from tests.lab import OLD_PC, PC, MariaDB
 from tests.lab.nova import Cloud
 from tests.nova.moments import await_lock, before
@@ -322,7 +323,7 @@ def _deadlocks(mariadb: MariaDB) -> int:
 @pytest.fixture
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Long enough between two attempts for the rival to be first again."""
-    monkeypatch.setattr(cell.random, "uniform", lambda *_: 0.3)
+    monkeypatch.setattr(deadline.random, "uniform", lambda *_: 0.3)
 
 
 @pytest.mark.usefixtures("_patient")
