@@ -244,6 +244,7 @@ def starts(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     with like_qemu(*(f"guest={name}" for name in names)) as pid:
         for name in names:
             (pids / f"{name}.pid").write_text(f"{pid}\n")
+            (pids / f"{name}.xml").write_text("<domstatus/>")
         yield records
 
 
