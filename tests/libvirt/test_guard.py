@@ -144,6 +144,36 @@ def test_a_guard_that_is_off_is_reported(here: Site, way: Way, says: str) -> Non
     assert (here.node.state("db-1"), here.node.machine("db-1")) == ("running", PC)
 
 
+def test_a_hook_that_libvirt_may_not_run_is_reported_though_no_guest_starts(here: Site) -> None:
+    """libvirtd has found it, then is denied it: it stops each start, so there is never an unguarded guest."""
+    here.node.define(guest_xml("db-1", OTHER, PC))
+    here.node.run(["mount", "--bind", HOOK, HOOK])
+    here.node.run(["mount", "-o", "remount,bind,noexec", HOOK])
+    try:
+        refused = here.node.virsh("start", "--domain", "db-1", check=False)
+        synced = here.node.mthook("mthook-sync", check=False)
+        status = here.node.mthook("mthook-status", "upgrade", "check", "--json", check=False)
+    finally:
+        here.node.run(["umount", HOOK])
+
+    assert "cannot execute binary" in refused.stderr
+    assert (synced.returncode, synced.stderr) == (
+        1,
+        f"mthook-sync: {HOOK}: nobody may run it where it is, so guests don't start: mount its file system"
+        " without noexec\n",
+    )
+    assert "\nmthook_guard_proven 0.0\n" in here.node.path(TEXTFILE).read_text()
+    (found,) = [
+        one
+        for check in json.loads(status.stdout)["checks"]
+        for one in check["findings"]
+        if check["id"] == "hook"
+    ]
+    assert (found["severity"], found["facts"]["problem"]) == ("failure", "refused")
+    assert here.start("db-1") == ""
+    assert here.node.mthook("mthook-sync").stderr == ""
+
+
 def test_each_start_is_reported_once_and_a_later_one_proves_the_guard_again(here: Site) -> None:
     """Starts by the shortest way through the hook too; also 'list' and the history tell."""
     here.node.boot("web-1", PC, uuid=UUID)

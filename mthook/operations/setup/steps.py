@@ -155,4 +155,4 @@ def _remove(copies: Sequence[str]) -> None:
         try:
             os.unlink(path)
         except OSError as error:
-            raise InstallError(f"{printable(path)}: {error.strerror}") from error
+            raise InstallError(explain(path, error)) from error

@@ -326,7 +326,7 @@ def test_a_hook_that_is_gone_has_not_proven_anything(host: Host, starts: Starts)
     (found,) = host.findings("hook_called")
 
     assert (found["kind"], found["severity"]) == ("not_installed", "warning")
-    assert "Guests start unguarded: the hook isn't installed, or it can't run." in " ".join(
+    assert "No start is judged: the hook isn't installed, or it can't run." in " ".join(
         host.ask().out.split()
     )
 
