@@ -83,6 +83,9 @@ ProblemKind = Literal[
     "not_installed",
     "not_executable",
     "writable",  # by others than root
+    "not_executable_rendered",  # the same of one that 'hook render' has made
+    "writable_rendered",
+    "refused",  # where it is, as on a file system mounted noexec
     "fails",  # its Python doesn't start, or doesn't find mthook
     "unanswered",  # by mthook on the host, which a hook in a container asks
     "stale",  # it isn't what 'hook install' would make now
@@ -191,9 +194,9 @@ def status(
     if path is None:
         missing = Problem("not_installed")
         return Status(os.path.join(directory, "qemu"), False, False, None, (missing,))
-    problems = [*_faults(path), *_unrunnable(path)]
-    installed = not problems
     contained = is_contained(path)
+    problems = [*_faults(path, contained=contained), *_unrunnable(path)]
+    installed = not problems
     current = _read(path) == (wiring.contained if contained else render(wiring, _made(path)))
     if not current:
         problems.append(Problem("stale_rendered" if contained else "stale"))
@@ -352,14 +355,24 @@ def _named(daemon: daemons.Daemon) -> dict[str, str]:
     return {"daemon": daemon.name, "pid": str(daemon.pid)}
 
 
-def _faults(path: str) -> list[Problem]:
+def is_refused(path: str) -> bool:
+    """Tell whether a hook can't be run though its mode allows it: libvirt stops each start that it can't ask about.
+
+    It isn't run to find out: in a container it may be anybody's.
+    """
+    return bool(os.stat(path).st_mode & 0o100) and not os.access(path, os.X_OK)
+
+
+def _faults(path: str, *, contained: bool) -> list[Problem]:
     """Return what keeps libvirtd from running the hook, or lets users other than root change it."""
     seen = os.stat(path)
     faults = []
     if not seen.st_mode & 0o100:
-        faults.append(Problem("not_executable"))
+        faults.append(Problem("not_executable_rendered" if contained else "not_executable"))
     if seen.st_uid != 0 or seen.st_mode & 0o022:
-        faults.append(Problem("writable"))
+        faults.append(Problem("writable_rendered" if contained else "writable"))
+    if is_refused(path):
+        faults.append(Problem("refused"))
     return faults
 
 

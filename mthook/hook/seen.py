@@ -3,6 +3,9 @@
 
 ``hooks/qemu`` writes when it was called itself, into a file for each guest, once mthook has seen the guest run. That is
 the same clock that tells the start of a process, ticks since boot, so that no change of the time of day matters.
+
+Its last call ends a start, which may take long: memory is preallocated, a saved guest is read. Until libvirt says that
+the start is over, nobody can say that the hook wasn't called.
 """
 
 from __future__ import annotations
@@ -13,14 +16,18 @@ import re
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from xml.etree import ElementTree
 
 from mthook.hook import daemons, install
 from mthook.text import now
 
-#: Where libvirt keeps the process ids of guests, by name.
+#: Where libvirt keeps the process ids and the state of guests, by name.
 PID_FILES = "/run/libvirt/qemu"
 #: The directory of the records, beside the notes of ``prepare``.
 RECORDS = f"{install.CLEARED}/.seen"
+#: The jobs by which libvirt starts a guest, as it writes them to the guest's state (``virDomainAsyncJob`` in libvirt's
+#: src/conf/virdomainjob.c): before it lets QEMU run, and once the job is over, which is after the hook's ``started``.
+_STARTING = ("start", "migration in")
 #: Seconds after which the record of a guest that doesn't run is of no more use.
 _KEPT = 600
 
@@ -45,15 +52,18 @@ class Start:
 
 
 def starts(root: str, names: Collection[str]) -> Iterator[Start]:
-    """Yield the last start of each of these guests that runs.
+    """Yield the last start of each of these guests that runs, once it is over or the hook has seen it.
 
     :param root: the root directory of the daemon that runs them; "": this process's.
     """
     for name in names:
         process = _process(root, name)
-        if process is not None:
-            seen = _number(f"{root}{RECORDS}/{name}")
-            yield Start(name, process.since, seen is not None and seen >= process.started)
+        if process is None:
+            continue
+        seen = _is_seen(root, name, process)
+        if seen or _is_over(root, name):
+            # The hook may have been called between the two looks.
+            yield Start(name, process.since, seen or _is_seen(root, name, process))
 
 
 def last(root: str) -> float | None:
@@ -90,6 +100,22 @@ def _runs(root: str, pid: int, name: str) -> bool:
     with contextlib.suppress(OSError), open(f"{root}/proc/{pid}/cmdline", "rb") as file:
         return re.search(named + rb"(\0|,(?!,))", file.read()) is not None
     return False
+
+
+def _is_seen(root: str, name: str, process: daemons.Process) -> bool:
+    called = _number(f"{root}{RECORDS}/{name}")
+    return called is not None and called >= process.started
+
+
+def _is_over(root: str, name: str) -> bool:
+    """Tell whether libvirt has come to the end of a guest's start, and the guest still runs."""
+    try:
+        job = ElementTree.parse(f"{root}{PID_FILES}/{name}.xml").find("job")
+    except FileNotFoundError:
+        return False
+    except (OSError, ElementTree.ParseError):
+        return True
+    return job is None or job.get("async") not in _STARTING
 
 
 def _number(path: str) -> int | None:

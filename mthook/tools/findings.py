@@ -189,6 +189,8 @@ PROBLEMS: dict[str, dict[str, str]] = {
         "not_loaded": "{path}: {problem}.",
         "outdated": "{path} isn't what this mthook would install for these configuration files:"
         " run 'mthook-admin hook install', with the same --config-file.",
+        "outdated_rendered": "{path} isn't what 'mthook-admin hook render' prints now for these configuration files:"
+        " put that in its place.",
         "out_of_reach": "{daemon} (pid {pid}) runs in a container and reads the hooks directory there: no hook that"
         " is installed on this host is called. Put the one that 'mthook-admin hook render' prints there, or lead"
         " its clients through mthook-gate in mode enforce: the guide's pages on kolla-ansible and openstack-helm"
@@ -205,7 +207,7 @@ PROBLEMS: dict[str, dict[str, str]] = {
     "hook_called": {
         "switched_off": "[hook] mode = off: every guest starts unguarded.",
         "in_container": "libvirt's daemon runs in a container and has no hook of mthook there.",
-        "not_installed": "Guests start unguarded: the hook isn't installed, or it can't run.",
+        "not_installed": "No start is judged: the hook isn't installed, or it can't run.",
         "not_loaded": "Guests start unguarded: libvirt doesn't know of the hook.",
         "not_called": "Guests started unguarded: {subjects}. libvirt started them without the hook, or the hook failed."
         " 'mthook-admin hook status' says what is wrong with it, and the system log what it failed with.",
@@ -287,6 +289,10 @@ _HOOK: dict[ProblemKind, str] = {
     "not_installed": "not installed: run 'mthook-admin hook install'",
     "not_executable": "not executable: run 'mthook-admin hook install'",
     "writable": "others than root may write it: run 'mthook-admin hook install'",
+    "not_executable_rendered": "not executable: give it mode 0755",
+    "writable_rendered": "others than root may write it: give it to root, with mode 0755",
+    "refused": "nobody may run it where it is: guests don't start, or start unguarded: mount its file system without"
+    " noexec",
     "fails": "guests start unguarded, because {python} fails: {reason}: run 'mthook-admin hook install'",
     "unanswered": "guests start unguarded, because nobody answers at {socket}: {reason}:"
     " run 'systemctl enable --now mthook-hookd.socket'",

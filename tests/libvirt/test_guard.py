@@ -8,13 +8,16 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Callable
 
 import pytest
 
-from tests.lab import PC, Host
+from tests.lab import PC, Host, guest_xml
+from tests.lab.requirements import EMULATOR
 from tests.lab.site import UUID, Site, fresh
+from tests.libvirt import slowly
 
 TEXTFILE = "/run/node/mthook.prom"
 METRICS = f"[metrics]\ntextfile = {TEXTFILE}\n"
@@ -141,6 +144,36 @@ def test_a_guard_that_is_off_is_reported(here: Site, way: Way, says: str) -> Non
     assert (here.node.state("db-1"), here.node.machine("db-1")) == ("running", PC)
 
 
+def test_a_hook_that_libvirt_may_not_run_is_reported_though_no_guest_starts(here: Site) -> None:
+    """libvirtd has found it, then is denied it: it stops each start, so there is never an unguarded guest."""
+    here.node.define(guest_xml("db-1", OTHER, PC))
+    here.node.run(["mount", "--bind", HOOK, HOOK])
+    here.node.run(["mount", "-o", "remount,bind,noexec", HOOK])
+    try:
+        refused = here.node.virsh("start", "--domain", "db-1", check=False)
+        synced = here.node.mthook("mthook-sync", check=False)
+        status = here.node.mthook("mthook-status", "upgrade", "check", "--json", check=False)
+    finally:
+        here.node.run(["umount", HOOK])
+
+    assert "cannot execute binary" in refused.stderr
+    assert (synced.returncode, synced.stderr) == (
+        1,
+        f"mthook-sync: {HOOK}: nobody may run it where it is, so guests don't start: mount its file system"
+        " without noexec\n",
+    )
+    assert "\nmthook_guard_proven 0.0\n" in here.node.path(TEXTFILE).read_text()
+    (found,) = [
+        one
+        for check in json.loads(status.stdout)["checks"]
+        for one in check["findings"]
+        if check["id"] == "hook"
+    ]
+    assert (found["severity"], found["facts"]["problem"]) == ("failure", "refused")
+    assert here.start("db-1") == ""
+    assert here.node.mthook("mthook-sync").stderr == ""
+
+
 def test_each_start_is_reported_once_and_a_later_one_proves_the_guard_again(here: Site) -> None:
     """Starts by the shortest way through the hook too; also 'list' and the history tell."""
     here.node.boot("web-1", PC, uuid=UUID)
@@ -187,3 +220,52 @@ def test_a_pid_file_of_a_guest_that_crashed_tells_no_start(here: Site) -> None:
 
     left.unlink()
     assert (listed.stderr, synced.stderr) == ("", "")
+
+
+def slow_guest(node: Host) -> Callable[[], object]:
+    """Define a guest whose QEMU takes its time, and return what starts it."""
+    slowly.provide(node)
+    node.define(guest_xml("db-1", OTHER, PC).replace(EMULATOR, slowly.SLOW))
+    return lambda: node.virsh("start", "--domain", "db-1")
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_start_under_way_is_no_unguarded_one(here: Site, saved: bool) -> None:
+    """Neither a cold one nor one from a saved image."""
+    start = slow_guest(here.node)
+    if saved:
+        start()
+        here.node.virsh("managedsave", "db-1")
+
+    with slowly.under_way(here.node, start):
+        early = here.node.mthook("mthook-sync")
+
+    assert (early.stderr, here.node.mthook("mthook-sync").stderr) == ("", "")
+
+
+def test_a_start_is_under_way_until_the_hook_has_answered(here: Site) -> None:
+    """Though libvirt's word for the guest is 'running' by then."""
+    hook = here.node.path(HOOK)
+    waiting = f'if [ "$2" = started ]; then {slowly.WAIT}; fi\ncase $2 in\n'
+    hook.write_text(hook.read_text().replace("case $2 in\n", waiting, 1))
+    start = partial(here.node.boot, "db-1", PC, uuid=OTHER)
+
+    with slowly.under_way(here.node, start):
+        status = here.node.path("/run/libvirt/qemu/db-1.xml").read_text()
+        said = here.node.mthook("mthook-admin", "hook", "status", check=False).stderr
+
+    assert "<domstatus state='running'" in status
+    assert "unguarded" not in said
+    assert here.node.mthook("mthook-sync").stderr == ""
+
+
+def test_a_slow_start_without_the_hook_is_told_once_it_is_over(here: Site) -> None:
+    """Nobody knows before."""
+    start = slow_guest(here.node)
+    with no_execute_bit(here), slowly.under_way(here.node, start):
+        early = here.node.mthook("mthook-sync")
+
+    late = here.node.mthook("mthook-sync", check=False)
+
+    assert early.stderr == ""
+    assert f"db-1 ({OTHER}): started unguarded at 20" in late.stderr

@@ -12,7 +12,9 @@ import pytest
 
 from mthook import policy
 from tests.lab import OLD_PC, PC, Host, guest_xml
+from tests.lab.requirements import EMULATOR
 from tests.lab.site import CATALOG, UUID, Site, fresh
+from tests.libvirt import slowly
 from tests.libvirt.conversion import LIBVIRT
 
 OTHER = "3f2c1d3e-0000-4000-8000-000000000002"
@@ -251,6 +253,20 @@ def test_a_guest_that_comes_back_is_what_it_became_elsewhere(here: Site, there: 
     assert here.pin() == NEW
     assert here.node.machine("web-1", "--inactive") == NEW
     assert here.events()[-1] == ["changed", OLD, NEW]
+
+
+def test_an_incoming_guest_is_not_told_as_unguarded(here: Site, there: Site) -> None:
+    """Before its QEMU listens, nor ever after."""
+    for host in (here.node, there.node):
+        slowly.provide(host)
+    here.node.define(guest_xml("web-1", UUID, NEW).replace(EMULATOR, slowly.SLOW))
+    here.start()
+
+    with slowly.under_way(there.node, lambda: here.node.migrate("web-1", there.node)):
+        early = there.node.mthook("mthook-sync")
+
+    assert there.node.state("web-1") == "running"
+    assert (early.stderr, there.node.mthook("mthook-sync").stderr) == ("", "")
 
 
 def test_save_restore_and_managed_save_go_through(here: Site) -> None:

@@ -108,6 +108,12 @@ def out_of_reach(context: Context) -> daemons.Daemon | None:
     return daemon if install.find_inside(daemon) is None else None
 
 
+def refused(context: Context) -> str | None:
+    """Return the path of a hook that can't be run where it is; see :func:`.install.is_refused`."""
+    path = install.find(_directory(context, context.daemon()))
+    return path if path is not None and install.is_refused(path) else None
+
+
 def hook_status(context: Context) -> install.Status:
     """Return how the hook is installed, and what is known of the daemons that were notified of it."""
     files = install.config_files(context.hooks_dir)

@@ -10,7 +10,7 @@ from typing import Any
 from mthook import policy
 from mthook.errors import HostError
 from mthook.hook.daemons import Daemon
-from mthook.hook.install import Problem, Status
+from mthook.hook.install import Problem, ProblemKind, Status
 from mthook.operations.readiness import gate, guard
 from mthook.operations.readiness.context import Context
 from mthook.operations.readiness.findings import (
@@ -24,7 +24,16 @@ from mthook.operations.readiness.findings import (
 from mthook.text import now
 
 _STATUS = "mthook-admin hook status"
-_INSTALL, _SYNC = "mthook-admin hook install", "mthook-sync -v"
+_INSTALL, _RENDER = "mthook-admin hook install", "mthook-admin hook render"
+_SYNC = "mthook-sync -v"
+#: What mends a problem of the hook's installation, where 'hook install' doesn't; None: no command of this host does.
+_REMEDIES: dict[ProblemKind, str | None] = {
+    "stale_rendered": _RENDER,
+    "unanswered": "systemctl enable --now mthook-hookd.socket",
+    **dict.fromkeys(
+        ("not_executable_rendered", "writable_rendered", "refused", "elsewhere", "not_restarted")
+    ),
+}
 _ENFORCE, _LOOK = "mthook-admin setup --mode enforce", "mthook-admin doctor"
 #: Seconds: cron and systemd run mthook-sync every few minutes.
 _FRESH = 3600
@@ -40,7 +49,7 @@ def check_hook(context: Context) -> list[Finding]:
         return [_broken(status, one) for one in status.problems]
     problems, facts = [], {"path": status.path, "mode": context.conf.hook.mode}
     if not status.current:
-        problems.append(as_warning("outdated", remedy=_INSTALL, **facts))
+        problems.append(_outdated(status, facts))
     if status.loaded is None:
         problems.append(as_warning("no_daemon", **facts))
     if facts["mode"] != "enforce":
@@ -53,7 +62,13 @@ def check_hook(context: Context) -> list[Finding]:
 def _broken(status: Status, problem: Problem) -> Finding:
     kind = "not_loaded" if status.installed else "not_installed"
     facts = {"path": status.path, "problem": problem.kind, **problem.facts}
-    return Finding(kind, Severity.FAILURE, (), facts, _INSTALL)
+    return Finding(kind, Severity.FAILURE, (), facts, _REMEDIES.get(problem.kind, _INSTALL))
+
+
+def _outdated(status: Status, facts: Facts) -> Finding:
+    if Problem("stale_rendered") in status.problems:
+        return as_warning("outdated_rendered", remedy=_RENDER, **facts)
+    return as_warning("outdated", remedy=_INSTALL, **facts)
 
 
 def _out_of_reach(context: Context, daemon: Daemon) -> Finding:
@@ -61,7 +76,7 @@ def _out_of_reach(context: Context, daemon: Daemon) -> Finding:
     facts: Facts = {"daemon": daemon.name, "pid": str(daemon.pid)}
     if gate.puts_right(context):
         return as_warning("gated", **facts)
-    return Finding("out_of_reach", Severity.FAILURE, (), facts, _ENFORCE)
+    return Finding("out_of_reach", Severity.FAILURE, (), facts, _RENDER)
 
 
 def _about_restores(context: Context) -> list[Finding]:

@@ -154,7 +154,8 @@ def _steps(
 
 
 def _is_there(texts: Mapping[str, str]) -> bool:
-    return units.are_there(texts) and units.are_enabled(list(texts))
+    there = units.are_there(texts) and not units.shadowing(texts)
+    return there and units.are_enabled(list(texts))
 
 
 def _is_current(found: Found, hooks_dir: str, conf: cfg.ConfigOpts) -> bool:

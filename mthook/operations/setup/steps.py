@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from oslo_config import cfg
 
@@ -139,7 +139,20 @@ def _install(texts: Mapping[str, str]) -> None:
     """Write cron's file, or write units and have systemd start what starts the others."""
     for path, text in texts.items():
         write(path, text, 0o644)
+    _remove(units.shadowing(texts))
     enabled = units.to_enable(list(texts))
     if enabled:
         units.systemctl("daemon-reload")
         units.systemctl("enable", "--now", *enabled)
+
+
+def _remove(copies: Sequence[str]) -> None:
+    """Remove units in whose place a package's are to run; what systemd starts them by leads to these."""
+    enabled = units.to_enable(copies)
+    if enabled:
+        units.systemctl("disable", *enabled)
+    for path in copies:
+        try:
+            os.unlink(path)
+        except OSError as error:
+            raise InstallError(explain(path, error)) from error

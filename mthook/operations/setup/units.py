@@ -8,7 +8,7 @@ import os
 import re
 import shlex
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from oslo_config import cfg
 
@@ -106,6 +106,17 @@ def _units(
 def are_there(texts: Mapping[str, str]) -> bool:
     """Tell whether files say what they are to say."""
     return all(read(path) == text for path, text in texts.items())
+
+
+def shadowing(paths: Iterable[str]) -> list[str]:
+    """Return the units that setup wrote once and that systemd takes in place of a package's among these.
+
+    An administrator's own, which win likewise, are meant to.
+    """
+    copies = [
+        os.path.join(places.SYSTEMD, os.path.basename(path)) for path in paths if is_packaged(path)
+    ]
+    return [path for path in copies if (read(path) or "").startswith(_HEAD)]
 
 
 def are_enabled(paths: Sequence[str]) -> bool:

@@ -15,7 +15,7 @@ from mthook.operations.acts import Failure, StartedUnguarded, SyncResult
 from mthook.operations.readiness import gate, guard
 from mthook.operations.readiness.context import Context
 from mthook.operations.sync.reported import for_catalog
-from mthook.text import now
+from mthook.text import now, printable
 
 
 @contextlib.contextmanager
@@ -45,7 +45,7 @@ def _record(
     with Context(conf, files, install.DEFAULT_DIRECTORY) as context:
         # The hook in libvirt's container keeps its records there.
         seen.sweep(context.root)
-        _note_unguarded(context, result)
+        _note_guard(context, result)
         found = gate.trouble(context)
         if found is not None:
             result.add(Failure(Error(f"{found.text}: 'mthook-admin doctor' says what to do")))
@@ -62,10 +62,15 @@ def _record(
                 result.add(Failure(error))
 
 
-def _note_unguarded(context: Context, result: SyncResult) -> None:
+def _note_guard(context: Context, result: SyncResult) -> None:
+    """Report starts that the hook didn't see, and a hook that lets none begin: then there will be none to see."""
     try:
         for one in guard.note(context):
             result.add(StartedUnguarded(one.uuid, one.name, one.started_at))
+        path = guard.refused(context)
+        if path is not None:
+            what = "nobody may run it where it is, so guests don't start: mount its file system without noexec"
+            result.add(Failure(InstallError(f"{printable(path)}: {what}")))
     except InstallError as error:
         result.add(Failure(error))
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import resource
 import sqlite3
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,8 @@ STOPPED = (
 )
 
 WRONG = domain("pc-i440fx-6.2")
+#: A user without processes.
+_NOBODY = 65534
 
 
 def test_a_first_start_is_allowed_and_recorded_once_the_guest_runs(hooked: Hooked) -> None:
@@ -864,9 +868,14 @@ def installed(hooked: Hooked) -> Callable[[str, bytes], int]:
     wiring = dataclasses.replace(made, cleared=str(hooked.cleared))
     path, _ = install.install(str(directory), wiring)
 
-    def call(operation: str, xml: bytes, name: str = "web-1") -> int:
-        argv = [path, name, operation, "begin", "-"]
-        return subprocess.run(argv, input=xml, env={"PATH": os.defpath}, check=False).returncode
+    def call(operation: str, xml: bytes, name: str = "web-1", closed: tuple[int, ...] = ()) -> int:
+        def close() -> None:
+            for stream in closed:
+                os.close(stream)
+
+        argv, environment = [path, name, operation, "begin", "-"], {"PATH": os.defpath}
+        done = subprocess.run(argv, input=xml, env=environment, check=False, preexec_fn=close)
+        return done.returncode
 
     return call
 
@@ -1032,6 +1041,51 @@ def test_a_start_that_is_let_go_at_once_is_recorded(
     assert installed("started", domain()) == 0
 
     assert seen(hooked) is not None
+
+
+@pytest.mark.parametrize("closed", [(2,), (1,), (1, 2)])
+def test_a_caller_without_streams_for_answers_changes_none(
+    hooked: Hooked, installed: Callable[..., int], closed: tuple[int, ...]
+) -> None:
+    """A script that calls this hook may have closed them."""
+    hooked.pin("pc-i440fx-7.2")
+
+    assert installed("prepare", WRONG, closed=closed) == 1
+    assert installed("prepare", domain(), closed=closed) == 0
+    assert installed("reconnect", domain(), closed=closed) == 0
+    assert seen(hooked) is not None
+
+
+@pytest.mark.parametrize("closed", [(0,), (0, 1), (0, 2), (0, 1, 2)])
+def test_without_a_domain_nothing_is_judged(
+    hooked: Hooked, installed: Callable[..., int], closed: tuple[int, ...]
+) -> None:
+    """[hook] on_error decides about a start; a guest that runs goes on."""
+    for operation in ("prepare", "started", "reconnect", "attach"):
+        assert installed(operation, domain(), closed=closed) == 0
+    assert seen(hooked) is None
+    hooked.configure("[hook]\non_error = deny\n")
+
+    assert installed("prepare", domain(), closed=closed) == 1
+    assert installed("reconnect", domain(), closed=closed) == 0
+
+
+@pytest.mark.parametrize("operation", ["prepare", "started", "reconnect", "attach"])
+def test_where_no_process_can_be_started_no_guest_is_stopped(operation: str) -> None:
+    """A shell that can't fork ends itself."""
+
+    def limit() -> None:
+        os.setgid(_NOBODY)
+        os.setuid(_NOBODY)  # root has no limit
+        resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+
+    hook = resources.files("mthook.hook").joinpath("qemu").read_text(encoding="utf-8")
+    argv = ["sh", "-c", hook, "qemu", "web-1", operation, "begin", "-"]
+    done = subprocess.run(
+        argv, input=domain(), capture_output=True, preexec_fn=limit, check=False, timeout=60
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 @pytest.mark.parametrize("broken", ["[hook]\nmode = off\n", ""])

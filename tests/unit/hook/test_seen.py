@@ -14,6 +14,9 @@ import pytest
 from mthook.hook import daemons, seen
 from tests.unit.hook.likeqemu import like_qemu
 
+#: What libvirt writes of a guest that it has nothing to do with.
+DONE = "<domstatus state='running' reason='booted' pid='1'><domain type='kvm'/></domstatus>"
+
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -26,9 +29,10 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @contextlib.contextmanager
 def running(root: Path, name: str, *argv: str) -> Iterator[int]:
-    """Run what has a guest's command line, and a file with its number; yield that."""
+    """Run what has a guest's command line, with its number and state in files; yield the number."""
     with like_qemu(*argv) as pid:
         put(root, seen.PID_FILES, f"{name}.pid", pid)
+        put(root, seen.PID_FILES, f"{name}.xml", DONE)
         yield pid
 
 
@@ -57,6 +61,49 @@ def test_a_start_was_seen_if_the_hook_was_called_no_earlier(
 
     assert (start.name, start.seen) == ("a guest", expected)
     assert 0 <= time.time() - start.since < 86400
+
+
+@pytest.mark.parametrize(
+    ("status", "is_over"),
+    [
+        ("<domstatus><job type='none' async='start'/><domain/></domstatus>", False),
+        ("<domstatus><job type='none' async='migration in'/><domain/></domstatus>", False),
+        ("<domstatus><job type='none' async='migration out'/><domain/></domstatus>", True),
+        ("<domstatus><job type='destroy' async='none'/><domain/></domstatus>", True),
+        ("<domstatus><domain><metadata><job async='start'/></metadata></domain></domstatus>", True),
+        (DONE, True),
+        ("<domstatus><job type='none' async='start'", True),
+        (None, False),
+    ],
+)
+def test_a_start_that_was_not_seen_counts_once_libvirt_is_done_with_it(
+    root: Path, status: str | None, is_over: bool
+) -> None:
+    """A guest without a status has ended; what its owner writes into the definition doesn't matter."""
+    with running(root, "web-1", "-name", "guest=web-1"):
+        path = put(root, seen.PID_FILES, "web-1.xml", status)
+        if status is None:
+            path.unlink()
+        found = [(start.name, start.seen) for start in seen.starts(str(root), ["web-1"])]
+
+    assert found == ([("web-1", False)] if is_over else [])
+
+
+def test_a_start_seen_while_it_is_looked_at_was_seen(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libvirt writes that it is over a moment after the hook has answered."""
+
+    def is_over(*_: str) -> bool:
+        put(root, seen.RECORDS, "web-1", process.started)
+        return True
+
+    monkeypatch.setattr(seen, "_is_over", is_over)
+    with running(root, "web-1", "-name", "guest=web-1") as pid:
+        process = daemons.process("", pid)
+        assert process is not None
+
+        assert [start.seen for start in seen.starts(str(root), ["web-1"])] == [True]
 
 
 def test_guests_that_dont_run_have_no_start(root: Path) -> None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from mthook import conf
 from mthook.hook import daemons, install
 from mthook.hook.daemons import Daemon
+from mthook.operations.readiness import guard
 
 from .conftest import OLD, WEB, Answer, Desk, FakeDaemon, libvirt_has
 
@@ -176,6 +181,72 @@ def test_what_the_system_refuses_is_a_failure_in_words(
 
 
 @pytest.fixture
+def rendered(desk: Desk, tmp_path: Path) -> Iterator[Path]:
+    """The hook is one for libvirt's container, and it is answered."""
+    path = tmp_path / "hook.sock"
+    desk.configure(f"[hook]\nmode = enforce\nsocket = {path}\n")
+    (desk.hooks / "qemu").write_text(guard.contained_hook(conf.load([str(desk.config)])))
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        yield path
+
+
+def test_a_rendered_hook_is_well(desk: Desk, rendered: Path) -> None:
+    """As it was printed."""
+    assert desk.check(TITLE).code == 0
+
+
+def test_a_rendered_hook_that_is_stale_is_rendered_again(desk: Desk, rendered: Path) -> None:
+    """'hook install' would refuse."""
+    desk.configure(f"[hook]\nmode = enforce\ntimeout = 6\nsocket = {rendered}\n")
+
+    (found,) = desk.findings("hook")
+
+    assert (found["kind"], found["remedy"]) == ("outdated_rendered", "mthook-admin hook render")
+    assert desk.check(TITLE) == Answer(
+        1,
+        f"{desk.hooks}/qemu isn't what 'mthook-admin hook render' prints now for these configuration files: put"
+        " that in its place.",
+    )
+
+
+def test_what_is_wrong_with_a_rendered_hook_isnt_mended_by_hook_install(
+    desk: Desk, rendered: Path
+) -> None:
+    """Its mode is a matter of whoever put it there, its socket one of the host's service."""
+    hook = desk.hooks / "qemu"
+    for mode, problem in ((0o644, "not_executable"), (0o775, "writable")):
+        hook.chmod(mode)
+        (found,) = desk.findings("hook")
+        assert (found["facts"]["problem"], found["remedy"]) == (f"{problem}_rendered", None)
+        assert "hook install" not in desk.check(TITLE).details
+    hook.chmod(0o755)
+    desk.daemons.append(FakeDaemon(4712, "virtqemud", 98, 1e9))
+    (found,) = desk.findings("hook")
+    assert (found["facts"]["problem"], found["remedy"]) == ("not_restarted", None)
+    desk.daemons.clear()
+    rendered.unlink()
+
+    (found,) = desk.findings("hook")
+
+    assert found["facts"]["problem"] == "unanswered"
+    assert found["remedy"] == "systemctl enable --now mthook-hookd.socket"
+
+
+def test_a_hook_in_a_directory_that_the_daemon_doesnt_read_isnt_installed_there(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """'hook install' would refuse that, too."""
+    monkeypatch.setattr(daemons, "behind", lambda _: Daemon(4711, "libvirtd", 1, 0.0))
+    monkeypatch.setattr(Daemon, "reads", lambda self, directory: False)
+
+    (found,) = desk.findings("hook")
+
+    assert (found["facts"]["problem"], found["remedy"]) == ("elsewhere", None)
+
+
+@pytest.fixture
 def contained(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """libvirtd is at the other end of its socket, but has other hooks; none is here."""
     (desk.hooks / "qemu").unlink()
@@ -196,6 +267,7 @@ def test_a_hook_is_no_remedy_where_libvirtd_is_in_a_container(contained: Desk) -
 
     assert (found["kind"], found["severity"]) == ("out_of_reach", "failure")
     assert found["facts"] == {"daemon": "libvirtd", "pid": "4711"}
+    assert found["remedy"] == "mthook-admin hook render"
     details = contained.check(TITLE).details
     assert details.startswith("libvirtd (pid 4711) runs in a container and reads")
     assert "hook render" in details and "hook install" not in details

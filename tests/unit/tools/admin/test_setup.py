@@ -301,6 +301,29 @@ def test_a_packages_units_are_enabled_and_disabled_where_they_are(place: Place, 
     assert len(list(place.packaged_units.iterdir())) == len(SYNC)
 
 
+def test_the_copies_of_an_earlier_setup_give_way_to_a_packages_units(place: Place, do: Do) -> None:
+    """As after a wheel that the package replaces. An administrator's own unit wins, as ever."""
+    do("setup")
+    place.packaged_units.mkdir()
+    for path in place.systemd.glob("mthook-*"):
+        head, _, rest = path.read_text().partition("\n")
+        (place.packaged_units / path.name).write_text(rest)
+        path.write_text(f"{head}\n{rest.replace(sys.prefix, '/opt/mthook')}")
+    (place.systemd / "mthook-repair.path").write_text("of an administrator")
+    place.told()
+
+    first, second = do("setup"), do("setup")
+
+    assert "done: run mthook-sync" in first.out
+    assert place.units() == {"repair.path"}
+    assert place.told()[:3] == [
+        "disable mthook-sync.timer",
+        "daemon-reload",
+        "enable --now mthook-sync.timer mthook-repair.path",
+    ]
+    assert "done: run mthook-sync" not in second.out
+
+
 def test_uninstall_disables_before_it_removes(place: Place, do: Do) -> None:
     """Those of a controller as well, and cron's files."""
     do("setup")
