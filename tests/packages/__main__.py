@@ -194,6 +194,7 @@ _STEPS: dict[str, Step] = {
     "another Python": services.lose_python,
     "a hook in a container": services.answer_hooks,
     "hardening": services.harden,
+    "a nova.conf of nova's alone": services.read_novas,
     "remove": _remove,
     "purge": _purge,
 }
