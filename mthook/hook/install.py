@@ -20,7 +20,7 @@ from importlib import resources
 from typing import Literal, NamedTuple
 
 import mthook
-from mthook import files
+from mthook import files, journal
 from mthook.errors import InstallError
 from mthook.hook import daemons
 from mthook.text import cause, explain, printable
@@ -49,6 +49,11 @@ _TRY = "import sys; sys.path.append(sys.argv[1]); import mthook.hook.fast"
 # Seconds, many times what a daemon needs. It handles SIGHUP in a thread of its own and doesn't report when it has
 # looked; a start that follows at once would run without the hook.
 _LOOK_SECONDS = 0.5
+
+#: It is there where SELinux is on (selinuxfs of the kernel).
+_SELINUX = "/sys/fs/selinux/enforce"
+#: Seconds that restorecon may take.
+_LABEL_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -150,6 +155,7 @@ def install(directory: str, wiring: Wiring) -> tuple[str, list[daemons.Daemon]]:
         files.replace(path, render(wiring, made), 0o755, directory)
     except OSError as error:
         raise InstallError(explain(error.filename or path, error)) from error
+    _label(path, made)
     running = daemons.running(directory)
     _tell(running)
     return path, running
@@ -423,6 +429,37 @@ def _value(path: str, name: str) -> str:
             with contextlib.suppress(ValueError):  # somebody has changed it
                 return "".join(shlex.split(value))
     return ""
+
+
+def _label(path: str, made: Sequence[str]) -> None:
+    """Give the hook, and directories made for it, the labels of the policy where SELinux is on.
+
+    Before a daemon is told of it: a hook that it may not run stops every start. That restorecon fails is no reason to
+    leave the host without a hook.
+    """
+    if not os.path.exists(_SELINUX):
+        return
+    argv = ["restorecon", "-F", *reversed(made), path]
+    try:
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=_LABEL_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        why = printable(error)
+    else:
+        if done.returncode == 0:
+            return
+        why = printable((done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1])
+    journal.error(
+        f"SELinux may keep libvirt from running {printable(path)}, because restorecon fails: {why}:"
+        f" run '{shlex.join(argv)}'"
+    )
 
 
 def _tell(running: Sequence[daemons.Daemon]) -> None:

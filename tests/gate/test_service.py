@@ -185,11 +185,13 @@ def test_it_ends_when_its_helpers_are_gone(own: Rig) -> None:
 
 
 def test_the_capabilities_of_the_unit_are_enough(own: Rig) -> None:
-    """To be another user, and to read and write the catalog."""
+    """To be another user, to read a configuration that is nova's alone, and to read and write the catalog."""
     unit = configparser.RawConfigParser(strict=False)
     unit.read(ROOT / "etc/systemd/mthook-gate.service")
     names = unit["Service"]["CapabilityBoundingSet"].lower().replace("cap_", "+").split()
-    assert names == ["+setuid", "+setgid"]
+    assert names == ["+setuid", "+setgid", "+dac_read_search"]
+    os.chown(own.config, 65534, 65534)
+    own.config.chmod(0o640)
     own.start("setpriv", "--no-new-privs", "--bounding-set", ",".join(["-all", *names]))
     own.pin(UUID, "pc-i440fx-6.2")
     with own.pair() as (client, server):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import signal
 import sys
@@ -21,7 +22,7 @@ from tests.lab.hypervisor import Hypervisor
 from tests.lab.machine import Machine
 from tests.lab.processes import wait_until
 from tests.lab.table import log
-from tests.packages import building, kinds, rollout, services
+from tests.packages import building, kinds, rollout, selinux, services
 from tests.packages.services import Wrong
 
 _HOST = [
@@ -48,6 +49,16 @@ tar -czf SOURCES/mthook-{building.VERSION}.tar.gz mthook-{building.VERSION}
 cp mthook-{building.VERSION}/tests/packages/rpm-macros /root/.rpmmacros
 rpmbuild -bb --nodeps --define '_topdir /rpm' mthook-{building.VERSION}/deploy/rpm/mthook.spec
 """
+_IN_RPMS = "rpm -qp --qf '[%{FILEMODES:perms} %{FILENAMES}\\n]' /rpm/RPMS/noarch/*.rpm"
+_IN_DEBS = f"for deb in /build/{building.VERSION}/*.deb; do dpkg-deb -c $deb; done"
+_RPMS_OWN = {"/usr/share/selinux/packages/mthook.pp"}
+_DOCUMENT = re.compile("^/usr/share/doc/mthook(-doc)?(-[0-9.]+)?/")
+#: In Debian 12, a link to /usr/lib.
+_PLACE = re.compile("^/lib/")
+#: What the kinds of packages say about themselves, and what they make of the rest.
+_ABOUT = re.compile(
+    r"(dist|egg)-info/|/licenses/|/doc-base/|^document/(copyright|changelog|CHANGELOG)|\.pyc$"
+)
 
 
 class Host(Hypervisor):
@@ -194,6 +205,7 @@ _STEPS: dict[str, Step] = {
     "another Python": services.lose_python,
     "a hook in a container": services.answer_hooks,
     "hardening": services.harden,
+    "a nova.conf of nova's alone": services.read_novas,
     "remove": _remove,
     "purge": _purge,
 }
@@ -209,7 +221,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return max([_try(suite) for suite in suites])
-    except LabError as error:
+    except (LabError, Wrong) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -219,8 +231,10 @@ def main() -> int:
 def _try(suite: str) -> int:
     with tempfile.TemporaryDirectory() as directory:
         debs = _build(suite, Path(directory))
-        if suite == "bookworm" and _roll_out(debs, Path(directory)):
-            return 1
+        if suite == "bookworm":
+            selinux.check()
+            if _roll_out(debs, Path(directory)):
+                return 1
         walks = [
             _STEPS,
             {"autopkgtest": _test_as_debian},
@@ -337,14 +351,20 @@ def _build_rpm(builder: Machine) -> None:
     source.mkdir(parents=True)
     building.copy_checkout(source)
     builder.run(["sh", "-ec", _RPMBUILD])
-    listed = builder.run(["sh", "-c", "rpm -qlp /rpm/RPMS/noarch/*.rpm"]).stdout
-    for path in (
-        "/usr/lib/systemd/system/mthook-sync.timer",
-        "/usr/share/selinux/packages/mthook.pp",
-    ):
-        if path not in listed.splitlines():
-            raise LabError(f"the rpm has no {path}")
-    log("rpm and SELinux module: built")
+    rpms, debs = (_packaged(builder, command) for command in (_IN_RPMS, _IN_DEBS))
+    only = sorted({*(rpms - debs - _RPMS_OWN), *(debs - rpms)} | (_RPMS_OWN - rpms))
+    if only:
+        raise LabError(f"the packages for Debian and Fedora differ in {', '.join(only[:8])}")
+    log("rpm and SELinux module: built, with the files of Debian's packages")
+
+
+def _packaged(builder: Machine, command: str) -> set[str]:
+    """Return the files of packages, named as both kinds of packages would: documents are wherever each puts them."""
+    listed = builder.run(["sh", "-ec", command]).stdout.splitlines()
+    files = [line.partition(" -> ")[0].split(" ")[-1] for line in listed if line[0] != "d"]
+    names = {name.lstrip(".").removesuffix(".gz") for name in files}
+    plain = {_PLACE.sub("/usr/lib/", _DOCUMENT.sub("document/", name)) for name in names}
+    return {name for name in plain if not _ABOUT.search(name)}
 
 
 if __name__ == "__main__":

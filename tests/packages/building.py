@@ -12,7 +12,7 @@ from tests.lab import roots
 from tests.lab.machine import Machine
 
 SUITES = {"bookworm": "Debian 12", "trixie": "Debian 13"}
-DOWNLOAD, SPACE = "about 600 MB", "4 GB"
+DOWNLOAD, SPACE = "about 700 MB", "5 GB"
 #: Of the checkout's changelog.
 VERSION = "0.1.0"
 #: What mthook needs, without libvirt.
@@ -28,7 +28,7 @@ _BUILDER = [
     # For the other distributions' package.
     *("checkpolicy", "python3-installer", "python3-pip", "rpm", "semodule-utils"),
 ]
-_CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[2]
 
 
 def builder(suite: str) -> Machine:
@@ -61,8 +61,8 @@ def build(machine: Machine, into: Path, version: str = VERSION) -> dict[str, Pat
 def copy_checkout(into: Path) -> None:
     """Copy what git has here, changes included."""
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(listed, cwd=_CHECKOUT, check=True, stdout=subprocess.PIPE).stdout
+    names = subprocess.run(listed, cwd=CHECKOUT, check=True, stdout=subprocess.PIPE).stdout
     for name in filter(None, names.decode().split("\0")):
-        if (_CHECKOUT / name).exists():
+        if (CHECKOUT / name).exists():
             (into / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(_CHECKOUT / name, into / name, follow_symlinks=False)
+            shutil.copy2(CHECKOUT / name, into / name, follow_symlinks=False)

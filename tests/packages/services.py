@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ CLIENT = "virsh -q -c 'qemu:///system?socket=/run/mthook/libvirt-sock'"
 _READER = "virsh -q -r -c 'qemu:///system?socket=/run/mthook/libvirt-sock-ro' list"
 RESTART = ["systemctl", "restart", "mthook-gate.service"]
 _GATE, _CONFIG, _HOOK = "mthook-gate.service", "/etc/mthook/mthook.conf", "/root/qemu"
+_NOVA_CONF, _NOBODY = "/etc/nova/nova.conf", 65534
 _PACKAGES = "/usr/lib/python3/dist-packages"
 _GUIDE = Path(__file__).parents[2] / "docs" / "security.rst"
 _NOVA = (
@@ -189,6 +191,40 @@ def _record(url: str, uuid: str) -> None:
         connection.execute(tables.INSTANCES.insert(), instance)
         connection.execute(tables.PROPERTIES.insert(), {**row, "created_at": now, "deleted": 0})
     engine.dispose()
+
+
+def read_novas(host: Hypervisor) -> None:
+    """Every service reads a nova.conf that is nova's alone."""
+    nova = host.path(_NOVA_CONF)
+    nova.parent.mkdir(0o750)
+    nova.write_text("[libvirt]\nhw_machine_type = x86_64=pc-q35-5.2\n")
+    nova.chmod(0o640)
+    for path in (nova.parent, nova):
+        os.chown(path, _NOBODY, _NOBODY)
+    setup = [
+        "mthook-admin",
+        "setup",
+        "--yes",
+        "--config-file",
+        _NOVA_CONF,
+        "--config-file",
+        _CONFIG,
+    ]
+    host.run(setup)
+    drop_in = host.path("/etc/systemd/system/mthook-hookd.service.d/nova.conf")
+    drop_in.parent.mkdir()
+    drop_in.write_text(f"[Service]\nEnvironment=CONFIG={_NOVA_CONF}:{_CONFIG}\n")
+    host.run(["systemctl", "daemon-reload"])
+    for unit in ("mthook-sync.service", "mthook-repair.service", "mthook-hookd.service", _GATE):
+        host.run(["systemctl", "restart", unit], check=False)
+    host.run(["sh", "-c", f"{CLIENT} list"])
+    _expect(host, host.virsh("dumpxml", "off"), stopped=False)
+    denied = host.run(["journalctl", "-o", "cat", "--grep", _NOVA_CONF], check=False).stdout
+    found = [one["kind"] for one in findings(host, "gate")]
+    if pid(host, _GATE) == "0" or found != ["ok"] or denied:
+        raise Wrong(f"doctor finds {found} of the gate, and the journal has {denied}")
+    shutil.rmtree(drop_in.parent)
+    shutil.rmtree(nova.parent)
 
 
 def harden(host: Hypervisor) -> None:

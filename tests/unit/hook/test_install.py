@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mthook import files, journal
 from mthook.errors import InstallError
 from mthook.hook import daemons, install
 
@@ -58,6 +59,37 @@ def tree(directory: Path) -> dict[str, str]:
     }
 
 
+@pytest.fixture
+def restorecon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A host with SELinux, and a restorecon on PATH that notes what it is called with."""
+    monkeypatch.setattr(install, "_SELINUX", os.fspath(tmp_path))
+    program = tmp_path / "bin" / "restorecon"
+    program.parent.mkdir()
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    stand_in(program, "")
+    return program
+
+
+def stand_in(program: Path, then: str) -> None:
+    """Make a program that notes its arguments, and does something then."""
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >>"$0.calls"\n{then}\n')
+    program.chmod(0o755)
+
+
+def calls(program: Path) -> list[str]:
+    """Return what a stand-in was called with."""
+    noted = program.with_name("restorecon.calls")
+    return noted.read_text().splitlines() if noted.exists() else []
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The errors that are logged."""
+    lines: list[str] = []
+    monkeypatch.setattr(journal, "error", lines.append)
+    return lines
+
+
 @pytest.fixture(autouse=True)
 def runnable(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hook whose interpreter works, whatever directory its wiring names."""
@@ -89,6 +121,107 @@ def test_a_second_install_changes_nothing(hooks: Path) -> None:
     install.install(str(hooks), WIRING)
 
     assert tree(hooks) == before
+
+
+def test_with_selinux_the_hook_gets_its_label_before_a_daemon_hears_of_it(
+    hooks: Path, restorecon: Path, running: list[daemons.Daemon], logged: list[str]
+) -> None:
+    """One that a daemon may not run stops every start."""
+
+    class Listening(FakeDaemon):
+        def look_again(self) -> None:
+            assert calls(restorecon) == [f"-F {hooks}/qemu"]
+            self.told.append(self.pid)
+
+    running.append(Listening(9, "libvirtd", 77, 0.0))
+
+    install.install(str(hooks), WIRING)
+
+    assert (FakeDaemon.told, logged) == ([9], [])
+
+
+def test_with_selinux_the_directories_that_are_made_get_their_labels(
+    tmp_path: Path, restorecon: Path
+) -> None:
+    """The outer ones first, and none that was there."""
+    install.install(str(tmp_path / "etc" / "hooks"), WIRING)
+
+    assert calls(restorecon) == [
+        f"-F {tmp_path}/etc {tmp_path}/etc/hooks {tmp_path}/etc/hooks/qemu"
+    ]
+
+
+def test_without_selinux_nothing_is_labelled(
+    hooks: Path, restorecon: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """restorecon may be there nevertheless."""
+    monkeypatch.setattr(install, "_SELINUX", "/nowhere/enforce")
+
+    install.install(str(hooks), WIRING)
+
+    assert calls(restorecon) == []
+
+
+@pytest.mark.parametrize(
+    ("then", "why"),
+    [
+        ("echo one >&2; echo no such context >&2; exit 255", "no such context"),
+        ("exit 1", "exit code 1"),
+        ("exec sleep 60", "timed out after 0.2 seconds"),
+        (None, "No such file or directory"),
+    ],
+    ids=["fails", "fails silently", "hangs", "is missing"],
+)
+def test_a_restorecon_that_doesnt_work_keeps_no_hook_from_its_place(
+    hooks: Path,
+    restorecon: Path,
+    running: list[daemons.Daemon],
+    logged: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    then: str | None,
+    why: str,
+) -> None:
+    """The daemons are told, and the log says what to do."""
+    monkeypatch.setattr(install, "_LABEL_SECONDS", 0.2)
+    restorecon.unlink()
+    if then is not None:
+        stand_in(restorecon, then)
+    else:
+        monkeypatch.setenv("PATH", str(restorecon.parent))
+    running.append(FakeDaemon(9, "libvirtd", 77, 0.0))
+
+    path, _ = install.install(str(hooks), WIRING)
+
+    assert (FakeDaemon.told, os.access(path, os.X_OK)) == ([9], True)
+    (line,) = logged
+    assert line.startswith(
+        f"SELinux may keep libvirt from running {path}, because restorecon fails: "
+    )
+    assert why in line
+    assert line.endswith(f": run 'restorecon -F {path}'")
+
+
+def test_a_new_version_of_a_hook_never_lacks_its_label(
+    hooks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A guest may start between its writing and restorecon."""
+    labels = {os.stat(hooks).st_ino: b"virt_hook_t"}
+    (hooks / "qemu").write_text("# mthook: older\n")
+    labels[os.stat(hooks / "qemu").st_ino] = b"mthook_hook_exec_t"
+
+    def getxattr(which: str | int, name: str) -> bytes:
+        assert name == "security.selinux"
+        return labels.get(os.stat(which).st_ino, b"virt_hook_t")
+
+    def setxattr(which: int, name: str, label: bytes) -> None:
+        labels[os.stat(which).st_ino] = label
+
+    monkeypatch.setattr(files.os, "getxattr", getxattr)
+    monkeypatch.setattr(files.os, "setxattr", setxattr)
+
+    install.install(str(hooks), WIRING)
+
+    assert labels[os.stat(hooks / "qemu").st_ino] == b"mthook_hook_exec_t"
 
 
 def test_install_brings_an_older_hook_up_to_date(hooks: Path) -> None:
