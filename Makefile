@@ -33,7 +33,7 @@ matrix: $(VENV)/ready ## try forecasts and mthook on four Debians and virtqemud;
 	@.ci/tidily $(BIN)/python -m tests.matrix
 	@.ci/tidily $(BIN)/python -m tests.matrix.contained
 
-upgrade: $(VENV)/ready ## upgrade a host with guests from Debian 12 to 13; downloads 300 MB twice, the first time 900 MB
+upgrade: $(VENV)/ready ## upgrade a host with guests from Debian 12 to 13; downloads 300 MB twice, the first time 1.2 GB
 	@command -v debootstrap >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends debootstrap; }
 	@.ci/tidily $(BIN)/python -m tests.upgrade
 

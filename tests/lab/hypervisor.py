@@ -20,7 +20,8 @@ class Hypervisor(Machine):
 
     def __init__(self, name: str, layers: Sequence[Path]) -> None:
         super().__init__(name, layers, boots=True)
-        self.path("/usr/sbin/policy-rc.d").unlink()
+        with self.closed_on_failure():
+            self.path("/usr/sbin/policy-rc.d").unlink()
 
     def virsh(self, *argv: str) -> str:
         """Run virsh; it has to succeed."""

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Callable, Optional, Union
 
@@ -47,20 +48,31 @@ class Machine:
         boots: bool = False,
     ) -> None:
         self.name = name
-        self._group = _control_group() if boots else None
+        self._holder: Optional[subprocess.Popen[str]] = None
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
+        self._group = _control_group() if boots else None
         root = [":".join(map(str, layers)), str(changes or "")]
         argv = [
             *(["sh", "-c", _ENTER, str(self._group)] if boots else []),
             *(*_UNSHARE, *(["--cgroup"] if boots else [])),
             *("sh", str(_HOLDER), name, str(os.getpid()), *root, *(["boot"] if boots else [])),
         ]
-        self._holder = hold(argv, f"No {name} on this machine")
-        self._inside = child_of(self._holder.pid)
-        self.root = Path(f"/proc/{self._inside}/root")
-        self.path(_LOGS).mkdir(parents=True, exist_ok=True)
-        if boots:
-            wait_until(f"{name} doesn't boot", self._has_booted, self._journal)
+        with self.closed_on_failure():
+            self._holder = hold(argv, f"No {name} on this machine")
+            self._inside = child_of(self._holder.pid)
+            self.root = Path(f"/proc/{self._inside}/root")
+            self.path(_LOGS).mkdir(parents=True, exist_ok=True)
+            if boots:
+                wait_until(f"{name} doesn't boot", self._has_booted, self._journal)
+
+    @contextlib.contextmanager
+    def closed_on_failure(self) -> Iterator[None]:
+        """Close it where its making fails or is interrupted: nobody else can yet."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
 
     def _journal(self) -> str:
         return self.run(["journalctl", "-b"], check=False).stdout[-8000:]
@@ -71,16 +83,20 @@ class Machine:
 
     def close(self) -> None:
         """End every process on it; they are gone, and its root with them, when this returns."""
-        if self._group is not None:
-            self._holder.kill()
-        for stream in (self._holder.stdin, self._holder.stdout, self._holder.stderr):
-            if stream is not None:
-                stream.close()
-        self._holder.wait()
+        if self._holder is not None:
+            self._end(self._holder)
         for daemon in self._daemons.values():
             daemon.wait()
         if self._group is not None:
             _remove_control_group(self._group)
+
+    def _end(self, holder: subprocess.Popen[str]) -> None:
+        if self._group is not None:
+            holder.kill()
+        for stream in (holder.stdin, holder.stdout, holder.stderr):
+            if stream is not None:
+                stream.close()
+        holder.wait()
 
     def path(self, inside: str) -> Path:
         """Return where a path of this machine is for a process outside."""
@@ -187,13 +203,21 @@ class Machine:
         return self.path(f"{_LOGS}/{daemon}.log")
 
 
-def _control_group() -> Path:
-    """Make a control group for a systemd, which has to be at the top of its own."""
+def control_groups() -> Path:
+    """Return where the kernel's control groups are.
+
+    :raises LabError: they aren't mounted.
+    """
     mounts = (line.split(" ") for line in Path("/proc/mounts").read_text().splitlines())
     top = next((fields[1] for fields in mounts if fields[2] == "cgroup2"), None)
     if top is None:
         raise LabError("No machine can boot here: the kernel has no cgroup2 mounted.")
-    return Path(tempfile.mkdtemp(prefix="mthook-", dir=top))
+    return Path(top)
+
+
+def _control_group() -> Path:
+    """Make a control group for a systemd, which has to be at the top of its own."""
+    return Path(tempfile.mkdtemp(prefix="mthook-", dir=control_groups()))
 
 
 def _remove_control_group(group: Path) -> None:

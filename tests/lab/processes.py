@@ -49,10 +49,15 @@ def hold(argv: Sequence[str], failure: str) -> subprocess.Popen[str]:
         start_new_session=True,
     )
     assert holder.stdout is not None and holder.stderr is not None
-    if holder.stdout.readline() != "ready\n":
+    try:
+        if holder.stdout.readline() == "ready\n":
+            return holder
+    except BaseException:  # Ctrl-C, say
         holder.kill()
-        raise LabError(f"{failure}: {holder.stderr.read().strip()}")
-    return holder
+        holder.wait()
+        raise
+    holder.kill()
+    raise LabError(f"{failure}: {holder.stderr.read().strip()}")
 
 
 def child_of(pid: int) -> int:

@@ -93,6 +93,19 @@ def test_a_guest_in_a_container_is_pinned_held_and_proven(here: Site) -> None:
     assert here.node.mthook(*status, check=False).stdout == "True\n"
 
 
+def test_a_daemon_that_has_called_the_hook_knows_one_that_is_rendered_again(here: Site) -> None:
+    """It looks only once whether there is any: neither a restart nor SIGHUP is needed."""
+    here.node.daemon.stop()
+    here.node.daemon.start()
+    here.node.virsh("destroy", "web-1")
+    assert here.start() == ""
+    hook = here.node.path(HOOK)
+    hook.write_text(hook.read_text())
+    loaded = ("mthook-admin", "hook", "status", "-f", "value", "-c", "Loaded")
+
+    assert here.node.mthook(*loaded, check=False).stdout == "True\n"
+
+
 def test_a_restart_of_libvirtd_harms_no_guest_while_nobody_answers(here: Site) -> None:
     """Starts go on unguarded, and that is reported; with on_error = deny they are stopped instead."""
     stop_answering(here)

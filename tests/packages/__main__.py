@@ -7,7 +7,6 @@ Roots are kept from run to run below /var/cache/mthook-roots, or $MTHOOK_ROOTS.
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import shutil
 import signal
@@ -22,7 +21,16 @@ from tests.lab.hypervisor import Hypervisor
 from tests.lab.machine import Machine
 from tests.lab.processes import wait_until
 from tests.lab.table import log
-from tests.packages import building, kinds, rollout, selinux, services
+from tests.packages import (
+    building,
+    interruption,
+    kinds,
+    load,
+    rollout,
+    selinux,
+    services,
+    unasked,
+)
 from tests.packages.services import Wrong
 
 _HOST = [
@@ -31,12 +39,10 @@ _HOST = [
 ]
 _GUESTS = {"web": "pc-i440fx-5.2", "db": "pc-q35-5.2", "off": "pc-q35-5.2"}
 _RUNNING = ("web", "db")
-_NEXT = f"{building.VERSION}+next"
 #: What libvirt and apt write whenever they are used.
 _GUESTS_FILES = ("/etc/libvirt/qemu", "/var/lib/libvirt", "/var/cache/", "/var/lib/apt", "/root/")
 _FIND = "find / -xdev -path /proc -prune -o -path /run -prune -o -path /tmp -prune -o -path /var/log -prune -o -print"
 _LINTIAN = f"lintian --pedantic --fail-on none /build/{building.VERSION}/*.changes"
-_CLIENTS = f"while sleep 0.1; do {services.CLIENT} list --all --name; done"
 # The machine is the container that the test wants.
 _AUTOPKGTEST = [
     *("autopkgtest", "--no-built-binaries", "--ignore-restrictions=isolation-container"),
@@ -65,7 +71,11 @@ class Host(Hypervisor):
     """A clean release of Debian with systemd and libvirt, and guests of which two run."""
 
     def __init__(self, suite: str, debs: Mapping[str, Path]) -> None:
-        super().__init__("host", [building.root("host", suite, [_HOST])])
+        super().__init__("host", [_root(suite)])
+        with self.closed_on_failure():
+            self._furnish(debs)
+
+    def _furnish(self, debs: Mapping[str, Path]) -> None:
         self.path("/root/debs").mkdir()
         for deb in debs.values():
             shutil.copy(deb, self.path("/root/debs"))
@@ -144,19 +154,14 @@ def _upgrade(host: Host) -> None:
     """The hook becomes the new version's, the gate restarts under load, the catalog and the guests stay."""
     host.run(["systemctl", "enable", "--now", "mthook-gate.socket"])
     host.run(["sh", "-c", f"{services.CLIENT} list"])
-    gate, before = services.pid(host, "mthook-gate"), host.admin("list", "-f", "json")
-    host.start("clients", ["sh", "-c", _CLIENTS])
-    host.apt("install", f"/root/debs/mthook_{_NEXT}_all.deb")
-    host.stop("clients")
+    gate = services.pid(host, "mthook-gate")
+    load.begin(host)
+    services.renew_hook(host)
+    load.end(host)
     host.check_guests()
-    host.admin("hook", "status")
     if services.pid(host, "mthook-gate") in (gate, "0"):
         raise Wrong("the gate doesn't run the new version")
-    if "error" in host.log("clients"):
-        raise Wrong(f"a client of the gate was told {host.log('clients')}")
-    if [row["pin"] for row in json.loads(host.admin("list", "-f", "json"))] != [
-        row["pin"] for row in json.loads(before)
-    ]:
+    if {name: host.admin("get", name) for name in _GUESTS} != _GUESTS:
         raise Wrong("the pins aren't what they were")
 
 
@@ -174,7 +179,7 @@ def _remove(host: Host) -> None:
 
 def _purge(host: Host) -> None:
     """Nothing is left, also not of a hook that was installed when the package went."""
-    host.apt("install", f"/root/debs/mthook_{_NEXT}_all.deb")
+    host.apt("install", f"/root/debs/mthook_{building.NEXT}_all.deb")
     host.run(["mthook-admin", "setup", "--yes"])
     host.apt("purge", "mthook")
     host.check_guests()
@@ -198,6 +203,8 @@ _STEPS: dict[str, Step] = {
     "install": _install,
     "set up": _set_up,
     "stop a wrong start": _stop_a_start,
+    "a sync by the clock": unasked.sync,
+    "a push": unasked.push,
     "upgrade": _upgrade,
     "a gate that doesn't start": services.bypass,
     "the same with on_error = deny": services.deny,
@@ -230,6 +237,8 @@ def main() -> int:
 
 def _try(suite: str) -> int:
     with tempfile.TemporaryDirectory() as directory:
+        if _interrupt(suite):
+            return 1
         debs = _build(suite, Path(directory))
         if suite == "bookworm":
             selinux.check()
@@ -241,6 +250,20 @@ def _try(suite: str) -> int:
             *({f"a host {kind}": step} for kind, step in kinds.KINDS.items()),
         ]
         return max([_walk(suite, debs, steps) for steps in walks])
+
+
+def _root(suite: str) -> Path:
+    return building.root("host", suite, [_HOST])
+
+
+def _interrupt(suite: str) -> int:
+    try:
+        interruption.check(_root(suite))
+    except Wrong as error:
+        log(f"{building.SUITES[suite]}: interrupted: {error}")
+        return 1
+    log(f"{building.SUITES[suite]}: interrupted while it boots: nothing is left")
+    return 0
 
 
 def _walk(suite: str, debs: Mapping[str, Path], steps: Mapping[str, Step]) -> int:
@@ -259,18 +282,19 @@ def _walk(suite: str, debs: Mapping[str, Path], steps: Mapping[str, Step]) -> in
 
 
 def _roll_out(debs: Mapping[str, Path], directory: Path) -> int:
-    """Have Ansible set three hosts up, then enforce; it stops at the first that doesn't work."""
+    """Have Ansible set hosts up, enforce and upgrade; it stops at the first that doesn't work."""
     hosts: dict[str, Host] = {}
     try:
-        for name in ("one", "two", "three"):
+        for name in (*rollout.FLEET, rollout.CONTAINED):
             hosts[name] = Host("bookworm", debs)
-        ansible = rollout.Ansible(directory, hosts)
-        package = str(debs[f"mthook_{building.VERSION}_all.deb"])
-        for step, check in _ROLLOUT.items():
-            check(ansible, hosts, package)
+        ansible = rollout.Ansible(directory, hosts, debs)
+        for step, check in rollout.STEPS.items():
+            check(ansible)
+            for name in rollout.FLEET:
+                hosts[name].check_guests()
             log(f"Ansible: {step}: as it should be")
     except Wrong as error:
-        log(f"Ansible: {error}")
+        log(f"Ansible: {step}: {error}")
         return 1
     finally:
         for host in hosts.values():
@@ -278,60 +302,12 @@ def _roll_out(debs: Mapping[str, Path], directory: Path) -> int:
     return 0
 
 
-def _modes(hosts: Mapping[str, Host]) -> list[str]:
-    files = [host.path("/etc/mthook/mthook.conf") for host in hosts.values()]
-    return [("none" if not path.exists() else _mode(path.read_text())) for path in files]
-
-
-def _mode(text: str) -> str:
-    return next(line.split("=")[1].strip() for line in text.splitlines() if line.startswith("mode"))
-
-
-def _expect(what: str, found: object, wanted: object) -> None:
-    if found != wanted:
-        raise Wrong(f"{what} is {found}, not {wanted}")
-
-
-def _audit_first(ansible: rollout.Ansible, hosts: Mapping[str, Host], package: str) -> None:
-    done = ansible.play(mthook_package=package, mthook_mode="enforce")
-    _expect(f"the exit code of\n{done.stdout}{done.stderr}\n", done.returncode, 0)
-    _expect("the mode of new hosts", _modes(hosts), ["audit"] * 3)
-
-
-def _enforce(ansible: rollout.Ansible, hosts: Mapping[str, Host], package: str) -> None:
-    ansible.play(mthook_package=package, mthook_mode="enforce")
-    _expect("the mode then", _modes(hosts), ["enforce"] * 3)
-    for host in hosts.values():
-        host.check_guests()
-
-
-def _do_nothing(ansible: rollout.Ansible, hosts: Mapping[str, Host], package: str) -> None:
-    done = ansible.play(mthook_package=package, mthook_mode="enforce")
-    _expect("what changes a second time", done.stdout.count("changed=0"), 3)
-
-
-def _stop(ansible: rollout.Ansible, hosts: Mapping[str, Host], package: str) -> None:
-    """Others may write the first host's catalog: nothing happens to the other hosts."""
-    hosts["one"].path("/var/lib/mthook").chmod(0o777)
-    done = ansible.play(mthook_package=package, mthook_mode="audit")
-    _expect("the exit code with a host that doesn't work", done.returncode != 0, True)
-    _expect("the mode of the others", _modes(hosts)[1:], ["enforce"] * 2)
-
-
-_ROLLOUT = {
-    "audit first": _audit_first,
-    "enforce": _enforce,
-    "a second time": _do_nothing,
-    "a host that doesn't work": _stop,
-}
-
-
 def _build(suite: str, into: Path) -> dict[str, Path]:
     """Return the packages of this version and of the next one; lintian has nothing to say."""
     builder = building.builder(suite)
     debs: dict[str, Path] = {}
     try:
-        for version in (building.VERSION, _NEXT):
+        for version in (building.VERSION, building.NEXT):
             debs.update(building.build(builder, into, version))
         log(f"{building.SUITES[suite]}: built {', '.join(sorted(debs))}")
         said = builder.run(["sh", "-c", _LINTIAN], check=False).stdout.strip()

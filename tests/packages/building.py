@@ -15,6 +15,7 @@ SUITES = {"bookworm": "Debian 12", "trixie": "Debian 13"}
 DOWNLOAD, SPACE = "about 700 MB", "5 GB"
 #: Of the checkout's changelog.
 VERSION = "0.1.0"
+NEXT = f"{VERSION}+next"
 #: What mthook needs, without libvirt.
 DEPENDENCIES = [
     *("python3-alembic", "python3-cliff", "python3-jinja2", "python3-lxml"),

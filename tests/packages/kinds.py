@@ -10,6 +10,7 @@ import yaml
 
 from tests.lab.hypervisor import Hypervisor
 from tests.lab.processes import wait_until
+from tests.packages import services
 from tests.packages.services import Wrong
 
 _GUIDE = Path(__file__).parents[2] / "docs"
@@ -51,18 +52,18 @@ def plain(host: Hypervisor) -> None:
 
 def kolla(host: Hypervisor) -> None:
     """libvirtd runs in a container to which the host's hooks directory is mounted."""
-    _contain(host)
-    render, setup = commands("kolla-ansible")
-    host.run(["sh", "-ec", render])
-    host.run(["mount", "-n", "--bind", _HOOKS, _INSIDE + _HOOKS])
-    _start_anew(host)
-    host.run(["sh", "-ec", setup])
+    contain(host)
+    mount_hook(host)
+    host.run(["sh", "-ec", commands("kolla-ansible")[1]])
+    host.virsh("start", "off")
+    host.virsh("destroy", "off")
+    services.renew_hook(host)
     _prove(host)
 
 
 def helm(host: Hypervisor) -> None:
     """libvirtd runs in a pod, and its hook comes from the chart's values."""
-    _contain(host)
+    contain(host)
     render, setup = commands("openstack-helm")
     host.run(["sh", "-ec", f"cd /root; {render}"])
     values = yaml.safe_load(host.path("/root/mthook-hook.yaml").read_text())
@@ -74,7 +75,14 @@ def helm(host: Hypervisor) -> None:
     _prove(host)
 
 
-def _contain(host: Hypervisor) -> None:
+def mount_hook(host: Hypervisor) -> None:
+    """Render the hook, and let libvirt's container have the host's directory."""
+    host.run(["sh", "-ec", commands("kolla-ansible")[0]])
+    host.run(["mount", "-n", "--bind", _HOOKS, _INSIDE + _HOOKS])
+    _start_anew(host)
+
+
+def contain(host: Hypervisor) -> None:
     """Move libvirtd to a container, with mthook's package on the host."""
     host.apt("install", "/root/debs/mthook_0.1.0_all.deb")
     for guest in host.virsh("list", "--name").split():

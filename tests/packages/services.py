@@ -20,13 +20,15 @@ from tests.lab import MariaDB
 from tests.lab.hypervisor import Hypervisor
 from tests.lab.processes import wait_until
 from tests.lab.table import log
+from tests.packages import building
 
 #: A client of the gate.
 CLIENT = "virsh -q -c 'qemu:///system?socket=/run/mthook/libvirt-sock'"
 _READER = "virsh -q -r -c 'qemu:///system?socket=/run/mthook/libvirt-sock-ro' list"
 RESTART = ["systemctl", "restart", "mthook-gate.service"]
-_GATE, _CONFIG, _HOOK = "mthook-gate.service", "/etc/mthook/mthook.conf", "/root/qemu"
+_GATE, CONFIG, _HOOK = "mthook-gate.service", "/etc/mthook/mthook.conf", "/root/qemu"
 _NOVA_CONF, _NOBODY = "/etc/nova/nova.conf", 65534
+_HOOK_STATUS = ["hook", "status", "-f", "value", "-c"]
 _PACKAGES = "/usr/lib/python3/dist-packages"
 _GUIDE = Path(__file__).parents[2] / "docs" / "security.rst"
 _NOVA = (
@@ -92,14 +94,14 @@ def bypass(host: Hypervisor) -> None:
 
 def deny(host: Hypervisor) -> None:
     """With [hook] on_error = deny they reach nothing, rather than a libvirtd that takes what nobody has judged."""
-    config = host.path(_CONFIG).read_text()
-    host.path(_CONFIG).write_text(config.replace("[hook]\n", "[hook]\non_error = deny\n"))
+    config = host.path(CONFIG).read_text()
+    host.path(CONFIG).write_text(config.replace("[hook]\n", "[hook]\non_error = deny\n"))
     host.run(["chmod", "-x", "/usr/sbin/mthook-gate"])
     host.run(RESTART, check=False)
     await_log(host, "mthook-gate", "[hook] on_error = deny: its clients reach nothing")
     if _reaches_libvirtd(host):
         raise Wrong("with on_error = deny clients get past the gate")
-    host.path(_CONFIG).write_text(config)
+    host.path(CONFIG).write_text(config)
     host.run(["chmod", "+x", "/usr/sbin/mthook-gate"])
     host.run(RESTART)
     await_clients(host)
@@ -117,6 +119,25 @@ def hang(host: Hypervisor) -> None:
     wait_until("the watchdog lets it hang", lambda: pid(host, _GATE) not in (before, "0"), str)
     await_clients(host)
     shutil.rmtree(shorter.parent)
+
+
+def renew_hook(host: Hypervisor) -> None:
+    """With the package's next version a hook of another version becomes the package's, with the files that it has."""
+    path = host.admin(*_HOOK_STATUS, "Hook")
+    before = host.path(path).read_text()
+    host.path(path).write_text(f"{before}# of another version\n")
+    _expect_current(host, "False")
+    host.apt("install", f"/root/debs/mthook_{building.NEXT}_all.deb")
+    _expect_current(host, "True")
+    host.admin("hook", "status")
+    if host.path(path).read_text() != before or host.path(path).stat().st_mode & 0o777 != 0o755:
+        raise Wrong(f"{path} isn't what it was before somebody changed it")
+
+
+def _expect_current(host: Hypervisor, wanted: str) -> None:
+    said = host.run(["mthook-admin", *_HOOK_STATUS, "Current"], check=False).stdout.strip()
+    if said != wanted:
+        raise Wrong(f"the hook is current: {said}")
 
 
 def lose_python(host: Hypervisor) -> None:
@@ -170,20 +191,21 @@ def _expect(host: Hypervisor, xml: str, *, stopped: bool) -> str:
 def _ask_nova(host: Hypervisor, mariadb: MariaDB, wrong: str) -> None:
     """mthook-hookd asks Nova's database over the network, and says what only that can tell."""
     mariadb.create("nova")
-    _record(mariadb.url("nova"), re.findall("<uuid>(.*)</uuid>", wrong)[0])
-    config = host.path(_CONFIG).read_text()
-    host.path(_CONFIG).write_text(f"{config}\n[database]\nconnection = {mariadb.url('nova')}\n")
+    record(mariadb.url("nova"), host)
+    config = host.path(CONFIG).read_text()
+    host.path(CONFIG).write_text(f"{config}\n[database]\nconnection = {mariadb.url('nova')}\n")
     told = _expect(host, re.sub("<metadata>.*?</metadata>", _NOVA, wrong, flags=re.S), stopped=True)
-    host.path(_CONFIG).write_text(config)
+    host.path(CONFIG).write_text(config)
     if "openstack server" not in told:
         raise Wrong(f"mthook-hookd hasn't asked Nova's database: {told}")
 
 
-def _record(url: str, uuid: str) -> None:
+def record(url: str, host: Hypervisor) -> None:
     """Have Nova's tables, as far as mthook reads them, with one instance that is being started."""
     engine = sa.create_engine(url)
+    name, uuid = host.run(["uname", "-n"]).stdout.strip(), host.virsh("domuuid", "off")
     now = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
-    instance = {"uuid": uuid, "display_name": "off", "host": "host", "node": "host", "deleted": 0}
+    instance = {"uuid": uuid, "display_name": "off", "host": name, "node": name, "deleted": 0}
     instance.update(vm_state="stopped", task_state="powering-on", updated_at=now, image_ref="")
     row = {"id": 1, "instance_uuid": uuid, "key": MACHINE_KEY, "value": "pc-q35-5.2"}
     with engine.begin() as connection:
@@ -208,12 +230,12 @@ def read_novas(host: Hypervisor) -> None:
         "--config-file",
         _NOVA_CONF,
         "--config-file",
-        _CONFIG,
+        CONFIG,
     ]
     host.run(setup)
     drop_in = host.path("/etc/systemd/system/mthook-hookd.service.d/nova.conf")
     drop_in.parent.mkdir()
-    drop_in.write_text(f"[Service]\nEnvironment=CONFIG={_NOVA_CONF}:{_CONFIG}\n")
+    drop_in.write_text(f"[Service]\nEnvironment=CONFIG={_NOVA_CONF}:{CONFIG}\n")
     host.run(["systemctl", "daemon-reload"])
     for unit in ("mthook-sync.service", "mthook-repair.service", "mthook-hookd.service", _GATE):
         host.run(["systemctl", "restart", unit], check=False)

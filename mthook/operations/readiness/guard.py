@@ -17,6 +17,7 @@ from mthook import conf as configuration
 from mthook.catalog.records import Guest
 from mthook.errors import CatalogMissing, ConfigError
 from mthook.hook import daemons, install, seen
+from mthook.hook.daemons import Daemon
 from mthook.operations.readiness.context import Context
 from mthook.text import now
 
@@ -123,7 +124,14 @@ def hook_status(context: Context) -> install.Status:
     made = install.Wiring.of_this_process(context.conf.catalog.path, files)
     wiring = dataclasses.replace(made, contained=contained_hook(context.conf))
     directory = _directory(context, daemon)
-    return install.status(directory, wiring, _notified(context)[0], daemon)
+    told = [*_notified(context)[0], *([daemon.identity] if daemon and _has_called(daemon) else [])]
+    return install.status(directory, wiring, told, daemon)
+
+
+def _has_called(daemon: Daemon) -> bool:
+    """Tell whether a daemon has called the hook, which may be another file since: it remembers that there is one."""
+    last = seen.last(daemon.root)
+    return last is not None and last >= daemon.since
 
 
 def contained_hook(conf: cfg.ConfigOpts) -> str:

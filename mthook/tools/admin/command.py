@@ -70,6 +70,8 @@ class ExitCode(enum.IntEnum):
     WRONG_STATE = 3
     #: ``list --unset``: there are instances without a pin.
     SOME_UNSET = 3
+    #: ``setup``: all is done, but libvirtd runs in a container and has no hook there.
+    NO_HOOK = 3
     #: ``set``: another family, alias or versioned name, an older version, or a Windows guest.
     INCOMPATIBLE = 4
     #: ``forecast``: something breaks.

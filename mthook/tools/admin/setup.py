@@ -89,6 +89,7 @@ class Setup(RootCommand):
         ExitCode.OK: "this host is set up",
         ExitCode.ERROR: "it isn't, or only partly, and standard error says why; what was done stays, and you can"
         " call setup again",
+        ExitCode.NO_HOOK: "all is done, but no hook guards starts: libvirtd runs in a container that has none yet",
     }
     examples: ClassVar = (
         "mthook-admin setup",
@@ -139,6 +140,8 @@ class Setup(RootCommand):
         for problem in () if there.out_of_reach else status.problems:
             self.complain(f"{status.path}: {hook_problem(problem)}")
         self.show("", *_verdict(planned, result, status))
+        if there.out_of_reach and not result.failed:
+            return ExitCode.NO_HOOK
         return ExitCode.ERROR if result.failed or status.problems else ExitCode.OK
 
     def _database(self, there: Found, args: argparse.Namespace) -> str | None:

@@ -89,6 +89,20 @@ def test_a_call_is_answered_as_on_the_host(
     assert (hooked.cleared / ".seen" / "web-1").exists()
 
 
+def test_what_an_earlier_start_has_left_proves_no_later_one(
+    hooked: Hooked, container: Container
+) -> None:
+    """Nobody answers any more: the start isn't taken for one that mthook has seen."""
+    hooked.cleared.mkdir(exist_ok=True)
+    uuid = domain().partition(b"<uuid>")[2].partition(b"<")[0]
+    (hooked.cleared / "web-1").write_bytes(uuid + b"\n")
+
+    for operation in ("prepare", "started"):
+        assert container.call(operation, domain()) == (0, "", "")
+
+    assert not (hooked.cleared / ".seen").exists()
+
+
 def test_the_unit_answers_on_the_standard_library_though_its_python_has_gone(
     hooked: Hooked, container: Container
 ) -> None:

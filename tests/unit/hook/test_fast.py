@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import resource
 import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from importlib import resources
@@ -1086,6 +1088,28 @@ def test_where_no_process_can_be_started_no_guest_is_stopped(operation: str) -> 
     )
 
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_a_note_that_cant_be_emptied_keeps_no_start_from_being_judged() -> None:
+    """As on a file system that has become read-only. The stop comes through."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        place = Path(directory)
+        place.chmod(0o755)
+        (place / "web-1").touch()
+        (place / "python").write_text("#!/bin/sh\nexit 77\n")
+        (place / "python").chmod(0o755)
+        hook = resources.files("mthook.hook").joinpath("qemu").read_text(encoding="utf-8")
+        for name, value in (("python", place / "python"), ("cleared", place)):
+            hook = re.sub(f"^{name}=.*$", f"{name}={value}", hook, flags=re.M)
+
+        done = subprocess.run(
+            ["sh", "-c", hook, "qemu", "web-1", "prepare", "begin", "-"],
+            input=domain(),
+            preexec_fn=lambda: os.setuid(_NOBODY),
+            check=False,
+        )
+
+    assert done.returncode == 1
 
 
 @pytest.mark.parametrize("broken", ["[hook]\nmode = off\n", ""])
