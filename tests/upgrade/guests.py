@@ -35,7 +35,6 @@ _TEMPLATE = """\
 _ACPI, _NO_USB = "<acpi/><apic/>", "<controller type='usb' model='none'/>"
 _TPM = "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>"
 _SECURE = "<firmware><feature enabled='{}' name='secure-boot'/></firmware>"
-_NO_PS2 = 'EDITOR="sed -i /ps2/d" virsh edit microvm'
 _DISK = f"""\
 <disk type='file' device='disk'>
   <driver name='qemu' type='qcow2'/>
@@ -52,7 +51,7 @@ class Guest:
     :ivar disk: target and bus.
     :ivar snapshot: it has one.
     :ivar late: what the forecast advises is done after the upgrade, not before.
-    :ivar cure: the command for what the new libvirt refuses. No machine type is concerned, so no forecast names it.
+    :ivar edited: what is done in ``virsh edit`` after the upgrade: a sed script. An older libvirt would undo it.
     """
 
     name: str
@@ -65,7 +64,7 @@ class Guest:
     snapshot: bool = False
     autostart: bool = False
     late: bool = False
-    cure: str = ""
+    edited: str = ""
 
     def xml(self, number: int) -> str:
         """Return its definition."""
@@ -106,7 +105,7 @@ GUESTS = (
     Guest("q35-old", "pc-q35-2.4"),
     Guest("isapc", "isapc", features="", devices=_NO_USB),
     # libvirt 9.0 gives every guest PS/2 devices. 11.3 knows that QEMU has none for this one.
-    Guest("microvm", "microvm", features="<acpi/>", devices=_NO_USB, cure=_NO_PS2),
+    Guest("microvm", "microvm", features="<acpi/>", devices=_NO_USB, edited="/ps2/d"),
     Guest("uefi", "pc-q35-7.1", secure_boot="no"),
     Guest("secure-boot", "pc-q35-7.1", secure_boot="yes"),
     Guest("tpm", "pc-q35-7.0", devices=_TPM),

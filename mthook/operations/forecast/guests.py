@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mthook.conf import has_nova
-from mthook.errors import NotFound
+from mthook.errors import DomainXMLError, MachineTypeError, NotFound
+from mthook.machinetype import MachineType
 from mthook.operations.opening import opened_nova
 
 if TYPE_CHECKING:
@@ -18,6 +19,25 @@ if TYPE_CHECKING:
     from mthook.catalog.records import Pin
     from mthook.host.connection import Host
     from mthook.host.domains import Domain
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A part of a definition that libvirt starts no guest with from a version on, though it did before.
+
+    :ivar part: the element, and what of it matters.
+    """
+
+    part: str
+    since: tuple[int, int]
+
+
+#: By the family of the machine type. libvirt's NEWS of 9.3.0 has the first. Since 10.7.0 libvirt asks QEMU which types
+#: have a PS/2 controller; before that it gave every x86 guest a mouse and a keyboard at one.
+_REFUSALS = {
+    "q35": ("devices/watchdog[@model='ib700']", Refusal("watchdog ib700", (9, 3))),
+    "microvm": ("devices/input[@bus='ps2']", Refusal("input ps2", (10, 7))),
+}
 
 
 @dataclass(frozen=True)
@@ -34,6 +54,7 @@ class Guest:
     :ivar recorded: what Nova has recorded.
     :ivar has_spec: whether its request spec was read.
     :ivar spec: what that says.
+    :ivar refusal: what of its definition newer libvirts refuse.
     :ivar problem: why its XML can't be read; nothing in it is known then.
     """
 
@@ -54,6 +75,7 @@ class Guest:
     recorded: str | None = None
     has_spec: bool = False
     spec: str | None = None
+    refusal: Refusal | None = None
     problem: str | None = None
     display: str | None = None
 
@@ -115,6 +137,7 @@ def read(
             recorded=told.machine if told else None,
             has_spec=bool(told and told.has_spec),
             spec=told.spec if told else None,
+            refusal=_refusal(domain, host),
             problem=domain.problem,
             display=domain.display,
         )
@@ -133,6 +156,25 @@ def ask_nova(conf: cfg.ConfigOpts) -> dict[str, Recorded]:
     return {
         one.uuid: Recorded(one.machine, one.uuid in specs, specs.get(one.uuid)) for one in instances
     }
+
+
+def _refusal(domain: Domain, host: Host) -> Refusal | None:
+    machine = domain.defined.machine if domain.defined else None
+    try:
+        found = _REFUSALS.get(MachineType.parse(machine or "").family)
+    except MachineTypeError:
+        return None
+    if found is None:
+        return None
+    from mthook.host.domains import definition
+
+    path, refusal = found
+    with contextlib.suppress(
+        NotFound, DomainXMLError
+    ):  # it is gone meanwhile, or has just been broken
+        if definition(host, domain.uuid, secrets=False).tree.find(path) is not None:
+            return refusal
+    return None
 
 
 def _snapshots(domain: Domain, host: Host) -> dict[str, list[str]]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mthook import machinetype, policy, releases
 from mthook.errors import MachineTypeError, Refused
 from mthook.machinetype import MachineType
-from mthook.operations.forecast.guests import Guest
+from mthook.operations.forecast.guests import Guest, Refusal
 from mthook.operations.forecast.prospects import Prospect
 
 WORKS, UNKNOWN, CHANGES, FAILS = "works", "unknown", "changes", "fails"
@@ -28,6 +28,7 @@ class Event:
     :ivar outcome: ``works``, ``changes`` (the guest's hardware), ``fails`` or ``unknown``.
     :ivar becomes: what the guest would run as, where that changes.
     :ivar snapshot: the one reverted to.
+    :ivar refusal: why it fails although QEMU has the machine type.
     """
 
     kind: str
@@ -35,13 +36,15 @@ class Event:
     outcome: str
     becomes: str | None = None
     snapshot: str | None = None
+    refusal: Refusal | None = None
 
 
 @dataclass(frozen=True)
 class Cure:
     """A command that mends something; tools/ has the words.
 
-    :ivar kind: ``set``, ``resume``, ``shut_down``, ``delete_snapshot``, ``freeze``, ``pin``, ``record`` or ``specify``.
+    :ivar kind: ``set``, ``resume``, ``shut_down``, ``delete_snapshot``, ``freeze``, ``pin``, ``record``, ``specify`` or
+        ``edit``.
     :ivar what: the machine type to set, or the snapshot.
     :ivar allowances: what ``set`` has to be allowed.
     """
@@ -91,7 +94,7 @@ def _events(guest: Guest, prospect: Prospect) -> Iterator[Event]:
     if guest.problem is not None:
         yield Event(START, None, UNKNOWN)
         return
-    yield _event(START, guest, _at_start(guest, prospect), prospect)
+    yield _start(guest, prospect)
     if guest.saved:
         yield _event(RESTORE, guest, guest.saved, prospect)
     for snapshot, machines in guest.snapshots.items():
@@ -103,6 +106,14 @@ def _events(guest: Guest, prospect: Prospect) -> Iterator[Event]:
         migrations.append(guest.spec or prospect.default(guest.arch))
     for asked in dict.fromkeys(migrations):
         yield _event(MIGRATION, guest, asked, prospect)
+
+
+def _start(guest: Guest, prospect: Prospect) -> Event:
+    event = _event(START, guest, _at_start(guest, prospect), prospect)
+    refusal, libvirt = guest.refusal, prospect.qemu.libvirt
+    if event.outcome == FAILS or refusal is None or libvirt is None or libvirt < refusal.since:
+        return event
+    return replace(event, outcome=FAILS, becomes=None, refusal=refusal)
 
 
 def _at_start(guest: Guest, prospect: Prospect) -> str | None:
@@ -161,6 +172,9 @@ def _cures(guest: Guest, events: Sequence[Event], prospect: Prospect) -> Iterato
         e.snapshot for e in events if e.kind == REVERT and e.outcome == FAILS
     ):
         yield Cure("delete_snapshot", snapshot)
+    if START in failing and failing[START].refusal:
+        yield Cure("edit")
+        del failing[START]
     cold = failing.get(START) or failing.get(MIGRATION)
     if cold is not None and cold.machine:
         yield from _replacement(guest, cold.machine, prospect)

@@ -24,6 +24,10 @@ class Qemu(Protocol):
     def release(self) -> releases.Release | None:
         """Which upstream release it is, as far as that is known."""
 
+    @property
+    def libvirt(self) -> releases.Release | None:
+        """Which libvirt runs it, as far as that is known."""
+
     def answer(self, guest: Guest, machine: str) -> Answer:
         """Tell whether it has a machine type for a guest."""
 
@@ -43,9 +47,12 @@ class Offered:
     @property
     def release(self) -> releases.Release | None:
         """The release of its version."""
-        major, _, rest = self.offering.qemu_version.partition(".")
-        minor = rest.partition(".")[0]
-        return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else None
+        return _release(self.offering.qemu_version)
+
+    @property
+    def libvirt(self) -> releases.Release | None:
+        """The release of libvirt's version; a binary has none."""
+        return _release(self.offering.libvirt_version or "")
 
     def answer(self, guest: Guest, machine: str) -> Answer:
         """Tell by the list."""
@@ -65,11 +72,18 @@ class Offered:
         return offer is not None and machine in offer.deprecated
 
 
+def _release(version: str) -> releases.Release | None:
+    major, _, rest = version.partition(".")
+    minor = rest.partition(".")[0]
+    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else None
+
+
 @dataclass(frozen=True)
 class Released:
     """An upstream release, known by its number alone: the rule counts, and vendors' lines can't be judged."""
 
     release: releases.Release
+    libvirt = None
 
     def answer(self, guest: Guest, machine: str) -> Answer:  # noqa: ARG002
         """Tell by the rule."""

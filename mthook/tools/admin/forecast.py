@@ -83,7 +83,17 @@ class Forecast(RowCommand):
     #: Of the formats that programs read.
     fields: ClassVar = (
         *("uuid", "name", "state", "arch", "running", "pin", "defined", "saved", "snapshots"),
-        *("nova", "request_spec", *_EVENTS, "becomes", "ends", "ends_at", "breaks", "cures"),
+        *(
+            "nova",
+            "request_spec",
+            *_EVENTS,
+            "becomes",
+            "refused",
+            "ends",
+            "ends_at",
+            "breaks",
+            "cures",
+        ),
         "rehearsed",
     )
     codes: ClassVar = {
@@ -259,7 +269,8 @@ class Forecast(RowCommand):
             where = f"{printable(host)}: " if host else ""
             if one.guest.problem:
                 self.say(f"{where}{one.guest.problem}")
-            self.say_of(f"{where}{_label(one.guest)}", _commands(one, tried))
+            lines = [*_refusals(one), *_commands(one, tried)]
+            self.say_of(f"{where}{_label(one.guest)}", lines)
         labels = {one.guest.uuid: _label(one.guest) for _, one in found}
         for trial in tried:
             self.say_of(labels[trial.uuid], _told(trial))
@@ -320,6 +331,15 @@ def _label(guest: Guest) -> str:
     return label(guest.uuid, guest.name, guest.display)
 
 
+def _refusals(one: Outlook) -> Iterator[str]:
+    """Yield what libvirt refuses, which no machine type is the reason for."""
+    for refusal in filter(None, (event.refusal for event in one.events)):
+        yield (
+            f"start fails: libvirt {_version(refusal.since)} and newer refuse its {refusal.part};"
+            " change that once such a libvirt is installed"
+        )
+
+
 def _commands(one: Outlook, tried: Sequence[Rehearsed]) -> list[str]:
     """Return what prevents that a guest breaks, in the order in which to type it."""
     found = [_command(one.guest, cure) for cure in one.cures]
@@ -357,7 +377,9 @@ def _table(found: Iterable[Outlook]) -> Iterator[Sequence[str]]:
 def _outcome(event: Event) -> str:
     if event.outcome == CHANGES:
         return f"becomes {event.becomes}"
-    return "isn't offered" if event.outcome == FAILS else "can't be judged"
+    if event.outcome == UNKNOWN:
+        return "can't be judged"
+    return f"libvirt refuses {event.refusal.part}" if event.refusal else "isn't offered"
 
 
 def _shown(guest: Guest) -> str:
@@ -392,6 +414,7 @@ def _fields(one: Outlook, tried: Sequence[Rehearsed]) -> Sequence[Any]:
         *(guest.recorded, guest.spec),
         *(event.outcome if event else None for event in worst),
         next((event.becomes for event in one.events if event.becomes), None),
+        next((event.refusal.part for event in one.events if event.refusal), None),
         *((_version(one.end), releases.month(one.end)) if one.end else (None, None)),
         one.breaks,
         _commands(one, tried),

@@ -78,6 +78,46 @@ def test_what_breaks_is_a_table_and_the_cure_a_command(
     ]
 
 
+@pytest.mark.parametrize(
+    ("machine", "element", "part", "since"),
+    [
+        ("microvm", "<input type='mouse' bus='ps2'/>", "input ps2", "10.7"),
+        ("pc-q35-7.2", "<watchdog model='ib700'/>", "watchdog ib700", "9.3"),
+    ],
+)
+def test_what_a_newer_libvirt_refuses_is_told_where_its_version_is_known(
+    run: Run,
+    driver: libvirt.virConnect,
+    catalog: Catalog,
+    later: str,
+    machine: str,
+    element: str,
+    part: str,
+    since: str,
+) -> None:
+    """Older ones start it, and a binary or a number has no libvirt."""
+    driver.defineXML(xml(machine).replace("</devices>", f"{element}</devices>"))
+    offer = json.loads(Path(later).read_text())
+    for version in (None, "9.0.0", f"{since}.0"):
+        Path(later).write_text(json.dumps({**offer, "libvirt_version": version}))
+        code, out, err = run("forecast", "--offer", later)
+        assert code == (3 if version == f"{since}.0" else 0)
+
+    assert re.split("  +", out.splitlines()[1]) == [
+        "web-1",
+        "start",
+        machine,
+        f"libvirt refuses {part}",
+    ]
+    assert err.splitlines()[1:] == [
+        f"web-1 ({WEB}): start fails: libvirt {since} and newer refuse its {part}; change that once such a"
+        " libvirt is installed",
+        f"web-1 ({WEB}): virsh edit web-1",
+    ]
+    (found,) = json.loads(run("forecast", "--offer", later, "-f", "json").out)
+    assert (found["start"], found["refused"], found["breaks"]) == ("fails", part, True)
+
+
 def test_the_cure_works(run: Run, catalog: Catalog, domain: libvirt.virDomain) -> None:
     """Typed as it is printed, it leaves nothing to complain of."""
     assert run("forecast", "--qemu", "12.2").err.splitlines()[1:] == [
@@ -109,6 +149,7 @@ def test_json_has_every_guest(run: Run, later: str, domain: libvirt.virDomain) -
         "revert": None,
         "migration": None,
         "becomes": None,
+        "refused": None,
         "ends": "12.2",
         "ends_at": "2027-12",
         "breaks": False,
