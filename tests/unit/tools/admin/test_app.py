@@ -161,6 +161,7 @@ def test_the_codes_are_nova_manages() -> None:
         "NO_PIN": 3,
         "WRONG_STATE": 3,
         "SOME_UNSET": 3,
+        "NO_HOOK": 3,
         "BREAKS": 3,
         "INCOMPATIBLE": 4,
         "UNJUDGED": 4,

@@ -523,7 +523,7 @@ def test_a_container_without_a_hook_is_told_of_even_if_it_shares_the_directory(
 
     said = do("setup")
 
-    assert (said.code, said.err, list(place.hooks.iterdir())) == (1, "", [])
+    assert (said.code, said.err, list(place.hooks.iterdir())) == (3, "", [])
     assert "\nNo hook guards starts yet: virtqemud runs in a container. Put what " in said.out
 
 
