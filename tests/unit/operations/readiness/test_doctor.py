@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mthook.catalog.records import Guest
-from mthook.hook import daemons, seen
+from mthook.hook import daemons, install, seen
 from mthook.hook.daemons import Daemon
 from mthook.operations.readiness import guard, schedule
 from mthook.operations.setup import places
@@ -233,6 +233,7 @@ def starts(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     records, pids = tmp_path / "seen", tmp_path / "pids"
     monkeypatch.setattr(seen, "RECORDS", str(records))
     monkeypatch.setattr(seen, "PID_FILES", str(pids))
+    monkeypatch.setattr(install, "DEFAULT_DIRECTORY", str(host.desk.hooks))
     host.desk.configure(uri=UNREACHABLE)
     with host.desk.catalog() as catalog:
         guest = {"arch": "x86_64", "virt_type": "test", "running": OLD, "state": "running"}

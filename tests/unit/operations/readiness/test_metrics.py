@@ -70,6 +70,7 @@ def test_a_file_that_cant_be_written_is_one_line(desk: Desk) -> None:
 
 def test_without_a_catalog_it_is_named(desk: Desk) -> None:
     """Nothing is made, nothing is made up."""
+    desk.config.parent.chmod(0o700)  # older ones of pytest let others look
     desk.path = str(desk.config.with_name("none.sqlite"))
     desk.configure()
 
