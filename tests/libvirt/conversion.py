@@ -42,7 +42,7 @@ _HYPERV = ("relaxed", "spinlocks")
 _Ask = Callable[..., Any]
 _MACHINE = re.compile(rb"\b(pc-(?:i440fx|q35)-[0-9.]+)\b")
 #: What becomes of the guest's sound on its host; libvirt 7.0 doesn't know the element.
-_AUDIO = re.compile(rb"<audio\b(?:[^>]*/>|.*?</audio>)", re.DOTALL)
+AUDIO = re.compile(rb"<audio\b(?:[^>]*/>|.*?</audio>)", re.DOTALL)
 
 
 _SCHEMA = Path("/usr/share/libvirt/schemas/domain.rng")
@@ -200,7 +200,7 @@ def _on_pci(buses: Iterable[list[dict[str, Any]]]) -> Iterator[str]:
 def fitted(xml: bytes) -> bytes:
     """Return a domain with a version of its board that this QEMU has, and as an old libvirt takes it."""
     fitted = _MACHINE.sub(_offered, xml)
-    return _AUDIO.sub(b"", fitted) if LIBVIRT < (9,) else fitted
+    return AUDIO.sub(b"", fitted) if LIBVIRT < (9,) else fitted
 
 
 def _offered(found: re.Match[bytes]) -> bytes:

@@ -12,11 +12,10 @@ import libvirt
 from mthook.errors import ConversionError
 from mthook.xmlrewrite.pipeline import Target, rewrite
 from tests.corpus import CONVERTED, Case
+from tests.libvirt.conversion import AUDIO
 
 #: Every release has the newest version of its own.
 _MACHINE = re.compile(rb"\bpc-(i440fx|q35)-[0-9.]+\b")
-#: What becomes of the guest's sound on its host; libvirt 7.0 doesn't know the element.
-_AUDIO = re.compile(rb"<audio\b(?:[^>]*/>|.*?</audio>)", re.DOTALL)
 #: The hosts have a guest of their own with the corpus's.
 _UUID = re.compile(rb"<uuid>([^<]*)</uuid>")
 _OTHER = b"3f2c1d3e-0000-4000-8000-0000000000ff"
@@ -51,7 +50,7 @@ def _refusal(connection: libvirt.virConnect, xml: bytes) -> str:
     """Return libvirt's error, or ''."""
     xml = _MACHINE.sub(lambda found: b"pc" if found[1] == b"i440fx" else b"q35", xml)
     if connection.getLibVersion() < 9_000_000:
-        xml = _AUDIO.sub(b"", xml)
+        xml = AUDIO.sub(b"", xml)
     for uuid in _UUID.findall(xml):
         xml = xml.replace(uuid, _OTHER)  # Nova has it in <sysinfo> as well
     try:
