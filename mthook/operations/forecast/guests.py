@@ -169,9 +169,8 @@ def _refusal(domain: Domain, host: Host) -> Refusal | None:
     from mthook.host.domains import definition
 
     path, refusal = found
-    with contextlib.suppress(
-        NotFound, DomainXMLError
-    ):  # it is gone meanwhile, or has just been broken
+    # It may be gone meanwhile, or have just been broken.
+    with contextlib.suppress(NotFound, DomainXMLError):
         if definition(host, domain.uuid, secrets=False).tree.find(path) is not None:
             return refusal
     return None

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from oslo_config import cfg
 
@@ -98,7 +99,10 @@ class Context(contextlib.ExitStack):
 
 def daemon_of(conf: cfg.ConfigOpts) -> daemons.Daemon | None:
     """Return the libvirt daemon that runs this host's guests: the one that the configuration leads to."""
-    uri: str = conf.libvirt.connection_uri
-    if daemons.socket_of(uri) == conf.gate.listen:
-        return daemons.serving(conf.gate.upstream)
-    return daemons.behind(uri)
+    return daemons.behind(behind_gate(conf, conf.libvirt.connection_uri))
+
+
+def behind_gate(conf: cfg.ConfigOpts, uri: str) -> str:
+    """Return the URI of the socket that the gate connects to, where a URI leads to the gate."""
+    leads_there = daemons.socket_of(uri) == conf.gate.listen
+    return f"qemu+unix:///system?socket={quote(conf.gate.upstream)}" if leads_there else uri

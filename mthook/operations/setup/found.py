@@ -16,6 +16,7 @@ from mthook import conf as configuration
 from mthook.errors import InstallError
 from mthook.hook import daemons, install
 from mthook.operations.opening import opened_host
+from mthook.operations.readiness.context import behind_gate
 from mthook.operations.setup import inifile, places
 from mthook.text import explain, printable
 
@@ -89,7 +90,7 @@ def find(files: Sequence[str], hooks_dir: str, nova_conf: str | None) -> Found:
     text = read(files[-1]) or ""
     conf = configuration.load([path for path in files if os.path.exists(path)])
     uri = _uri(conf, text, nova_text or "")
-    daemon, socket = _daemon(_behind_gate(conf, uri), hooks_dir)
+    daemon, socket = _daemon(behind_gate(conf, uri), hooks_dir)
     reads = daemon is not None and daemon.reads(hooks_dir)
     ours = reads or (daemon is not None and daemon.reads(install.DEFAULT_DIRECTORY))
     contained = daemon is not None and (daemon.is_contained or not ours)
@@ -147,12 +148,6 @@ def _uri(conf: cfg.ConfigOpts, text: str, nova_text: str) -> str:
     if own is None and theirs and daemons.socket_of(theirs) != conf.gate.listen:
         return theirs
     return str(conf.libvirt.connection_uri)
-
-
-def _behind_gate(conf: cfg.ConfigOpts, uri: str) -> str:
-    """Return the URI of the socket that the gate connects to, where a URI leads to the gate."""
-    leads_there = daemons.socket_of(uri) == conf.gate.listen
-    return f"qemu+unix:///system?socket={conf.gate.upstream}" if leads_there else uri
 
 
 def _daemon(uri: str, hooks_dir: str) -> tuple[daemons.Daemon | None, str]:

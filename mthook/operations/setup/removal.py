@@ -10,15 +10,14 @@ from typing import Literal
 
 from oslo_config import cfg
 
-from mthook.errors import Error, InstallError, NotFound
+from mthook.errors import Error, NotFound
 from mthook.hook.daemons import Daemon
 from mthook.operations.opening import opened_host
 from mthook.operations.setup import places, units
 from mthook.operations.setup.configuration import lead_back
 from mthook.operations.setup.found import read
 from mthook.operations.setup.hook import uninstall_hook
-from mthook.operations.setup.steps import rewrite
-from mthook.text import explain
+from mthook.operations.setup.steps import rewrite, unlink
 
 
 @dataclass(frozen=True)
@@ -79,10 +78,7 @@ def _remove(paths: Sequence[str]) -> Iterator[Removed]:
         if units.is_packaged(path):
             yield Removed("disabled", os.path.basename(path))
             continue
-        try:
-            os.unlink(path)
-        except OSError as error:
-            raise InstallError(explain(path, error)) from error
+        unlink(path)
         yield Removed("file", path)
     if names and os.path.isdir(places.SYSTEMD_RUNS):
         units.systemctl("daemon-reload")
@@ -120,4 +116,4 @@ def _remove_links(listen: str) -> None:
     """Remove what has led clients to libvirt itself, because the gate didn't start."""
     for path in (listen, f"{listen}-ro"):
         if os.path.islink(path):
-            os.unlink(path)
+            unlink(path)

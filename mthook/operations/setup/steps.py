@@ -86,6 +86,17 @@ def rewrite(path: str, text: str) -> None:
         raise InstallError(explain(error.filename or path, error)) from error
 
 
+def unlink(path: str) -> None:
+    """Remove a file.
+
+    :raises InstallError: it can't be removed.
+    """
+    try:
+        os.unlink(path)
+    except OSError as error:
+        raise InstallError(explain(path, error)) from error
+
+
 def _rewrite(path: str, text: str) -> None:
     if not units.are_there({path: text}):
         rewrite(path, text)
@@ -152,7 +163,4 @@ def _remove(copies: Sequence[str]) -> None:
     if enabled:
         units.systemctl("disable", *enabled)
     for path in copies:
-        try:
-            os.unlink(path)
-        except OSError as error:
-            raise InstallError(explain(path, error)) from error
+        unlink(path)

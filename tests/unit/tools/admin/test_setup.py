@@ -19,6 +19,7 @@ from mthook import conf as configuration
 from mthook.catalog.store import Catalog
 from mthook.hook import daemons, install
 from mthook.locks import only_one
+from mthook.operations.readiness.context import behind_gate
 from mthook.operations.setup import found, places
 from mthook.xmlrewrite.summary import PIN_NAMESPACE
 from tests.programs import Said
@@ -533,7 +534,7 @@ def test_a_connection_through_the_gate_tells_of_the_socket_behind_it(tmp_path: P
     file.write_text("[gate]\nlisten = /run/gate\nupstream = /run/libvirt/virtqemud-sock\n")
     conf = configuration.load([str(file)])
 
-    behind = found._behind_gate(conf, "qemu+unix:///system?socket=/run/gate")
+    behind = behind_gate(conf, "qemu+unix:///system?socket=/run/gate")
 
     assert daemons.socket_of(behind) == "/run/libvirt/virtqemud-sock"
-    assert found._behind_gate(conf, "qemu:///system") == "qemu:///system"
+    assert behind_gate(conf, "qemu:///system") == "qemu:///system"
