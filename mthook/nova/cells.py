@@ -183,13 +183,8 @@ class Cells:
         :raises NovaConflict: somebody else has changed it.
         :raises RequestSpecError: it is longer than the column.
         """
-        try:
-            with self._connected() as connection, connection.begin():
-                requestspecs.replace(connection, uuid, old, new, at)
-        except Deadlock as error:
-            raise NovaConflict(str(error)) from None
-        except TooLong:
-            raise RequestSpecError("it is too large for its column", "spec_too_large") from None
+        with self._changing() as connection:
+            requestspecs.replace(connection, uuid, old, new, at)
 
     def specify(self, uuid: str, machine: str | None, spec: str | None = None) -> str | None:
         """Write a machine type to an instance's request spec, and return what it had.
@@ -202,13 +197,15 @@ class Cells:
         if self._api is None:
             return machine
         for left in reversed(range(_TRIES)):
-            spec = self._spec(uuid) if spec is None else spec
-            before = requestspecs.machine_of(spec)
-            if before == machine:
-                break
             try:
-                self.replace_spec(uuid, spec, requestspecs.with_machine(spec, machine))
-                break
+                with self._changing() as connection:
+                    # Locked, unlike one that was read before: nobody writes in between.
+                    spec = requestspecs.read(connection, uuid) if spec is None else spec
+                    before = requestspecs.machine_of(spec)
+                    if before != machine:
+                        new = requestspecs.with_machine(spec, machine)
+                        requestspecs.replace(connection, uuid, spec, new)
+                    break
             except NovaConflict:
                 if not left:
                     raise
@@ -216,16 +213,16 @@ class Cells:
                 spec = None
         return before
 
-    def _spec(self, uuid: str) -> str:
-        """Return an instance's request spec.
-
-        :raises RequestSpecError: there is none.
-        """
-        with self._connected() as connection:
-            spec = requestspecs.read(connection, uuid)
-        if spec is None:
-            raise RequestSpecError("there is none", "spec_missing")
-        return spec
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[sa.engine.Connection]:
+        """Yield a connection in a transaction that changes a request spec."""
+        try:
+            with self._connected() as connection, connection.begin():
+                yield connection
+        except Deadlock as error:
+            raise NovaConflict(str(error)) from None
+        except TooLong:
+            raise RequestSpecError("it is too large for its column", "spec_too_large") from None
 
     def image_properties(self, uuids: Collection[str]) -> dict[str, str | None]:
         """Return the same for several instances; those without a request spec are left out."""

@@ -53,11 +53,17 @@ def with_machine(text: str, machine: str | None) -> str:
     return json.dumps(spec)
 
 
-def read(connection: sa.engine.Connection, uuid: str) -> str | None:
-    """Return the spec of an instance; None: it has none."""
+def read(connection: sa.engine.Connection, uuid: str) -> str:
+    """Return the spec of an instance, and lock it until the transaction ends.
+
+    :raises RequestSpecError: there is none.
+    """
     query = sa.select(REQUEST_SPECS).where(REQUEST_SPECS.c.instance_uuid == uuid)
-    row = connection.execute(query).first()
-    return row.spec if row is not None else None
+    row = connection.execute(query.with_for_update()).first()
+    if row is None:
+        raise RequestSpecError("there is none", "spec_missing")
+    spec: str = row.spec
+    return spec
 
 
 def of_cell(
