@@ -19,8 +19,10 @@ _SECONDS = 180
 _POLL = 0.3
 # What the hook's message says of an instance whose start it stopped.
 _WAY_BACK = re.compile(
-    r"(?:hw_machine_type=(?P<image>[\w.-]+), then )?'openstack server (?P<command>[a-z -]+) [0-9a-f-]{36}'"
+    r"(?:'openstack image set (?P<image>[^']+)' gives its shelved image the pin, then )?"
+    r"'openstack server (?P<command>[a-z -]+) [0-9a-f-]{36}'"
 )
+_PROPERTY = re.compile(r"--property (\w+)=(\S+)")
 _TYPE = "/hw_machine_type"
 #: Nova's vm_state and what its API calls it.
 STATES = {
@@ -190,8 +192,8 @@ class Server:
         if found is None:
             raise LabError(f"No way back in: {fault[-500:]}")
         self.await_push()  # Nova writes once more at the end of what failed
-        if found["image"]:
-            self.change_image({"op": "add", "path": _TYPE, "value": found["image"]})
+        for name, value in _PROPERTY.findall(found["image"] or ""):
+            self.change_image({"op": "add", "path": f"/{name}", "value": value})
         self.waited = f"after {found['command']}"
         {"start": self.start, "unshelve": self.unshelve, "reboot --hard": self.hard_reboot}[
             found["command"]
