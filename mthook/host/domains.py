@@ -229,16 +229,22 @@ def redefine(host: Host, uuid: str, xml: bytes) -> None:
         host.connection.defineXMLFlags(xml.decode(), 0)
 
 
-def carry(host: Host, uuid: str, machine: str, since: str) -> None:
-    """Put a pin into an active domain's live metadata, which moves with the guest."""
+def carry(
+    host: Host, uuid: str, machine: str, since: str, *, live: bool = False, defined: bool = False
+) -> None:
+    """Put a pin into a domain's metadata: live, where it moves with the guest, and in its definition.
+
+    libvirt changes nothing else: no definition is read and written back.
+    """
     pin = etree.Element("pin", instance=uuid, machine=machine, since=since)
+    places = {libvirt.VIR_DOMAIN_AFFECT_LIVE: live, libvirt.VIR_DOMAIN_AFFECT_CONFIG: defined}
     with _domain(host, uuid, "its pin can't be written to its metadata") as handle:
         handle.setMetadata(
             libvirt.VIR_DOMAIN_METADATA_ELEMENT,
             etree.tostring(pin, encoding="unicode"),
             "mthook",
             PIN_NAMESPACE,
-            libvirt.VIR_DOMAIN_AFFECT_LIVE,
+            sum(flag for flag, wanted in places.items() if wanted),
         )
 
 

@@ -131,7 +131,7 @@ def _refuse_unasked(uuid: str, pin: str, found: str | None) -> None:
 def realign(
     host: Host,
     pin: Pin,
-    realignment: Realignment | None,
+    realignment: Realignment,
     offers: Offers,
     originals: Catalog | None = None,
 ) -> None:
@@ -139,18 +139,16 @@ def realign(
 
     If the family changes, the old definition is kept, to lead the guest back one day.
 
-    If the guest runs something else, the pin is put into its live metadata as well: a host that
-    the guest moves to learns it from there.
+    Where the guest runs something else, or carries another pin, it carries this one from now on.
 
     :param pin: the one that was prepared for, or a later one with the same machine type.
     :param realignment: as :func:`prepare` returned it.
     :raises HostError: libvirt refused, or the definition changed meanwhile; it is unchanged then.
     :raises NotFound: the domain was undefined meanwhile; it stays so.
     """
-    if realignment is not None:
-        _redefine(host, pin, realignment, originals)
+    _redefine(host, pin, realignment, originals)
     with contextlib.suppress(Error):  # the guest may have ended; its definition is right
-        _carry(host, pin, offers)
+        carry(host, pin, offers, None, domains.running(host, pin.uuid))
 
 
 def _redefine(host: Host, pin: Pin, realignment: Realignment, originals: Catalog | None) -> None:
@@ -187,12 +185,30 @@ def _convert(
         originals.keep_original(uuid, pipeline.Original(planned.before, made, at))
 
 
-def _carry(host: Host, pin: Pin, offers: Offers) -> None:
-    running = domains.running(host, pin.uuid)
-    if running is None or pin.machine is None or running.travelled == (pin.machine, pin.updated_at):
-        return
-    if not is_aligned(pin, running, offers.of(running)):
-        domains.carry(host, pin.uuid, pin.machine, pin.updated_at)
+def carry(
+    host: Host, pin: Pin, offers: Offers, defined: Summary | None, running: Summary | None
+) -> None:
+    """Let a guest carry its pin where it carries another one, or runs something else.
+
+    A host that it comes to, by migration or with its definition, takes what it carries for its pin.
+
+    :param defined: its definition, None: it needn't be looked at; ``running``: what it runs.
+    """
+    live = carries_another(pin, running) or (
+        running is not None
+        and running.travelled is None
+        and not is_aligned(pin, running, offers.of(running))
+    )
+    in_definition = carries_another(pin, defined)
+    if pin.machine is not None and (live or in_definition):
+        domains.carry(host, pin.uuid, pin.machine, pin.updated_at, live=live, defined=in_definition)
+
+
+def carries_another(pin: Pin, summary: Summary | None) -> bool:
+    """Tell whether a domain's XML carries a pin for its guest that isn't the one in force."""
+    if pin.machine is None or summary is None or summary.travelled is None:
+        return False
+    return summary.travelled != (pin.machine, pin.updated_at)
 
 
 def is_aligned(pin: Pin, summary: Summary, offer: Offer) -> bool:

@@ -7,6 +7,7 @@ change, or neither.
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -183,8 +184,10 @@ def apply(plan: Plan) -> Sequence[str]:
     with uninterrupted():
         make_known(instance)
         pin = _write(instance, request)
-        if instance.host is None or instance.domain is None:
+        if realignment is None:
+            carry(instance, pin)
             return ()
+        assert instance.host is not None
         from mthook.host import realign
 
         try:
@@ -193,8 +196,6 @@ def apply(plan: Plan) -> Sequence[str]:
             about = {"actor": request.actor, "reason": f"put back: {error}"}
             catalog.put_back(instance.uuid, instance.pin, since=pin.updated_at, **about)
             raise
-        if realignment is None:
-            return ()
         _note(catalog, pin, realignment, request.actor)
         return realignment.changes if realignment.converted else ()
 
@@ -262,9 +263,26 @@ def _for_virsh(instance: Instance) -> str:
 
 
 def release(instance: Instance, *, actor: str, reason: str | None) -> None:
-    """Release an instance's pin."""
+    """Release an instance's pin, and the one that its guest carries: another host would take that one up."""
     make_known(instance)
     instance.catalog.unset_pin(instance.uuid, actor=actor, reason=reason)
+    carry(instance, None)
+
+
+def carry(instance: Instance, pin: Pin | None) -> None:
+    """Let an instance's guest carry the pin that it has now, in place of another one; None: none."""
+    host, domain = instance.host, instance.domain
+    if host is None or domain is None:
+        return
+    from mthook.host import domains, realign
+
+    with contextlib.suppress(
+        Error
+    ):  # the pin is what it should be; the next sync sees to the guest
+        if pin is None or pin.machine is None:
+            domains.drop_pin(host, instance.uuid)
+        else:
+            realign.carry(host, pin, offers(instance.catalog), domain.defined, domain.running)
 
 
 def accepted(instance: Instance, actor: str, reason: str | None) -> ChangeRequest:

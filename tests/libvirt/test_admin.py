@@ -241,3 +241,31 @@ def test_a_guest_that_no_sync_has_seen_can_be_set_by_name(desk: Desk) -> None:
     rows = json.loads(desk.admin("list", "-f", "json")[1])
     assert [(row["name"], row["state"], row["pin"]) for row in rows] == [("web-1", "gone", NEW)]
     assert desk.admin("history", "web-1")[0] == 0
+
+
+def test_a_guest_carries_the_pin_that_it_has_now(desk: Desk) -> None:
+    """Whatever sets it: another host takes what the guest brings with it for its pin."""
+
+    def carried() -> list[str | None]:
+        found = [
+            summary.read(desk.node.virsh("dumpxml", *options, "web-1").stdout.encode()).travelled
+            for options in ((), ("--inactive",))
+        ]
+        return [one[0] if one else None for one in found]
+
+    desk.node.boot("web-1", OLD, uuid=UUID)
+    desk.sync()
+    desk.admin("set", "web-1", NEW, "--allow", "running")
+    assert carried() == [NEW, NEW]
+
+    desk.admin("undo", "--last")
+    assert carried() == [OLD, OLD]
+
+    desk.node.virsh("destroy", "web-1")
+    desk.node.define(desk.node.virsh("dumpxml", "web-1").stdout.replace(f"'{OLD}'", f"'{NEW}'"))
+    assert carried() == [OLD, OLD]
+    desk.admin("set", "web-1", NEW)
+    assert carried() == [NEW, NEW]
+
+    desk.admin("unset", "web-1")
+    assert carried() == [None, None]

@@ -19,6 +19,7 @@ from mthook.errors import (
 from mthook.locks import uninterrupted
 from mthook.nova.imprint import Imprint, Property, Spec, moment_of, restored_spec
 from mthook.nova.instance import MACHINE_KEY, Disk, DiskChange
+from mthook.operations import change
 from mthook.operations.caution import Caution, Kind
 from mthook.operations.lookup import CloudInstance, Instance
 from mthook.operations.plans import acts, outcomes, subjects
@@ -30,6 +31,7 @@ from mthook.text import printable
 if TYPE_CHECKING:
     from oslo_config import cfg
 
+    from mthook.host.connection import Host
     from mthook.host.putback import PutBack
 
 
@@ -206,12 +208,18 @@ class _Here:
         if not self.stays:
             about = {"actor": actor, "reason": reason}
             pin = local.catalog.put_back(local.uuid, pin, since=self.since, **about)
-        if self.definition is None or local.host is None:
-            return
+        if self.definition is not None and local.host is not None:
+            self._define(local.host, self.definition, pin, actor, reason)
+        change.carry(local, pin)
+
+    def _define(
+        self, host: Host, definition: PutBack, pin: Pin | None, actor: str, reason: str
+    ) -> None:
         from mthook.host import putback
 
+        local = self.local
         try:
-            putback.carry_out(local.host, self.definition, pin)
+            putback.carry_out(host, definition, pin)
         except Error as error:
             if not self.stays:
                 since = pin.updated_at if pin else None
@@ -220,7 +228,7 @@ class _Here:
                     local.uuid, local.pin, since=since, actor=actor, reason=again
                 )
             raise
-        old, new = self.definition.old, self.definition.new
+        old, new = definition.old, definition.new
         local.catalog.add_history(
             local.uuid, "realigned", actor=actor, old=old, new=new, reason=reason
         )

@@ -74,6 +74,8 @@ def align(run: SyncRun) -> None:
             pin = _newest(run, domain, pin, domain.defined.travelled)
             if not realign.is_aligned(pin, domain.defined, run.offers.of(domain.defined)):
                 _try(run, domain, pin)
+            elif not run.result.dry_run:
+                _carry(run, domain, pin)
 
 
 def _align(run: SyncRun, domain: Domain, pin: Pin, *, snapshots: bool = False) -> None:
@@ -102,15 +104,12 @@ def _change(run: SyncRun, pin: Pin, snapshots: bool) -> realign.Realignment | No
     change = realign.prepare(
         run.host, pin, run.offers, run.catalog, snapshots=snapshots, asked=False
     )
-    if run.result.dry_run:
+    if change is None or run.result.dry_run:
         return change
     with uninterrupted():
         realign.realign(run.host, pin, change, run.offers, run.catalog)
-        if change is not None:
-            run.touched = True
-            run.catalog.add_history(
-                pin.uuid, "realigned", actor=ACTOR, old=change.old, new=change.new
-            )
+        run.touched = True
+        run.catalog.add_history(pin.uuid, "realigned", actor=ACTOR, old=change.old, new=change.new)
     return change
 
 
@@ -123,6 +122,12 @@ def _newest(run: SyncRun, domain: Domain, pin: Pin, travelled: tuple[str, str] |
         return pin
     reason = "its definition carries a newer pin"
     return replace(run, domain, pin, machine, "guest metadata", reason, at=since)
+
+
+def _carry(run: SyncRun, domain: Domain, pin: Pin) -> None:
+    """Let a guest carry its pin in place of an older one."""
+    with contextlib.suppress(NotFound):
+        realign.carry(run.host, pin, run.offers, domain.defined, domain.running)
 
 
 def _try(run: SyncRun, domain: Domain, pin: Pin) -> None:

@@ -55,6 +55,7 @@ class FakeDomain:
     :param running: the live XML; ``None``: shut off.
     :param saved: the XML in a managed-save image.
     :param failing: an error that every look at it meets.
+    :ivar carried: the pins that its live metadata got; ``noted``: those that its definition's got.
     :ivar reads: how many times its XML was read.
     """
 
@@ -77,17 +78,24 @@ class FakeDomain:
         self.persistent = True
         self.snapshots = 0
         self.carried: list[str] = []
+        self.noted: list[str] = []
         self.reads = 0
 
     def setMetadata(self, kind: int, xml: str, key: str, uri: str, flags: int) -> None:
-        """As in libvirt-python; only mthook's own element in the live XML."""
+        """As in libvirt-python; only mthook's own element."""
         assert (kind, key, uri) == (
             libvirt.VIR_DOMAIN_METADATA_ELEMENT,
             "mthook",
             "urn:mthook:pin:1",
         )
-        assert flags == libvirt.VIR_DOMAIN_AFFECT_LIVE
-        self.carried.append(xml)
+        if flags & libvirt.VIR_DOMAIN_AFFECT_LIVE:
+            self.carried.append(xml)
+        if flags & libvirt.VIR_DOMAIN_AFFECT_CONFIG:
+            self.noted.append(xml)
+
+    def metadata(self, kind: int, uri: str, flags: int) -> str:
+        """As in libvirt-python, of a domain that carries no pin."""
+        raise failure(libvirt.VIR_ERR_NO_DOMAIN_METADATA)
 
     def name(self) -> str:
         """As in libvirt-python."""

@@ -17,8 +17,10 @@ from mthook.errors import ConversionError, HostError, NotFound, Refused
 from mthook.host import capabilities, domains, realign
 from mthook.host.connection import Host
 from mthook.policy import Refusal
+from mthook.xmlrewrite import summary
 from mthook.xmlrewrite.definition import Definition
 from mthook.xmlrewrite.secrets import without_secrets
+from mthook.xmlrewrite.summary import Summary
 from mthook.xmlrewrite.target import Original
 from tests.unit.host.fakes import (
     OTHER,
@@ -53,8 +55,17 @@ def realigned(
 ) -> realign.Realignment | None:
     """Realign the guest of a pin; return what that was."""
     planned = realign.prepare(here, pin, offers, originals, snapshots=snapshots)
-    realign.realign(here, pin, planned, offers, originals)
+    if planned is not None:
+        realign.realign(here, pin, planned, offers, originals)
     return planned
+
+
+def carrying(machine: str, carried: str) -> Summary:
+    """Return what is known of a guest that has a machine type and carries a pin."""
+    metadata = (
+        f"<m:pin xmlns:m='urn:mthook:pin:1' machine='{carried}' instance='{UUID}' since='{AT}'/>"
+    )
+    return summary.read(domain_xml(machine, metadata=metadata).encode())
 
 
 def test_a_definition_gets_its_pin_and_carries_it() -> None:
@@ -99,9 +110,6 @@ def test_a_transient_domain_has_no_definition_to_change() -> None:
 
     assert realigned(here, pin("pc-i440fx-6.2"), offers()) is None
     assert connection.defined == []
-    assert transient.carried == [
-        f'<pin instance="{UUID}" machine="pc-i440fx-6.2" since="{pin("pc").updated_at}"/>'
-    ]
 
 
 def test_a_guest_that_runs_what_it_is_pinned_to_carries_nothing() -> None:
@@ -112,6 +120,32 @@ def test_a_guest_that_runs_what_it_is_pinned_to_carries_nothing() -> None:
     realigned(here, pin("pc-i440fx-6.2"), offers())
 
     assert running.carried == []
+
+
+@pytest.mark.parametrize(
+    ("defined", "running", "noted", "live"),
+    [
+        (None, None, 0, 0),
+        (summary.read(domain_xml("pc-i440fx-6.2").encode()), None, 0, 0),
+        (carrying("pc-i440fx-6.2", "pc-i440fx-6.2"), None, 0, 0),
+        (carrying("pc-i440fx-6.2", "pc-i440fx-7.2"), None, 1, 0),
+        (None, summary.read(domain_xml("pc-i440fx-7.2").encode()), 0, 1),
+        (None, carrying("pc-i440fx-6.2", "pc-i440fx-7.2"), 0, 1),
+        (None, carrying("pc-i440fx-7.2", "pc-i440fx-6.2"), 0, 0),
+        (*2 * [carrying("pc-i440fx-6.2", "pc-i440fx-7.2")], 1, 1),
+    ],
+)
+def test_a_guest_carries_no_other_pin_than_its_own(
+    defined: Summary | None, running: Summary | None, noted: int, live: int
+) -> None:
+    """Nor is anything written where it says the same, or where the machine type itself says it."""
+    domain = FakeDomain()
+    here, _ = host(domain)
+
+    realign.carry(here, pin("pc-i440fx-6.2"), offers(), defined, running)
+
+    written = f'<pin instance="{UUID}" machine="pc-i440fx-6.2" since="{AT}"/>'
+    assert (domain.noted, domain.carried) == (noted * [written], live * [written])
 
 
 def test_a_definition_with_snapshots_is_realigned_only_where_asked_for() -> None:

@@ -227,6 +227,23 @@ def test_a_newer_pin_in_the_definition_counts(setting: Setting) -> None:
     assert UUID in defined and 'machine="pc-i440fx-6.2"' in defined
 
 
+def test_a_guest_carries_its_pin_in_place_of_an_older_one(setting: Setting) -> None:
+    """Its next host takes what it carries for its pin; the definition needs nothing else. A dry run writes nothing."""
+    carried = domain_xml("pc-i440fx-7.2", metadata=CARRIED.format("pc-i440fx-6.2", UUID))
+    domain = FakeDomain(carried, running=carried)
+    setting.libvirt.domains = [domain]
+    with setting.catalog() as catalog:
+        pin = catalog.set_pin(UUID, "pc-i440fx-7.2", source="operator", actor="root")
+
+    setting.sync("--dry-run")
+    assert (domain.noted, domain.carried) == ([], [])
+    assert setting.sync() == (0, "", "")
+
+    written = f'<pin instance="{UUID}" machine="pc-i440fx-7.2" since="{pin.updated_at}"/>'
+    assert (domain.noted, domain.carried) == ([written], [written])
+    assert setting.libvirt.defined == []
+
+
 @pytest.mark.parametrize("since", ["2999-01-01T00:00:00.000000Z", "tomorrow"])
 def test_a_definition_of_the_future_changes_nothing(setting: Setting, since: str) -> None:
     """A clock that was ahead wrote it: an operator's pin isn't taken back by that."""
