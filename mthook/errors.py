@@ -5,6 +5,7 @@
 
     Error
     ├── ConfigError             an option or a configuration file is wrong
+    │   └── Unconfigured        what is asked for takes an option that isn't set
     ├── MachineTypeError        not the name of a machine type
     ├── DomainXMLError          XML that can't be read, safely, as a libvirt domain
     ├── ConversionError         a rewrite that would need more than a changed name
@@ -39,6 +40,10 @@ class Error(Exception):
 
 class ConfigError(Error):
     """An option has a wrong value, or a configuration file can't be read."""
+
+
+class Unconfigured(ConfigError):
+    """What is asked for takes an option that isn't set."""
 
 
 class MachineTypeError(Error):

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
-from mthook.errors import CatalogError, ConfigError, Error, HostError
+from mthook.errors import CatalogError, Error, HostError, Unconfigured
 
 if TYPE_CHECKING:
     from oslo_config import cfg
@@ -83,10 +83,10 @@ def opened_fleet(conf: cfg.ConfigOpts, *, check: bool = True) -> Iterator[Record
     """Open the fleet's record; it is reached when it is asked.
 
     :param check: make sure at once that its tables are those that this mthook knows.
-    :raises ConfigError: none is configured.
+    :raises Unconfigured: there is none.
     """
     if conf.fleet.connection is None:
-        raise ConfigError("the configuration has no [fleet] connection")
+        raise Unconfigured("the configuration has no [fleet] connection")
     from mthook.fleet.connection import Record
 
     LOG.info("the fleet's record: that of [fleet] connection")

@@ -27,6 +27,7 @@ from mthook.errors import (
     NovaConflict,
     NovaError,
     Refused,
+    Unconfigured,
 )
 from mthook.operations.caution import Caution, Kind
 from mthook.operations.opening import opened_host
@@ -100,7 +101,7 @@ def exit_code_of(error: BaseException) -> ExitCode:
     """Return the exit code that an error stands for."""
     if isinstance(error, NotFound):
         return ExitCode.NOT_FOUND
-    if isinstance(error, UsageError):
+    if isinstance(error, (UsageError, Unconfigured)):
         return ExitCode.USAGE
     if isinstance(error, Refused):
         return _OF_REFUSAL.get(error.reason, ExitCode.INCOMPATIBLE)

@@ -216,7 +216,7 @@ class Forecast(RowCommand):
         if args.rehearse and args.qemu_binary is None:
             raise UsageError("--rehearse needs --qemu-binary PATH")
         if args.qemu is not None:
-            return Released(releases.parse(args.qemu)), {}, f"QEMU {printable(args.qemu)}"
+            return Released(_release(args.qemu)), {}, f"QEMU {printable(args.qemu)}"
         if args.offer is not None:
             found = self._read(args.offer)
             return Offered(found), {}, f"QEMU {found.qemu_version} of {printable(found.name)}"
@@ -321,6 +321,13 @@ def _first_end(found: Sequence[Outlook]) -> str:
         return ""
     first = ends[0]
     return f"; the first machine type ends with QEMU {_version(first)} ({releases.month(first)})"
+
+
+def _release(text: str) -> releases.Release:
+    try:
+        return releases.parse(text)
+    except Error as error:
+        raise UsageError(str(error)) from error
 
 
 def _version(release: releases.Release) -> str:

@@ -103,11 +103,11 @@ def test_programs_get_the_same_keys_as_of_one_host(desk: Node) -> None:
 
 
 def test_without_a_record_nothing_is_listed(desk: Node) -> None:
-    """The option is named."""
+    """The option is named; it is asked for what the configuration doesn't provide."""
     desk.config.write_text(f"[catalog]\npath = {desk.path}\n")
 
     assert desk.admin("list", "--all-hosts") == (
-        1,
+        2,
         "",
         "mthook-admin: the configuration has no [fleet] connection\n",
     )
