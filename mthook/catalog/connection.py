@@ -23,7 +23,7 @@ _ADVICE = (
     ("readonly", "is on a read-only disk or can't be written: make it writable"),
     ("unable to open", "can't be opened: its directory must be writable and its disk not full"),
     ("is full", "is on a full disk: make room there"),
-    ("disk I/O", "can't be read or written: check its disk"),
+    ("disk I/O", "can't be read or written: make room on its disk, or repair that"),
     (
         "not a database",
         "is not an SQLite database: restore a copy, or move it away and run mthook-sync",

@@ -62,7 +62,9 @@ def run(arguments: Sequence[str]) -> int:
     try:
         if os.geteuid() != 0 and not args.cloud:
             raise ConfigError(
-                "'mthook-status upgrade check' reads what only root may read: run it as root, or with --cloud"
+                "'mthook-status metrics' reads what only root may read: run it as root"
+                if args.command == _METRICS
+                else "'mthook-status upgrade check' reads what only root may read: run it as root, or with --cloud"
             )
         conf = configuration.load(args.config_file)
         if (args.cloud or args.host is not None) and not configuration.has_nova(conf):

@@ -98,6 +98,15 @@ def disk_fills_up(directory: str) -> object:
     return answers
 
 
+def nothing_is_left_to_read_with(directory: str) -> object:
+    """Open a catalog on a full disk, where SQLite finds no room for the index of its journal."""
+    path = f"{directory}/mthook/catalog.sqlite"
+    os.mkdir(f"{directory}/mthook", 0o700)
+    Catalog.open(path).close()
+    _fill(directory)
+    return _error(lambda: Catalog.open(path, create=False).pins())
+
+
 def read_only(directory: str) -> object:
     """Use a catalog on a disk that has become read-only."""
     path = f"{directory}/mthook/catalog.sqlite"
@@ -116,8 +125,8 @@ def read_only(directory: str) -> object:
 def main(case: str, directory: str) -> None:
     """Mount the disk, run one case on it."""
     _mount("-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs", directory)
-    cases = {case.__name__: case for case in (no_room_for_a_catalog, disk_fills_up, read_only)}
-    print(json.dumps(cases[case](directory)))
+    cases = (no_room_for_a_catalog, disk_fills_up, nothing_is_left_to_read_with, read_only)
+    print(json.dumps({one.__name__: one for one in cases}[case](directory)))
 
 
 if __name__ == "__main__":

@@ -46,6 +46,16 @@ def test_a_disk_that_fills_up_loses_nothing_acknowledged(tmp_path: Path) -> None
     assert _run("disk_fills_up", tmp_path) == [refusal, True, [], "ok", refusal, True, [], "ok"]
 
 
+def test_a_catalog_on_a_full_disk_asks_for_room(tmp_path: Path) -> None:
+    """SQLite calls it an I/O error: it needs room for an index even to read."""
+    advice = "can't be read or written: make room on its disk, or repair that (disk I/O error)"
+    path = tmp_path / "mthook" / "catalog.sqlite"
+
+    said = _run("nothing_is_left_to_read_with", tmp_path)
+
+    assert said == ["CatalogUnwritable", f"the catalog {path} {advice}"]
+
+
 def test_a_read_only_disk_is_named(tmp_path: Path) -> None:
     """Neither opening nor creating works, each in one line."""
     path = tmp_path / "mthook" / "catalog.sqlite"

@@ -196,6 +196,17 @@ def test_without_root_it_is_one_line(web: Desk, monkeypatch: pytest.MonkeyPatch)
     assert web.status("--cloud").err == ""
 
 
+def test_without_root_the_figures_name_their_own_command(
+    web: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has no --cloud."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+
+    assert status.main(["metrics", "--config-file", str(web.config)]) == 255
+    said = "mthook-status: 'mthook-status metrics' reads what only root may read: run it as root\n"
+    assert capsys.readouterr().err == said
+
+
 def test_nothing_is_changed(web: Desk) -> None:
     """Neither the catalog nor the hook; there is nothing left beside them."""
     web.guest("db-1", DB, NEW)
