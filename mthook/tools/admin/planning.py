@@ -290,8 +290,11 @@ class _Changing(AdminCommand):
             for one in self._with_progress(outcomes, total):
                 counts[one.kind] += 1
                 self._say_outcome(one)
-        finally:
-            self.say(_counted(counts))
+        except BaseException:
+            if counts:  # else "nothing to do" would be said of what failed at once
+                self.say(_counted(counts))
+            raise
+        self.say(_counted(counts))
         return counts
 
     def _say_outcome(self, one: Outcome) -> None:

@@ -61,7 +61,7 @@ def told(act: Act) -> tuple[str, str]:
         "specified": f"{new} written to its request spec{_aside(_replaced(act))}",
         "imaged": f"{new} written to its shelved image{_aside(_replaced(act))}",
         "realigned": f"definition mended ({printable(act.old or 'none')} → {new})",
-        "repaired": "started" if act.reason == STARTED else f"nothing left to mend ({reason})",
+        "repaired": "started" if act.reason == STARTED else _ended(act),
         "forgotten": f"pin forgotten ({reason})",
         "drifting": f"runs {new}, unlike its pin {act.old}",
     }[act.kind]
@@ -172,10 +172,17 @@ def _what(act: Act) -> str:
         "specified": f"{new} of {who} to its request spec{_replaced(act)}",
         "imaged": f"{new} of {who} to its shelved image{_replaced(act)}",
         "realigned": f"{who} from {printable(act.old or '')} to {new}",
-        "repaired": f"{who}: {act.reason}",
+        "repaired": f"{who}: {_ended(act)}",
         "forgotten": f"the pin of {who}: {act.reason}",
         "drifting": f"that {who} runs {new}, unlike its pin {act.old}",
     }[act.kind]
+
+
+def _ended(act: Act) -> str:
+    """Return how a repair ended."""
+    if act.reason == STARTED:
+        return STARTED
+    return f"nothing left to mend ({printable(act.reason)})"
 
 
 def _aside(text: str) -> str:

@@ -167,7 +167,10 @@ def test_what_is_done_is_logged(setting: Setting, log: socket.socket) -> None:
 @pytest.mark.parametrize(
     ("act", "line"),
     [
-        (Act("repaired", UUID, "web-1", reason="it runs"), f"repaired web-1 ({UUID}): it runs"),
+        (
+            Act("repaired", UUID, "web-1", reason="it runs"),
+            f"repaired web-1 ({UUID}): nothing left to mend (it runs)",
+        ),
         (Act("forgotten", UUID, reason="x"), f"forgot the pin of {UUID}: x"),
         (
             Act("drifting", UUID, "web\n1", "q35", "pc"),

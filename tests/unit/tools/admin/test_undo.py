@@ -72,6 +72,21 @@ def test_a_definition_that_was_brought_to_its_pin_is_as_it_was(
     assert (but_for_its_time(catalog), whole(both)) == before
 
 
+@pytest.mark.usefixtures("both")
+def test_what_fails_at_once_isnt_called_nothing_to_do(
+    run: Run, request: pytest.FixtureRequest
+) -> None:
+    """libvirt is down: the change waits, and only the error is told of it."""
+    assert run("set", "web-1", NEW).code == 0
+    change = last_change(run)
+    request.getfixturevalue("unreachable")
+
+    said = run("undo", change)
+
+    assert (said.code, said.err.count("\n")) == (1, 1)
+    assert "can't be reached" in said.err
+
+
 def test_what_a_command_does_to_several_guests_is_one_change(
     run: Run, both: libvirt.virConnect
 ) -> None:
