@@ -306,6 +306,12 @@ def _remedy(call: HookCall, guest: Summary, judged: Judgement) -> str:
         return f"redefine the guest with its pinned machine type, or {accept}"
     if hindrance == UNKEPT:
         return f"'mthook-admin set {uuid} {pin}' converts the definition, {accept}"
+    if call.misconfigured:
+        # Neither systemd's units nor the commands run until then.
+        return (
+            "correct the configuration first, 'mthook-sync' says where; then 'mthook-sync --only repair"
+            f" --start' mends the definition and starts the guest, {accept}"
+        )
     if os.path.lexists(REPAIR_UNIT):
         return f"its definition will be mended in a moment: start it again then, or {accept}"
     return (

@@ -61,6 +61,7 @@ class HookCall:
     :ivar catalog: path of the catalog; follows the configuration when that is newer.
     :ivar clear: all is in order, and ``started`` will have nothing to record.
     :ivar hung: the catalog's disk hangs.
+    :ivar misconfigured: a configuration file is broken: only the hook works, by the settings before.
     :ivar guarded: the guest was judged by its pin, or needn't be.
     :ivar note: the file by which ``prepare`` tells ``hooks/qemu`` so.
     :ivar name: the guest's name, untrusted text.
@@ -75,7 +76,7 @@ class HookCall:
         self.files = files.split(":")
         self.note = os.path.join(cleared, self.name)
         self.hung = argv[5:6] == ["hung"]
-        self.alarmed = self.clear = False
+        self.alarmed = self.clear = self.misconfigured = False
         self.guarded = True
         self.uuid = ""
         self.caller = caller or os.getppid()
@@ -248,7 +249,7 @@ def _reload(call: HookCall) -> Settings | None:
             "the last good configuration stays in force" if call.settings else "the defaults apply"
         )
         journal.error(f"{call}: {error}; {which}")
-        call.settings = call.settings or Settings()
+        call.settings, call.misconfigured = call.settings or Settings(), True
         return None
     return call.settings
 

@@ -728,6 +728,18 @@ def test_a_broken_configuration_leaves_the_last_good_one_in_force(
     assert hooked.call("prepare").code == fast.ALLOWED
 
 
+def test_with_a_broken_configuration_nobody_is_told_to_wait(hooked: Hooked, tmp_path: Path) -> None:
+    """What systemd runs to mend the definition, and each command, ends at the configuration."""
+    hooked.configure("")
+    hooked.pin("pc-i440fx-7.2")
+    (tmp_path / "mthook-repair.path").symlink_to("/nonexistent")
+    hooked.write("[hook]\nmode = enforec\n")
+
+    assert hooked.call("prepare", WRONG).errors.endswith(
+        f"; correct the configuration first, 'mthook-sync' says where; then {REPAIR}, {ACCEPT}\n"
+    )
+
+
 def test_a_broken_configuration_without_a_catalog_means_the_defaults(hooked: Hooked) -> None:
     """on_error = allow is the documented default."""
     missing(hooked)
