@@ -276,9 +276,8 @@ def carry(instance: Instance, pin: Pin | None) -> None:
         return
     from mthook.host import domains, realign
 
-    with contextlib.suppress(
-        Error
-    ):  # the pin is what it should be; the next sync sees to the guest
+    # The pin is what it should be: the next sync sees to the guest.
+    with contextlib.suppress(Error):
         if pin is None or pin.machine is None:
             domains.drop_pin(host, instance.uuid)
         else:
