@@ -144,7 +144,12 @@ def test_the_same_value_is_a_success_without_a_write(run: Run, cloud: Cloud) -> 
             3,
             "is in error in Nova: stop it first, or --allow running ",
         ),
-        ({"machine": "pc-q35-7.2"}, "nonsense", 5, "QEMU on this host doesn't offer nonsense"),
+        (
+            {"machine": "pc-q35-7.2"},
+            "nonsense",
+            5,
+            "mthook knows no machine type like nonsense, and what a QEMU offers isn't known here (--allow",
+        ),
         ({"machine": "pc"}, "q35", 4, "q35 is of another family (q35) than pc (i440fx)"),
         ({"machine": "pc-q35-7.2"}, "pc-q35-6.2", 4, "pc-q35-6.2 is older than pc-q35-7.2"),
         ({"machine": "pc-q35-7.2", "windows": True}, "pc-q35-8.0", 4, "Windows may lose"),
