@@ -103,7 +103,8 @@ class CloudRun:
             check_machine(machine)
             with uninterrupted():
                 if not self._result.dry_run:
-                    cell.record(instance.uuid, machine, expect=instance.machine)
+                    # A host that has a pin for it knows better.
+                    cell.record(instance.uuid, machine, expect=instance.machine, pinned=False)
                 old = instance.machine
                 self._result.add(
                     Act("written", instance.uuid, instance.name, old, machine, source=source)

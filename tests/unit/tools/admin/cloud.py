@@ -88,6 +88,7 @@ class Cell:
         expect: str | None,
         host: str | None = None,
         changes: Sequence[Change] = (),
+        pinned: bool = True,  # noqa: ARG002
     ) -> int:
         """See :meth:`mthook.nova.cell.Cell.record`."""
         instance = self.get(uuid)
