@@ -105,6 +105,21 @@ def test_without_a_catalog_history_is_not_kept(run: Run, cloud: Cloud) -> None:
     assert cloud.machine(WEB) == "virt-rhel9.4.0"
 
 
+@pytest.mark.usefixtures("unreachable")
+def test_what_is_so_of_this_host_is_said_once_of_several(run: Run, cloud: Cloud) -> None:
+    """And of none of them."""
+    cloud.add(WEB, host="beta")
+    cloud.add(DB, host="beta")
+
+    said = run("set", WEB, DB, "virt-rhel9.4.0")
+
+    warnings = [one for one in said.err.splitlines() if "warning" in one]
+    assert warnings == [
+        f"{OFFERS_UNKNOWN} virt-rhel9.4.0",
+        "mthook-admin: warning: history isn't kept: there is no catalog here",
+    ]
+
+
 def test_a_catalog_that_cannot_be_used_is_named(
     run: Run, cloud: Cloud, catalog: Catalog, path: str
 ) -> None:
