@@ -303,7 +303,7 @@ def may_update(
     new: str,
     *,
     stopped: bool,
-    supported: bool,
+    supported: bool | None,
     allowed: Container[str] = (),
     managed_save: bool = False,
     windows: bool = False,
@@ -313,7 +313,8 @@ def may_update(
 
     :param old: the pin so far; without one only the guest's state and QEMU's support count.
     :param stopped: the guest is shut off (Nova: stopped, shelved or shelved_offloaded).
-    :param supported: a known host's QEMU has ``new`` for the guest's architecture.
+    :param supported: a known host's QEMU has ``new`` for the guest's architecture; None: that isn't known, and its name
+        decides.
     :param allowed: reasons for which a refusal becomes a warning.
     :param managed_save: the guest has a managed-save image.
     :param windows: the guest is a Windows.
@@ -354,14 +355,17 @@ def _about_state(stopped: bool, managed_save: bool) -> Iterator[Objection]:
 
 
 def _about_support(
-    wanted: MachineType, supported: bool, nearest: Iterable[str]
+    wanted: MachineType, supported: bool | None, nearest: Iterable[str]
 ) -> Iterator[Objection]:
-    if not supported:
-        offer = ", ".join(nearest)
-        what = f"QEMU on this host doesn't offer {wanted}" + (
-            f"; nearest: {offer}" if offer else ""
+    if supported or (supported is None and machinetype.is_known(wanted.name)):
+        return
+    what, offer = f"QEMU on this host doesn't offer {wanted}", ", ".join(nearest)
+    if supported is None:
+        what = (
+            f"mthook knows no machine type like {wanted}, and what a QEMU offers isn't known here"
         )
-        yield Refusal.UNSUPPORTED, what, "the guest can't start where it isn't supported"
+    what += f"; nearest: {offer}" if offer else ""
+    yield Refusal.UNSUPPORTED, what, "the guest can't start where it isn't supported"
 
 
 def _about_change(old: str | None, wanted: MachineType, windows: bool) -> Iterator[Objection]:

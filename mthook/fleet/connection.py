@@ -64,8 +64,8 @@ def parse_url(connection: str) -> sa.engine.URL:
         raise FleetError(
             "[fleet] connection: a record is kept in MariaDB, MySQL, PostgreSQL or SQLite only"
         )
-    if "@" in (url.host or ""):
-        # Messages name the host, which here would be the end of the password.
+    if url.username and "@" in f"{url.host}{url.database}":
+        # Messages name the host, which here would be a part of the password.
         raise FleetError("[fleet] connection has more than one @: in a password it is written %40")
     if url.get_backend_name() == "sqlite" and not (url.database or "").startswith("/"):
         raise FleetError(

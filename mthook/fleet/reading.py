@@ -9,9 +9,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from mthook.errors import NotFound
 from mthook.fleet.connection import Record, answers, earlier
 from mthook.fleet.rows import Guest, Host, Wish
 from mthook.fleet.tables import GUESTS, HISTORY, HOSTS, MACHINES, OFFERS, WISHES
+from mthook.text import printable
 
 #: Seconds: hosts write every few minutes.
 _SILENT = 3600
@@ -142,6 +144,21 @@ def total(connection: sa.engine.Connection, record: Record) -> Total:
     since = earlier(record.time(connection), _SILENT)
     query = sa.select(HOSTS.c.host).where(HOSTS.c.pushed_at < since).order_by(HOSTS.c.host)
     return Total(hosts, guests, [host for (host,) in answers(connection, query)])
+
+
+def check_host(connection: sa.engine.Connection, host: str | None, *, past: bool = False) -> None:
+    """Make sure that there is a host of a name; a typo would look like a host without guests.
+
+    :param host: None: all hosts.
+    :param past: one of which only the history is left will do.
+    :raises NotFound: there is none.
+    """
+    if host is None:
+        return
+    for table in (HOSTS, HISTORY)[: 1 + past]:
+        if list(answers(connection, sa.select(table.c.host).where(table.c.host == host).limit(1))):
+            return
+    raise NotFound(f"the fleet's record has no host '{printable(host)}'")
 
 
 def hosts(connection: sa.engine.Connection) -> Iterator[Host]:

@@ -190,6 +190,7 @@ class Cell:
         expect: str | None,
         host: str | None = None,
         changes: Sequence[Change] = (),
+        pinned: bool = True,
     ) -> int:
         """Record an instance's machine type, all of it or nothing; afterwards only one row counts.
 
@@ -197,6 +198,7 @@ class Cell:
         :param host: the pin is this host's, and counts only while the instance is there and not being rebuilt; None:
             wherever it is.
         :param changes: to other rows, in the same transaction.
+        :param pinned: somebody asked for it, or it is a pin; False: it is what Nova would give the instance by itself.
         :return: the id of the row.
         :raises NovaConflict: something else is recorded, or Nova is rebuilding the instance.
         :raises NotFound: the instance is deleted, or no longer on that host.
@@ -207,7 +209,7 @@ class Cell:
             for change in changes:
                 writing.change(connection, uuid, change)
             new = PropertyChange(MACHINE_KEY, expect, machine)
-            return writing.put(connection, uuid, new, pinned=host is not None)
+            return writing.put(connection, uuid, new, pinned=pinned)
 
         return self._write(work)
 

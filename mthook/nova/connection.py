@@ -49,8 +49,8 @@ def parse_url(connection: str, what: str) -> sa.engine.URL:
         ) from None
     if url.get_backend_name() not in ("mysql", "mariadb"):
         raise NovaError(f"{what}: mthook reads Nova's data from MySQL and MariaDB only")
-    if "@" in (url.host or ""):
-        # Messages name the host, which here would be the end of the password.
+    if "@" in f"{url.host}{url.database}":
+        # Messages name the host, which here would be a part of the password.
         raise NovaError(f"{what} has more than one @: in a password it is written %40")
     return url.set(drivername=f"{url.get_backend_name()}+pymysql")
 

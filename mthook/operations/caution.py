@@ -88,10 +88,8 @@ def ask_policy(
     :param facts: more for :func:`mthook.policy.may_update`, which says when it is refused.
     """
     try:
-        known = machinetype.is_known(new) if supported is None else supported
-        warnings = policy.may_update(
-            old, new, supported=known, nearest=_nearest(new, names), **facts
-        )
+        nearest = _nearest(new, names)
+        warnings = policy.may_update(old, new, supported=supported, nearest=nearest, **facts)
     except MachineTypeError as error:
         raise Refused(str(error), Refusal.UNSUPPORTED) from error
     except Refused as error:

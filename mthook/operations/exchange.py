@@ -92,8 +92,14 @@ def exported_of_nova(
 
     Each is as old as the record, so that a newer pin stays where it is imported. What Nova may have recorded by
     itself is older than any.
+
+    :raises NotFound: Nova has no such host.
     """
-    for instance in sorted(cells.of_host(host).of_host(host), key=lambda one: one.uuid):
+    cell = cells.of_host(host)
+    found = sorted(cell.of_host(host), key=lambda one: one.uuid)
+    if not found and not cell.has_host(host):
+        raise NotFound(f"Nova has no compute host {printable(host)}")
+    for instance in found:
         if instance.machine is None:
             continue
         try:

@@ -30,6 +30,7 @@ from mthook.operations import boards, change
 from mthook.operations.caution import Caution, Kind, about_age, ask_policy, may_release
 from mthook.operations.change import ChangeRequest
 from mthook.operations.lookup import CloudInstance
+from mthook.reconcile import SOMEBODY
 from mthook.text import printable
 
 
@@ -252,7 +253,8 @@ def _put_back(plan: Plan) -> None:
 
 def _write_again(found: CloudInstance) -> None:
     if found.nova.machine is not None:
-        found.cell.record(found.nova.uuid, found.nova.machine, expect=None)
+        wished = found.nova.author == SOMEBODY
+        found.cell.record(found.nova.uuid, found.nova.machine, expect=None, pinned=wished)
 
 
 def _note(

@@ -39,12 +39,13 @@ def agree(
     :return: False: somebody else changed it meanwhile.
     :raises NovaError: the database failed.
     """
+    who, display = (instance.uuid, instance.name), instance.name
     try:
         _replace(cells, instance, spec, machine, result)
     except RequestSpecError as error:
-        result.add(LeftAlone(instance.uuid, instance.name, cast(Why, error.reason), str(error)))
+        result.add(LeftAlone(*who, cast(Why, error.reason), str(error), display))
     except NovaConflict as error:
-        result.add(LeftAlone(instance.uuid, instance.name, "changed_meanwhile", str(error)))
+        result.add(LeftAlone(*who, "changed_meanwhile", str(error), display))
         return False
     return True
 
@@ -61,4 +62,5 @@ def _replace(
     with uninterrupted():
         if not result.dry_run:
             cells.replace_spec(instance.uuid, spec, new)
-        result.add(Act("specified", instance.uuid, instance.name, old, machine))
+        name = instance.name
+        result.add(Act("specified", instance.uuid, name, old, machine, display_name=name))

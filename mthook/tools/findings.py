@@ -153,7 +153,7 @@ PROBLEMS: dict[str, dict[str, str]] = {
         "no_cells": _NO_CELLS,
         "unlike_record": "The next cold migration or resize changes {number:instance}: the request spec"
         " lacks the recorded machine type, or has another one. 'mthook-sync --cloud' on a controller"
-        " writes it there.",
+        " writes it there; with -v it names those that it leaves alone, and why.",
         "no_api_database": "Not looked at: they are in Nova's API database, and [api_database] connection isn't set"
         " here. They decide what a cold migration or resize brings. Ask on a controller:"
         " 'mthook-status upgrade check --cloud'.",
@@ -172,7 +172,7 @@ PROBLEMS: dict[str, dict[str, str]] = {
     "machine_types_recorded": {
         "instances_unset": "Nova has no machine type recorded for {number:instance}."
         " They get the new default. 'mthook-admin list --unset --guests-only' lists them; 'mthook-sync'"
-        " on their hosts records it.",
+        " on their hosts records it, and 'mthook-sync --cloud' on a controller for those on no host.",
         "host_unknown": _NO_HOST,
         "no_cells": _NO_CELLS,
         "libvirt_unavailable": _LIBVIRT_UNAVAILABLE,

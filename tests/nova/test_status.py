@@ -80,7 +80,8 @@ def test_instances_without_a_machine_type_are_counted_over_all_cells(desk: Desk)
     assert desk.check(RECORDED) == (
         2,
         "Nova has no machine type recorded for 4 instances. They get the new default."
-        " 'mthook-admin list --unset --guests-only' lists them; 'mthook-sync' on their hosts records it."
+        " 'mthook-admin list --unset --guests-only' lists them; 'mthook-sync' on their hosts records it,"
+        " and 'mthook-sync --cloud' on a controller for those on no host."
         f" {NO_GUESTS}",
     )
     assert desk.cloud.dump_all() == before

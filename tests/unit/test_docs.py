@@ -14,12 +14,14 @@ import urllib.parse
 import xml.etree.ElementTree
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import sqlalchemy as sa
 
 from mthook import conf
 from mthook.nova import rights, tables
+from mthook.operations.acts import Why
 from mthook.operations.readiness import checks
 from mthook.tools.admin.command import ExitCode
 from mthook.tools.findings import PROBLEMS, SUCCESSES, TITLES
@@ -322,6 +324,13 @@ def columns(*schemas: sa.MetaData) -> dict[tuple[str, str], set[str]]:
         for schema in schemas
         for table in schema.tables.values()
     }
+
+
+def test_every_reason_to_leave_a_guest_alone_is_documented() -> None:
+    """Programs read them."""
+    documented = set(re.findall(r"``(\w+)``", PAGES["mthook-sync"].partition("``left_alone``")[2]))
+
+    assert set(get_args(Why)) <= documented
 
 
 def test_the_rights_to_read_are_those_of_the_columns_that_are_read() -> None:

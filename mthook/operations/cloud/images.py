@@ -59,9 +59,8 @@ class ShelvedImages(contextlib.ExitStack):
                 f"{one.key}: {printable(one.old or 'none')} → {printable(one.new)}"
                 for one in others
             )
-            self._result.add(
-                Act("imaged", instance.uuid, instance.name, old, new, changes=tuple(lines))
-            )
+            who, facts = (instance.uuid, instance.name), {"display_name": instance.name}
+            self._result.add(Act("imaged", *who, old, new, changes=tuple(lines), **facts))
 
     def _leave_alone(self, instance: NovaInstance, why: Why, detail: str) -> None:
-        self._result.add(LeftAlone(instance.uuid, instance.name, why, detail))
+        self._result.add(LeftAlone(instance.uuid, instance.name, why, detail, instance.name))

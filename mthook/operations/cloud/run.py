@@ -103,23 +103,23 @@ class CloudRun:
             check_machine(machine)
             with uninterrupted():
                 if not self._result.dry_run:
-                    cell.record(instance.uuid, machine, expect=instance.machine)
-                old = instance.machine
-                self._result.add(
-                    Act("written", instance.uuid, instance.name, old, machine, source=source)
-                )
+                    # A host that has a pin for it knows better.
+                    cell.record(instance.uuid, machine, expect=instance.machine, pinned=False)
+                facts = {"source": source, "display_name": instance.name}
+                who, old = (instance.uuid, instance.name), instance.machine
+                self._result.add(Act("written", *who, old, machine, **facts))
         except (NovaConflict, NotFound) as error:
             self._leave_alone(instance, "changed_meanwhile", str(error))
             return None
         except NovaError:
             raise
         except Error as error:
-            self._result.add(Failure(error, instance.uuid, instance.name))
+            self._result.add(Failure(error, instance.uuid, instance.name, instance.name))
             return None
         return machine
 
     def _leave_alone(self, instance: NovaInstance, why: Why, detail: str | None = None) -> None:
-        self._result.add(LeftAlone(instance.uuid, instance.name, why, detail))
+        self._result.add(LeftAlone(instance.uuid, instance.name, why, detail, instance.name))
 
 
 def _is_unwished(instance: NovaInstance) -> bool:

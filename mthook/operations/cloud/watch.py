@@ -91,6 +91,7 @@ class _Watch:
                 return
             known = [one for one in page if before.get(one.uuid) == _stamp(one)]
             fresh = [one for one in page if before.get(one.uuid) != _stamp(one)]
+            self._result.guests += len(fresh)
             for one in (*known, *run.agree(cell, fresh)):
                 if len(done) < _REMEMBERED:
                     done[one.uuid] = _stamp(one)

@@ -47,7 +47,9 @@ def forecast(
     :param qemu: the QEMU to come; None: the one that each host has.
     :param defaults: the default machine types to come, by architecture.
     :param host: only this host.
+    :raises NotFound: the record has no such host.
     """
+    reading.check_host(connection, host)
     offers = {digest: _read(text) for digest, text in reading.offers(connection)}
     prospects = {
         one.host: _prospect(conf, one, offers.get(one.offer or ""), qemu, defaults)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -51,13 +51,18 @@ class Application:
         """
         mine = (one for index, one in enumerate(self._left()) if index % of == number)
         origin, parent = self.plan.origin, os.getppid()
+
+        def orphaned() -> bool:
+            """Tell whether the process that shares out the guests was killed: its end is to be the end of it all."""
+            return of > 1 and os.getppid() != parent
+
         with subjects.opened(self.conf, all_hosts=origin.all_hosts) as site:
             outcomes.check_origin(site, origin.host, origin.cloud, all_hosts=origin.all_hosts)
             with recording.part_of(site.catalog, self.plan.id):
                 for batch in subjects.batched(mine):
-                    if self.limits.used_up or (of > 1 and os.getppid() != parent):
+                    if self.limits.used_up or orphaned():
                         return
-                    yield from self._batch(site, batch)
+                    yield from self._batch(site, batch, orphaned)
 
     def _left(self) -> Iterator[Planned]:
         done, undone = self.state.done, self.state.undone
@@ -65,7 +70,9 @@ class Application:
             if one.refused is None and one.uuid not in done and one.uuid not in undone:
                 yield one
 
-    def _batch(self, site: Site, batch: Sequence[Planned]) -> Iterator[Outcome]:
+    def _batch(
+        self, site: Site, batch: Sequence[Planned], orphaned: Callable[[], bool]
+    ) -> Iterator[Outcome]:
         found = site.subjects([one.uuid for one in batch])
         ready: list[Ready] = []
         for planned in batch:
@@ -82,7 +89,7 @@ class Application:
             fresh = [one for one in ready if _is_untouched(*one[:2])]
             notes.begin(recording.begun([_intent(*one) for one in fresh]))
             for one in ready:
-                if not self.limits.take():
+                if orphaned() or not self.limits.take():
                     return
                 yield self._do(notes, *one)
 

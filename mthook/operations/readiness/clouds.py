@@ -125,7 +125,7 @@ def _unlike(cells: Cells, cell: Cell, host: str | None) -> Iterator[Subject]:
             machine = machines.get(one.uuid, one.machine)
             if one.has_guest and machine != one.machine:
                 facts = {"host": one.host, "recorded": one.machine, "request_spec": machine}
-                yield Subject(one.uuid, one.name, facts)
+                yield Subject(one.uuid, one.name, facts, one.name)
 
 
 def check_defaults(context: Context) -> list[Finding]:

@@ -34,7 +34,7 @@ class Subject:
 
     :ivar name: what libvirt calls it, or Nova where that alone is asked; untrusted text; ``None``: only the UUID is
         known.
-    :ivar display_name: what Nova calls a guest of this host, as far as that is known.
+    :ivar display_name: what Nova calls it, as far as that is known.
     """
 
     uuid: str

@@ -64,7 +64,7 @@ def _in_nova(context: Context) -> list[Finding]:
 
 
 def _subject(instance: NovaInstance) -> Subject:
-    return Subject(instance.uuid, instance.name, {"host": instance.host})
+    return Subject(instance.uuid, instance.name, {"host": instance.host}, instance.name)
 
 
 def check_guests(context: Context) -> list[Finding]:

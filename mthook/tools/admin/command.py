@@ -177,6 +177,8 @@ CAUTIONS = {
     Kind.NO_HISTORY: "history isn't kept: {}",
     Kind.NO_RECORD: "'mthook-admin undo' can't take this back: {}",
 }
+#: Those about this host: they are told once, however many guests there are.
+OF_THIS_HOST = (Kind.OFFERS_UNKNOWN, Kind.NO_CATALOG, Kind.NO_HISTORY)
 
 
 class AdminCommand(command.Command):
@@ -235,6 +237,16 @@ class AdminCommand(command.Command):
         """Print one warning to standard error."""
         LOG.warning("%s", text)
 
+    def warn_once(self, text: str) -> None:
+        """Print one warning, unless this command has printed it."""
+        if text not in self._warned:
+            self._warned.add(text)
+            self.warn(text)
+
+    @functools.cached_property
+    def _warned(self) -> set[str]:
+        return set()
+
     @contextlib.contextmanager
     def host_unless(self, force: bool) -> Iterator[Host | None]:
         """Connect to libvirt; with ``force``, yield ``None`` where it can't be reached, and say so."""
@@ -273,6 +285,9 @@ class GuestsCommand(AdminCommand):
         """Print what an operator should know of a change; some of it names the instance by itself."""
         for one in cautions:
             text = CAUTIONS[one.kind].format(*one.facts)
+            if one.kind in OF_THIS_HOST:
+                self.warn_once(text)
+                continue
             named = not self.several or str(what) in text
             self.warn(text if named else f"{what}: {text}")
 

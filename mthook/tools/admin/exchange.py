@@ -51,7 +51,10 @@ class Export(AdminCommand):
     that can't reach Nova's database.
     """
 
-    codes: ClassVar = {ExitCode.OK: "all pins are on standard output"}
+    codes: ClassVar = {
+        ExitCode.OK: "all pins are on standard output",
+        ExitCode.NOT_FOUND: "Nova has no compute host like that of --host",
+    }
     examples: ClassVar = (
         "mthook-admin export > pins.jsonl",
         "mthook-admin export --config-file admin.conf --host compute-1 > pins.jsonl",

@@ -98,6 +98,7 @@ class Forecast(RowCommand):
     )
     codes: ClassVar = {
         ExitCode.OK: "nothing breaks",
+        ExitCode.NOT_FOUND: "no host has the name of --host",
         ExitCode.BREAKS: "a guest wouldn't start, restore, revert or migrate, or its hardware would change",
         ExitCode.UNJUDGED: "nothing breaks as far as can be told, but some guests can't be judged",
     }

@@ -246,7 +246,7 @@ class List(RowCommand):
         ExitCode.OK: "listed, however many there are; with --unset: there are none",
         ExitCode.ERROR: "any other error, such as a cell that can't be reached (the others are"
         " listed)",
-        ExitCode.NOT_FOUND: "no cell has the UUID of --cell-uuid",
+        ExitCode.NOT_FOUND: "no cell has the UUID of --cell-uuid, no host the name of --host",
         ExitCode.SOME_UNSET: "with --unset: there are instances without a pin",
     }
     examples: ClassVar = (
@@ -366,6 +366,7 @@ class List(RowCommand):
         )
         family = family_of(args.family)
         with opened_fleet(self.conf) as record, record.reading() as connection:
+            reading.check_host(connection, args.host)
             self._total_of_fleet = reading.total(connection, record)
             for host, row in everywhere.instances(connection, selected, args.machine, family):
                 if args.unset:
@@ -486,7 +487,7 @@ class History(RowCommand):
     )
     codes: ClassVar = {
         ExitCode.OK: "listed, even if nothing happened yet",
-        ExitCode.NOT_FOUND: "no such instance",
+        ExitCode.NOT_FOUND: "no such instance or host",
     }
     examples: ClassVar = (
         "mthook-admin history web-1",
@@ -548,6 +549,7 @@ class History(RowCommand):
             uuid = self._uuid(record, args.instance)
             asked = {"since": args.since or "", "host": args.host, "events": args.event or ()}
             with record.reading() as connection:
+                reading.check_host(connection, args.host, past=True)
                 for one in reading.history(connection, uuid=uuid, **asked):
                     entry = HistoryEntry(
                         one.uuid,

@@ -25,6 +25,7 @@ from mthook.tools.admin.command import (
     ALLOW,
     CAUTIONS,
     DRY_RUN,
+    OF_THIS_HOST,
     REASON,
     AdminCommand,
     ExitCode,
@@ -155,13 +156,17 @@ class _Plan(AdminCommand):
         """Print the table while the plan is made; guests of this host are all on one."""
         columns = [name for name in _WIDTHS if everywhere or name != "Host"]
         widths = [_WIDTHS[name] for name in columns]
+        here: dict[str, None] = {}
         for number, one in enumerate(guests):
             if not number:
                 self.say(line(columns, widths))
             counts.update([self.action if one.refused is None else "refused"])
+            here.update((words(it), None) for it in _cautions(one) if it.kind in OF_THIS_HOST)
             cells = _cells(one)
             self.say(line([cells[name] for name in columns], widths))
             yield one
+        for text in here:
+            self.warn(text)
 
     def _sum_up(self, counts: Counter[str]) -> None:
         todo, refused, already = counts[self.action], counts["refused"], counts["already"]
@@ -184,8 +189,11 @@ def _remarks(planned: Planned) -> str:
     """Return what an operator should know of a guest's change."""
     if planned.refused is not None:
         return f"refused: {planned.refused['text']}"
-    cautions = (Caution(Kind(kind), tuple(facts)) for kind, *facts in planned.warnings)
-    return "; ".join(words(one) for one in cautions)
+    return "; ".join(words(one) for one in _cautions(planned) if one.kind not in OF_THIS_HOST)
+
+
+def _cautions(planned: Planned) -> Iterator[Caution]:
+    return (Caution(Kind(kind), tuple(facts)) for kind, *facts in planned.warnings)
 
 
 def words(caution: Caution) -> str:
@@ -300,7 +308,10 @@ class _Changing(AdminCommand):
     def _say_outcome(self, one: Outcome) -> None:
         what = label(one.uuid, one.name)
         for caution in one.cautions:
-            self.warn(f"{what}: {words(caution)}")
+            if caution.kind in OF_THIS_HOST:
+                self.warn_once(words(caution))
+            else:
+                self.warn(f"{what}: {words(caution)}")
         if one.kind in LEFT:
             parts = (printable(_PARTS.get(part, part)) for part in one.detail.split(", "))
             self.complain(f"{what}: {_LEFT[one.kind].format(', '.join(parts) or 'no host')}")

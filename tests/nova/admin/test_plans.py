@@ -222,6 +222,18 @@ def test_what_nova_wrote_by_itself_comes_back_as_an_operators_wish(
     assert again["updated_at"] > row["updated_at"]
 
 
+def test_what_is_so_of_this_host_is_said_once(desk: Desk, many: list[str]) -> None:
+    """An administrator's host has no QEMU and no catalog, and hundreds of lines that say so hide the others."""
+    said = desk.run("plan", "set", "--to", NEW, "--all-hosts")
+    assert said.err.count("what a QEMU offers isn't known here") == 1
+    desk.path.write_text(said.out)
+
+    for words in (("--max", "4"), ("--parallel", "2")):
+        err = desk.apply(*words).err
+        assert err.count("what a QEMU offers isn't known here") == 1
+        assert err.count("history isn't kept") == 1
+
+
 def test_several_processes_share_the_guests(cloud: Cloud, many: list[str], desk: Desk) -> None:
     """Each guest is one's; what they find is one account. The limit is one for all."""
     desk.plan("set", "--to", NEW)

@@ -123,9 +123,15 @@ def both(
         theirs_codes = answers.result()
     found = rows(cloud)
     return {
-        case: (Outcome(their_code, found[their]), Outcome(code, found[mine]))
+        case: (_outcome(case, their_code, found[their]), _outcome(case, code, found[mine]))
         for case, their_code, their, code, mine in zip(cases, theirs_codes, theirs, codes, own)
     }
+
+
+def _outcome(case: Case, code: int, rows: list[tuple[str, bool, bool]]) -> Outcome:
+    """Return what became of a case. A new row was written, whether it looks like one that was changed or not."""
+    new = case.existing is None
+    return Outcome(code, [(value, counts, changed or new) for value, counts, changed in rows])
 
 
 def test_the_states_are_all_there_are() -> None:

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
+from mthook.tools.admin import main as admin
 from tests.lab import novarows
 from tests.nova import happenings
 from tests.nova.client import Nova
@@ -124,6 +126,23 @@ def test_an_operator_with_nova_manage_wins(
     happenings.overwrite(cloud, UUID, "resize", "q35")
     assert settled.sync() == (0, "", "")
     assert ((settled.pin() or ())[0], cloud.machine(UUID)) == (NEW, NEW)
+
+
+def test_an_operator_on_a_controller_wins_where_nova_has_none(
+    settled: Compute, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lost, or never written back: even if it is this host's default, nova-compute hasn't filled it in."""
+    settled.configure(more=f"[libvirt]\nhw_machine_type = x86_64={NEW}\n")
+    settled.cloud.set_state(UUID, vm_state="stopped")
+    happenings.lose(settled.cloud, UUID)
+    (tmp_path / "admin").mkdir()
+    controller = settled.cloud.mthook_conf(tmp_path / "admin", host="controller", api=False)
+    assert admin(["--config-file", str(controller), "set", UUID, NEW]) == 0
+    capsys.readouterr()
+
+    assert settled.sync() == (0, "", "")
+
+    assert ((settled.pin() or ())[:2], settled.cloud.machine(UUID)) == ((NEW, "Nova"), NEW)
 
 
 def test_a_refused_rebuild_is_none(settled: Compute) -> None:

@@ -84,6 +84,8 @@ def test_a_database_of_something_else_is_left_alone(
         "",
         "geheim",
         "mysql://u:geheim@x@host/mthook",
+        "mysql://u:x@geheim/y@host/mthook",
+        "postgresql://u:x@geheim/y@host/mthook",
         "oracle://u:geheim@host/mthook",
         "sqlite:///relative.sqlite",
         "mysql://u:geheim@host:port/mthook",

@@ -102,6 +102,25 @@ def test_programs_get_the_same_keys_as_of_one_host(desk: Node) -> None:
     assert found["display_name"] is None
 
 
+@pytest.mark.parametrize("command", ["list", "history", "forecast"])
+def test_a_host_that_isnt_there_is_none_without_guests(desk: Node, command: str) -> None:
+    """A typo would otherwise be the answer that nothing breaks."""
+    said = desk.admin(command, "--host", "host-c")
+
+    assert (said.code, said.err) == (
+        2,
+        "mthook-admin: the fleet's record has no host 'host-c'\n",
+    )
+
+
+def test_what_happened_on_a_forgotten_host_is_still_told(desk: Node) -> None:
+    """All else of it is gone."""
+    assert desk.admin("fleet", "forget", "host-b").code == 0
+
+    assert desk.admin("list", "--host", "host-b").code == 2
+    assert len(desk.admin("history", "--host", "host-b", "-f", "value").out.splitlines()) == 2
+
+
 def test_without_a_record_nothing_is_listed(desk: Node) -> None:
     """The option is named; it is asked for what the configuration doesn't provide."""
     desk.config.write_text(f"[catalog]\npath = {desk.path}\n")

@@ -371,7 +371,7 @@ def test_the_times_are_whole_seconds_of_utc(cell: Cell, engine: sa.engine.Engine
             created, updated = connection.execute(query).one()
         return created, updated
 
-    cell.record(uuid, OLD, expect=None)
+    cell.record(uuid, OLD, expect=None, pinned=False)
     created, updated = times()
     assert created is not None
     assert abs((created - datetime.now(timezone.utc).replace(tzinfo=None)).total_seconds()) < 60
@@ -384,13 +384,17 @@ def test_the_times_are_whole_seconds_of_utc(cell: Cell, engine: sa.engine.Engine
         assert times()[1] is not None
 
 
-def test_what_a_host_writes_is_told_from_what_nova_fills_in(
+def test_what_mthook_writes_is_told_from_what_nova_fills_in(
     cell: Cell, engine: sa.engine.Engine
 ) -> None:
-    """An operator's choice looks as with nova-manage."""
-    for host, author in ((HOST, reconcile.NOBODY_KNOWS), (None, reconcile.FILLED_IN)):
+    """A pin, and an operator's choice for another host's instance; not what stands in for Nova's own default."""
+    for host, pinned, author in (
+        (HOST, True, reconcile.NOBODY_KNOWS),
+        (None, True, reconcile.NOBODY_KNOWS),
+        (None, False, reconcile.FILLED_IN),
+    ):
         uuid = add(engine)
-        cell.record(uuid, OLD, expect=None, host=host)
+        cell.record(uuid, OLD, expect=None, host=host, pinned=pinned)
         assert cell.get(uuid).author == author
 
 
@@ -413,6 +417,7 @@ def test_adding_a_row_gives_the_oldest_other_one_another_time(
         found = times()
         seen.append(found.pop(oldest))
         assert seen[-1] not in (None, seen[-2])
+        del found[row]
         assert set(found.values()) == {None}
         cell.record(uuid, NEW, expect=OLD)
         cell.erase(uuid, expect=NEW)

@@ -17,6 +17,10 @@ _CLOSED = "127.0.0.1:1/nova"
     ("url", "words"),
     [
         (f"mysql+pymysql://nova:g@eheim@{_CLOSED}", "more than one @: in a password it is written"),
+        (
+            f"mysql+pymysql://nova:x@ge/heim@{_CLOSED}",
+            "more than one @: in a password it is written",
+        ),
         (f"mysql+pymysql://nova:g€heim@{_CLOSED}", "user, password or host in letters that can't"),
         (f"mysql+pymysql://nova:geheim@{_CLOSED}?charset=x", "option that can't be used"),
         (f"mysql+pymysql://nova:geheim@{_CLOSED}?eheim=x", "unexpected keyword argument"),

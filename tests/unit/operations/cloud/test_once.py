@@ -232,7 +232,7 @@ def test_a_spec_that_isnt_understood_is_left_alone_and_named(
     said = controller.sync("-f", "json", "-v")
 
     (one,) = json.loads(said.out)["left_alone"]
-    assert (one["uuid"], one["reason"]) == (bad, reason)
+    assert (one["uuid"], one["display_name"], one["reason"]) == (bad, "web", reason)
     assert f"web ({bad}): its request spec is left alone: {text}" in said.err
     assert said.code == 0
     assert controller.specified(good) == PC
@@ -266,10 +266,11 @@ def test_the_document_is_that_of_a_hosts_run(controller: Controller) -> None:
 
     first, second = (json.loads(controller.sync("-f", "json").out) for _ in range(2))
 
-    nothing: dict[str, Any] = dict.fromkeys(("source", "reason", "display_name"))
+    nothing: dict[str, Any] = dict.fromkeys(("source", "reason"))
     assert first["acts"] == [
         {
-            **{"kind": "specified", "uuid": uuid, "name": "web", "old": Q35, "new": PC},
+            **{"kind": "specified", "uuid": uuid, "old": Q35, "new": PC},
+            **dict.fromkeys(("name", "display_name"), "web"),
             **nothing,
             "changes": [],
         }

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -46,9 +46,9 @@ Watch = Callable[..., Said]
 def watching(controller: Controller, monkeypatch: pytest.MonkeyPatch) -> Watch:
     """Run the service: one look before and one after each turn."""
 
-    def run(*turns: Callable[[], object]) -> Said:
+    def run(*turns: Callable[[], object], options: Sequence[str] = ()) -> Said:
         monkeypatch.setattr(threading, "Event", lambda: Turns(*turns))
-        return controller.sync("--watch")
+        return controller.sync("--watch", *options)
 
     return run
 
@@ -76,6 +76,17 @@ def test_a_new_instance_is_seen_at_the_next_look(controller: Controller, watchin
     assert [controller.specified(one) for one in uuids] == [PC, PC]
     assert said.code == 0
     assert [line.partition(": ")[0] for line in said.err.splitlines()] == ["mthook-sync"] * 2
+
+
+def test_the_last_line_counts_the_instances_that_it_looked_at(
+    controller: Controller, watching: Watch
+) -> None:
+    """One that it need not look at again counts once."""
+    controller.add(PC, PC)
+
+    said = watching(lambda: controller.add(PC, Q35), lambda: None, options=["-v"])
+
+    assert said.err.splitlines()[-1].startswith("mthook-sync: guests: 2, specified: 1, ")
 
 
 def test_an_instance_is_left_until_nova_is_done_with_it(

@@ -97,11 +97,14 @@ def test_what_the_next_cold_migration_changes_is_a_failure(
     assert controller.check(SPECS) == Answer(
         2,
         "The next cold migration or resize changes 1 instance: the request spec lacks the recorded"
-        " machine type, or has another one. 'mthook-sync --cloud' on a controller writes it there.",
+        " machine type, or has another one. 'mthook-sync --cloud' on a controller writes it there;"
+        " with -v it names those that it leaves alone, and why.",
     )
     (found,) = controller.findings("request_specs")
     facts = {"host": "alpha", "recorded": OLD, "request_spec": spec}
-    assert found["subjects"] == [{"uuid": DB, "name": "db-1", "facts": facts, "display_name": None}]
+    assert found["subjects"] == [
+        {"uuid": DB, "name": "db-1", "facts": facts, "display_name": "db-1"}
+    ]
     assert found["facts"] == {"cells": 1}
 
 

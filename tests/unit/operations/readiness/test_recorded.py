@@ -82,7 +82,7 @@ def test_as_data_novas_instances_are_named_with_their_hosts(desk: Desk, nova: No
         "kind": "instances_unset",
         "severity": "failure",
         "subjects": [
-            {"uuid": DB, "name": "db-1", "facts": {"host": "alpha"}, "display_name": None}
+            {"uuid": DB, "name": "db-1", "facts": {"host": "alpha"}, "display_name": "db-1"}
         ],
         "facts": {"cells": 1},
         "remedy": "mthook-admin list --unset --guests-only",
@@ -177,7 +177,8 @@ def test_novas_instances_without_one_are_counted_over_all_cells(desk: Desk, nova
     assert desk.check(TITLE) == Answer(
         2,
         "Nova has no machine type recorded for 5 instances. They get the new default."
-        " 'mthook-admin list --unset --guests-only' lists them; 'mthook-sync' on their hosts records it."
+        " 'mthook-admin list --unset --guests-only' lists them; 'mthook-sync' on their hosts records it,"
+        " and 'mthook-sync --cloud' on a controller for those on no host."
         " There are no guests on this host.",
     )
 

@@ -68,6 +68,10 @@ class Cell:
         """See :meth:`mthook.nova.cell.Cell.of_host`."""
         return [one for one in self.instances.values() if one.host == host]
 
+    def has_host(self, host: str) -> bool:
+        """See :meth:`mthook.nova.cell.Cell.has_host`."""
+        return host == "empty"
+
     def hardware(self, uuid: str) -> Hardware:
         """See :meth:`mthook.nova.cell.Cell.hardware`."""
         return self.parts.get(uuid, Hardware([], {}))
@@ -88,6 +92,7 @@ class Cell:
         expect: str | None,
         host: str | None = None,
         changes: Sequence[Change] = (),
+        pinned: bool = True,  # noqa: ARG002
     ) -> int:
         """See :meth:`mthook.nova.cell.Cell.record`."""
         instance = self.get(uuid)

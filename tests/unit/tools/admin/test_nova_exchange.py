@@ -50,6 +50,17 @@ def test_the_pins_of_a_host_are_those_that_nova_has(exported: Path) -> None:
     }
 
 
+def test_a_host_without_instances_has_no_pins_and_one_that_isnt_there_is_an_error(
+    run: Run, cloud: Cloud
+) -> None:
+    """A typo would otherwise be an export of nothing."""
+    assert run("export", "--host", "empty") == Said(0, "", "")
+
+    said = run("export", "--host", "gamma")
+
+    assert said == Said(2, "", "mthook-admin: Nova has no compute host gamma\n")
+
+
 @pytest.mark.parametrize("author", [reconcile.NOVA, reconcile.FILLED_IN, reconcile.NOBODY_KNOWS])
 def test_what_nova_wrote_by_itself_is_older_than_any_pin(
     run: Run, cloud: Cloud, author: str

@@ -105,6 +105,21 @@ def test_without_a_catalog_history_is_not_kept(run: Run, cloud: Cloud) -> None:
     assert cloud.machine(WEB) == "virt-rhel9.4.0"
 
 
+@pytest.mark.usefixtures("unreachable")
+def test_what_is_so_of_this_host_is_said_once_of_several(run: Run, cloud: Cloud) -> None:
+    """And of none of them."""
+    cloud.add(WEB, host="beta")
+    cloud.add(DB, host="beta")
+
+    said = run("set", WEB, DB, "virt-rhel9.4.0")
+
+    warnings = [one for one in said.err.splitlines() if "warning" in one]
+    assert warnings == [
+        f"{OFFERS_UNKNOWN} virt-rhel9.4.0",
+        "mthook-admin: warning: history isn't kept: there is no catalog here",
+    ]
+
+
 def test_a_catalog_that_cannot_be_used_is_named(
     run: Run, cloud: Cloud, catalog: Catalog, path: str
 ) -> None:
@@ -144,7 +159,12 @@ def test_the_same_value_is_a_success_without_a_write(run: Run, cloud: Cloud) -> 
             3,
             "is in error in Nova: stop it first, or --allow running ",
         ),
-        ({"machine": "pc-q35-7.2"}, "nonsense", 5, "QEMU on this host doesn't offer nonsense"),
+        (
+            {"machine": "pc-q35-7.2"},
+            "nonsense",
+            5,
+            "mthook knows no machine type like nonsense, and what a QEMU offers isn't known here (--allow",
+        ),
         ({"machine": "pc"}, "q35", 4, "q35 is of another family (q35) than pc (i440fx)"),
         ({"machine": "pc-q35-7.2"}, "pc-q35-6.2", 4, "pc-q35-6.2 is older than pc-q35-7.2"),
         ({"machine": "pc-q35-7.2", "windows": True}, "pc-q35-8.0", 4, "Windows may lose"),

@@ -16,7 +16,7 @@ import libvirt
 import pytest
 
 from mthook.catalog.store import Catalog
-from mthook.operations.plans import journal
+from mthook.operations.plans import journal, workers
 from mthook.operations.plans.journal import Journal
 from mthook.text import now
 
@@ -295,6 +295,21 @@ def test_it_stops_after_so_many_failures(
     assert said.code == 1
     assert "stopped after that many failures" in said.err
     assert defined(both) == OLD
+
+
+def test_a_process_changes_no_further_guest_once_the_one_that_started_it_was_killed(
+    desk: Desk, both: libvirt.virConnect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it has looked at already; the same command goes on."""
+    desk.plan("set", "--to", NEW)
+    parents = iter([7, 7])  # before the batch it is still there
+    with monkeypatch.context() as patch:
+        patch.setattr(workers, "run", lambda application, _: application.run(0, 2))
+        patch.setattr("mthook.operations.plans.applying.os.getppid", lambda: next(parents, 1))
+        desk.apply("--parallel", "2")
+    assert [defined(both, uuid) for uuid in (DB, WEB)] == [OLD, OLD]
+
+    assert "2 changed" in desk.apply().err
 
 
 class Killed(BaseException):
