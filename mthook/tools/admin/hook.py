@@ -140,7 +140,7 @@ class Status(RowCommand):
     columns = ("Hook", "Installed", "Loaded", "Current", "Mode", "Called")
     arguments: ClassVar = (HOOKS_DIR,)
     codes: ClassVar = {
-        ExitCode.OK: "installed, current, known to every libvirt daemon that runs, and called if a guest has started",
+        ExitCode.OK: "not off, installed, current, known to every libvirt daemon that runs, and called for guests",
         ExitCode.ERROR: "it isn't, and standard error says what to do; or any other error",
     }
     examples: ClassVar = (
@@ -153,7 +153,10 @@ class Status(RowCommand):
         with Context(self.conf, options.files(self.app.options), args.hooks_dir) as context:
             status = guard.hook_status(context)
             proof = _proof(context, status)
-        if proof is not None and proof.reason == "unguarded":
+        if self.conf.hook.mode == "off":
+            self.complain("[hook] mode = off: every guest starts unguarded")
+            self.code = ExitCode.ERROR
+        elif proof is not None and proof.reason == "unguarded":
             self.complain(_about_guests(proof))
             self.code = ExitCode.ERROR
         for problem in status.problems:

@@ -229,6 +229,17 @@ def test_status_tells_the_configured_mode(run: Run, config: Path, hooks: Path) -
     assert said.out == "audit\n"
 
 
+def test_status_of_a_hook_that_is_off_is_code_1(run: Run, config: Path, hooks: Path) -> None:
+    """Guests that started unguarded lead here."""
+    run("hook", "install", "--offline", "--hooks-dir", str(hooks))
+    config.write_text(config.read_text() + "[hook]\nmode = off\n")
+
+    said = run("hook", "status", "--hooks-dir", str(hooks), "-f", "value", "-c", "Mode")
+
+    text = "mthook-admin: [hook] mode = off: every guest starts unguarded\n"
+    assert said == Said(1, "off\n", text)
+
+
 def test_a_relative_directory_is_one_of_here(
     run: Run, hooks: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
