@@ -41,6 +41,7 @@ class Undoing:
 
     :ivar change: its ID.
     :ivar path: of its journal.
+    :ivar dry_run: look, and change nothing.
     """
 
     conf: cfg.ConfigOpts
@@ -48,6 +49,7 @@ class Undoing:
     path: str
     state: State
     actor: str
+    dry_run: bool = False
 
     def run(self, only: str | None = None) -> Iterator[Outcome]:
         """Put one guest back after the other; yield what becomes of each.
@@ -90,10 +92,11 @@ class Undoing:
                 raise
             yield outcome("failed", str(error))
         else:
-            notes.note(undone=uuid)
+            if not self.dry_run:
+                notes.note(undone=uuid)
             # What was begun and never done is as it was.
             if cautions is not None:
-                yield outcome("put_back", "", cautions)
+                yield outcome("foreseen" if self.dry_run else "put_back", "", cautions)
 
     def _put_back(
         self, found: Subject, was: Mapping[str, Any], problem: str
@@ -112,6 +115,8 @@ class Undoing:
         nova = _InNova.of(cloud, was, found) if cloud is not None and was["nova"] else None
         if not (here or (nova and (became or nova.differs))):
             return None
+        if self.dry_run:
+            return _cautions(found, was)
         with uninterrupted():
             if nova is not None:
                 nova.put_back()

@@ -416,7 +416,8 @@ class Undo(_Changing):
         ExitCode.ERROR: "some were left alone or failed, or any other error",
         ExitCode.NOT_FOUND: "no such change",
     }
-    examples: ClassVar = ("mthook-admin undo --last",)
+    arguments: ClassVar = (DRY_RUN,)
+    examples: ClassVar = ("mthook-admin undo --last --dry-run", "mthook-admin undo --last")
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the command's parser: one change, or the last one."""
@@ -440,23 +441,30 @@ class Undo(_Changing):
             raise UsageError(f"'{printable(guest)}' is no UUID")
         with journal.locked(self.conf.catalog.path) as directory:
             if change:
-                counts = self._undo(directory, change, journal.find(directory, change), only)
+                state = journal.find(directory, change)
+                counts = self._undo(directory, change, state, only, dry=parsed_args.dry_run)
             else:
-                counts = self._undo_last(directory)
+                counts = self._undo_last(directory, dry=parsed_args.dry_run)
         return ExitCode.ERROR if any(counts[kind] for kind in (*LEFT, "failed")) else ExitCode.OK
 
-    def _undo_last(self, directory: str) -> Counter[str]:
+    def _undo_last(self, directory: str, *, dry: bool) -> Counter[str]:
         """Take the last change back; one that failed or was killed may have changed nothing, so the one before it."""
         for name, state in journal.newest_first(directory):
             about = state.head
             self.say(f"change {name} of {about['began_at']}: {about['action']} by {about['by']}")
-            counts = self._undo(directory, name, state)
+            counts = self._undo(directory, name, state, dry=dry)
             if counts:
                 return counts
         raise NotFound("no change is there that could be taken back")
 
     def _undo(
-        self, directory: str, name: str, state: journal.State, only: str | None = None
+        self,
+        directory: str,
+        name: str,
+        state: journal.State,
+        only: str | None = None,
+        *,
+        dry: bool,
     ) -> Counter[str]:
-        undoing = Undoing(self.conf, name, journal.path_of(directory, name), state, actor())
+        undoing = Undoing(self.conf, name, journal.path_of(directory, name), state, actor(), dry)
         return self.report(undoing.run(only), 1 if only else len(state.left))

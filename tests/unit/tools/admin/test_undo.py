@@ -49,7 +49,10 @@ def test_one_change_is_taken_back(
     before = but_for_its_time(catalog), whole(both)
 
     assert run(*CHANGES[what]).code == 0
-    assert (but_for_its_time(catalog), whole(both)) != before
+    after = catalog.get_pin(WEB), whole(both), catalog.history(WEB)
+    foreseen = run("undo", "--last", "--dry-run")
+    assert (foreseen.code, "would change" in foreseen.err) == (0, True), foreseen.err
+    assert (catalog.get_pin(WEB), whole(both), catalog.history(WEB)) == after
     said = run("undo", last_change(run))
 
     assert (said.code, "1 put back" in said.err) == (0, True), said.err
