@@ -40,7 +40,7 @@ upgrade: $(VENV)/ready ## upgrade a host with guests from Debian 12 to 13; downl
 deb: ## build the packages for this release of Debian in build/deb, with Debian's own tools
 	@.ci/deb build/deb
 
-packages: $(VENV)/ready ## try the packages and the Ansible role in roots of Debian 12 and 13; the first time it downloads 700 MB
+packages: $(VENV)/ready ## try the packages, the Ansible role, SELinux and AppArmor in roots of Debian 12 and 13; the first time it downloads 900 MB
 	@command -v debootstrap >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends debootstrap; }
 	@.ci/tidily $(BIN)/python -m tests.packages
 

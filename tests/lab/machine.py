@@ -181,7 +181,9 @@ class Machine:
         """Wait until a daemon has made its socket."""
         self.await_daemon(daemon, self.path(path).exists)
 
-    def await_daemon(self, daemon: str, is_ready: Callable[[], bool]) -> None:
+    def await_daemon(
+        self, daemon: str, is_ready: Callable[[], bool], seconds: float = SECONDS
+    ) -> None:
         """Wait until a daemon is ready.
 
         :raises LabError: it ended, or takes too long; its log follows.
@@ -192,7 +194,8 @@ class Machine:
                 raise LabError(f"{daemon} ended on {self.name}.\n{self.log(daemon)}")
             return is_ready()
 
-        wait_until(f"{daemon} on {self.name} isn't ready", ready, lambda: self.log(daemon))
+        failure = f"{daemon} on {self.name} isn't ready"
+        wait_until(failure, ready, lambda: self.log(daemon), seconds)
 
     def log(self, daemon: str) -> str:
         """Return the end of what a daemon printed."""

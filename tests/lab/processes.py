@@ -19,15 +19,17 @@ ENVIRONMENT = {"PATH": PATH, "LC_ALL": "C.UTF-8", "HOME": "/root"}
 _SECONDS_TO_RUN = 300
 
 
-def wait_until(failure: str, is_so: Callable[[], bool], log: Callable[[], str]) -> None:
+def wait_until(
+    failure: str, is_so: Callable[[], bool], log: Callable[[], str], seconds: float = SECONDS
+) -> None:
     """Wait for something that a daemon does.
 
     :raises LabError: it doesn't do it; the text begins with ``failure``, the log follows.
     """
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + seconds
     while not is_so():
         if time.monotonic() > deadline:
-            raise LabError(f"{failure} within {SECONDS} s.\n{log()}")
+            raise LabError(f"{failure} within {seconds:.0f} s.\n{log()}")
         time.sleep(0.01)
 
 

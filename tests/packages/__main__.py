@@ -23,6 +23,7 @@ from tests.lab.processes import wait_until
 from tests.lab.table import log
 from tests.packages import (
     building,
+    confined,
     interruption,
     kinds,
     load,
@@ -242,6 +243,7 @@ def _try(suite: str) -> int:
         debs = _build(suite, Path(directory))
         if suite == "bookworm":
             selinux.check()
+            confined.check(debs)
             if _roll_out(debs, Path(directory)):
                 return 1
         walks = [

@@ -12,7 +12,7 @@ from tests.lab import roots
 from tests.lab.machine import Machine
 
 SUITES = {"bookworm": "Debian 12", "trixie": "Debian 13"}
-DOWNLOAD, SPACE = "about 700 MB", "5 GB"
+DOWNLOAD, SPACE = "about 900 MB", "5 GB"
 #: Of the checkout's changelog.
 VERSION = "0.1.0"
 NEXT = f"{VERSION}+next"

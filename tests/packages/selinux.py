@@ -11,13 +11,9 @@ import shutil
 
 from tests.lab.machine import Machine
 from tests.lab.table import log
-from tests.packages import building
+from tests.packages import building, confined
 from tests.packages.services import Wrong
 
-_PACKAGES = [
-    *("checkpolicy", "policycoreutils", "selinux-policy-default", "selinux-utils"),
-    *("semodule-utils", "setools"),
-]
 _FEDORAS = ("virtqemud_t", "virtproxyd_t", "nova_t", "spc_t", "unconfined_service_t", "virt_dbus_t")
 _FEDORA = f"""\
 module fedora 1.0;
@@ -114,7 +110,7 @@ def check() -> None:
 
     :raises Wrong: it doesn't.
     """
-    machine = Machine("selinux", [building.root("selinux", "bookworm", [_PACKAGES])])
+    machine = Machine("selinux", [confined.root()])
     try:
         policy = _install(machine)
         _check_rules(machine, policy)
