@@ -194,21 +194,16 @@ def carry(
 
     :param defined: its definition, None: it needn't be looked at; ``running``: what it runs.
     """
-    live = carries_another(pin, running) or (
-        running is not None
-        and running.travelled is None
-        and not is_aligned(pin, running, offers.of(running))
-    )
-    in_definition = carries_another(pin, defined)
-    if pin.machine is not None and (live or in_definition):
-        domains.carry(host, pin.uuid, pin.machine, pin.updated_at, live=live, defined=in_definition)
-
-
-def carries_another(pin: Pin, summary: Summary | None) -> bool:
-    """Tell whether a domain's XML carries a pin for its guest that isn't the one in force."""
-    if pin.machine is None or summary is None or summary.travelled is None:
-        return False
-    return summary.travelled != (pin.machine, pin.updated_at)
+    if pin.machine is None:
+        return
+    mine = pin.machine, pin.updated_at
+    live = False
+    if running is not None and running.travelled != mine:
+        # One that runs what it should needs none, and keeps none that is outdated.
+        live = running.travelled is not None or not is_aligned(pin, running, offers.of(running))
+    in_definition = defined is not None and defined.travelled not in (None, mine)
+    if live or in_definition:
+        domains.carry(host, pin.uuid, *mine, live=live, defined=in_definition)
 
 
 def is_aligned(pin: Pin, summary: Summary, offer: Offer) -> bool:
