@@ -83,18 +83,8 @@ class Forecast(RowCommand):
     #: Of the formats that programs read.
     fields: ClassVar = (
         *("uuid", "name", "state", "arch", "running", "pin", "defined", "saved", "snapshots"),
-        *(
-            "nova",
-            "request_spec",
-            *_EVENTS,
-            "becomes",
-            "refused",
-            "ends",
-            "ends_at",
-            "breaks",
-            "cures",
-        ),
-        "rehearsed",
+        *("nova", "request_spec", *_EVENTS, "becomes", "refused"),
+        *("ends", "ends_at", "breaks", "cures", "rehearsed"),
     )
     codes: ClassVar = {
         ExitCode.OK: "nothing breaks",
