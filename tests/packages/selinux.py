@@ -7,11 +7,10 @@ The types that only Fedora's policy has are made beside it.
 from __future__ import annotations
 
 import json
-import shutil
 
 from tests.lab.machine import Machine
 from tests.lab.table import log
-from tests.packages import building, confined
+from tests.packages import confined
 from tests.packages.services import Wrong
 
 _FEDORAS = ("virtqemud_t", "virtproxyd_t", "nova_t", "spc_t", "unconfined_service_t", "virt_dbus_t")
@@ -22,16 +21,7 @@ require {{ attribute domain; attribute file_type; }}
 type virt_hook_t; typeattribute virt_hook_t file_type;
 """
 _CONTEXTS = "/etc/selinux/default/contexts/files/file_contexts"
-#: Make modules part of the policy; the last line is its path.
-_INSTALL = """\
-cd /module
-for name in fedora mthook; do
-	checkmodule -M -m -o $name.mod $name.te
-	semodule_package -o $name.pp -m $name.mod $([ ! -e $name.fc ] || echo "-f $name.fc")
-done
-semodule -n -s default -i fedora.pp mthook.pp
-ls /etc/selinux/default/policy/policy.*
-"""
+_POLICY = "ls /etc/selinux/default/policy/policy.*"
 #: Say of each rule that is asked for whether the policy has it; sesearch takes a second for each.
 _ASK = """\
 import json, sys, setools
@@ -112,21 +102,12 @@ def check() -> None:
     """
     machine = Machine("selinux", [confined.root()])
     try:
-        policy = _install(machine)
-        _check_rules(machine, policy)
+        confined.load_modules(machine, "fedora", _FEDORA)
+        _check_rules(machine, machine.run(["sh", "-c", _POLICY]).stdout.strip())
         _check_labels(machine)
     finally:
         machine.close()
     log("SELinux module: as it should be in Debian's policy")
-
-
-def _install(machine: Machine) -> str:
-    directory = machine.path("/module")
-    directory.mkdir()
-    for path in (building.CHECKOUT / "deploy/selinux").iterdir():
-        shutil.copy(path, directory)
-    (directory / "fedora.te").write_text(_FEDORA)
-    return machine.run(["sh", "-ec", _INSTALL]).stdout.split()[-1]
 
 
 def _check_rules(machine: Machine, policy: str) -> None:
